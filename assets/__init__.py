@@ -1,0 +1,1 @@
+"""manifest.toml lists every outside file with its origin, version, sha256 and licence."""

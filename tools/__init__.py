@@ -1,0 +1,1 @@
+"""The application: what people run. Installed as `simulacra.tools`; imports inside it are relative."""
