@@ -1,0 +1,54 @@
+"""What every test shares: shapes checked while they run, repeatable examples, and captures where they are.
+
+The import hook must be in place before `render` and `recon` are first imported, so nothing above it imports them.
+It checks every annotated function of the two packages against its jaxtyping shapes and its types; in production
+there is no hook and no cost. A compiled (Numba) kernel must carry no annotations, or it would be wrapped as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+from jaxtyping import install_import_hook
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+if early := sorted({name.split(".")[0] for name in sys.modules} & {"render", "recon"}):
+    raise RuntimeError(f"{early} imported before the shape checks were switched on")
+install_import_hook(["render", "recon"], "beartype.beartype")
+
+# No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one here.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def capture_folder() -> Callable[[str], Path]:
+    """`capture_folder(name)`: a folder of real captures, or a skip that says where it was looked for.
+
+    Captures are large and of people, so they are no part of the project. They are looked for in `$SIMULACRA_DATA`
+    or beside the checkout, in `../shared/data`.
+    """
+    chosen = os.environ.get("SIMULACRA_DATA")
+    root = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
+
+    def find(name: str) -> Path:
+        folder = root / name
+        if not folder.exists():
+            pytest.skip(f"no capture {name!r} in {root}; set SIMULACRA_DATA to the folder of captures")
+        return folder
+
+    return find
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of outside files with nothing in it, for this test only."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SIMULACRA_CACHE", str(cache))
+    return cache
