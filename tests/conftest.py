@@ -1,28 +1,45 @@
 """What every test shares: shapes checked while they run, repeatable examples, and captures where they are.
 
-The import hook must be in place before `render` and `recon` are first imported, so nothing above it imports them.
-It checks every annotated function of the two packages against its jaxtyping shapes and its types; in production
-there is no hook and no cost. A compiled (Numba) kernel must carry no annotations, or it would be wrapped as well.
+The import hook must be in place before `render` and `recon` are first imported, so nothing above it imports
+them. It checks every function of the two packages against its jaxtyping shapes and its types; in production
+there is no hook and no cost. Numba compiles functions from their source and cannot see through a check, so
+those are left out.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import jaxtyping
+import jaxtyping._import_hook as shape_checks
 import pytest
-from jaxtyping import install_import_hook
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 if early := sorted({name.split(".")[0] for name in sys.modules} & {"render", "recon"}):
     raise RuntimeError(f"{early} imported before the shape checks were switched on")
-install_import_hook(["render", "recon"], "beartype.beartype")
 
-# No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one here.
+_asked_not_to_check = shape_checks._is_no_type_check
+
+
+def _not_checkable(decorator: ast.AST) -> bool:
+    """Whether a decorator is `no_type_check` or one of Numba's: `njit`, `numba.njit(...)` and so on."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    return _asked_not_to_check(decorator) or name in {"njit", "jit", "vectorize", "guvectorize", "cfunc"}
+
+
+# jaxtyping wraps every function that is not marked `no_type_check`; it has no public way to leave out others.
+shape_checks._is_no_type_check = _not_checkable
+jaxtyping.install_import_hook(["render", "recon"], "beartype.beartype")
+
+# No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one
+# here.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 
@@ -31,8 +48,8 @@ hypothesis.settings.load_profile("repeatable")
 def capture_folder() -> Callable[[str], Path]:
     """`capture_folder(name)`: a folder of real captures, or a skip that says where it was looked for.
 
-    Captures are large and of people, so they are no part of the project. They are looked for in `$SIMULACRA_DATA`
-    or beside the checkout, in `../shared/data`.
+    Captures are large and of people, so they are no part of the project. They are looked for in
+    `$SIMULACRA_DATA` or beside the checkout, in `../shared/data`.
     """
     chosen = os.environ.get("SIMULACRA_DATA")
     root = Path(chosen) if chosen else REPOSITORY.parent / "shared" / "data"
