@@ -1,0 +1,10 @@
+"""What drives training and what judges it: one file per measure, each with its source and its known answers
+in the tests.
+
+    psnr.py         peak signal to noise, whole image or under a mask
+    ssim.py         structural similarity, differentiable and fast on a CPU (kernels in ssim_cpu.py)
+    l1.py           mean absolute difference, whole image or weighted
+    mask_iou.py     overlap of two silhouettes
+    depth_error.py  rendered against measured depth
+    joints.py       distances of joints in the world (MPJPE) and of keypoints in the image (reprojection)
+"""
