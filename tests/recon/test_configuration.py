@@ -1,4 +1,4 @@
-"""Configurations say what is wrong, where, and what was probably meant; and what they say survives a round trip."""
+"""Configurations say what is wrong, where, and what was probably meant, and survive a round trip."""
 
 from __future__ import annotations
 
