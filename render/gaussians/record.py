@@ -1,0 +1,106 @@
+"""The records that go into and come out of the Gaussian rasterizer.
+
+Symbols: ``n`` Gaussians, ``k`` spherical-harmonic coefficients (1, 4, 9 or 16), ``c`` cameras, ``h w``
+image rows and columns.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """Oriented, coloured, translucent ellipsoids in the world, in the parameters that an optimiser moves.
+
+    Attributes:
+        means: centres, metres. quats: orientations wxyz, local to world; any length but zero. log_scales:
+        natural logarithm of the standard deviations along the local axes, metres. logit_opacities: opacity
+        before the sigmoid. sh: real spherical harmonics of the colour, in gsplat's order and sign: rgb =
+        max(0, 0.5 + SH(direction)).
+    """
+
+    means: Float[Tensor, "n 3"]
+    quats: Float[Tensor, "n 4"]
+    log_scales: Float[Tensor, "n 3"]
+    logit_opacities: Float[Tensor, " n"]
+    sh: Float[Tensor, "n k 3"]
+
+    def __post_init__(self) -> None:
+        counts = {name: len(getattr(self, name)) for name in FIELDS}
+        if len(set(counts.values())) != 1:
+            raise ValueError(f"the fields of Gaussians differ in length: {counts}")
+        if self.sh.shape[1] not in (1, 4, 9, 16):
+            raise ValueError(
+                f"sh has {self.sh.shape[1]} coefficients a channel; degrees 0 to 3 have 1, 4, 9 or 16"
+            )
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def __getitem__(self, chosen: Tensor | slice) -> Gaussians:
+        """The chosen Gaussians (a mask, indices or a slice), in that order."""
+        return Gaussians(**{name: getattr(self, name)[chosen] for name in FIELDS})
+
+    @property
+    def sh_degree(self) -> int:
+        """The highest degree of the spherical harmonics, 0 to 3."""
+        return {1: 0, 4: 1, 9: 2, 16: 3}[self.sh.shape[1]]
+
+    def replace(self, **changes: Tensor) -> Gaussians:
+        """The same Gaussians with some fields exchanged."""
+        return dataclasses.replace(self, **changes)
+
+    def to(self, *args: Any, **kwargs: Any) -> Gaussians:
+        """The same Gaussians in another type or on another device, as ``Tensor.to``."""
+        return Gaussians(**{name: getattr(self, name).to(*args, **kwargs) for name in FIELDS})
+
+    @staticmethod
+    def concatenate(parts: Sequence[Gaussians]) -> Gaussians:
+        """One record of all parts in their order; their spherical harmonics must be of one degree."""
+        if not parts:
+            raise ValueError("nothing to concatenate")
+        return Gaussians(**{name: torch.cat([getattr(part, name) for part in parts]) for name in FIELDS})
+
+
+@dataclass(frozen=True)
+class ScreenStatistics:
+    """What each Gaussian did on each screen; no gradient flows through it.
+
+    Attributes:
+        radii: half the longer side of the box, in pixels, outside of which the Gaussian stays below 1/255;
+        0 where
+            it is not drawn (behind the near plane, outside the image, or too transparent).
+    """
+
+    radii: Float[Tensor, "c n"]
+
+    @property
+    def visible(self) -> Tensor:
+        """Whether any camera draws the Gaussian, ``n`` booleans."""
+        return (self.radii > 0).any(0)
+
+
+@dataclass(frozen=True)
+class GaussianRendering:
+    """Images of one call.
+
+    Attributes:
+        rgb_premul: colour, premultiplied by alpha; with a background it is already laid over it. Not
+        clamped above. alpha: coverage, 0..1. depth: camera z blended like a colour, metres times alpha: the
+        expected depth is ``depth / alpha``. screen: per-Gaussian statistics.
+    """
+
+    rgb_premul: Float[Tensor, "c h w 3"]
+    alpha: Float[Tensor, "c h w"]
+    depth: Float[Tensor, "c h w"]
+    screen: ScreenStatistics
