@@ -1,0 +1,44 @@
+# make demo   a real capture, an avatar of it, a report: on a machine with nothing but Python 3.11 or newer
+# make test   the whole suite, likewise
+# make lint   style, types, and that no import crosses from render to recon to tools
+# make install is the set-up step of all three; it does nothing when nothing has changed.
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+DEMO ?= demo
+# Two workers on two cores; PyTorch keeps to one core in each, or they would fight over them.
+WORKERS ?= 2
+
+.PHONY: install demo test lint format clean
+
+install: $(STAMP)
+	@$(BIN)/simulacra assets --quiet
+	@$(BIN)/simulacra warmup --quiet
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "simulacra needs Python 3.11 or newer; say which with make PYTHON=..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	$(BIN)/simulacra demo --out $(DEMO)
+
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
