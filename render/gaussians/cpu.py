@@ -111,6 +111,7 @@ class _Rasterize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         means, quats, scales, image, depth, left = ctx.saved_tensors
+        width, height = ctx.size
         grad_image, grad_alpha, grad_depth = (g.contiguous() for g in gradients[:3])
         count, n = len(image), len(means)
         shared = [torch.zeros_like(t) for t in (means, quats, scales, means[:, 0])]
@@ -119,10 +120,10 @@ class _Rasterize(torch.autograd.Function):
         for i, view in enumerate(ctx.views):
             images = [t[i].numpy() for t in (image, depth, left)]
             upstream = [t[i].numpy() for t in (grad_image, grad_alpha, grad_depth)]
-            slots = _slots(view, *ctx.size, images, upstream)
+            slots = _slots(view, width, height, images, upstream)
             inputs = [t.numpy() for t in (means, quats, scales)]
             outputs = [t.numpy() for t in (*shared, grad_rgb[i], grad_offsets[i])]
-            grad_viewmats[i, :3] = _reduce(view, *ctx.size, inputs, slots, outputs)
+            grad_viewmats[i, :3] = _reduce(view, width, height, inputs, slots, outputs)
         grad_background = None
         if ctx.needs_input_grad[6]:
             grad_background = torch.einsum("chwd,chw->d", grad_image, left)

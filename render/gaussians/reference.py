@@ -93,10 +93,10 @@ def pixel_alphas(
     screen: ScreenGaussians, opacities: Float[Tensor, " n"], width: int, height: int
 ) -> Float[Tensor, "p n"]:
     """Rule 3: what each Gaussian by itself covers of each pixel, rows first."""
-    options = {"dtype": screen.means.dtype, "device": screen.means.device}
-    y, x = torch.meshgrid(torch.arange(height, **options), torch.arange(width, **options), indexing="ij")
-    offset = torch.stack([x, y], -1).reshape(-1, 1, 2) + 0.5 - screen.means
-    covariances = torch.where(screen.drawn[:, None, None], screen.covariances, torch.eye(2, **options))
+    means, identity = screen.means, torch.eye(2).to(screen.means)
+    y, x = torch.meshgrid(torch.arange(height).to(means), torch.arange(width).to(means), indexing="ij")
+    offset = torch.stack([x, y], -1).reshape(-1, 1, 2) + 0.5 - means
+    covariances = torch.where(screen.drawn[:, None, None], screen.covariances, identity)
     mahalanobis = torch.einsum("pni,nij,pnj->pn", offset, torch.linalg.inv(covariances), offset)
     alphas = (opacities * torch.exp(-0.5 * mahalanobis)).clamp(max=ALPHA_MAX)
     return torch.where((alphas >= ALPHA_MIN) & screen.drawn, alphas, torch.zeros_like(alphas))

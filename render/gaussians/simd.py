@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
@@ -247,14 +247,15 @@ def _add_exponent(typing_context, integer_in_low_bits, a):
     return float8(integer_in_low_bits, a), generate
 
 
-# 2**f on [-1/2, 1/2]: minimax polynomial, relative error below 3e-7.
+# 2**f on [-1/2, 1/2]: minimax polynomial of its relative error (9e-8; with float32 rounding 2e-7), 1 at f =
+# 0.
 _ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low mantissa bits
 _ONE = np.float32(1.0)
-_E1 = np.float32(6.9314718e-1)
-_E2 = np.float32(2.4022651e-1)
-_E3 = np.float32(5.5504109e-2)
-_E4 = np.float32(9.6181291e-3)
-_E5 = np.float32(1.3333558e-3)
+_E1 = np.float32(6.9314700e-1)
+_E2 = np.float32(2.4022242e-1)
+_E3 = np.float32(5.5507336e-2)
+_E4 = np.float32(9.671513e-3)
+_E5 = np.float32(1.326472e-3)
 
 
 @njit(fastmath=set(FAST), inline="always")

@@ -1,0 +1,91 @@
+"""The eight-lane type against numpy, lane by lane."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from render.gaussians import simd
+
+f32 = np.float32
+
+
+@njit
+def _arithmetic(a, b, s, out):
+    x, y = simd.load(a, 0), simd.load(b, 3)  # unaligned on purpose
+    simd.store(out, 0, x + y * s)
+    simd.store(out, 8, s - x / y)
+    simd.store(out, 16, -x * y)
+    simd.store(out, 24, simd.minimum(x, y) + simd.maximum(x, s))
+    simd.store(out, 32, simd.select(simd.both(simd.greater(x, y), simd.less(x, s)), x, s))
+    simd.store(out, 40, simd.floor(x) + simd.ceil(y))
+    simd.store(out, 48, simd.square_root(simd.maximum(x, f32(0))) + simd.iota())
+    simd.store(out, 56, simd.with_sign_set(x) + simd.broadcast(s))
+
+
+def test_arithmetic() -> None:
+    rng = np.random.default_rng(0)
+    a, b, s = rng.normal(size=11).astype(f32), rng.normal(size=11).astype(f32), f32(0.4)
+    out = np.zeros(64, f32)
+    _arithmetic(a, b, s, out)
+    x, y = a[:8], b[3:]
+    expected = [
+        x + y * s,
+        s - x / y,
+        -x * y,
+        np.minimum(x, y) + np.maximum(x, s),
+        np.where((x > y) & (x < s), x, s),
+        np.floor(x) + np.ceil(y),
+        np.sqrt(np.maximum(x, 0)) + np.arange(8),
+        -abs(x) + s,
+    ]
+    # 4e-7: one or two roundings, which fused multiply-add may leave out.
+    np.testing.assert_allclose(out.reshape(8, 8), expected, rtol=4e-7, atol=4e-7)
+
+
+@njit
+def _exp2(x, out):
+    for i in range(0, len(x), 8):
+        simd.store(out, i, simd.exp2(simd.load(x, i)))
+
+
+def test_exp2_over_the_range_that_alpha_uses() -> None:
+    x = np.linspace(-8, 0, 8000, dtype=f32)
+    out = np.zeros_like(x)
+    _exp2(x, out)
+    np.testing.assert_allclose(out, np.exp2(x.astype(np.float64)), rtol=4e-7)
+
+
+@njit
+def _sums(a, out):
+    v = (simd.load(a, 0), simd.load(a, 8), simd.load(a, 16), simd.load(a, 24))
+    w = (simd.load(a, 32), simd.load(a, 40), simd.load(a, 48), simd.load(a, 56))
+    simd.store(out, 0, simd.sum_each(v[0], v[1], v[2], v[3], w[0], w[1], w[2], w[3]))
+    out[8] = simd.sum_lanes(v[3])
+
+
+def test_sums_of_lanes() -> None:
+    a = np.arange(64, dtype=f32) ** 2
+    out = np.zeros(9, f32)
+    _sums(a, out)
+    assert np.array_equal(out[:8], a.reshape(8, 8).sum(1))  # integers below 2^24: exact
+    assert out[8] == a[24:32].sum()
+
+
+@njit
+def _rows(a, integers, out):
+    value = simd.load_rows(a, 2, 6, 3, 1)
+    simd.store_rows(out, 2, 6, 3, 1, value * f32(2))
+    simd.store_rows(integers, 2, 6, 1, 0, value)
+
+
+def test_rows_stop_at_the_last() -> None:
+    """Rows 2 to 6 of a column of three: the other columns and the rows after stay as they were."""
+    a = np.arange(30, dtype=f32).reshape(10, 3)
+    out, integers = np.full((10, 3), -1, f32), np.full(10, -1, np.int32)
+    _rows(a, integers, out)
+    expected = np.full((10, 3), -1, f32)
+    expected[2:7, 1] = 2 * a[2:7, 1]
+    assert np.array_equal(out, expected)
+    assert np.array_equal(integers[2:7], a[2:7, 1].astype(np.int32))
+    assert (integers[[0, 1, 7, 8, 9]] == -1).all()
