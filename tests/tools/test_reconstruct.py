@@ -1,0 +1,34 @@
+"""Configurations are found by path or by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from render.errors import ConfigError
+from simulacra.tools.reconstruct import brought_configs, config_file
+
+
+def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("")
+    assert config_file(str(tmp_path / "mine.yaml")) == tmp_path / "mine.yaml"
+    assert config_file(None) is None
+
+
+@pytest.mark.parametrize("given", ["demo", "demo.yaml", "configs/demo.yaml"])
+def test_a_brought_one_is_found_by_name_from_anywhere(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config_file(given) == brought_configs()["demo"]
+
+
+def test_an_unknown_one_lists_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="baselines/depth_splats"):
+        config_file("studio")
+
+
+def test_all_that_the_readme_names_are_brought() -> None:
+    named = {"studio_rgbd", "multiview_video", "desk_face", "demo", "smoke", "baselines/depth_splats"}
+    assert named <= set(brought_configs())
