@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon.configuration import config
+from recon.metrics import VIEW_METRICS
 from recon.perception.depth_error import depth_error, resize_depth
 from recon.perception.mask_iou import mask_iou
 from recon.perception.psnr import psnr
@@ -37,16 +38,6 @@ LEAST_ALPHA = 1e-3
 RenderView = Callable[[int, str, int, int], tuple[Tensor, Tensor, Tensor]]
 # The person's mask in a frame and camera, 0..1, and where it comes from ("session", "pose", "selfie").
 MaskOfView = Callable[[int, str], tuple[Float[np.ndarray, "h w"], str] | None]
-
-# Unit and direction of what is measured in a single view.
-VIEW_METRICS: dict[str, tuple[str, str]] = {
-    "psnr_fg": ("dB", "higher"),
-    "psnr_full": ("dB", "higher"),
-    "ssim_crop": ("1", "higher"),
-    "mask_iou": ("1", "higher"),
-    "depth_median_mm": ("mm", "lower"),
-    "depth_p90_mm": ("mm", "lower"),
-}
 
 
 @config

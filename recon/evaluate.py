@@ -16,7 +16,6 @@ from jaxtyping import Float
 
 from recon.compare_view import (
     DIFFERENCE_FULL_SCALE,
-    VIEW_METRICS,
     Capture,
     ComparedView,
     MaskOfView,
@@ -25,6 +24,7 @@ from recon.compare_view import (
     compare_view,
 )
 from recon.configuration import config
+from recon.metrics import VIEW_METRICS
 from recon.perception.joints import joint_distances, mpjpe, reprojection_distances
 from recon.protocol import Protocol, View, spread
 from recon.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
@@ -34,12 +34,6 @@ from render.image import write_image
 METRICS_SCHEMA = 1
 METRICS_FILE = "metrics.json"
 VIEWS_FOLDER = "views"
-
-# Unit and direction of every metric; docs/metrics.json says what each means.
-METRICS: dict[str, tuple[str, str]] = VIEW_METRICS | {
-    "reprojection_px": ("px", "lower"),
-    "mpjpe_mm": ("mm", "lower"),
-}
 
 
 @config
@@ -167,7 +161,7 @@ def evaluate(
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
-    scores = {name: collect(*VIEW_METRICS[name], outcomes[name]) for name in VIEW_METRICS}
+    scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     evaluation = Evaluation(protocol, scores, _described(settings, mask_sources), settings.references)
@@ -195,9 +189,8 @@ def write_view(folder: Path, compared: ComparedView) -> None:
 
 
 def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, settings: EvaluateConfig) -> Score:
-    unit, better = METRICS["reprojection_px"]
     if evidence is None:
-        return absent(unit, better, "the run has no detected keypoints")
+        return absent("reprojection_px", "the run has no detected keypoints")
     distances = reprojection_distances(
         evidence.projected_px, evidence.detected_px, evidence.visibility, settings.least_visibility
     )
@@ -213,13 +206,12 @@ def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, setting
         "seen_in_fit": {camera: camera not in protocol.held_out_cameras for camera in evidence.cameras},
         "note": "over every view in which keypoints were detected, not only the scored ones",
     }
-    return replace(collect(unit, better, outcomes), extra=extra)
+    return replace(collect("reprojection_px", outcomes), extra=extra)
 
 
 def _mpjpe(evidence: JointEvidence | None) -> Score:
-    unit, better = METRICS["mpjpe_mm"]
     if evidence is None:
-        return absent(unit, better, "the session has no reference joints")
+        return absent("mpjpe_mm", "the session has no reference joints")
     names, distances = joint_distances(
         evidence.joints, evidence.names, evidence.reference, evidence.reference_names
     )
@@ -236,7 +228,7 @@ def _mpjpe(evidence: JointEvidence | None) -> Score:
         "reference": evidence.reference_source,
         "note": "in the world, so that there is no number per camera; nothing is aligned or scaled",
     }
-    return replace(collect(unit, better, outcomes, otherwise="no frame was fitted"), extra=extra)
+    return replace(collect("mpjpe_mm", outcomes, otherwise="no frame was fitted"), extra=extra)
 
 
 def _described(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict[str, Any]:

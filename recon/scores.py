@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recon.metrics import METRICS
 from recon.protocol import View
 
 # The "camera" of a number that belongs to a frame but to no camera, such as a joint's distance in the world.
@@ -35,14 +36,14 @@ class Score:
     """One metric over all scored views.
 
     Attributes:
+        metric: its name in `METRICS`.
         values: what each view got, in order of the protocol.
         missing: views without a number, and why.
         reason: why there is no number at all; None where there is one.
         extra: further facts of this metric, such as a mean per joint.
     """
 
-    unit: str
-    better: str
+    metric: str
     values: Mapping[View, float]
     missing: Mapping[View, str] = field(default_factory=dict)
     reason: str | None = None
@@ -86,8 +87,8 @@ class Score:
             "std": self.std,
             "interval_95": None if interval is None else list(interval),
             "count": len(self.values),
-            "unit": self.unit,
-            "better": self.better,
+            "unit": METRICS[self.metric].unit,
+            "better": METRICS[self.metric].better,
             "reason": self.reason,
             "views": [_named(view) | {"value": value} for view, value in self.values.items()],
             "missing": [_named(view) | {"reason": reason} for view, reason in self.missing.items()],
@@ -100,7 +101,7 @@ def _named(view: View) -> dict[str, Any]:
 
 
 def collect(
-    unit: str, better: str, outcomes: Mapping[View, float | Missing], *, otherwise: str = "no view was scored"
+    metric: str, outcomes: Mapping[View, float | Missing], *, otherwise: str = "no view was scored"
 ) -> Score:
     """A score from the outcomes of single views; infinite numbers count as missing, with that as the
     reason.
@@ -114,12 +115,12 @@ def collect(
         else:
             values[view] = float(outcome)
     reasons = list(dict.fromkeys(missing.values())) or [otherwise]
-    return Score(unit, better, values, missing, None if values else "; ".join(reasons))
+    return Score(metric, values, missing, None if values else "; ".join(reasons))
 
 
-def absent(unit: str, better: str, reason: str) -> Score:
+def absent(metric: str, reason: str) -> Score:
     """A score that this session cannot have, and why."""
-    return Score(unit, better, {}, reason=reason)
+    return Score(metric, {}, reason=reason)
 
 
 def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float] | None:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from recon.compare_view import ViewConfig
 from recon.evaluate import (
-    METRICS,
     EvaluateConfig,
     JointEvidence,
     KeypointEvidence,
@@ -18,6 +17,7 @@ from recon.evaluate import (
     Subject,
     evaluate,
 )
+from recon.metrics import METRICS
 from recon.perception.joints import LIMB_JOINTS
 from recon.protocol import lock_protocol
 
@@ -65,7 +65,7 @@ def test_metrics_file_has_every_metric_and_the_protocol(tmp_path: Path) -> None:
     assert set(metrics["scores"]) == set(METRICS)
     for name, score in metrics["scores"].items():
         assert (score["mean"] is None) == (score["reason"] is not None), name
-        assert (score["unit"], score["better"]) == METRICS[name]
+        assert (score["unit"], score["better"]) == (METRICS[name].unit, METRICS[name].better)
     psnr = metrics["scores"]["psnr_fg"]
     # Noise of 0.02: -20 log10(0.02) = 33.98 dB, less what clipping to 0..1 takes away.
     assert psnr["mean"] == pytest.approx(33.98, abs=0.3)

@@ -11,7 +11,7 @@ from recon.scores import WORLD, Missing, absent, bootstrap_interval, collect
 
 def test_mean_weighs_views_and_cameras_have_their_own() -> None:
     outcomes: dict[View, float | Missing] = {View("a", 0): 1.0, View("a", 1): 3.0, View("b", 0): 8.0}
-    score = collect("dB", "higher", outcomes)
+    score = collect("psnr_fg", outcomes)
     assert score.mean == pytest.approx(4.0)
     assert score.per_camera == {"a": pytest.approx(2.0), "b": pytest.approx(8.0)}
     assert score.std == pytest.approx(np.std([1, 3, 8], ddof=1))
@@ -21,7 +21,7 @@ def test_mean_weighs_views_and_cameras_have_their_own() -> None:
 
 def test_missing_and_infinite_numbers_are_named_and_left_out() -> None:
     outcomes = {View("a", 0): 2.0, View("a", 1): Missing("no depth"), View("b", 0): float("inf")}
-    described = collect("dB", "higher", outcomes).as_json()
+    described = collect("psnr_fg", outcomes).as_json()
     assert described["mean"] == 2.0
     assert described["reason"] is None
     assert {(m["camera"], m["frame"], m["reason"]) for m in described["missing"]} == {
@@ -32,16 +32,16 @@ def test_missing_and_infinite_numbers_are_named_and_left_out() -> None:
 
 
 def test_no_number_at_all_is_null_with_a_reason() -> None:
-    described = collect("mm", "lower", {View("a", 0): Missing("no depth")}).as_json()
+    described = collect("mpjpe_mm", {View("a", 0): Missing("no depth")}).as_json()
     assert described["mean"] is None
     assert described["std"] is None
     assert described["per_camera"] == {}
     assert described["reason"] == "no depth"
-    assert absent("mm", "lower", "no reference").as_json()["reason"] == "no reference"
+    assert absent("mpjpe_mm", "no reference").as_json()["reason"] == "no reference"
 
 
 def test_numbers_of_the_world_belong_to_no_camera() -> None:
-    described = collect("mm", "lower", {View(WORLD, 4): 50.0}).as_json()
+    described = collect("mpjpe_mm", {View(WORLD, 4): 50.0}).as_json()
     assert described["per_camera"] == {}
     assert described["views"] == [{"camera": None, "frame": 4, "value": 50.0}]
 
@@ -61,7 +61,7 @@ def test_views_of_one_frame_are_not_independent() -> None:
     outcomes: dict[View, float | Missing] = {}
     for frame, value in enumerate(rng.normal(20.0, 2.0, 40)):
         outcomes |= {View(camera, frame): float(value) for camera in "abcd"}
-    grouped = collect("dB", "higher", outcomes).interval()
+    grouped = collect("psnr_fg", outcomes).interval()
     naive = bootstrap_interval([[v] for v in outcomes.values() if isinstance(v, float)])
     assert grouped is not None and naive is not None
     # Four copies of each number carry the information of one: twice the width of the naive interval.
