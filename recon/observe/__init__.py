@@ -1,0 +1,32 @@
+"""What the captures show in two dimensions: landmarks of body, face and hands, and masks."""
+
+from recon.observe.consensus import look_repeatedly
+from recon.observe.face import FaceDetection, FaceNetwork, detect_face
+from recon.observe.hands import HAND_LANDMARKS, HandDetection, HandNetwork, Hands, detect_hands
+from recon.observe.observations import Observations, load_observations, save_observations
+from recon.observe.over_session import ObserveConfig, observe
+from recon.observe.pose import POSE_LANDMARKS, PoseDetection, PoseNetwork, detect_pose
+from recon.observe.selfie import SelfieNetwork, segment_selfie
+
+__all__ = [
+    "HAND_LANDMARKS",
+    "POSE_LANDMARKS",
+    "FaceDetection",
+    "FaceNetwork",
+    "HandDetection",
+    "HandNetwork",
+    "Hands",
+    "Observations",
+    "ObserveConfig",
+    "PoseDetection",
+    "PoseNetwork",
+    "SelfieNetwork",
+    "detect_face",
+    "detect_hands",
+    "detect_pose",
+    "load_observations",
+    "look_repeatedly",
+    "observe",
+    "save_observations",
+    "segment_selfie",
+]

@@ -1,0 +1,81 @@
+"""What an interrupted observation keeps: landmarks in chunks of frames, and the soft masks.
+
+Everything is written under a temporary name and renamed, so whatever is found is whole. It belongs to one
+key (the configuration and the session); another key's leftovers are removed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recon.observe.observations import MaskSource
+from recon.stage import read_json, write_arrays, write_json
+
+CHECKPOINT_FOLDER = ".checkpoint"
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What one frame of one camera showed; `arrays` are rows of the fields of `Observations`."""
+
+    frame: int
+    arrays: Mapping[str, np.ndarray]
+    mask_source: MaskSource
+
+
+def empty_arrays() -> dict[str, np.ndarray]:
+    """A frame in which nothing was seen."""
+    shapes = {"pose_px": (33, 2), "face_px": (478, 2), "hand_px": (2, 21, 2), "pose_spread_px": (33,)}
+    scores = {"pose_visibility": (33,), "pose_score": (), "face_score": (), "hand_score": (2,)}
+    absent = {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
+    return absent | {name: np.zeros(shape, dtype=np.float32) for name, shape in scores.items()}
+
+
+class Checkpoint:
+    """The kept results of one observation, in a hidden folder inside its own."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.root = folder / CHECKPOINT_FOLDER
+        mark = self.root / "key.json"
+        if self.root.exists() and (not mark.is_file() or read_json(mark).get("key") != key):
+            shutil.rmtree(self.root)
+        self.fresh = not mark.is_file()
+        """Whether nothing is kept yet."""
+        if self.fresh:
+            write_json(mark, {"key": key})
+
+    def soft_mask_file(self, camera: str, frame: int) -> Path:
+        """Where the network's own mask of a frame waits for its refinement."""
+        return self.root / camera / f"soft_{frame:06d}.npz"
+
+    def save(self, camera: str, results: Sequence[FrameResult]) -> None:
+        """Keeps the results of some frames."""
+        if not results:
+            return
+        stacked = {name: np.stack([result.arrays[name] for result in results]) for name in results[0].arrays}
+        frames = np.array([result.frame for result in results], dtype=np.int64)
+        sources = np.array([result.mask_source for result in results])
+        path = self.root / camera / f"{frames[0]:06d}.npz"
+        write_arrays(path, frames=frames, mask_sources=sources, **stacked)
+
+    def load(self, camera: str) -> dict[int, FrameResult]:
+        """What is kept of a camera, by frame."""
+        kept: dict[int, FrameResult] = {}
+        for path in sorted((self.root / camera).glob("[0-9]*.npz")):
+            with np.load(path) as stored:
+                content = dict(stored)
+            frames, sources = content.pop("frames"), content.pop("mask_sources")
+            for row, (frame, source) in enumerate(zip(frames, sources, strict=True)):
+                kept[int(frame)] = FrameResult(
+                    int(frame), {n: v[row] for n, v in content.items()}, cast(MaskSource, str(source))
+                )
+        return kept
+
+    def remove(self) -> None:
+        """Forgets everything: the observation is complete."""
+        shutil.rmtree(self.root)

@@ -1,0 +1,150 @@
+"""What was seen in a session: landmarks of every frame and camera, and where the masks lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from recon.stage import read_json, write_arrays, write_json
+from render.errors import RunError
+from render.image import read_mask
+
+MaskSource = Literal["session", "pose", "selfie", "none"]
+
+ARRAYS_FILE = "observations.npz"
+FACTS_FILE = "observations.json"
+MASKS_FOLDER = "masks"
+SCHEMA = 1
+# Masks are many and simple: runs of equal pixels are all that a compressor needs to find.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+
+_FIELDS = (
+    "pose_px",
+    "pose_visibility",
+    "pose_spread_px",
+    "pose_score",
+    "face_px",
+    "face_score",
+    "hand_px",
+    "hand_score",
+)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Landmarks in image pixels (pixel (0, 0)'s centre at (0.5, 0.5)), float32; NaN positions and 0 scores
+    where absent.
+
+    Symbols: ``t`` frames, ``c`` cameras.
+
+    Attributes:
+        frames: the frames' numbers in the session.
+        cameras: the cameras' names.
+        pose_px: 33 body landmarks, the person's own left and right.
+        pose_visibility: 0..1, in the image and not hidden.
+        pose_spread_px: how far several looks of the network differ; large where it does not know. 0 of a
+            single look.
+        pose_score: 0..1, that a person is there.
+        face_px: 468 points of the face mesh and 10 of the irises.
+        face_score: 0..1.
+        hand_px: 21 points of the left (0) and right (1) hand.
+        hand_score: 0..1.
+        mask_sources: where each camera's masks come from, one entry a frame.
+        folder: where the masks lie.
+    """
+
+    frames: Int[np.ndarray, "t"]
+    cameras: tuple[str, ...]
+    pose_px: Float[np.ndarray, "t c 33 2"]
+    pose_visibility: Float[np.ndarray, "t c 33"]
+    pose_spread_px: Float[np.ndarray, "t c 33"]
+    pose_score: Float[np.ndarray, "t c"]
+    face_px: Float[np.ndarray, "t c 478 2"]
+    face_score: Float[np.ndarray, "t c"]
+    hand_px: Float[np.ndarray, "t c 2 21 2"]
+    hand_score: Float[np.ndarray, "t c 2"]
+    mask_sources: Mapping[str, tuple[MaskSource, ...]] = field(default_factory=dict)
+    folder: Path = Path()
+
+    def mask(self, frame: int, camera: str) -> Float[np.ndarray, "h w"] | None:
+        """The person in one frame (its number in the session) of one camera, 0..1; None where there is no
+        mask.
+
+        Raises:
+            KeyError: no such frame or camera here.
+            InputError: the file is gone or damaged.
+        """
+        position = int(np.flatnonzero(self.frames == frame)[0]) if frame in self.frames else -1
+        if position < 0 or camera not in self.mask_sources:
+            raise KeyError(f"frame {frame} of camera {camera} was not observed")
+        if self.mask_sources[camera][position] == "none":
+            return None
+        return read_mask(mask_file(self.folder, camera, frame))
+
+
+def mask_file(folder: Path, camera: str, frame: int) -> Path:
+    """Where the mask of a frame lies."""
+    return folder / MASKS_FOLDER / camera / f"{frame:06d}.png"
+
+
+def write_mask(path: Path, mask: Float[np.ndarray, "h w"]) -> None:
+    """Writes a mask as 8 bit grey PNG, under a temporary name first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.png")
+    pixels = np.round(mask * 255.0).astype(np.uint8)
+    partial.write_bytes(cv2.imencode(".png", pixels, _PNG)[1].tobytes())
+    partial.replace(path)
+
+
+def save_observations(observations: Observations, folder: Path) -> None:
+    """Writes ``observations.npz`` and ``observations.json``; the masks are there already."""
+    arrays = {name: getattr(observations, name) for name in _FIELDS}
+    write_arrays(folder / ARRAYS_FILE, frames=observations.frames, **arrays)
+    facts = {
+        "schema": SCHEMA,
+        "cameras": list(observations.cameras),
+        "mask_sources": {camera: list(sources) for camera, sources in observations.mask_sources.items()},
+        "seen": {camera: _seen(observations, index) for index, camera in enumerate(observations.cameras)},
+    }
+    write_json(folder / FACTS_FILE, facts)
+
+
+def _seen(observations: Observations, camera: int) -> dict[str, int]:
+    return {
+        "frames": len(observations.frames),
+        "persons": int((observations.pose_score[:, camera] > 0).sum()),
+        "faces": int((observations.face_score[:, camera] > 0).sum()),
+        "left_hands": int((observations.hand_score[:, camera, 0] > 0).sum()),
+        "right_hands": int((observations.hand_score[:, camera, 1] > 0).sum()),
+    }
+
+
+def load_observations(folder: Path) -> Observations:
+    """Reads back what `save_observations` wrote.
+
+    Raises:
+        RunError: the files are missing or damaged.
+    """
+    facts = read_json(folder / FACTS_FILE)
+    try:
+        with np.load(folder / ARRAYS_FILE) as arrays:
+            return Observations(
+                frames=arrays["frames"],
+                cameras=tuple(facts["cameras"]),
+                mask_sources={camera: tuple(sources) for camera, sources in facts["mask_sources"].items()},
+                folder=folder,
+                **{name: arrays[name] for name in _FIELDS},
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            "a run's own file cannot be read",
+            where=folder / ARRAYS_FILE,
+            found=error,
+            remedy="delete it and run again",
+        ) from error

@@ -1,0 +1,218 @@
+"""Body landmarks and the person's own segmentation: MediaPipe's pose detector and full landmark network.
+
+Source: MediaPipe 0.10.21, `modules/pose_detection` and `modules/pose_landmark` (static image mode):
+detector on the letterboxed image, region from its keypoints 0 (mid hip) and 1 (reach of the whole body),
+upright, times 1.25; landmark network on the region; landmarks refined by their heatmaps. Beyond MediaPipe:
+small persons are looked for in tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.observe.detection import Detector, detect
+from recon.observe.network import Network, sigmoid
+from recon.observe.roi import Roi, crop, points_to_image
+from recon.observe.soft_mask import SoftMask
+
+POSE_LANDMARKS: tuple[str, ...] = (
+    "nose",
+    "left_eye_inner",
+    "left_eye",
+    "left_eye_outer",
+    "right_eye_inner",
+    "right_eye",
+    "right_eye_outer",
+    "left_ear",
+    "right_ear",
+    "mouth_left",
+    "mouth_right",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_pinky",
+    "right_pinky",
+    "left_index",
+    "right_index",
+    "left_thumb",
+    "right_thumb",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+    "left_heel",
+    "right_heel",
+    "left_foot_index",
+    "right_foot_index",
+)
+
+_SIDE = 256
+_DETECTOR_STRIDES = (8, 16, 32, 32, 32)
+_ROI_SCALE = 1.25
+_SCORE_TOLERANCE = 0.2
+_HEATMAP_KERNEL = 7
+_HEATMAP_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True)
+class PoseDetection:
+    """One person in one image.
+
+    Attributes:
+        px: ``33 2`` landmark positions in image pixels, in the order of POSE_LANDMARKS (the person's own
+            left).
+        visibility: ``33``, 0..1, that the landmark is in the image and not hidden.
+        presence: ``33``, 0..1, that the landmark is in the image.
+        world: ``33 3`` metres about the mid hip, camera-like axes (+y down); the network's guess, not a
+            measurement.
+        score: 0..1, that the region holds a person.
+        roi: the region that the network saw.
+        next_roi: where the landmarks say the region should be.
+        spread_px: ``33``, median distance of several looks from their median; 0 after one look.
+        soft_mask: the person as the network segments its region, about a quarter of the image's resolution.
+        image_size: width, height of the image.
+    """
+
+    px: Float[np.ndarray, "33 2"]
+    visibility: Float[np.ndarray, "33"]
+    presence: Float[np.ndarray, "33"]
+    world: Float[np.ndarray, "33 3"]
+    score: float
+    roi: Roi
+    next_roi: Roi
+    spread_px: Float[np.ndarray, "33"]
+    soft_mask: SoftMask
+    image_size: tuple[int, int]
+
+    @property
+    def mask(self) -> Float[np.ndarray, "h w"]:
+        """``h w`` the person, 0..1, in the whole image."""
+        return self.soft_mask.in_image(*self.image_size)
+
+
+def region_of_body(hip: np.ndarray, reach: np.ndarray) -> Roi:
+    """The square about `hip` whose radius is the distance to `reach`, turned so that `reach` is above."""
+    dx, dy = float(reach[0] - hip[0]), float(reach[1] - hip[1])
+    rotation = np.pi / 2 - np.arctan2(-dy, dx)
+    return Roi.square(hip, 2.0 * float(np.hypot(dx, dy)) * _ROI_SCALE, rotation)
+
+
+def refine_by_heatmaps(
+    px: Float[np.ndarray, "k 2"], heatmaps: Float[np.ndarray, "h w k"], side: int = _SIDE
+) -> Float[np.ndarray, "k 2"]:
+    """Moves each landmark to the centre of mass of its heatmap in a small window about it, where that is
+    confident.
+
+    Source: `refine_landmarks_from_heatmap_calculator.cc`, kernel 7, confidence 0.5.
+    """
+    rows, columns = heatmaps.shape[:2]
+    reach = (_HEATMAP_KERNEL - 1) // 2
+    refined = px.copy()
+    for index, (x, y) in enumerate(px):
+        column, row = int(x / side * columns), int(y / side * rows)
+        if not (0 <= column < columns and 0 <= row < rows):
+            continue
+        top, left = max(0, row - reach), max(0, column - reach)
+        window = sigmoid(heatmaps[top : row + reach + 1, left : column + reach + 1, index])
+        total = float(window.sum())
+        if float(window.max()) < _HEATMAP_CONFIDENCE or total <= 0.0:
+            continue
+        mean_row = float((window.sum(axis=1) * np.arange(top, top + window.shape[0])).sum()) / total
+        mean_column = float((window.sum(axis=0) * np.arange(left, left + window.shape[1])).sum()) / total
+        refined[index] = (mean_column / columns * side, mean_row / rows * side)
+    return refined
+
+
+class PoseNetwork:
+    """Finds a person and its landmarks. Holds interpreters: one object per thread."""
+
+    def __init__(self, threads: int = 1) -> None:
+        """Loads `pose_detection` and `pose_landmark_full`.
+
+        Raises:
+            AssetError, MissingExtraError: see `Network`.
+        """
+        self._detector = Detector(
+            Network.load("pose_detection", threads), _DETECTOR_STRIDES, boxes="Identity", scores="Identity_1"
+        )
+        self._landmarks = Network.load("pose_landmark_full", threads)
+
+    def find(self, image: Float[np.ndarray, "h w 3"], *, tiles: bool = True) -> Roi | None:
+        """The region of the largest person that the detector is sure of, or None.
+
+        Args:
+            image: RGB in 0..1.
+            tiles: look for small persons in overlapping tiles when the whole image shows none.
+        """
+        found = detect(self._detector, image)
+        if not found and tiles:
+            found = detect(self._detector, image, tiles_of(image.shape[1], image.shape[0]))
+        if not found:
+            return None
+        # Bystanders are smaller: among those that it is about as sure of, the nearest person is meant.
+        sure = [person for person in found if person.score >= found[0].score - _SCORE_TOLERANCE]
+        regions = [region_of_body(person.keypoints[0], person.keypoints[1]) for person in sure]
+        return max(regions, key=lambda roi: roi.size[0])
+
+    def look(
+        self, image: Float[np.ndarray, "h w 3"], roi: Roi, *, min_score: float = 0.5
+    ) -> PoseDetection | None:
+        """The landmarks of the person in a region, or None where the network sees none there."""
+        seen = roi.sampled_as_mediapipe(_SIDE, _SIDE)
+        outputs = self._landmarks.look(crop(image, seen, _SIDE, _SIDE, replicate=True))
+        score = float(outputs["Identity_1"][0])
+        if score < min_score:
+            return None
+        values = outputs["Identity"].reshape(39, 5)
+        px = points_to_image(refine_by_heatmaps(values[:, :2], outputs["Identity_3"]), seen, _SIDE, _SIDE)
+        height, width = image.shape[:2]
+        return PoseDetection(
+            px=px[:33],
+            visibility=sigmoid(values[:33, 3]),
+            presence=sigmoid(values[:33, 4]),
+            world=_turned(outputs["Identity_4"].reshape(39, 3)[:33], roi.rotation),
+            score=score,
+            roi=roi,
+            next_roi=region_of_body(px[33], px[34]),
+            spread_px=np.zeros(33, dtype=np.float32),
+            soft_mask=SoftMask(sigmoid(outputs["Identity_2"][..., 0]), seen),
+            image_size=(width, height),
+        )
+
+    def __call__(self, image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
+        """The person of an image (RGB in 0..1), or None."""
+        roi = self.find(image)
+        return None if roi is None else self.look(image, roi)
+
+
+def detect_pose(image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
+    """One image, with networks loaded for the occasion; for many, keep a `PoseNetwork`."""
+    return PoseNetwork()(image)
+
+
+def tiles_of(width: int, height: int) -> list[Roi]:
+    """Squares that cover an image, of 1/2 and 1/3 of its longer side, overlapping by about half."""
+    longer = max(width, height)
+    tiles = []
+    for parts in (2, 3):
+        side = longer / parts
+        xs, ys = (
+            np.linspace(side / 2, size - side / 2, max(1, int(np.ceil(2 * size / side)) - 1))
+            for size in (width, height)
+        )
+        tiles += [Roi.square((x, y), side) for y in ys for x in xs]
+    return tiles
+
+
+def _turned(world: Float[np.ndarray, "n 3"], rotation: float) -> Float[np.ndarray, "n 3"]:
+    cos, sin = np.cos(rotation), np.sin(rotation)
+    turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return (world @ turn.T).astype(np.float32)
