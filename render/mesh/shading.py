@@ -1,0 +1,57 @@
+"""Normals and plain shading, for overlays and turntables."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from render.camera import Cameras
+from render.mesh.rasterize import Backend, interpolate, rasterize_mesh
+
+AMBIENT = 0.35  # share of the light that comes from everywhere
+
+
+def face_normals(verts: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "f 3"]:
+    """Outward normals (counter-clockwise seen from outside) of length twice the triangle's area."""
+    a, b, c = verts[faces].unbind(1)
+    return torch.linalg.cross(b - a, c - a)
+
+
+def vertex_normals(verts: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
+    """Unit normals: the area-weighted mean of the triangles around a vertex; zero for a vertex of no
+    triangle.
+    """
+    normals = face_normals(verts, faces)
+    index = faces.reshape(-1, 1).long().expand(-1, 3)
+    total = torch.zeros_like(verts).scatter_add(0, index, normals.repeat_interleave(3, dim=0))
+    return torch.nn.functional.normalize(total, dim=-1)
+
+
+def shade(
+    verts: Float[Tensor, "v 3"],
+    faces: Int[Tensor, "f 3"],
+    cameras: Cameras,
+    *,
+    rgb: Float[Tensor, "v 3"] | None = None,
+    backend: Backend = "auto",
+) -> tuple[Float[Tensor, "c h w 3"], Float[Tensor, "c h w"]]:
+    """The mesh in even light with a lamp at each camera (Lambert), and its coverage.
+
+    Args:
+        verts, faces, cameras, backend: as ``rasterize_mesh``. rgb: sRGB colours of the vertices, light grey
+        if None. Light is laid on sRGB values as they are: a picture to
+            look at, not a measurement.
+
+    Returns:
+        Premultiplied sRGB and coverage (0 or 1), to be laid over a photograph with ``rgb + (1 - alpha)
+        photo``.
+    """
+    rendering = rasterize_mesh(verts, faces, cameras, backend=backend)
+    colours = torch.full_like(verts, 0.75) if rgb is None else rgb
+    image = interpolate(torch.cat([vertex_normals(verts, faces), colours, verts], dim=-1), faces, rendering)
+    normals, colour, points = image.split(3, dim=-1)
+    to_camera = torch.nn.functional.normalize(cameras.centers()[:, None, None] - points, dim=-1)
+    facing = (torch.nn.functional.normalize(normals, dim=-1) * to_camera).sum(-1, keepdim=True).abs()
+    covered = rendering.covered.to(verts.dtype)
+    return colour * (AMBIENT + (1 - AMBIENT) * facing) * covered[..., None], covered

@@ -1,0 +1,29 @@
+"""Compile the mesh kernels ahead of their first use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from render.camera import Cameras
+from render.mesh.antialias import antialias
+from render.mesh.rasterize import interpolate, rasterize_mesh
+
+
+def warmup(progress: Callable[[str], None] | None = None) -> None:
+    """Compile every kernel, or load it from the cache: seconds the first time.
+
+    Args:
+        progress: told in a few words what is being compiled, before it is.
+    """
+    report = progress or (lambda text: None)
+    report("mesh rasterizer")
+    verts = torch.tensor([[-1.0, -1, 2], [1, -1, 2], [0, 1, 2]], requires_grad=True)
+    faces = torch.tensor([[0, 1, 2]])
+    cameras = Cameras(torch.eye(4)[None], torch.tensor([[[4.0, 0, 4], [0, 4, 4], [0, 0, 1]]]), 8, 8)
+    rendering = rasterize_mesh(verts, faces, cameras, backend="cpu")
+    image = interpolate(verts, faces, rendering)
+    (image.sum() + rendering.depth.sum()).backward()
+    report("mesh silhouettes")
+    antialias(image.detach(), verts, faces, cameras, rendering, backend="cpu").sum().backward()
