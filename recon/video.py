@@ -1,0 +1,114 @@
+"""Frames of a video by number, exactly, one at a time in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from jaxtyping import UInt8
+
+from render.errors import InputError
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What decoding a whole video showed."""
+
+    frames: int
+    width: int
+    height: int
+    times: tuple[float, ...]
+
+
+def probe_video(path: Path) -> VideoFacts:
+    """Counts a video's frames by decoding them, for headers lie about truncated files.
+
+    Raises:
+        InputError: missing, not a video, without a frame, or damaged (saying after which frame).
+    """
+    times: list[float] = []
+    width = height = 0
+    for frame in _decode(path):
+        width, height = frame.width, frame.height
+        times.append(float(frame.time) if frame.time is not None else len(times) / 30)
+    if not times:
+        raise InputError("a video has no frame", where=path)
+    return VideoFacts(len(times), width, height, tuple(times))
+
+
+def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """RGB pixels of the wanted frames, which must be in rising order.
+
+    Raises:
+        InputError: a frame is not there.
+    """
+    wanted = list(numbers)
+    if sorted(wanted) != wanted:
+        raise ValueError("frames of a video are read in rising order")
+    position = 0
+    for number, frame in enumerate(_decode(path)):
+        if position == len(wanted):
+            return
+        while position < len(wanted) and wanted[position] == number:
+            yield frame.to_ndarray(format="rgb24")
+            position += 1
+    if position < len(wanted):
+        raise InputError(
+            "a video ends before a frame that the session names",
+            where=path,
+            expected=f"frame {wanted[position]}",
+        )
+
+
+def read_video_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
+    """One frame: from the nearest key frame before it where the stream has honest time stamps, else from the start."""
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            found = _seek(container, stream, number)
+    except (av.FFmpegError, OSError, IndexError):
+        found = None
+    return found if found is not None else next(iter_video(path, [number]))
+
+
+def _seek(container, stream, number):  # type: ignore[no-untyped-def]
+    """The frame by its time stamp, or None where stamps and numbers do not agree on a constant rate."""
+    rate, base, first = stream.average_rate, stream.time_base, stream.start_time or 0
+    if not rate or not base:
+        return None
+    target = first + int(round(number / rate / base))
+    container.seek(max(target - 1, 0), stream=stream, backward=True)
+    for frame in container.decode(stream):
+        if frame.pts is None:
+            return None
+        place = (frame.pts - first) * base * rate
+        if abs(place - number) < 0.25:
+            return frame.to_ndarray(format="rgb24")
+        if place > number:
+            return None
+    return None
+
+
+def _decode(path: Path) -> Iterator[av.VideoFrame]:
+    if not path.is_file():
+        raise InputError("a video is missing", where=path)
+    count = 0
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError("a file holds no video", where=path)
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                yield frame
+                count += 1
+    except av.FFmpegError as error:
+        raise InputError(
+            "a video cannot be read",
+            where=path,
+            found=f"{error} after frame {count}" if count else error,
+            remedy="copy it again from the source",
+        ) from error
