@@ -1,0 +1,237 @@
+"""report.html: one file that needs no other, says what the files say, and names what is missing."""
+
+import html
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.evaluate import EvaluateConfig, Reference, Subject, evaluate
+from recon.protocol import choose_other, lock_protocol
+from render.errors import RunError
+from render.image import write_image
+from simulacra.tools.report import read_run, write_run_report
+from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
+from simulacra.tools.report.write import duration, person_box
+
+SIZE = 40
+
+
+class Box:
+    """A grey box over black."""
+
+    def image(self, frame_index: int, camera: str) -> np.ndarray:
+        return np.full((SIZE, SIZE, 3), 0.5, np.float32)
+
+    def depth(self, frame_index: int, camera: str) -> None:
+        return None
+
+    def mask(self, frame_index: int, camera: str) -> tuple[np.ndarray, str]:
+        mask = np.zeros((SIZE, SIZE), np.float32)
+        mask[10:30, 15:25] = 1.0
+        return mask, "session"
+
+    def render(self, frame: int, camera: str, width: int, height: int):
+        import torch
+
+        alpha = torch.from_numpy(self.mask(frame, camera)[0])
+        return 0.55 * alpha[..., None].repeat(1, 1, 3), alpha, 2 * alpha
+
+
+PROTOCOL = lock_protocol(("0", "1", "2"), (0,), held_out_cameras=("2",))
+SETTINGS = EvaluateConfig(references=(Reference(metric="psnr_fg", value=24.0, source="a <peer>"),))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    box = Box()
+    run = tmp_path / "my run"
+    evaluate(Subject(box, box.render, box.mask), PROTOCOL, SETTINGS, run / "evaluate")
+    for index in range(4):
+        write_image(
+            run / "evaluate" / "turntable" / f"{index:03d}.png", np.full((8, 8, 3), index / 4, np.float32)
+        )
+    write_image(run / "evaluate" / "overlay" / "0.png", np.zeros((8, 8, 3), np.float32))
+    (run / "splat").mkdir()
+    steps = np.arange(500)
+    np.savez(
+        run / "splat" / "losses.npz", step=steps, l1=np.exp(-steps / 100), total=2 * np.exp(-steps / 100)
+    )
+    session = tmp_path / "session"
+    session.mkdir()
+    described = {
+        "name": "S01 <b>balancing</b>",
+        "subject": "S01",
+        "consent": {"until": "2031-12-31"},
+        "warnings": ["camera 1 lags by <2> frames"],
+    }
+    (session / "session.json").write_text(json.dumps(described))
+    stages = {
+        "splat": {"seconds": 125.0, "peak_mb": 900.0, "skipped": False},
+        "observe": {"seconds": 5.0, "peak_mb": 1400.4, "skipped": True},
+    }
+    (run / "run.json").write_text(
+        json.dumps({"stages": stages, "session": str(session), "config_name": "studio", "commit": "a" * 40})
+    )
+    (run / "config.yaml").write_text("splat:\n  steps: 500  # <here>\n")
+    return run
+
+
+def text_of(page: str) -> str:
+    body = re.sub(r"<(style|script)>.*?</\1>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def test_page_needs_no_other_file_and_no_network(run: Path) -> None:
+    page = write_run_report(run).read_text("utf-8")
+    assert "http://" not in page and "https://" not in page
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    assert len(sources) == 3 + 4 + 1
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+    assert not re.search(r"<(link|iframe|object|embed)\b|@import|url\(", page)
+    assert "default-src 'none'" in page
+
+
+def test_page_says_what_the_files_say(run: Path) -> None:
+    text = text_of(write_run_report(run).read_text("utf-8"))
+    # An offset of 0.05 everywhere on the person is 26.02 dB.
+    for said in (
+        "26.02 dB",
+        "24.00 dB a <peer>",
+        "this run is better",
+        "Scored on 1 view: cameras 2, which no stage saw.",
+        "camera 1 lags by <2> frames",
+        "the capture has no depth for this view",
+        "the session has no reference joints",
+        "2 min 05 s",
+        "1400 MiB",
+        "earlier result kept",
+        "consent: until 2031-12-31",
+        "steps: 500 # <here>",
+        "aaaaaaaaaaaa",
+    ):
+        assert said in text, said
+
+
+def test_names_from_files_are_text_not_markup(run: Path) -> None:
+    page = write_run_report(run).read_text("utf-8")
+    assert "<b>balancing</b>" not in page
+    assert "<title>S01 &lt;b&gt;balancing&lt;/b&gt;" in page
+
+
+def test_the_same_run_gives_the_same_page(run: Path) -> None:
+    first = write_run_report(run).read_bytes()
+    assert write_run_report(run).read_bytes() == first
+
+
+def test_stages_come_in_the_order_in_which_they_run(run: Path) -> None:
+    assert [stage.name for stage in read_run(run).stages] == ["observe", "splat"]
+    assert [curve.name for curve in read_run(run).losses] == ["total", "l1"]
+
+
+def test_scores_of_seen_views_say_so(run: Path) -> None:
+    box = Box()
+    other = choose_other(PROTOCOL, ("1",))
+    evaluate(Subject(box, box.render, box.mask), other, SETTINGS, run / "evaluate_1")
+    path = write_run_report(run, "evaluate_1")
+    assert path.name == "report_evaluate_1.html"
+    text = text_of(path.read_text("utf-8"))
+    assert "not how well it predicts" in text
+    assert "chosen after the training" in text
+    assert "Camera 1, frame 0 seen in training" in text
+    locked = text_of(write_run_report(run).read_text("utf-8"))
+    assert "seen in training" not in locked
+
+
+def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) -> None:
+    box = Box()
+    same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
+    evaluate(Subject(box, box.render, box.mask), PROTOCOL, EvaluateConfig(), same / "evaluate")
+    evaluate(
+        Subject(box, box.render, box.mask),
+        choose_other(PROTOCOL, ("0",)),
+        EvaluateConfig(),
+        elsewhere / "evaluate",
+    )
+    beside = {(b.metric, b.source): b for b in read_run(run, beside=(same, elsewhere)).beside}
+    assert beside["psnr_fg", "baseline"].comparable is True
+    assert beside["psnr_fg", "elsewhere (other views: not comparable)"].comparable is False
+    text = text_of(write_run_report(run, beside=(elsewhere,)).read_text("utf-8"))
+    assert "elsewhere (other views: not comparable) this run" not in text
+
+
+def test_what_a_run_does_not_have_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    text = text_of(write_run_report(tmp_path).read_text("utf-8"))
+    assert "This run was not evaluated." in text
+    for absent in ("evaluate/metrics.json", "evaluate/turntable", "splat/losses.npz", "config.yaml"):
+        assert absent in text
+    assert "says nothing about who is shown" in text
+
+
+def test_not_a_run_and_damaged_files_are_errors(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not the folder of a run"):
+        read_run(tmp_path / "nowhere")
+    (run / "splat" / "losses.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(RunError, match=r"losses\.npz"):
+        read_run(run)
+    (run / "evaluate" / "metrics.json").write_text("{")
+    with pytest.raises(RunError, match=r"metrics\.json"):
+        read_run(run)
+
+
+def test_pictures_are_cut_to_the_person(tmp_path: Path) -> None:
+    photo = np.zeros((100, 80, 3), np.float32)
+    photo[20:70, 30:50] = 0.5
+    write_image(tmp_path / "photo.png", photo)
+    rows, columns = person_box(tmp_path / "photo.png")
+    assert (rows.start, rows.stop, columns.start, columns.stop) == (16, 74, 26, 54)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1500, [0, 500, 1000, 1500]),
+        (0, 0.21, [0, 0.1, 0.2]),
+        (-1.0, 1.0, [-1, -0.5, 0, 0.5, 1]),
+        (0, 0, [0, 0.5, 1]),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None:
+    assert nice_ticks(low, high) == pytest.approx(expected)
+
+
+def test_chart_draws_the_ends_of_the_curve_where_they_belong() -> None:
+    chart = line_chart(Curve("l1", np.array([0.0, 100.0]), np.array([1.0, 0.0]), "1"))
+    # Left edge and top tick at the start, right edge and the axis at the end.
+    assert 'class="raw" d="M52.0 14.0L348.0 170.0"' in chart
+    assert ">l1 (1)<" in chart and ">step<" in chart
+
+
+def test_chart_leaves_out_what_is_not_finite_and_counts_it() -> None:
+    values = np.array([1.0, np.nan, 2.0, np.inf, 3.0])
+    chart = line_chart(Curve("l1", np.arange(5.0), values))
+    assert "nan" not in chart.split("<p")[0].lower()
+    assert "2 values that are not finite" in chart
+    assert "too few values" in line_chart(Curve("l1", np.arange(1.0), np.ones(1)))
+
+
+def test_binning_keeps_the_mean() -> None:
+    values = np.random.default_rng(0).normal(size=4800)
+    steps, means = binned(np.arange(4800.0), values)
+    assert len(steps) == 240
+    assert means.mean() == pytest.approx(values.mean())
+    np.testing.assert_allclose(running_mean(np.full(50, 3.0)), 3.0)
+
+
+def test_durations_are_readable() -> None:
+    assert [duration(s) for s in (0.44, 9.94, 59.4, 59.6, 125, 3725)] == [
+        "0.4 s",
+        "9.9 s",
+        "59 s",
+        "1 min 00 s",
+        "2 min 05 s",
+        "1 h 02 min",
+    ]

@@ -1,0 +1,11 @@
+"""`report.html`: one file that shows what a run made and how good it is, readable without a connection.
+
+content.py    what a report says, as records, and reading them from a run's folder
+charts.py     line charts as SVG text
+write.py      the page: records and pictures into report.html
+"""
+
+from .content import ReportContent, read_run
+from .write import write_report, write_run_report
+
+__all__ = ["ReportContent", "read_run", "write_report", "write_run_report"]

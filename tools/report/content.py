@@ -1,0 +1,297 @@
+"""What a report says, as records, and reading them from a run's folder.
+
+`read_run` reads exactly these files; what is absent is absent in the report too, and named there:
+
+    config.yaml                  the resolved configuration
+    run.json                     stages (seconds, peak_mb, skipped), versions, commit, machine, and if present
+                                 `config_name`, `session` (a path), `notes` and `warnings`
+    evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
+    evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
+    evaluate/turntable/*.png     one turn, in order of name
+    evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
+    splat/losses.npz             step, and one array for each loss
+    SESSION/session.json         of the session that run.json names: name, subject, consent, retention, notes
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.metrics import METRICS
+from render.errors import RunError
+
+from .charts import Curve
+
+# The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
+STAGE_ORDER = (
+    "import",
+    "preflight",
+    "observe",
+    "triangulate",
+    "fit",
+    "refine",
+    "texture",
+    "splat",
+    "evaluate",
+    "export",
+)
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a reader should know. `level` is "error", "warning" or "info"."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ComparedPictures:
+    """Photo, render and difference of a scored view, and its own numbers by metric."""
+
+    camera: str
+    frame: int
+    photo: Path
+    render: Path
+    difference: Path
+    seen_in_training: bool
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Another result's number for a metric, to print beside ours.
+
+    `comparable` is whether it was scored on the same views; None where that is unknown (a published number).
+    """
+
+    metric: str
+    value: float
+    source: str
+    comparable: bool | None = None
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage took. `skipped`: an earlier result was taken."""
+
+    name: str
+    seconds: float
+    peak_mb: float
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All of a report. Pictures are paths, read when the page is written.
+
+    Attributes:
+        title: the capture's name.
+        config_name: the configuration that was asked for.
+        metrics: metrics.json as it is; None where the run was not evaluated.
+        beside: other results' numbers.
+        people: what the session says of the person and of consent, as it says it.
+        facts: commit, machine and so on, as short lines.
+    """
+
+    title: str
+    config_name: str
+    metrics: Mapping[str, Any] | None = None
+    beside: tuple[Beside, ...] = ()
+    views: tuple[ComparedPictures, ...] = ()
+    turntable: tuple[Path, ...] = ()
+    overlays: tuple[tuple[str, Path], ...] = ()
+    stages: tuple[StageCost, ...] = ()
+    losses: tuple[Curve, ...] = ()
+    notes: tuple[Note, ...] = ()
+    people: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    config_text: str = ""
+
+
+def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = ()) -> ReportContent:
+    """Collects a report from a run's folder (the files are listed above).
+
+    Args:
+        evaluation: which of the run's evaluations: the locked one, or one on other cameras.
+        beside: folders of other runs (a baseline) whose scores are printed beside this one's.
+
+    Raises:
+        RunError: not the folder of a run, or one of its files is damaged.
+    """
+    if not (run / "run.json").is_file():
+        raise RunError(
+            "this is not the folder of a run",
+            where=run,
+            expected="a folder with run.json",
+            remedy="give the folder that `simulacra reconstruct` made",
+        )
+    described = _read_json(run / "run.json")
+    session = _session(described, run)
+    folder = run / evaluation
+    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
+    return ReportContent(
+        title=str(session.get("name") or described.get("name") or run.resolve().name),
+        config_name=str(described.get("config_name", "")),
+        metrics=metrics,
+        beside=_beside(metrics, beside),
+        views=_views(folder / "views", metrics),
+        turntable=tuple(sorted((folder / "turntable").glob("*.png"))),
+        overlays=tuple((path.stem, path) for path in sorted((folder / "overlay").glob("*.png"))),
+        stages=_stages(described),
+        losses=_losses(run / "splat" / "losses.npz"),
+        notes=(*_notes(described), *_notes(session)),
+        people=_people(session),
+        facts=_facts(described),
+        config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError("a file of the run cannot be read", where=path, found=error) from error
+    if not isinstance(content, dict):
+        raise RunError("a file of the run is not what it should be", where=path, expected="a JSON object")
+    return content
+
+
+def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
+    """session.json of the run's session, or nothing where it has been moved away."""
+    named = described.get("session")
+    if not isinstance(named, str):
+        return {}
+    for root in (Path(named), run / named):
+        if (root / "session.json").is_file():
+            return {"name": root.resolve().name} | _read_json(root / "session.json")
+    return {"name": Path(named).name, "notes": [f"The session is no longer at {named}."]}
+
+
+def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Beside, ...]:
+    if metrics is None:
+        return ()
+    given = [Beside(r["metric"], float(r["value"]), r["source"]) for r in metrics.get("references", ())]
+    for run in runs:
+        other = _read_json(run / "evaluate" / "metrics.json")
+        same = other["held_out"]["views"] == metrics["held_out"]["views"]
+        source = run.resolve().name + ("" if same else " (other views: not comparable)")
+        given += [
+            Beside(name, float(score["mean"]), source, same)
+            for name, score in other["scores"].items()
+            if score["mean"] is not None
+        ]
+    return tuple(given)
+
+
+def _views(folder: Path, metrics: Mapping[str, Any] | None) -> tuple[ComparedPictures, ...]:
+    if metrics is None:
+        return ()
+    numbers: dict[tuple[str, int], dict[str, float]] = {}
+    for name, score in metrics["scores"].items():
+        for view in score["views"]:
+            numbers.setdefault((view["camera"], view["frame"]), {})[name] = view["value"]
+    found = []
+    for view in metrics["held_out"]["views"]:
+        stem = f"{view['camera']}_{view['frame']:06d}"
+        paths = [folder / f"{stem}_{kind}.png" for kind in ("photo", "render", "difference")]
+        if all(path.is_file() for path in paths):
+            values = numbers.get((view["camera"], view["frame"]), {})
+            found.append(
+                ComparedPictures(
+                    camera=view["camera"],
+                    frame=view["frame"],
+                    photo=paths[0],
+                    render=paths[1],
+                    difference=paths[2],
+                    seen_in_training=view["seen_in_training"],
+                    values=values,
+                )
+            )
+    return tuple(found)
+
+
+def _stages(described: Mapping[str, Any]) -> tuple[StageCost, ...]:
+    stages = described.get("stages", {})
+    known = [name for name in STAGE_ORDER if name in stages]
+    order = known + sorted(set(stages) - set(known))
+    return tuple(
+        StageCost(
+            name,
+            float(stages[name]["seconds"]),
+            float(stages[name]["peak_mb"]),
+            bool(stages[name]["skipped"]),
+        )
+        for name in order
+    )
+
+
+def _losses(path: Path) -> tuple[Curve, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            content = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError("the losses of the run cannot be read", where=path, found=error) from error
+    steps = content.pop("step", None)
+    if steps is None:
+        raise RunError("the losses of the run have no steps", where=path, expected="an array `step`")
+    order = ("total", "l1", "ssim", "mask", "depth")
+    names = [name for name in order if name in content] + sorted(set(content) - set(order))
+    same = [name for name in names if content[name].shape == steps.shape]
+    return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
+
+
+def _notes(described: Mapping[str, Any]) -> tuple[Note, ...]:
+    notes = []
+    for level, key in (("error", "errors"), ("warning", "warnings"), ("info", "notes")):
+        for entry in described.get(key) or ():
+            if isinstance(entry, Mapping):
+                text = entry.get("text") or entry.get("message") or json.dumps(entry, sort_keys=True)
+                notes.append(Note(str(entry.get("level", level)), str(text)))
+            else:
+                notes.append(Note(level, str(entry)))
+    return tuple(notes)
+
+
+def _people(session: Mapping[str, Any]) -> dict[str, str]:
+    """The session's own words on whom it shows and what was agreed; nothing is made up."""
+    if not session:
+        return {}
+    said = {}
+    for key in ("subject", "consent", "retention", "licence", "license"):
+        for name, value in _flat(key, session.get(key)):
+            said[name] = value
+    return said
+
+
+def _flat(name: str, value: object) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}: {key}", inner)]
+    return [] if value is None or value == "" else [(name, str(value))]
+
+
+def _facts(described: Mapping[str, Any]) -> dict[str, str]:
+    facts = {}
+    if described.get("commit"):
+        facts["commit"] = str(described["commit"])[:12]
+    for key in ("machine", "versions"):
+        for name, value in (described.get(key) or {}).items():
+            facts[str(name)] = str(value)
+    return facts
+
+
+def shown(metric: str, value: float | None) -> str:
+    """A number with as many decimals as mean something; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{METRICS[metric].decimals if metric in METRICS else 3}f}"
