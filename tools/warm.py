@@ -14,6 +14,8 @@ def warm_up(*, quiet: bool = False) -> None:
     Raises:
         AssetError: the body's data are not here.
     """
+    import torch  # noqa: F401 (its own seconds are nobody's work here)
+
     console = Console()
     start = time.perf_counter()
     steps = {"body": _body, "Gaussians": _gaussians, "meshes": _mesh, "similarity": _similarity}
