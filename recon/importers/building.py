@@ -1,0 +1,131 @@
+"""What every importer needs: a session that appears whole or not at all, and a world that stands upright."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.session import (
+    SESSION_FILE,
+    Frame,
+    Session,
+    SessionCamera,
+    check_camera,
+    describe_session,
+    load_session,
+)
+from recon.stage import disk_errors
+from render.errors import InputError, RunError
+
+Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+
+
+@contextmanager
+def new_session_folder(session: Path) -> Iterator[Path]:
+    """A folder to build in, renamed to ``session`` when the block ends well and removed when it does not.
+
+    Raises:
+        RunError: there is something at ``session`` already, or the disk is full.
+    """
+    if session.exists() and (not session.is_dir() or any(session.iterdir())):
+        raise RunError(
+            "there is something already", where=session, remedy="name a new folder for the session"
+        )
+    with disk_errors(session):
+        session.absolute().parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{session.name}.", dir=session.absolute().parent))
+        try:
+            yield work
+            os.chmod(work, 0o755)
+            if session.is_dir():
+                session.rmdir()
+            work.rename(session)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def write_session(
+    folder: Path,
+    cameras: Sequence[SessionCamera],
+    frames: Sequence[Frame],
+    *,
+    importer: str,
+    arguments: Mapping[str, Any],
+    notes: Sequence[str],
+    T_world_source: Float[np.ndarray, "4 4"],
+    reference: str | None = None,
+) -> Session:
+    """Writes session.json into a folder that holds the files, and loads it as everybody will.
+
+    Who agreed to what is not in any foreign layout: the fields are there, empty, for the owner to fill.
+    """
+    for camera in cameras:
+        check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, importer)
+    about = {
+        "subject": None,
+        "consent": None,
+        "retain_until": None,
+        "derived_from": None,
+        "importer": importer,
+        "arguments": dict(arguments),
+        "T_world_source": T_world_source.tolist(),
+    }
+    text = describe_session(cameras, frames, notes=notes, about=about, reference=reference)
+    (folder / SESSION_FILE).write_text(text, "utf-8")
+    return load_session(folder)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Links a file into the session where the disk allows it, copies it otherwise.
+
+    Raises:
+        InputError: it is not there.
+    """
+    if not source.is_file():
+        raise InputError("a file of the capture is missing", where=source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def upright(axis: Axis) -> Float[np.ndarray, "4 4"]:
+    """The rotation that takes a source's up axis to +Y, by the shortest turn."""
+    up = np.zeros(3)
+    up["xyz".index(axis[1])] = 1.0 if axis[0] == "+" else -1.0
+    return turn_to_up(up)
+
+
+def turn_to_up(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+    """The shortest rotation that takes a unit direction to +Y."""
+    T = np.eye(4)
+    cosine = float(up[1])
+    if cosine < -1 + 1e-9:
+        T[:3, :3] = np.diag([1.0, -1.0, -1.0])
+        return T
+    x, _, z = up
+    cross = np.array([[0, -x, 0], [x, 0, z], [0, -z, 0]])  # of the axis up x Y = (-z, 0, x)
+    T[:3, :3] = np.eye(3) + cross + cross @ cross / (1 + cosine)
+    return T
+
+
+def mean_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "3"]:
+    """Where cameras that stand upright agree up is: the mean of their -Y axes, unit."""
+    mean = -np.mean([viewmat[1, :3] for viewmat in viewmats], axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def nearest_axis(direction: Float[np.ndarray, "3"]) -> tuple[Axis, float]:
+    """The signed axis closest to a unit direction, and the angle between them in degrees."""
+    k = int(np.abs(direction).argmax())
+    name: Axis = f"{'+' if direction[k] > 0 else '-'}{'xyz'[k]}"  # type: ignore[assignment]
+    return name, float(np.degrees(np.arccos(np.clip(abs(direction[k]), 0, 1))))

@@ -1,0 +1,279 @@
+"""A ring of RGB-D cameras: COLOR, DEPTH, MASK and PARAM, each with a folder a frame and a file a camera.
+
+    COLOR/FRAME/CAM.jpg|png   DEPTH/FRAME/CAM.png (uint16)   MASK/FRAME/CAM.png   PARAM/FRAME/CAM.npy
+
+PARAM holds a pickled dictionary: ``K`` 3x3 in pixels with (0, 0) at the first pixel's centre, and ``RT`` 3x4, world
+to camera in metres. Such rigs are mounted on their side and their images turned upright afterwards, with the turn in
+K: it is moved into the camera's axes here, which leaves a pinhole K. Depth is aligned to colour.
+
+The floor is not in the masked images: it is where the lowest measured points of the person in the first frame are.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from recon.importers.building import (
+    Axis,
+    copy_file,
+    mean_up,
+    nearest_axis,
+    new_session_folder,
+    upright,
+    write_session,
+)
+from recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
+from render.camera import Cameras
+from render.errors import CalibrationError, InputError
+from render.image import read_image, read_mask, read_uint16
+
+COLOR_ENDINGS = (".jpg", ".jpeg", ".png")
+# An up axis is taken from the cameras if their mean is within this angle of it, degrees.
+MOST_TILT = 20.0
+# Share of the person's measured points that may lie below the floor: flying pixels.
+BELOW_FLOOR = 0.0005
+# The only names that a pickled dictionary of arrays needs.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "scalar"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: Axis | None = None) -> Session:
+    """Makes a session out of an RGB-D rig's folder.
+
+    Args:
+        depth_scale: units of DEPTH in a metre.
+        world_up: the calibration's up axis; measured from the cameras if not given.
+
+    Raises:
+        InputError: a folder or file is missing, or not what it should be.
+        CalibrationError: a camera that cannot be, or no axis that is clearly up.
+        RunError: the session is there already, or cannot be written.
+    """
+    if not depth_scale > 0:
+        raise InputError("the depth scale must be positive", found=depth_scale)
+    frames, names = _listing(src)
+    notes: list[str] = []
+    with new_session_folder(session) as folder:
+        cameras = [_read_camera(src, frames[0], name) for name in names]
+        T, said = _world(cameras, world_up)
+        notes += said
+        cameras = [_in_world(camera, T) for camera in cameras]
+        floor = _floor(src, frames[0], cameras, depth_scale)
+        if floor is not None:
+            lift = np.eye(4)
+            lift[1, 3] = -floor
+            T = lift @ T
+            cameras = [_in_world(camera, lift) for camera in cameras]
+            notes.append(
+                f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
+            )
+        described = [_copy_frame(src, folder, frame, index, names) for index, frame in enumerate(frames)]
+        has_depth = (src / "DEPTH").is_dir()
+        finished = [
+            SessionCamera(c.name, c.width, c.height, c.K, c.viewmat, None, depth_scale if has_depth else None)
+            for c in cameras
+        ]
+        arguments = {"depth_scale": depth_scale, "world_up": world_up}
+        write_session(
+            folder,
+            finished,
+            described,
+            importer="rgbd-rig",
+            arguments=arguments,
+            notes=notes,
+            T_world_source=T,
+        )
+
+    return load_session(session)
+
+
+def _listing(src: Path) -> tuple[list[str], list[str]]:
+    """Frame folders and camera names, numbers in the order of numbers."""
+    for part in ("COLOR", "PARAM"):
+        if not (src / part).is_dir():
+            raise InputError(
+                "a folder of the capture is missing",
+                where=src / part,
+                expected="COLOR, DEPTH, MASK and PARAM in it",
+            )
+    frames = sorted((p.name for p in (src / "COLOR").iterdir() if p.is_dir()), key=_natural)
+    if not frames:
+        raise InputError("the capture has no frame", where=src / "COLOR", expected="a folder a frame")
+    names = sorted((p.stem for p in (src / "PARAM" / frames[0]).glob("*.npy")), key=_natural)
+    if not names:
+        raise InputError(
+            "the capture has no calibration", where=src / "PARAM" / frames[0], expected="CAM.npy files"
+        )
+    return frames, names
+
+
+def _natural(name: str) -> tuple[int, str]:
+    digits = "".join(c for c in name if c.isdigit())
+    return (int(digits) if digits else -1, name)
+
+
+def _read_camera(src: Path, frame: str, name: str) -> SessionCamera:
+    """A camera of the source with a pinhole K, still in the source's world."""
+    path = src / "PARAM" / frame / f"{name}.npy"
+    param = read_pickled_arrays(path)
+    try:
+        K, RT = np.asarray(param["K"], float), np.asarray(param["RT"], float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CalibrationError("a calibration lacks K or RT", where=path, found=repr(param)[:120]) from error
+    if K.shape != (3, 3) or RT.shape != (3, 4) or not (np.isfinite(K).all() and np.isfinite(RT).all()):
+        raise CalibrationError(
+            "a calibration is not finite 3x3 and 3x4 matrices",
+            where=path,
+            found=f"K {K.tolist()}, RT {RT.shape}",
+        )
+    upright_K, turn = _unturned(K, path)
+    upright_K[:2, 2] += 0.5
+    viewmat = np.eye(4)
+    viewmat[:3] = turn @ RT
+    image = read_image(_color_file(src, frame, name))
+    height, width = image.shape[:2]
+    check_camera(name, upright_K, viewmat, width, height, path)
+    return SessionCamera(name, width, height, upright_K, viewmat)
+
+
+def _unturned(
+    K: Float[np.ndarray, "3 3"], path: Path
+) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"]]:
+    """K = K' R with R one of the four quarter turns about the axis and K' a pinhole matrix: K' and R."""
+    size = np.abs(K[:2, :2]).max()
+    for quarter in range(4):
+        c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter]
+        turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
+        pinhole = K @ turn.T
+        if size > 0 and min(pinhole[0, 0], pinhole[1, 1]) > 1e-3 * size and max(abs(pinhole[0, 1]), abs(pinhole[1, 0])) < 1e-6 * size:  # fmt: skip
+            pinhole[0, 1] = pinhole[1, 0] = 0.0
+            return pinhole, turn
+    raise CalibrationError(
+        "K is neither a pinhole matrix nor one of a turned image",
+        where=path,
+        expected="two focal lengths and a principal point",
+        found=K.round(3).tolist(),
+        remedy="a singular K, a skewed one or a mirrored image cannot be imported",
+    )
+
+
+def _world(
+    cameras: Sequence[SessionCamera], world_up: Axis | None
+) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+    if world_up is not None:
+        return upright(world_up), []
+    axis, angle = nearest_axis(mean_up([camera.viewmat for camera in cameras]))
+    if angle > MOST_TILT:
+        raise CalibrationError(
+            "the cameras do not say which axis of the calibration is up",
+            found=f"their mean is {angle:.0f} degrees from {axis}",
+            remedy="say it: --world-up +y, or another axis",
+        )
+    return upright(axis), [f"{axis} is taken as up: the cameras' mean is {angle:.1f} degrees from it"]
+
+
+def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> SessionCamera:
+    viewmat = camera.viewmat @ np.linalg.inv(T_new_old)
+    return SessionCamera(
+        camera.name, camera.width, camera.height, camera.K, viewmat, camera.lens, camera.depth_scale
+    )
+
+
+def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale: float) -> float | None:
+    """Height of the person's lowest measured points, metres; None without depth and masks."""
+    heights = []
+    for camera in cameras:
+        depth_file, mask_file = (src / part / frame / f"{camera.name}.png" for part in ("DEPTH", "MASK"))
+        if not depth_file.is_file() or not mask_file.is_file():
+            continue
+        depth = read_uint16(depth_file).astype(np.float32) / np.float32(depth_scale)
+        inside = (depth > 0) & (read_mask(mask_file) > 0.5)
+        view = Cameras(
+            torch.from_numpy(camera.viewmat.astype(np.float32))[None],
+            torch.from_numpy(camera.K.astype(np.float32))[None],
+            depth.shape[1],
+            depth.shape[0],
+        )
+        heights.append(view.unproject(torch.from_numpy(depth)[None])[0, ..., 1].numpy()[inside])
+    found = np.concatenate(heights) if heights else np.zeros(0)
+    return float(np.quantile(found, BELOW_FLOOR)) if found.size else None
+
+
+def _copy_frame(src: Path, folder: Path, frame: str, index: int, names: Sequence[str]) -> Frame:
+    sources = {}
+    for name in names:
+        color = _color_file(src, frame, name)
+        target = f"images/{name}/{index:06d}{color.suffix.lower()}"
+        copy_file(color, folder / target)
+        sources[name] = Source(target)
+        for part, kind in (("DEPTH", "depth"), ("MASK", "masks")):
+            if (src / part).is_dir():
+                copy_file(src / part / frame / f"{name}.png", folder / kind / name / f"{index:06d}.png")
+    return Frame(index, sources)
+
+
+def _color_file(src: Path, frame: str, name: str) -> Path:
+    for ending in COLOR_ENDINGS:
+        path = src / "COLOR" / frame / f"{name}{ending}"
+        if path.is_file():
+            return path
+    raise InputError("an image of the capture is missing", where=src / "COLOR" / frame / f"{name}.jpg")
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is not an array")
+
+
+def read_pickled_arrays(path: Path) -> dict[str, Any]:
+    """The dictionary of arrays in an .npy file, without running what else a pickle may hold.
+
+    Raises:
+        InputError: missing, damaged, or something else than a dictionary of arrays.
+    """
+    if not path.is_file():
+        raise InputError("a calibration file is missing", where=path)
+    content = io.BytesIO(path.read_bytes())
+    try:
+        version = np.lib.format.read_magic(content)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        read(content)
+        loaded = _ArraysOnly(content).load()
+        found = loaded.item() if isinstance(loaded, np.ndarray) else loaded
+    except (
+        ValueError,
+        EOFError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        pickle.UnpicklingError,
+    ) as error:
+        raise InputError(
+            "a calibration file cannot be read",
+            where=path,
+            expected="a dictionary with K and RT",
+            found=error,
+        ) from error
+    if not isinstance(found, dict):
+        raise InputError("a calibration file holds no dictionary", where=path, found=type(found).__name__)
+    return found
