@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class Session:
         Raises:
             KeyError: there is none.
         """
-        place = self._places().get(index)
+        place = self._places.get(index)
         if place is None:
             raise KeyError(f"the session has no frame {index}")
         return self.frames[place]
@@ -213,8 +213,9 @@ class Session:
             raise InputError("a session names a file outside of its folder", where=self.root, found=relative)
         return path
 
+    @cached_property
     def _places(self) -> dict[int, int]:
-        return _places(self.frames)
+        return {frame.index: place for place, frame in enumerate(self.frames)}
 
     def _source(self, frame_index: int, camera: str) -> Source:
         source = self.frame(frame_index).sources.get(camera)
@@ -245,11 +246,6 @@ def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
         if camera.name == name:
             return camera
     raise KeyError(f"no camera {name}; there are {', '.join(camera.name for camera in cameras)}")
-
-
-@lru_cache(maxsize=4)
-def _places(frames: tuple[Frame, ...]) -> dict[int, int]:
-    return {frame.index: place for place, frame in enumerate(frames)}
 
 
 @lru_cache(maxsize=16)
