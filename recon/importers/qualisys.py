@@ -1,0 +1,343 @@
+"""Qualisys video: a folder with ``videos/NAME.mp4`` and one ``*.qca.txt`` calibration.
+
+What is foreign about it ends here. Intrinsics are in 1/64 pixel with the first pixel centre at 0; lengths are in
+millimetres; ``r_ij`` is written column by column and takes the camera's axes, which look backwards with y up, to a
+world with z up. Lens coefficients are OpenCV's k1 k2 p1 p2 k3.
+
+Joints measured another way come as a .trc file, y-up: world (x, y, z) = TRC (z, x, y), and its frames count from 1.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.importers.building import copy_file, new_session_folder, upright, write_session
+from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
+from recon.stage import write_arrays
+from recon.video import VideoFacts, probe_video
+from render.errors import CalibrationError, InputError
+
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
+REFERENCE_FILE = "reference/joints.npz"
+# Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %); anything beyond is another recording.
+SIZE_TOLERANCE = 0.01
+# Intrinsics are whole numbers of 1/64 pixel.
+SUBPIXELS = 64
+# A calibration of a hundred cameras is 100 kB: more is not a calibration.
+MAX_CALIBRATION_BYTES = 16 << 20
+# The camera looks along -z with y up; OpenCV's along +z with y down: a half turn about x.
+HALF_TURN = np.diag([1.0, -1.0, -1.0])
+# Rows of world (z up) out of columns of a .trc (y up).
+WORLD_FROM_TRC = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+
+
+@dataclass(frozen=True)
+class QcaCamera:
+    """One calibrated camera, in metres and pixels of our conventions, its world still z-up."""
+
+    name: str
+    width: int
+    height: int
+    K: Float[np.ndarray, "3 3"]
+    viewmat: Float[np.ndarray, "4 4"]
+    distortion: tuple[float, ...]
+
+
+def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) -> Session:
+    """Makes a session of a Qualisys video capture. Videos are linked or copied, never encoded again.
+
+    Args:
+        src: folder with videos and a calibration.
+        session: the new session's folder.
+        reference: .trc of joints to be scored against, never fitted to.
+
+    Raises:
+        InputError: a file is missing or unreadable.
+        CalibrationError: a calibration that cannot be, or one of another image size.
+        RunError: ``session`` exists already, or the disk is full.
+    """
+    calibration = _find_calibration(src)
+    calibrated = read_qca(calibration)
+    videos, notes = _match_videos(src, calibrated, calibration)
+    facts = {name: probe_video(path) for name, path in videos.items()}
+    T_world_source = upright("+z")
+    cameras = []
+    for camera in calibrated:
+        if camera.name in videos:
+            size_notes = _check_size(camera, facts[camera.name], videos[camera.name], calibration)
+            notes += size_notes
+            cameras.append(_session_camera(camera, facts[camera.name], T_world_source, calibration))
+    notes += _count_notes(facts)
+    joints = read_trc(reference) if reference is not None else None
+    with new_session_folder(session) as folder:
+        files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
+        for name, path in videos.items():
+            copy_file(path, folder / files[name])
+        frames = _frames(files, facts)
+        if joints is not None:
+            notes.append(_write_reference(folder, joints, len(frames), T_world_source))
+        write_session(
+            folder, cameras, frames, importer="qualisys",
+            arguments={"src": src.name, "reference": reference.name if reference else None},
+            notes=notes, T_world_source=T_world_source, reference=REFERENCE_FILE if joints else None,
+        )  # fmt: skip
+    return load_session(session)
+
+
+def read_qca(path: Path) -> tuple[QcaCamera, ...]:
+    """The calibrated cameras of a .qca.txt.
+
+    Raises:
+        InputError: unreadable, not XML, or XML with a document type (a calibration has none, an attack has).
+        CalibrationError: an attribute is missing or not a number, or a camera that cannot be.
+    """
+    root = _parse_xml(path)
+    elements = root.findall("cameras/camera")
+    if not elements:
+        raise InputError("a calibration has no camera", where=path, expected="<cameras><camera ...>")
+    cameras = tuple(_read_camera(element, path) for element in elements)
+    names = [camera.name for camera in cameras]
+    if len(set(names)) != len(names):
+        raise CalibrationError("two cameras have one serial", where=path, found=", ".join(names))
+    return cameras
+
+
+def read_trc(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]]:
+    """Marker names, frame numbers as written (from 1) and y-up positions in metres, NaN where absent.
+
+    Raises:
+        InputError: missing, or not a .trc in metres, centimetres or millimetres.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("a reference cannot be read", where=path, found=error) from error
+    if len(lines) < 6 or not lines[0].startswith("PathFileType"):
+        raise InputError("a reference is not a .trc file", where=path, expected="a line PathFileType first")
+    header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
+    units = header.get("Units", "").strip().lower()
+    scale = {"m": 1.0, "cm": 1e-2, "mm": 1e-3}.get(units)
+    if scale is None:
+        raise InputError("a reference is in unknown units", where=path, expected="m, cm or mm", found=units)
+    names = tuple(name.strip() for name in lines[3].split("\t")[2:] if name.strip())
+    rows = [_read_trc_row(line, len(names), path, 6 + i) for i, line in enumerate(lines[5:]) if line.strip()]
+    if not rows:
+        raise InputError("a reference has no frame", where=path)
+    joints = np.array([row[1] for row in rows]).reshape(len(rows), len(names), 3)
+    return names, tuple(row[0] for row in rows), joints * scale
+
+
+def _read_trc_row(line: str, count: int, path: Path, number: int) -> tuple[int, list[float]]:
+    cells = line.split("\t")
+    try:
+        values = [float(cell) if cell.strip() else math.nan for cell in cells[2 : 2 + 3 * count]]
+        return int(cells[0]), values + [math.nan] * (3 * count - len(values))
+    except ValueError as error:
+        raise InputError(
+            "a reference has a line that is not numbers", where=f"{path}, line {number}", found=error
+        ) from error
+
+
+# -- calibration -----------------------------------------------------------------------------------
+
+
+def _find_calibration(src: Path) -> Path:
+    if not src.is_dir():
+        raise InputError("there is no such capture folder", where=src)
+    found = sorted({*src.glob("*.qca.txt"), *src.glob("calibration/*.qca.txt")})
+    if len(found) != 1:
+        raise InputError(
+            "a Qualisys capture needs one calibration",
+            where=src,
+            expected="calibration/NAME.qca.txt",
+            found=", ".join(path.name for path in found) or "none",
+        )
+    return found[0]
+
+
+def _parse_xml(path: Path) -> ElementTree.Element:
+    try:
+        if path.stat().st_size > MAX_CALIBRATION_BYTES:
+            raise InputError("a calibration is too large", where=path, found=f"{path.stat().st_size} bytes")
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError("a calibration cannot be read", where=path, found=error) from error
+    # Entities can expand to gigabytes or name other files; a calibration has no use for them.
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise InputError(
+            "a calibration declares a document type or an entity",
+            where=path,
+            expected="plain XML as Qualisys writes it",
+        )
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(
+            "a calibration is not XML", where=path, found=error, remedy="copy it again from the source"
+        ) from error
+
+
+def _read_camera(element: ElementTree.Element, path: Path) -> QcaCamera:
+    name = element.get("serial", "").strip()
+    if not name:
+        raise CalibrationError("a camera has no serial", where=path)
+    transform = _numbers(element, "transform", path, name)
+    intrinsic = _numbers(element, "intrinsic", path, name)
+    view = _numbers(element, "fov_video", path, name)
+    try:
+        # The field of view is given by its first and last pixel; it moves the origin if it is a window.
+        width = round(view["right"] - view["left"]) + 1
+        height = round(view["bottom"] - view["top"]) + 1
+        K = np.array(
+            [
+                [intrinsic["focalLengthU"] / SUBPIXELS, intrinsic.get("skew", 0.0) / SUBPIXELS,
+                 intrinsic["centerPointU"] / SUBPIXELS - view["left"] + 0.5],
+                [0.0, intrinsic["focalLengthV"] / SUBPIXELS,
+                 intrinsic["centerPointV"] / SUBPIXELS - view["top"] + 0.5],
+                [0.0, 0.0, 1.0],
+            ]
+        )  # fmt: skip
+        distortion = tuple(intrinsic[key] for key in ("radialDistortion1", "radialDistortion2"))
+        distortion += tuple(intrinsic[key] for key in ("tangentalDistortion1", "tangentalDistortion2"))
+        distortion += (intrinsic.get("radialDistortion3", 0.0),)
+        viewmat = _viewmat(transform)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise CalibrationError(
+            "a camera's calibration is not complete", where=f"{path}, camera {name}", expected=error
+        ) from error
+    if width <= 0 or height <= 0 or not np.isfinite(distortion).all():
+        raise CalibrationError(
+            "a camera's image or lens cannot be",
+            where=f"{path}, camera {name}",
+            found=f"{width}x{height}, lens {distortion}",
+        )
+    check_camera(name, K, viewmat, width, height, path)
+    return QcaCamera(name, width, height, K, viewmat, distortion)
+
+
+def _numbers(element: ElementTree.Element, tag: str, path: Path, camera: str) -> Mapping[str, float]:
+    child = element.find(tag)
+    if child is None:
+        raise CalibrationError(f"a camera has no <{tag}>", where=f"{path}, camera {camera}")
+    try:
+        return {key: float(value) for key, value in child.attrib.items() if key != "model"}
+    except ValueError as error:
+        raise CalibrationError(
+            f"<{tag}> holds something other than numbers", where=f"{path}, camera {camera}", found=error
+        ) from error
+
+
+def _viewmat(transform: Mapping[str, float]) -> Float[np.ndarray, "4 4"]:
+    """World to camera in metres, OpenCV axes, out of the camera-to-world transform of the file."""
+    R_world_camera = np.array([[transform[f"r{j}{i}"] for j in (1, 2, 3)] for i in (1, 2, 3)])
+    centre = np.array([transform[axis] for axis in "xyz"]) / 1000
+    viewmat = np.eye(4)
+    viewmat[:3, :3] = HALF_TURN @ R_world_camera.T
+    viewmat[:3, 3] = -viewmat[:3, :3] @ centre
+    return viewmat
+
+
+# -- videos ----------------------------------------------------------------------------------------
+
+
+def _match_videos(
+    src: Path, cameras: Sequence[QcaCamera], calibration: Path
+) -> tuple[dict[str, Path], list[str]]:
+    """Each camera's video, by a name that is or holds its serial, and what was left out."""
+    folder = src / "videos"
+    files = (
+        [p for p in sorted(folder.glob("*")) if p.suffix.lower() in VIDEO_ENDINGS] if folder.is_dir() else []
+    )
+    if not files:
+        raise InputError("there is no video", where=folder, expected=f"NAME with {', '.join(VIDEO_ENDINGS)}")
+    videos: dict[str, Path] = {}
+    for camera in cameras:
+        exact = [path for path in files if path.stem == camera.name]
+        found = exact or [path for path in files if camera.name in path.stem]
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise InputError(f"camera {camera.name} has more than one video", where=folder, found=names)
+        if found:
+            videos[camera.name] = found[0]
+    if not videos:
+        raise InputError(
+            "no video has a calibrated camera's name",
+            where=folder,
+            expected=f"{', '.join(camera.name for camera in cameras)} ({calibration.name})",
+            found=", ".join(path.name for path in files),
+        )
+    notes = [
+        f"{camera.name} is calibrated and has no video" for camera in cameras if camera.name not in videos
+    ]
+    used = set(videos.values())
+    notes += [f"{path.name} has no calibration: left out" for path in files if path not in used]
+    return videos, notes
+
+
+def _check_size(camera: QcaCamera, facts: VideoFacts, video: Path, calibration: Path) -> list[str]:
+    if (facts.width, facts.height) == (camera.width, camera.height):
+        return []
+    differences = abs(facts.width / camera.width - 1), abs(facts.height / camera.height - 1)
+    sizes = f"{camera.width}x{camera.height}", f"{facts.width}x{facts.height}"
+    if max(differences) > SIZE_TOLERANCE:
+        raise CalibrationError(
+            "a calibration is of another image size than the video",
+            where=f"{video}, calibrated in {calibration}",
+            expected=sizes[0],
+            found=sizes[1],
+            remedy="calibrate at the size of the recording",
+        )
+    return [f"{camera.name}: calibrated at {sizes[0]}, its video is {sizes[1]}; K is taken as it is"]
+
+
+def _session_camera(
+    camera: QcaCamera, facts: VideoFacts, T_world_source: Float[np.ndarray, "4 4"], calibration: Path
+) -> SessionCamera:
+    viewmat = camera.viewmat @ np.linalg.inv(T_world_source)
+    check_camera(camera.name, camera.K, viewmat, facts.width, facts.height, calibration)
+    lens = Lens(camera.distortion) if any(camera.distortion) else None
+    return SessionCamera(camera.name, facts.width, facts.height, camera.K, viewmat, lens)
+
+
+def _count_notes(facts: Mapping[str, VideoFacts]) -> list[str]:
+    counts = {name: video.frames for name, video in facts.items()}
+    if len(set(counts.values())) == 1:
+        return []
+    return [
+        "videos differ in length: " + ", ".join(f"{name} {count} frames" for name, count in counts.items())
+    ]
+
+
+def _frames(files: Mapping[str, str], facts: Mapping[str, VideoFacts]) -> list[Frame]:
+    """Frame k of the session is frame k of every video that is long enough."""
+    longest = max(video.frames for video in facts.values())
+    return [
+        Frame(k, {n: Source(files[n], k, facts[n].times[k]) for n in files if k < facts[n].frames})
+        for k in range(longest)
+    ]
+
+
+def _write_reference(
+    folder: Path,
+    reference: tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]],
+    frame_count: int,
+    T_world_source: Float[np.ndarray, "4 4"],
+) -> str:
+    """Stores the joints of the session's frames in our world, and says what that was."""
+    names, numbers, joints = reference
+    kept = [i for i, number in enumerate(numbers) if 1 <= number <= frame_count]
+    R_world_trc = T_world_source[:3, :3] @ WORLD_FROM_TRC
+    frames = np.array([numbers[i] - 1 for i in kept], dtype=np.int64)
+    write_arrays(
+        folder / REFERENCE_FILE, names=np.array(names), frames=frames, joints=joints[kept] @ R_world_trc.T
+    )
+    return (
+        f"reference: {len(names)} joints in {len(kept)} of {frame_count} frames (its frame 1 is our frame 0)"
+    )
