@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol as Interface
-from typing import runtime_checkable
 
 import cv2
 import numpy as np
@@ -36,8 +34,6 @@ LEAST_ALPHA = 1e-3
 # (rgb_premul h w 3, alpha h w, alpha-weighted depth h w) of a frame, for a camera, at a width and height in
 # pixels.
 RenderView = Callable[[int, str, int, int], tuple[Tensor, Tensor, Tensor]]
-# The person's mask in a frame and camera, 0..1, and where it comes from ("session", "pose", "selfie").
-MaskOfView = Callable[[int, str], tuple[Float[np.ndarray, "h w"], str] | None]
 
 
 @config
@@ -56,15 +52,22 @@ class ViewConfig:
     alpha_threshold: float = 0.5
 
 
-@runtime_checkable
-class Capture(Interface):
-    """What is read of a session: its pinhole images, and measured depth in metres where there is any."""
+@dataclass(frozen=True)
+class CapturedView:
+    """What a camera saw.
 
-    def image(self, frame_index: int, camera: str, /) -> Float[np.ndarray, "h w 3"]: ...
+    Attributes:
+        photo: the pinhole image.
+        mask: of the person, 0..1, of the photo's size; None where there is none.
+        mask_source: where the mask comes from, such as "session" or "pose".
+        depth: measured metres along the axis and where they are valid, of the photo's size; None without.
+    """
 
-    def depth(
-        self, frame_index: int, camera: str, /
-    ) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]] | None: ...
+    view: View
+    photo: Float[np.ndarray, "h w 3"]
+    mask: Float[np.ndarray, "h w"] | None
+    mask_source: str
+    depth: tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]] | None
 
 
 @dataclass(frozen=True)
@@ -93,31 +96,26 @@ class ComparedView:
         return bgr[..., ::-1].astype(np.float32) / 255.0
 
 
-def compare_view(
-    capture: Capture, render_view: RenderView, mask_of: MaskOfView, view: View, settings: ViewConfig
-) -> ComparedView:
-    """Renders a view, reads the capture of it, and scores the one against the other.
+def compare_view(captured: CapturedView, render_view: RenderView, settings: ViewConfig) -> ComparedView:
+    """Renders a view and scores it against the capture.
 
     Raises:
         RunError: the render has values that are not finite.
     """
-    photo = capture.image(view.frame, view.camera)
-    found = mask_of(view.frame, view.camera)
+    view, photo, mask = captured.view, captured.photo, captured.mask
     width, height = evaluated_size(photo.shape[1], photo.shape[0], settings.longest_side)
     rgb, alpha, depth = _render(render_view, view, width, height)
-    if found is None:
-        reason = Missing("the view has no mask of the person")
-        return ComparedView(
-            view, dict.fromkeys(VIEW_METRICS, reason), "none", resize_area(photo, width, height), rgb
+    if mask is None:
+        scores: dict[str, float | Missing] = dict.fromkeys(
+            VIEW_METRICS, Missing("the view has no mask of the person")
         )
-    mask, source = found
+        return ComparedView(view, scores, "none", resize_area(photo, width, height), rgb)
     target = resize_area(photo * mask[..., None], width, height)
-    mask = resize_area(mask, width, height)
-    person = mask >= settings.alpha_threshold
+    person = resize_area(mask, width, height) >= settings.alpha_threshold
     covered = alpha >= settings.alpha_threshold
     scores = _score_appearance(rgb, covered, target, person, settings.crop_margin)
-    scores |= _score_depth(depth, covered, person, capture.depth(view.frame, view.camera))
-    return ComparedView(view, scores, source, target, rgb)
+    scores |= _score_depth(depth, covered, person, captured.depth)
+    return ComparedView(view, scores, captured.mask_source, target, rgb)
 
 
 def _score_appearance(

@@ -6,7 +6,7 @@ Every number's exact meaning is in docs/metrics.md, and in short in docs/metrics
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ from jaxtyping import Float
 
 from recon.compare_view import (
     DIFFERENCE_FULL_SCALE,
-    Capture,
+    CapturedView,
     ComparedView,
-    MaskOfView,
     RenderView,
     ViewConfig,
     compare_view,
@@ -26,6 +25,7 @@ from recon.compare_view import (
 from recon.configuration import config
 from recon.metrics import VIEW_METRICS
 from recon.perception.joints import joint_distances, mpjpe, reprojection_distances
+from recon.progress import track
 from recon.protocol import Protocol, View, spread
 from recon.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
 from recon.stage import library_versions
@@ -34,6 +34,9 @@ from render.image import write_image
 METRICS_SCHEMA = 1
 METRICS_FILE = "metrics.json"
 VIEWS_FOLDER = "views"
+
+# A camera's views at rising frame numbers.
+ReadViews = Callable[[str, Sequence[int]], Iterator[CapturedView]]
 
 
 @config
@@ -92,11 +95,15 @@ class JointEvidence:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged: a renderer of the result, and all that is known to compare it with."""
+    """What is judged, and all that is known to compare it with.
 
-    capture: Capture
+    Attributes:
+        render_view: draws the result.
+        read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
+    """
+
     render_view: RenderView
-    mask_of: MaskOfView
+    read_views: ReadViews
     keypoints: KeypointEvidence | None = None
     joints: JointEvidence | None = None
 
@@ -138,15 +145,11 @@ def evaluate(
     protocol: Protocol,
     settings: EvaluateConfig,
     folder: Path,
-    progress: Callable[[Sequence[View]], Iterable[View]] = iter,
 ) -> Evaluation:
     """Scores the protocol's views and writes ``metrics.json`` and ``views/*.png`` into the folder.
 
     A metric that cannot be computed is null there, with the reason; one that cannot be in some views names
     them.
-
-    Args:
-        progress: wraps the list of views, for a progress bar.
 
     Raises:
         RunError: a render has values that are not finite.
@@ -154,12 +157,13 @@ def evaluate(
     outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
     mask_sources: dict[str, int] = {}
     pictured = set(spread(protocol.evaluated, settings.pictures))
-    for view in progress(protocol.evaluated):
-        compared = compare_view(subject.capture, subject.render_view, subject.mask_of, view, settings.view)
+    views = _read_in_order(subject.read_views, protocol.evaluated)
+    for captured in track(views, "scoring views", len(protocol.evaluated)):
+        compared = compare_view(captured, subject.render_view, settings.view)
         for name, outcome in compared.scores.items():
-            outcomes[name][view] = outcome
+            outcomes[name][captured.view] = outcome
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
-        if view in pictured:
+        if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
     scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
@@ -186,6 +190,11 @@ def write_view(folder: Path, compared: ComparedView) -> None:
     write_image(folder / f"{stem}_photo.png", compared.photo)
     write_image(folder / f"{stem}_render.png", compared.render)
     write_image(folder / f"{stem}_difference.png", compared.difference)
+
+
+def _read_in_order(read_views: ReadViews, views: Sequence[View]) -> Iterator[CapturedView]:
+    for camera in dict.fromkeys(view.camera for view in views):
+        yield from read_views(camera, sorted(view.frame for view in views if view.camera == camera))
 
 
 def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, settings: EvaluateConfig) -> Score:

@@ -8,7 +8,7 @@ so beside its numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,12 +113,14 @@ def lock_protocol(
     held_out_cameras: Sequence[str] = (),
     held_out_every: int = 0,
     most_training_views: int = 16,
+    has: Callable[[int, str], bool] = lambda frame, camera: True,
 ) -> Protocol:
     """Splits a session's views before anything is computed.
 
     Args:
         held_out_every: the last of each so many frames is not used for colour in any camera (with 10 and
             frames 0..99 these are 9, 19, ... 99); 0 for none.
+        has: whether a camera recorded a frame; views that do not exist are not scored.
         most_training_views: if nothing is held out the scores are computed on this many seen views, spread
         evenly.
 
@@ -142,14 +144,18 @@ def lock_protocol(
             found=f"{len(held_out_cameras)}/{len(cameras)} cameras, {len(out_frames)}/{len(frames)} frames",
             remedy="hold out fewer cameras or frames",
         )
-    views = [View(camera, frame) for camera in cameras for frame in frames]
+    views = [View(camera, frame) for camera in cameras for frame in frames if has(frame, camera)]
     chosen = [view for view in views if not everything.seen(view)]
     if out_frames:  # a held-out camera is scored at the held-out frames: unseen in both ways, and far fewer
         chosen = [view for view in chosen if view.frame in out_frames]
     return replace(everything, evaluated=tuple(chosen or spread(views, most_training_views)))
 
 
-def choose_other(protocol: Protocol, cameras: Sequence[str]) -> Protocol:
+def choose_other(
+    protocol: Protocol,
+    cameras: Sequence[str],
+    has: Callable[[int, str], bool] = lambda frame, camera: True,
+) -> Protocol:
     """The same training, scored on other cameras at the same frames; seen ones stay marked as seen.
 
     Raises:
@@ -165,7 +171,8 @@ def choose_other(protocol: Protocol, cameras: Sequence[str]) -> Protocol:
             expected=f"some of {', '.join(protocol.cameras)}",
         )
     frames = sorted({view.frame for view in protocol.evaluated})
-    return replace(protocol, evaluated=tuple(View(c, f) for c in cameras for f in frames), locked=False)
+    evaluated = tuple(View(c, f) for c in cameras for f in frames if has(f, c))
+    return replace(protocol, evaluated=evaluated, locked=False)
 
 
 def spread(items: Sequence[View], most: int) -> list[View]:

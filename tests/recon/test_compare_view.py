@@ -1,14 +1,14 @@
 """One view judged, with a made-up capture whose every score can be worked out."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from recon.compare_view import RenderView, ViewConfig, compare_view, crop_around, evaluated_size
+from recon.compare_view import CapturedView, RenderView, ViewConfig, compare_view, crop_around, evaluated_size
 from recon.protocol import View
 from recon.scores import Missing
 from render.errors import RunError
@@ -24,23 +24,19 @@ class Flat:
 
     with_depth: bool = True
     box: tuple[slice, slice] = (slice(16, 48), slice(20, 44))
-    calls: list[tuple[int, str]] = field(default_factory=list)
 
     def person(self) -> np.ndarray:
         mask = np.zeros((SIZE, SIZE), np.float32)
         mask[self.box] = 1.0
         return mask
 
-    def image(self, frame_index: int, camera: str) -> np.ndarray:
-        self.calls.append((frame_index, camera))
-        return np.where(self.person()[..., None] > 0, 0.4, 0.9).astype(np.float32).repeat(3, axis=-1)
-
-    def depth(self, frame_index: int, camera: str) -> tuple[np.ndarray, np.ndarray] | None:
-        depth = np.where(self.person() > 0, 2.0, 3.0).astype(np.float32)
-        return (depth, np.ones((SIZE, SIZE), bool)) if self.with_depth else None
-
-    def mask(self, frame_index: int, camera: str) -> tuple[np.ndarray, str] | None:
-        return self.person(), "session"
+    def captured(self, with_mask: bool = True) -> CapturedView:
+        mask = self.person()
+        photo = np.where(mask[..., None] > 0, 0.4, 0.9).astype(np.float32).repeat(3, axis=-1)
+        depth = np.where(mask > 0, 2.0, 3.0).astype(np.float32), np.ones((SIZE, SIZE), bool)
+        return CapturedView(
+            VIEW, photo, mask if with_mask else None, "session", depth if self.with_depth else None
+        )
 
 
 def renderer(offset: float = 0.0, nearer_m: float = 0.0, columns: slice = slice(10, 22)) -> RenderView:
@@ -62,7 +58,7 @@ def number(outcome: float | Missing) -> float:
 
 def test_known_offset_gives_known_numbers() -> None:
     flat = Flat()
-    compared = compare_view(flat, renderer(0.1, 0.007), flat.mask, VIEW, ViewConfig(longest_side=HALF))
+    compared = compare_view(flat.captured(), renderer(0.1, 0.007), ViewConfig(longest_side=HALF))
     scores = compared.scores
     assert number(scores["psnr_fg"]) == pytest.approx(20.0, abs=1e-4)
     # The background is black in both, so that the same error is spread over more pixels.
@@ -72,12 +68,11 @@ def test_known_offset_gives_known_numbers() -> None:
     assert number(scores["depth_p90_mm"]) == pytest.approx(7.0, abs=1e-3)
     assert 0.8 < number(scores["ssim_crop"]) < 1.0
     assert compared.mask_source == "session"
-    assert flat.calls == [(0, "a")]
 
 
 def test_perfect_render() -> None:
     flat = Flat()
-    scores = compare_view(flat, renderer(), flat.mask, VIEW, ViewConfig(longest_side=HALF)).scores
+    scores = compare_view(flat.captured(), renderer(), ViewConfig(longest_side=HALF)).scores
     assert math.isinf(number(scores["psnr_fg"]))
     assert number(scores["ssim_crop"]) == pytest.approx(1.0, abs=1e-6)
 
@@ -85,7 +80,7 @@ def test_perfect_render() -> None:
 def test_a_shifted_silhouette_costs_overlap_and_foreground() -> None:
     flat = Flat()
     scores = compare_view(
-        flat, renderer(columns=slice(13, 25)), flat.mask, VIEW, ViewConfig(longest_side=HALF)
+        flat.captured(), renderer(columns=slice(13, 25)), ViewConfig(longest_side=HALF)
     ).scores
     assert number(scores["mask_iou"]) == pytest.approx(9 / 15)
     # A quarter of the mask's pixels are black where 0.4 is wanted; what lies outside the mask does not count.
@@ -100,7 +95,7 @@ def test_depth_is_divided_by_alpha() -> None:
         rgb, alpha, depth = renderer()(frame, camera, width, height)
         return 0.6 * rgb, 0.6 * alpha, 0.6 * depth
 
-    scores = compare_view(flat, half_transparent, flat.mask, VIEW, ViewConfig(longest_side=HALF)).scores
+    scores = compare_view(flat.captured(), half_transparent, ViewConfig(longest_side=HALF)).scores
     assert number(scores["depth_median_mm"]) == pytest.approx(0.0, abs=1e-3)
 
 
@@ -115,20 +110,20 @@ def test_a_render_that_is_not_finite_is_an_error_that_says_where(which: int, bad
         return images
 
     with pytest.raises(RunError, match="not finite") as error:
-        compare_view(flat, broken, flat.mask, VIEW, ViewConfig(longest_side=HALF))
+        compare_view(flat.captured(), broken, ViewConfig(longest_side=HALF))
     assert "camera a, frame 0" in str(error.value)
 
 
 def test_what_cannot_be_measured_says_why() -> None:
     flat = Flat(with_depth=False)
     settings = ViewConfig(longest_side=HALF)
-    scores = compare_view(flat, renderer(), flat.mask, VIEW, settings).scores
+    scores = compare_view(flat.captured(), renderer(), settings).scores
     assert scores["depth_median_mm"] == Missing("the capture has no depth for this view")
-    no_mask = compare_view(flat, renderer(), lambda f, c: None, VIEW, settings)
+    no_mask = compare_view(flat.captured(with_mask=False), renderer(), settings)
     assert no_mask.mask_source == "none"
     assert all(isinstance(score, Missing) for score in no_mask.scores.values())
     nobody = Flat(box=(slice(0, 0), slice(0, 0)))
-    empty = compare_view(nobody, renderer(), nobody.mask, VIEW, settings).scores
+    empty = compare_view(nobody.captured(), renderer(), settings).scores
     assert isinstance(empty["psnr_fg"], Missing)
     assert isinstance(empty["ssim_crop"], Missing)
     assert isinstance(empty["depth_p90_mm"], Missing)
@@ -137,7 +132,7 @@ def test_what_cannot_be_measured_says_why() -> None:
 
 def test_difference_picture_is_black_where_equal_and_bright_where_not() -> None:
     flat = Flat()
-    compared = compare_view(flat, renderer(0.3), flat.mask, VIEW, ViewConfig(longest_side=HALF))
+    compared = compare_view(flat.captured(), renderer(0.3), ViewConfig(longest_side=HALF))
     difference = compared.difference
     assert difference[0, 0].max() < 0.05
     assert difference[16, 16].mean() > 0.8

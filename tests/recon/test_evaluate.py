@@ -1,6 +1,7 @@
 """metrics.json: complete, repeatable, and honest about what could not be measured."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.compare_view import ViewConfig
+from recon.compare_view import CapturedView, ViewConfig
 from recon.evaluate import (
     EvaluateConfig,
     JointEvidence,
@@ -19,7 +20,7 @@ from recon.evaluate import (
 )
 from recon.metrics import METRICS
 from recon.perception.joints import LIMB_JOINTS
-from recon.protocol import lock_protocol
+from recon.protocol import View, lock_protocol
 
 SIZE = 48
 
@@ -31,8 +32,11 @@ class Stripes:
         columns = np.sin(np.arange(SIZE) * (0.3 + 0.1 * int(camera)) + frame_index)
         return np.broadcast_to((0.5 + 0.4 * columns)[None, :, None], (SIZE, SIZE, 3)).astype(np.float32)
 
-    def depth(self, frame_index: int, camera: str) -> None:
-        return None
+    def read(self, camera: str, frames: Sequence[int]) -> Iterator[CapturedView]:
+        assert list(frames) == sorted(frames)
+        for frame in frames:
+            mask, source = self.mask(frame, camera)
+            yield CapturedView(View(camera, frame), self.image(frame, camera), mask, source, None)
 
     def mask(self, frame_index: int, camera: str) -> tuple[np.ndarray, str]:
         mask = np.zeros((SIZE, SIZE), np.float32)
@@ -48,7 +52,7 @@ class Stripes:
 
 def subject(keypoints: KeypointEvidence | None = None, joints: JointEvidence | None = None) -> Subject:
     stripes = Stripes()
-    return Subject(stripes, stripes.render, stripes.mask, keypoints, joints)
+    return Subject(stripes.render, stripes.read, keypoints, joints)
 
 
 SETTINGS = EvaluateConfig(

@@ -97,3 +97,13 @@ def test_spread_keeps_both_ends() -> None:
     assert spread(items, 20) == items
     assert spread(items, 1) == items[:1]
     assert spread(items, 0) == []
+
+
+def test_views_that_a_camera_did_not_record_are_not_scored() -> None:
+    def has(frame: int, camera: str) -> bool:
+        return (frame, camera) != (4, "2")
+
+    protocol = lock_protocol(CAMERAS, range(10), held_out_every=5, has=has)
+    assert View("2", 4) not in protocol.evaluated
+    assert View("2", 9) in protocol.evaluated
+    assert choose_other(protocol, ("2",), has).evaluated == (View("2", 9),)

@@ -10,7 +10,7 @@
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
     splat/losses.npz             step, and one array for each loss
-    SESSION/session.json         of the session that run.json names: name, subject, consent, retention, notes
+    SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ STAGE_ORDER = (
     "evaluate",
     "export",
 )
+
+
+# What session.json may say, under `about`, of the person in it.
+PEOPLE = ("subject", "consent", "retention", "licence")
 
 
 @dataclass(frozen=True)
@@ -267,11 +271,8 @@ def _people(session: Mapping[str, Any]) -> dict[str, str]:
     """The session's own words on whom it shows and what was agreed; nothing is made up."""
     if not session:
         return {}
-    said = {}
-    for key in ("subject", "consent", "retention", "licence", "license"):
-        for name, value in _flat(key, session.get(key)):
-            said[name] = value
-    return said
+    about = session.get("about") or {}
+    return dict(pair for key in PEOPLE for pair in _flat(key, about.get(key)))
 
 
 def _flat(name: str, value: object) -> list[tuple[str, str]]:

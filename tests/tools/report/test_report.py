@@ -3,13 +3,15 @@
 import html
 import json
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recon.compare_view import CapturedView
 from recon.evaluate import EvaluateConfig, Reference, Subject, evaluate
-from recon.protocol import choose_other, lock_protocol
+from recon.protocol import View, choose_other, lock_protocol
 from render.errors import RunError
 from render.image import write_image
 from simulacra.tools.report import read_run, write_run_report
@@ -25,8 +27,10 @@ class Box:
     def image(self, frame_index: int, camera: str) -> np.ndarray:
         return np.full((SIZE, SIZE, 3), 0.5, np.float32)
 
-    def depth(self, frame_index: int, camera: str) -> None:
-        return None
+    def read(self, camera: str, frames: Sequence[int]) -> Iterator[CapturedView]:
+        for frame in frames:
+            mask, source = self.mask(frame, camera)
+            yield CapturedView(View(camera, frame), self.image(frame, camera), mask, source, None)
 
     def mask(self, frame_index: int, camera: str) -> tuple[np.ndarray, str]:
         mask = np.zeros((SIZE, SIZE), np.float32)
@@ -48,7 +52,7 @@ SETTINGS = EvaluateConfig(references=(Reference(metric="psnr_fg", value=24.0, so
 def run(tmp_path: Path) -> Path:
     box = Box()
     run = tmp_path / "my run"
-    evaluate(Subject(box, box.render, box.mask), PROTOCOL, SETTINGS, run / "evaluate")
+    evaluate(Subject(box.render, box.read), PROTOCOL, SETTINGS, run / "evaluate")
     for index in range(4):
         write_image(
             run / "evaluate" / "turntable" / f"{index:03d}.png", np.full((8, 8, 3), index / 4, np.float32)
@@ -63,9 +67,8 @@ def run(tmp_path: Path) -> Path:
     session.mkdir()
     described = {
         "name": "S01 <b>balancing</b>",
-        "subject": "S01",
-        "consent": {"until": "2031-12-31"},
-        "warnings": ["camera 1 lags by <2> frames"],
+        "about": {"subject": "S01", "consent": {"until": "2031-12-31"}},
+        "notes": ["camera 1 lags by <2> frames"],
     }
     (session / "session.json").write_text(json.dumps(described))
     stages = {
@@ -134,7 +137,7 @@ def test_stages_come_in_the_order_in_which_they_run(run: Path) -> None:
 def test_scores_of_seen_views_say_so(run: Path) -> None:
     box = Box()
     other = choose_other(PROTOCOL, ("1",))
-    evaluate(Subject(box, box.render, box.mask), other, SETTINGS, run / "evaluate_1")
+    evaluate(Subject(box.render, box.read), other, SETTINGS, run / "evaluate_1")
     path = write_run_report(run, "evaluate_1")
     assert path.name == "report_evaluate_1.html"
     text = text_of(path.read_text("utf-8"))
@@ -148,9 +151,9 @@ def test_scores_of_seen_views_say_so(run: Path) -> None:
 def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) -> None:
     box = Box()
     same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
-    evaluate(Subject(box, box.render, box.mask), PROTOCOL, EvaluateConfig(), same / "evaluate")
+    evaluate(Subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
     evaluate(
-        Subject(box, box.render, box.mask),
+        Subject(box.render, box.read),
         choose_other(PROTOCOL, ("0",)),
         EvaluateConfig(),
         elsewhere / "evaluate",
