@@ -51,6 +51,6 @@ def test_the_wheel_carries_every_file_of_the_application(wheel_content: list[str
         ("configs", "simulacra/"),
     ):
         for file in (REPOSITORY / package).rglob("*"):
-            if file.suffix in {".py", ".yaml"}:
+            if file.suffix in {".py", ".yaml", ".html", ".css", ".js"}:
                 assert prefix + file.relative_to(REPOSITORY).as_posix() in wheel_content
     assert "simulacra/assets/manifest.toml" in wheel_content

@@ -35,6 +35,9 @@ def run_reconstruct(
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
     reconstruct(session, resolved, out)
+    from .report import write_run_report
+
+    print(f"report: {write_run_report(out)}")
 
 
 def config_file(given: str | None) -> Path | None:
