@@ -218,8 +218,8 @@ def read_baked(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         AssetError: the file is damaged; says to delete it.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as members:
+            arrays = {name: members[name] for name in members.files}
         return arrays, json.loads(arrays.pop("names").tobytes())
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise AssetError(

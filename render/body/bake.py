@@ -32,7 +32,7 @@ from render.body.parts import PART_NAMES, label_parts, mirror_parts
 from render.body.selection import LOCAL_CHANGE_NAMES, LOCAL_CHANGES
 from render.body.targets import BaseMesh, WheelData
 
-BAKE_VERSION = 1
+BAKE_VERSION = 2
 """Raised whenever the content of the file changes, so that an older cache is not read."""
 
 SURFACE_GROUPS = ("body", "helper-l-eye", "helper-r-eye", "helper-tongue")
