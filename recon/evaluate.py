@@ -24,7 +24,7 @@ from recon.compare_view import (
 )
 from recon.configuration import config
 from recon.metrics import VIEW_METRICS
-from recon.perception.joints import joint_distances, mpjpe, reprojection_distances
+from recon.perception.joints import joint_distances, mpjpe
 from recon.progress import track
 from recon.protocol import Protocol, View, spread
 from recon.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
@@ -54,29 +54,31 @@ class EvaluateConfig:
 
     Attributes:
         view: how one view is compared.
-        least_visibility: keypoints that the detector is less sure of do not count in the reprojection error.
+        least_confidence: detections of less than this do not count in the reprojection error.
         pictures: at most so many views are written as pictures.
         references: published or peers' numbers to print beside ours.
     """
 
     view: ViewConfig = ViewConfig()
-    least_visibility: float = 0.5
+    least_confidence: float = 0.5
     pictures: int = 12
     references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)
 class KeypointEvidence:
-    """The fitted body's keypoints beside the detected ones, in pixels of the session's images.
+    """How far the fitted body's projected keypoints are from the detected ones, in pixels of the session's images.
 
-    Cameras that nothing was detected in before the evaluation are simply not among `cameras`.
+    Attributes:
+        cameras: those in which keypoints were detected before the evaluation.
+        distances_px: NaN where a keypoint was not detected.
+        confidence: of the detections; 0 where triangulation rejected one.
     """
 
     frames: tuple[int, ...]
     cameras: tuple[str, ...]
-    projected_px: Float[np.ndarray, "t c k 2"]
-    detected_px: Float[np.ndarray, "t c k 2"]
-    visibility: Float[np.ndarray, "t c k"]
+    distances_px: Float[np.ndarray, "t c k"]
+    confidence: Float[np.ndarray, "t c k"]
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,10 @@ def _read_in_order(read_views: ReadViews, views: Sequence[View]) -> Iterator[Cap
 def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, settings: EvaluateConfig) -> Score:
     if evidence is None:
         return absent("reprojection_px", "the run has no detected keypoints")
-    distances = reprojection_distances(
-        evidence.projected_px, evidence.detected_px, evidence.visibility, settings.least_visibility
-    )
-    nobody = Missing("no keypoint was detected with enough visibility")
+    detected = np.isfinite(evidence.distances_px)
+    counted = detected & (evidence.confidence >= settings.least_confidence)
+    distances = np.where(counted, evidence.distances_px, np.nan)
+    nobody = Missing("no keypoint was detected with enough confidence")
     outcomes: dict[View, float | Missing] = {}
     for c, camera in enumerate(evidence.cameras):
         for t, frame in enumerate(evidence.frames):
@@ -213,6 +215,7 @@ def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, setting
     extra = {
         "median": float(np.median(known)) if known.size else None,
         "seen_in_fit": {camera: camera not in protocol.held_out_cameras for camera in evidence.cameras},
+        "left_out": float(1 - counted.sum() / detected.sum()) if detected.any() else None,
         "note": "over every view in which keypoints were detected, not only the scored ones",
     }
     return replace(collect("reprojection_px", outcomes), extra=extra)
@@ -251,7 +254,7 @@ def _described(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dic
         "crop_margin": settings.view.crop_margin,
         "ssim": "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03, windows wholly inside, mean over RGB",
         "difference_full_scale": DIFFERENCE_FULL_SCALE,
-        "least_visibility": settings.least_visibility,
+        "least_confidence": settings.least_confidence,
         "mean": "over views, each with the same weight; decibels are averaged, not errors",
         "interval_95": INTERVAL_METHOD,
         "mask_sources": dict(mask_sources),

@@ -101,7 +101,8 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning=(
             "Mean distance between the fitted body's projected keypoints and the detected ones, over "
-            "keypoints of visibility at least 0.5, in pixels of the capture's images. Over every view in "
+            "detections of confidence at least 0.5, in pixels of the capture's images. Detections that the "
+            "triangulation rejected do not count; `left_out` is the share that does not. Over every view in "
             "which keypoints were detected, held out or not: `seen_in_fit` says which the fit used."
         ),
         needs="detected keypoints",

@@ -6,5 +6,5 @@ in the tests.
     l1.py           mean absolute difference, whole image or weighted
     mask_iou.py     overlap of two silhouettes
     depth_error.py  rendered against measured depth
-    joints.py       distances of joints in the world (MPJPE) and of keypoints in the image (reprojection)
+    joints.py       distances of joints in the world (MPJPE)
 """

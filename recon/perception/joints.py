@@ -1,4 +1,4 @@
-"""Distances of joints in the world and of keypoints in the image."""
+"""Distances of joints in the world."""
 
 from __future__ import annotations
 
@@ -54,16 +54,3 @@ def mpjpe(distances: Float[np.ndarray, "t j"]) -> float | None:
     """
     known = np.isfinite(distances)
     return float(distances[known].mean()) if known.any() else None
-
-
-def reprojection_distances(
-    projected: Float[np.ndarray, "*b 2"],
-    detected: Float[np.ndarray, "*b 2"],
-    visibility: Float[np.ndarray, "*b"],
-    least_visibility: float = 0.5,
-) -> Float[np.ndarray, "*b"]:
-    """Pixels between a model's projected keypoints and the detected ones; NaN where not detected or hardly
-    visible.
-    """
-    distances = np.linalg.norm(projected.astype(np.float64) - detected, axis=-1)
-    return np.where(visibility >= least_visibility, distances, np.nan)

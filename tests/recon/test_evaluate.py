@@ -116,15 +116,14 @@ def test_planted_joint_error_comes_out(tmp_path: Path) -> None:
 
 
 def test_planted_reprojection_error_comes_out_per_camera(tmp_path: Path) -> None:
-    detected = np.zeros((6, 2, 4, 2))
-    projected = detected.copy()
-    projected[:, 0] += [3.0, 4.0]
-    projected[:, 1] += [6.0, 8.0]
-    visibility = np.ones((6, 2, 4))
-    projected[:, 1, 3] = 500.0
-    visibility[:, 1, 3] = 0.1
-    visibility[2] = 0.0
-    evidence = KeypointEvidence(tuple(range(6)), ("0", "2"), projected, detected, visibility)
+    distances = np.full((6, 2, 4), 5.0)
+    distances[:, 1] = 10.0
+    distances[:, 1, 3] = 500.0
+    distances[0, 0, 0] = np.nan
+    confidence = np.ones((6, 2, 4))
+    confidence[:, 1, 3] = 0.1
+    confidence[2] = 0.0
+    evidence = KeypointEvidence(tuple(range(6)), ("0", "2"), distances, confidence)
     score = (
         evaluate(subject(keypoints=evidence), PROTOCOL, SETTINGS, tmp_path)
         .scores["reprojection_px"]
@@ -133,3 +132,5 @@ def test_planted_reprojection_error_comes_out_per_camera(tmp_path: Path) -> None
     assert score["per_camera"] == {"0": pytest.approx(5.0), "2": pytest.approx(10.0)}
     assert score["seen_in_fit"] == {"0": True, "2": True}
     assert {missing["frame"] for missing in score["missing"]} == {2}
+    # Of 47 detections, the 8 of frame 2 and 5 doubtful ones in the other frames do not count.
+    assert score["left_out"] == pytest.approx(13 / 47)

@@ -8,7 +8,6 @@ from recon.perception.joints import (
     canonical_joint_name,
     joint_distances,
     mpjpe,
-    reprojection_distances,
 )
 
 
@@ -56,9 +55,3 @@ def test_left_is_not_right() -> None:
     joints = np.array([[[0.2, 0, 0], [-0.2, 0, 0]]])
     _, distances = joint_distances(joints, ("left_hip", "right_hip"), joints, ("RHip", "LHip"))
     np.testing.assert_allclose(distances, 0.4)
-
-
-def test_reprojection_ignores_what_is_hardly_visible() -> None:
-    detected = np.array([[0.0, 0.0], [10.0, 10.0], [np.nan, np.nan]])
-    distances = reprojection_distances(detected + np.array([3.0, 4.0]), detected, np.array([0.9, 0.2, 0.9]))
-    np.testing.assert_allclose(distances, [5.0, np.nan, np.nan])
