@@ -85,7 +85,7 @@ class FaceNetwork:
     ) -> Float[np.ndarray, "5 2"]:
         dx, dy = corners[1] - corners[0]
         roi = Roi.square(
-            corners.mean(axis=0), float(np.hypot(dx, dy)) * _IRIS_ROI_SCALE, np.arctan2(dy, dx), mirror
+            corners.mean(axis=0), float(np.hypot(dx, dy)) * _IRIS_ROI_SCALE, float(np.arctan2(dy, dx)), mirror
         )
         seen = roi.sampled_as_mediapipe(_IRIS_SIDE, _IRIS_SIDE)
         outputs = self._iris.look(crop(image, seen, _IRIS_SIDE, _IRIS_SIDE, replicate=True))
@@ -124,7 +124,7 @@ def region_of_head(pose: PoseDetection) -> Roi:
 def region_of_detection(detection: Detection) -> Roi:
     """The detected box as a square, level with the eyes, times 1.5."""
     dx, dy = detection.keypoints[1] - detection.keypoints[0]
-    return Roi.square(detection.center, float(max(detection.size)) * _ROI_SCALE, np.arctan2(dy, dx))
+    return Roi.square(detection.center, float(max(detection.size)) * _ROI_SCALE, float(np.arctan2(dy, dx)))
 
 
 def region_of_face(px: Float[np.ndarray, "n 2"]) -> Roi:

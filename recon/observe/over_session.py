@@ -41,6 +41,7 @@ from recon.observe.observations import (
 from recon.observe.pose import PoseDetection, PoseNetwork
 from recon.observe.selfie import SelfieNetwork
 from recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
+from recon.progress import Progress as ProgressBar
 from render.errors import CaptureError
 
 Progress = Callable[[str, int, int], None]
@@ -122,7 +123,7 @@ def observe(
         folder: receives ``observations.npz``, ``observations.json`` and ``masks/CAM/FRAME.png``, and keeps
             a checkpoint
             while it runs: called again after an interruption, it continues.
-        progress: hears of every frame.
+        progress: hears of every frame; a bar on the terminal if None.
         frames: numbers of the frames to look at; all of the session's if None.
         workers: threads, each with its own networks. The result does not depend on it.
 
@@ -134,8 +135,9 @@ def observe(
     checkpoint = Checkpoint(folder, _key(session, config, numbers))
     if checkpoint.fresh:
         shutil.rmtree(folder / MASKS_FOLDER, ignore_errors=True)
-    report = _Report(progress, total=_steps(session, config, numbers))
-    with ThreadPoolExecutor(max_workers=workers) as pool:
+    total = _steps(session, config, numbers)
+    with ProgressBar("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
+        report = _Report(progress or (lambda what, done, total: None), bar, total)
         job = _Job(session, config, folder, checkpoint, pool, 2 * workers, report)
         results = {camera: _observe_camera(job, camera, numbers) for camera in session.camera_names}
     save_observations(_gathered(numbers, results, folder), folder)
@@ -156,15 +158,15 @@ class _Workers(threading.local):
 
 
 class _Report:
-    """Counts finished frames for a progress bar."""
+    """Counts finished frames."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: Progress, bar: ProgressBar, total: int) -> None:
+        self._progress, self._bar, self._total, self._done = progress, bar, total, 0
 
     def __call__(self, what: str, count: int = 1) -> None:
         self._done += count
-        if self._progress is not None:
-            self._progress(what, self._done, self._total)
+        self._bar.advance(count)
+        self._progress(what, self._done, self._total)
 
 
 @dataclass(frozen=True)

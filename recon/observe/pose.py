@@ -58,6 +58,8 @@ _SIDE = 256
 _DETECTOR_STRIDES = (8, 16, 32, 32, 32)
 _ROI_SCALE = 1.25
 _SCORE_TOLERANCE = 0.2
+# A person whose region is less than this much of the image is searched for once more, in a crop.
+_SMALL = 0.4
 _HEATMAP_KERNEL = 7
 _HEATMAP_CONFIDENCE = 0.5
 
@@ -153,14 +155,20 @@ class PoseNetwork:
             tiles: look for small persons in overlapping tiles when the whole image shows none.
         """
         found = detect(self._detector, image)
-        if not found and tiles:
-            found = detect(self._detector, image, tiles_of(image.shape[1], image.shape[0]))
-        if not found:
+        if found:
+            # Bystanders are smaller: of those that it is about as sure of, the largest person is meant.
+            sure = [person for person in found if person.score >= found[0].score - _SCORE_TOLERANCE]
+            roi = max((region_of_body(*person.keypoints[:2]) for person in sure), key=lambda r: r.size[0])
+        elif tiles and (found := detect(self._detector, image, tiles_of(image.shape[1], image.shape[0]))):
+            roi = region_of_body(*found[0].keypoints[:2])
+        else:
             return None
-        # Bystanders are smaller: among those that it is about as sure of, the nearest person is meant.
-        sure = [person for person in found if person.score >= found[0].score - _SCORE_TOLERANCE]
-        regions = [region_of_body(person.keypoints[0], person.keypoints[1]) for person in sure]
-        return max(regions, key=lambda roi: roi.size[0])
+        return self._closer(image, roi) if roi.size[0] < _SMALL * max(image.shape[:2]) else roi
+
+    def _closer(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> Roi:
+        """The region of a small person once more, by a detector that is shown little else."""
+        found = detect(self._detector, image, [Roi.square(roi.center, 2.0 * roi.size[0])])
+        return region_of_body(*found[0].keypoints[:2]) if found else roi
 
     def look(
         self, image: Float[np.ndarray, "h w 3"], roi: Roi, *, min_score: float = 0.5
@@ -199,14 +207,15 @@ def detect_pose(image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
 
 
 def tiles_of(width: int, height: int) -> list[Roi]:
-    """Squares that cover an image, of 1/2 and 1/3 of its longer side, overlapping by about half."""
+    """Squares that cover an image, of 1/2 and then of 1/3 of its longer side, overlapping by a third or more."""
     longer = max(width, height)
     tiles = []
     for parts in (2, 3):
         side = longer / parts
+        counts = (max(1, round(1.4 * size / side)) for size in (width, height))
         xs, ys = (
-            np.linspace(side / 2, size - side / 2, max(1, int(np.ceil(2 * size / side)) - 1))
-            for size in (width, height)
+            np.linspace(side / 2, size - side / 2, count)
+            for size, count in zip((width, height), counts, strict=True)
         )
         tiles += [Roi.square((x, y), side) for y in ys for x in xs]
     return tiles

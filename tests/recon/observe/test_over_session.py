@@ -1,0 +1,167 @@
+"""The observe stage: what it writes, whose masks it takes, and that a killed run continues to the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.observe import ObserveConfig, load_observations, observe, over_session
+from recon.observe.over_session import Capture
+from render.errors import CaptureError, RunError
+
+from .conftest import Example
+
+Examples = Callable[[str], list[Example]]
+QUICK = ObserveConfig(looks=1, hands=False)
+
+
+class Killed(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class Moment:
+    index: int
+
+
+@dataclass
+class Recording:
+    """Images in memory as a session; may be killed after some images."""
+
+    images: dict[str, dict[int, np.ndarray]]
+    masks: dict[tuple[int, str], np.ndarray] = field(default_factory=dict)
+    name: str = "a"
+    left: int = 1000
+
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        return tuple(self.images)
+
+    @property
+    def frames(self) -> tuple[Moment, ...]:
+        return tuple(Moment(i) for i in sorted(set().union(*self.images.values())))
+
+    def has(self, frame_index: int, camera: str) -> bool:
+        return frame_index in self.images[camera]
+
+    def iter_images(self, camera: str, frame_indices: Sequence[int]) -> Iterator[np.ndarray]:
+        for frame in frame_indices:
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+            yield self.images[camera][frame]
+
+    def mask(self, frame_index: int, camera: str) -> np.ndarray | None:
+        return self.masks.get((frame_index, camera))
+
+    def fingerprint(self) -> str:
+        return self.name
+
+
+@pytest.fixture
+def recording(networks: None, examples: Examples) -> Recording:
+    """Two cameras of six and five frames, at a quarter of the pixels; camera b has no frame 12."""
+    shown = [np.ascontiguousarray(example.image[::2, ::2]) for example in examples("rgbd_stage8")]
+    a = {10 + i: shown[i] for i in range(6)}
+    b = {10 + i: shown[8 + i] for i in range(6) if i != 2}
+    return Recording({"a": a, "b": b})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
+    }
+
+
+def test_a_recording_is_what_observing_needs(recording: Recording) -> None:
+    assert isinstance(recording, Capture)
+
+
+def test_everything_is_written_and_read_back(recording: Recording, tmp_path: Path) -> None:
+    heard: list[tuple[str, int, int]] = []
+    config = ObserveConfig(looks=1)
+    seen = observe(recording, config, tmp_path, lambda *news: heard.append(news))
+    assert seen.frames.tolist() == [10, 11, 12, 13, 14, 15]
+    assert seen.cameras == ("a", "b")
+    assert seen.pose_px.shape == (6, 2, 33, 2) and seen.pose_px.dtype == np.float32
+    assert seen.face_px.shape == (6, 2, 478, 2) and seen.hand_px.shape == (6, 2, 2, 21, 2)
+    absent = np.zeros((6, 2), bool)
+    absent[2, 1] = True
+    np.testing.assert_array_equal(np.isnan(seen.pose_px).all(axis=(2, 3)), absent)
+    np.testing.assert_array_equal(seen.pose_score == 0, absent)
+    np.testing.assert_array_equal(seen.face_score > 0, np.isfinite(seen.face_px).all(axis=(2, 3)))
+    np.testing.assert_array_equal(seen.hand_score > 0, np.isfinite(seen.hand_px).all(axis=(3, 4)))
+    assert seen.face_score.max() > 0.5 and seen.hand_score.max() > 0.5
+    assert seen.mask_sources["b"] == ("pose", "pose", "none", "pose", "pose", "pose")
+    assert seen.mask(12, "b") is None
+    mask = seen.mask(13, "b")
+    assert mask is not None
+    x, y = seen.pose_px[3, 1, [11, 12, 23, 24]].mean(axis=0).round().astype(int)
+    assert mask.shape == (512, 512) and mask[y, x] > 0.95 and mask[:, :20].max() < 0.05
+    with pytest.raises(KeyError):
+        seen.mask(99, "a")
+    assert heard[-1][1:] == (22, 22) and [n for _, n, _ in heard] == sorted(n for _, n, _ in heard)
+    assert not (tmp_path / ".checkpoint").exists()
+
+
+@pytest.mark.parametrize("images", [3, 8, 14, 20])
+def test_a_killed_run_continues_to_the_same_bytes(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: int
+) -> None:
+    monkeypatch.setattr(over_session, "_CHUNK_FRAMES", 2)
+    recording.images["a"] |= {10 + i: recording.images["a"][10 + i % 6] for i in range(6, 8)}
+    observe(recording, QUICK, tmp_path / "whole", workers=1)
+    recording.left = images
+    with pytest.raises(Killed):
+        observe(recording, QUICK, tmp_path / "killed", workers=2)
+    assert not (tmp_path / "killed" / "observations.npz").exists()
+    recording.left = 1000
+    observe(recording, QUICK, tmp_path / "killed", workers=2)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    if images > 8:
+        # A whole run reads 39: each camera's frames for landmarks, for the background and for its masks.
+        assert 1000 - recording.left <= 39 - 6, "a continued run reads again what it had read"
+
+
+def test_leftovers_of_another_configuration_are_not_continued(recording: Recording, tmp_path: Path) -> None:
+    recording.left = 9
+    with pytest.raises(Killed):
+        observe(recording, QUICK, tmp_path)
+    recording.left = 1000
+    config = ObserveConfig(looks=1, hands=False, face=False)
+    seen = observe(recording, config, tmp_path)
+    assert seen.face_score.max() == 0
+
+
+def test_the_sessions_masks_come_first(recording: Recording, tmp_path: Path) -> None:
+    own = np.zeros((512, 512), np.float32)
+    own[100:200, 50:60] = 1.0
+    recording.masks = {(11, "a"): own}
+    seen = observe(recording, QUICK, tmp_path, frames=[11, 13])
+    assert seen.mask_sources["a"] == ("session", "pose")
+    np.testing.assert_array_equal(seen.mask(11, "a"), own)
+    only = observe(recording, ObserveConfig(looks=1, hands=False, mask="pose"), tmp_path, frames=[11])
+    assert only.mask_sources["a"] == ("pose",)
+    assert not np.array_equal(only.mask(11, "a"), own)
+    none = observe(recording, ObserveConfig(looks=1, hands=False, mask="session"), tmp_path, frames=[13])
+    assert none.mask_sources["a"] == ("none",) and none.mask(13, "a") is None
+
+
+def test_a_camera_without_a_person_is_named(recording: Recording, tmp_path: Path) -> None:
+    recording.images["b"] = {frame: np.zeros_like(image) for frame, image in recording.images["b"].items()}
+    with pytest.raises(CaptureError, match="camera b"):
+        observe(recording, QUICK, tmp_path)
+    config = ObserveConfig(looks=1, hands=False, allow_empty_cameras=True)
+    seen = observe(recording, config, tmp_path)
+    assert np.isnan(seen.pose_px[:, 1]).all() and np.isfinite(seen.pose_px[:, 0]).all()
+
+
+def test_a_damaged_record_is_an_error(recording: Recording, tmp_path: Path) -> None:
+    observe(recording, QUICK, tmp_path, frames=[10])
+    (tmp_path / "observations.npz").write_bytes(b"not an archive")
+    with pytest.raises(RunError, match="observations"):
+        load_observations(tmp_path)
