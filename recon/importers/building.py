@@ -124,6 +124,24 @@ def mean_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "
     return mean / np.linalg.norm(mean)
 
 
+def horizon_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> tuple[Float[np.ndarray, "3"], float]:
+    """The direction that is most nearly upright for cameras mounted level: unit, and their rms roll about it, degrees.
+
+    A level camera's x axis is horizontal however much it looks up or down, so up is the direction most nearly at
+    right angles to all x axes (the smallest singular vector). Cameras that look the same way leave their common
+    pitch open: there the mean of their -Y axes decides.
+    """
+    rights = np.array([viewmat[0, :3] for viewmat in viewmats])
+    _, sizes, directions = np.linalg.svd(rights)
+    up = directions[2]
+    # The second axis must be spanned well (20 degrees between cameras) for the plane of the x axes to be known.
+    if len(viewmats) < 3 or sizes[1] < 0.34 * sizes[0]:
+        up = mean_up(viewmats)
+    up = up if float(up @ mean_up(viewmats)) >= 0 else -up
+    rolls = np.degrees(np.arcsin(np.clip(rights @ up, -1, 1)))
+    return up, float(np.sqrt(np.mean(rolls**2)))
+
+
 def nearest_axis(direction: Float[np.ndarray, "3"]) -> tuple[Axis, float]:
     """The signed axis closest to a unit direction, and the angle between them in degrees."""
     k = int(np.abs(direction).argmax())
