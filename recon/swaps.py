@@ -20,8 +20,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
-from pydantic.dataclasses import dataclass as config_dataclass
 
+from recon.configuration import config
 from recon.triangulate import (
     Confidence,
     Points2D,
@@ -38,7 +38,7 @@ _ENUMERATED_CAMERAS = 8
 _CHUNK_FRAMES = 16
 
 
-@config_dataclass(frozen=True)
+@config
 class SwapConfig:
     """Costs are in truncated keypoint errors: 1 is one keypoint of full confidence quite off in one view.
 

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field
-from pydantic.dataclasses import dataclass as config_dataclass
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
+from recon.configuration import config
 from recon.triangulate import Confidence, Points2D, TriangulationConfig, normalised_rays, triangulate
 
 # Standard deviation of a keypoint's speed before anything is measured, metres a frame: keeps velocities that
@@ -38,7 +38,7 @@ _CLEAR_MOTION = 4.0
 _FEWEST_SAMPLES = 100
 
 
-@config_dataclass(frozen=True)
+@config
 class SynchroniseConfig:
     """How offsets are searched.
 

@@ -19,15 +19,15 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import Field
-from pydantic.dataclasses import dataclass as config_dataclass
 
+from recon.configuration import config
 from render.errors import CaptureError
 
 Points2D = Float[np.ndarray, "t c k 2"]
 Confidence = Float[np.ndarray, "t c k"]
 
 
-@config_dataclass(frozen=True)
+@config
 class TriangulationConfig:
     """How sure a view must be to count.
 

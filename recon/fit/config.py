@@ -1,0 +1,75 @@
+"""How a body is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from recon.configuration import config
+from recon.swaps import SwapConfig
+from recon.synchronise import SynchroniseConfig
+from recon.triangulate import TriangulationConfig
+
+
+@config
+class WeightConfig:
+    """Standard deviations of what is observed about the body and what is known before.
+
+    Attributes:
+        keypoint_m: of a confident landmark across the viewing direction (the clearest ones; others are scaled).
+        hand_m, face_m: of a hand's and a face's landmarks.
+        keypoint_scale_m: where a landmark's cost begins to level off.
+        bias_m: of a detector's constant offset from its place on the body, learned for each landmark.
+        outside_m: of skin outside the mask.
+        contour_m: of the body's outline inside the mask's outline: clothes and hair stand off.
+        depth_inside_m: of the body's surface in front of the measured one.
+        depth_outside_m, skin_outside_m: behind it, where clothed and where bare.
+        acceleration: of bones, metres a square second.
+        turning: of joints, radians a square second.
+        pose, shape, expression: weight of the priors.
+    """
+
+    keypoint_m: float = 0.015
+    hand_m: float = 0.008
+    face_m: float = 0.005
+    keypoint_scale_m: float = 0.06
+    bias_m: float = 0.015
+    outside_m: float = 0.012
+    contour_m: float = 0.025
+    depth_inside_m: float = 0.005
+    depth_outside_m: float = 0.015
+    skin_outside_m: float = 0.006
+    acceleration: float = 8.0
+    turning: float = 40.0
+    pose: float = 1.0
+    shape: float = 1.0
+    expression: float = 1.0
+
+
+@config
+class FitConfig:
+    """How a parametric person is fitted to what was observed.
+
+    Attributes:
+        masks: use the person's masks.
+        depth: use depth images where the session has them.
+        hands, face: use these landmarks where they were seen.
+        window: frames fitted at once; longer captures go window by window with the shape of the first.
+        iterations: of the optimiser in each of its rounds.
+        rounds: how often surface correspondences are renewed.
+        depth_points: of each frame, drawn evenly from all cameras.
+        mask_side: side of the distance images that masks become, pixels.
+    """
+
+    triangulation: TriangulationConfig = field(default_factory=TriangulationConfig)
+    swaps: SwapConfig = field(default_factory=SwapConfig)
+    synchronise: SynchroniseConfig = field(default_factory=SynchroniseConfig)
+    weights: WeightConfig = field(default_factory=WeightConfig)
+    masks: bool = True
+    depth: bool = True
+    hands: bool = True
+    face: bool = True
+    window: int = 120
+    iterations: int = 40
+    rounds: int = 5
+    depth_points: int = 6000
+    mask_side: int = 256

@@ -1,0 +1,119 @@
+"""The fitted person of a session: one shape, a pose for every frame, and how well it explains the detections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from recon.stage import read_json, write_arrays, write_json
+from render.body import BodyPose, BodyShape
+from render.errors import RunError
+
+ARRAYS_FILE = "fit.npz"
+FACTS_FILE = "fit.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class BodyFit:
+    """A person fitted to a session.
+
+    Attributes:
+        shape: of the person.
+        pose: in every frame, in order of ``frames``.
+        frames: numbers in the session.
+        cameras: the only cameras that were looked at.
+        time_offsets: how many frames each camera lags; the pose of frame i is what camera c shows at i + offset.
+        bias: learned offsets of the detector's landmarks in their bones' frames, metres.
+        residual_px: pixels between each pose landmark's detection (sides put right, clocks aligned) and the
+            projection of the body's keypoint, without the learned offset; NaN where not detected.
+        confidence: of those detections.
+        summary: medians and counts for people and reports.
+    """
+
+    shape: BodyShape
+    pose: BodyPose
+    frames: Int[np.ndarray, " t"]
+    cameras: tuple[str, ...]
+    time_offsets: Float[np.ndarray, " c"]
+    bias: Float[np.ndarray, "33 3"]
+    residual_px: Float[np.ndarray, "t c 33"]
+    confidence: Float[np.ndarray, "t c 33"]
+    summary: Mapping[str, Any]
+
+    def row(self, frame: int) -> int:
+        """Position of a session's frame in this record.
+
+        Raises:
+            KeyError: the frame was not fitted.
+        """
+        found = np.flatnonzero(self.frames == frame)
+        if len(found) == 0:
+            raise KeyError(f"frame {frame} was not fitted")
+        return int(found[0])
+
+    def pose_of(self, frame: int) -> BodyPose:
+        """The pose of one frame, a batch of one."""
+        row = self.row(frame)
+        pose = self.pose
+        return BodyPose(
+            pose.rotations[row : row + 1], pose.translation[row : row + 1], pose.expression[row : row + 1]
+        )
+
+
+def save_fit(fit: BodyFit, folder: Path) -> None:
+    """Writes ``fit.npz`` and ``fit.json``."""
+    write_arrays(
+        folder / ARRAYS_FILE,
+        phenotypes=fit.shape.phenotypes.detach().numpy(),
+        local_changes=fit.shape.local_changes.detach().numpy(),
+        rotations=fit.pose.rotations.detach().numpy(),
+        translation=fit.pose.translation.detach().numpy(),
+        expression=fit.pose.expression.detach().numpy(),
+        frames=fit.frames,
+        time_offsets=fit.time_offsets,
+        bias=fit.bias,
+        residual_px=fit.residual_px,
+        confidence=fit.confidence,
+    )
+    write_json(
+        folder / FACTS_FILE, {"schema": SCHEMA, "cameras": list(fit.cameras), "summary": dict(fit.summary)}
+    )
+
+
+def load_fit(folder: Path) -> BodyFit:
+    """Reads back what `save_fit` wrote.
+
+    Raises:
+        RunError: the files are missing or damaged.
+    """
+    facts = read_json(folder / FACTS_FILE)
+    try:
+        with np.load(folder / ARRAYS_FILE) as arrays:
+            tensors = {
+                name: torch.from_numpy(arrays[name])
+                for name in ("phenotypes", "local_changes", "rotations", "translation", "expression")
+            }
+            return BodyFit(
+                shape=BodyShape(tensors["phenotypes"], tensors["local_changes"]),
+                pose=BodyPose(tensors["rotations"], tensors["translation"], tensors["expression"]),
+                cameras=tuple(facts["cameras"]),
+                summary=facts["summary"],
+                **{
+                    name: arrays[name]
+                    for name in ("frames", "time_offsets", "bias", "residual_px", "confidence")
+                },
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(
+            "a run's own file cannot be read",
+            where=folder / ARRAYS_FILE,
+            found=error,
+            remedy="delete it and run again",
+        ) from error
