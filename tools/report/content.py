@@ -4,7 +4,8 @@
 
     config.yaml                  the resolved configuration
     run.json                     stages (seconds, peak_mb, skipped), versions, commit, machine, and if present
-                                 `config_name`, `session` (a path), `notes` and `warnings`
+                                 `config_name`, `session` (a path; `session_about` and
+                                 `session_notes` stand in for it when it has gone), `notes`, `warnings`
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
@@ -46,7 +47,7 @@ STAGE_ORDER = (
 
 
 # What session.json may say, under `about`, of the person in it.
-PEOPLE = ("subject", "consent", "retention", "licence")
+PEOPLE = ("subject", "consent", "retain_until", "retention", "derived_from", "licence")
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,9 @@ def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
             return {"name": root.resolve().name} | _read_json(root / "session.json")
-    return {"name": Path(named).name, "notes": [f"The session is no longer at {named}."]}
+    gone = {"level": "warning", "text": f"The session is no longer at {named}."}
+    notes = [*(described.get("session_notes") or ()), gone]
+    return {"name": Path(named).name, "notes": notes, "about": described.get("session_about") or {}}
 
 
 def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Beside, ...]:

@@ -148,6 +148,19 @@ def test_scores_of_seen_views_say_so(run: Path) -> None:
     assert "seen in training" not in locked
 
 
+def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:
+    described = json.loads((run / "run.json").read_text())
+    described |= {
+        "session": "/nowhere/S01",
+        "session_about": {"consent": "until 2031"},
+        "session_notes": ["n1"],
+    }
+    (run / "run.json").write_text(json.dumps(described))
+    text = text_of(write_run_report(run).read_text("utf-8"))
+    for said in ("The session is no longer at /nowhere/S01.", "consent until 2031", "n1"):
+        assert said in text
+
+
 def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) -> None:
     box = Box()
     same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
