@@ -22,7 +22,9 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numba import njit, prange
+from numba import njit
+
+from render.threads import run_ranges, split, thread_count
 
 WINDOW = 11
 SIGMA = 1.5
@@ -32,7 +34,6 @@ C2 = 0.03**2
 _REACH = WINDOW - 1
 _CENTRE = WINDOW // 2
 _SIDE = 3 * _REACH  # numbers by which a row of windows is shorter than a row of pixels
-_ROWS_PER_TASK = 16
 _C1, _C2 = np.float32(C1), np.float32(C2)
 _ONE, _TWO = np.float32(1), np.float32(2)
 _FAST = {"contract", "reassoc", "nsz", "arcp"}  # not nnan: a NaN must come through to be found
@@ -57,60 +58,55 @@ def score_and_gradient(
     maps = np.empty((3, height + _REACH, rows_x.shape[1] + _SIDE), np.float32)
     maps[:, :_REACH] = maps[:, -_REACH:] = 0.0
     maps[:, :, :_SIDE] = maps[:, :, -_SIDE:] = 0.0
-    _score_rows(rows_x, rows_y, taps, sums, maps)
+    threads = thread_count()
+    run_ranges(
+        lambda _, start, stop: _score_rows(rows_x, rows_y, taps, sums, maps, start, stop),
+        split(len(sums), threads),
+        threads,
+    )
     count = (height - _REACH) * (width - _REACH) * 3
     score = float(sums.sum()) / count
     if not gradient:
         return score, None
     out = np.empty_like(rows_x)
-    _gradient_rows(rows_x, rows_y, taps, maps, np.float32(1.0 / count), out)
+    scale = np.float32(1.0 / count)
+    run_ranges(
+        lambda _, start, stop: _gradient_rows(rows_x, rows_y, taps, maps, scale, out, start, stop),
+        split(height, threads),
+        threads,
+    )
     return score, out.reshape(x.shape)
 
 
-@njit(fastmath=_FAST, error_model="numpy", parallel=True, cache=True)
-def _score_rows(x, y, taps, sums, maps):
-    """Row sums of S, and the three partial derivatives of every S into the inside of the zero-bordered
-    maps.
-    """
-    rows = x.shape[0] - _REACH
-    columns = x.shape[1] - _SIDE
-    for task in prange((rows + _ROWS_PER_TASK - 1) // _ROWS_PER_TASK):
-        vertical = np.empty((4, x.shape[1]), np.float32)
-        window = np.empty((4, columns), np.float32)
-        s = np.empty(columns, np.float32)
-        for r in range(task * _ROWS_PER_TASK, min(rows, (task + 1) * _ROWS_PER_TASK)):
-            _moments_first(
-                x[r + _CENTRE],
-                y[r + _CENTRE],
-                taps[_CENTRE],
-                vertical[0],
-                vertical[1],
-                vertical[2],
-                vertical[3],
-            )
-            for k in range(_CENTRE):
-                a, b = r + k, r + _REACH - k
-                _moments_add(
-                    x[a], y[a], x[b], y[b], taps[k], vertical[0], vertical[1], vertical[2], vertical[3]
-                )
-            for j in range(4):
-                _horizontal(vertical[j], taps, window[j])
-            inside = maps[:, r + _REACH, _SIDE:]
-            _similarity(window[0], window[1], window[2], window[3], s, inside[0], inside[1], inside[2])
-            sums[r] = _sum(s)
+@njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
+def _score_rows(x, y, taps, sums, maps, start, stop):
+    """Row sums of S, and the three partial derivatives of every S into the inside of the zero-bordered maps."""
+    vertical = np.empty((4, x.shape[1]), np.float32)
+    window = np.empty((4, x.shape[1] - _SIDE), np.float32)
+    s = np.empty(x.shape[1] - _SIDE, np.float32)
+    for r in range(start, stop):
+        c = r + _CENTRE
+        _moments_first(x[c], y[c], taps[_CENTRE], vertical[0], vertical[1], vertical[2], vertical[3])
+        for k in range(_CENTRE):
+            a, b = r + k, r + _REACH - k
+            _moments_add(x[a], y[a], x[b], y[b], taps[k], vertical[0], vertical[1], vertical[2], vertical[3])
+        for j in range(4):
+            _horizontal(vertical[j], taps, window[j])
+        inside = maps[:, r + _REACH, _SIDE:]
+        _similarity(window[0], window[1], window[2], window[3], s, inside[0], inside[1], inside[2])
+        sums[r] = _sum(s)
 
 
-@njit(fastmath=_FAST, error_model="numpy", parallel=True, cache=True)
-def _gradient_rows(x, y, taps, maps, scale, out):
-    rows = x.shape[0]
-    for task in prange((rows + _ROWS_PER_TASK - 1) // _ROWS_PER_TASK):
-        vertical = np.empty(maps.shape[2], np.float32)
-        window = np.empty((3, x.shape[1]), np.float32)
-        for r in range(task * _ROWS_PER_TASK, min(rows, (task + 1) * _ROWS_PER_TASK)):
-            for j in range(3):
-                _vertical(maps[j, r : r + WINDOW], taps, vertical)
-                _horizontal(vertical, taps, window[j])
-            _combine(window[0], window[1], window[2], x[r], y[r], scale, out[r])
+@njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
+def _gradient_rows(x, y, taps, maps, scale, out, start, stop):
+    """The last two lines of the module's formulas, for some rows."""
+    vertical = np.empty(maps.shape[2], np.float32)
+    window = np.empty((3, x.shape[1]), np.float32)
+    for r in range(start, stop):
+        for j in range(3):
+            _vertical(maps[j, r : r + WINDOW], taps, vertical)
+            _horizontal(vertical, taps, window[j])
+        _combine(window[0], window[1], window[2], x[r], y[r], scale, out[r])
 
 
 @njit(fastmath=_FAST, error_model="numpy", cache=True)
