@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,18 @@ class Session:
         if place is None:
             raise KeyError(f"the session has no frame {index}")
         return self.frames[place]
+
+    def with_cameras(self, names: Sequence[str]) -> Session:
+        """The session as if only these cameras had been there: what training is handed.
+
+        Frames that none of them recorded are not in it.
+        """
+        frames = [
+            Frame(frame.index, {name: source for name, source in frame.sources.items() if name in names})
+            for frame in self.frames
+        ]
+        cameras = tuple(camera for camera in self.cameras if camera.name in names)
+        return replace(self, cameras=cameras, frames=tuple(frame for frame in frames if frame.sources))
 
     def has(self, frame_index: int, camera: str) -> bool:
         """Whether the camera recorded that frame."""

@@ -139,7 +139,9 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
 def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCamera:
     if entry.get("fisheye"):
         raise CalibrationError(
-            "a fisheye calibration is not supported", where=where, remedy="calibrate with the standard lens model"
+            "a fisheye calibration is not supported",
+            where=where,
+            remedy="calibrate with the standard lens model",
         )
     width, height = (round(side) for side in _numbers(entry, "size", (2,), where))
     K = _numbers(entry, "matrix", (3, 3), where)
@@ -147,13 +149,18 @@ def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCame
     distortion = np.atleast_1d(_numbers(entry, "distortions", None, where)).ravel()
     if len(distortion) not in (4, 5, 8):
         raise CalibrationError(
-            "lens coefficients are not OpenCV's", where=where, expected="4, 5 or 8 numbers", found=len(distortion)
+            "lens coefficients are not OpenCV's",
+            where=where,
+            expected="4, 5 or 8 numbers",
+            found=len(distortion),
         )
     rotation = _numbers(entry, "rotation", None, where)
     if rotation.shape != (3, 3) and rotation.size == 3:
         rotation = cv2.Rodrigues(rotation.reshape(3, 1))[0]
     if rotation.shape != (3, 3):
-        raise CalibrationError("a rotation is neither a matrix nor a vector", where=where, found=rotation.shape)
+        raise CalibrationError(
+            "a rotation is neither a matrix nor a vector", where=where, found=rotation.shape
+        )
     viewmat = np.eye(4)
     viewmat[:3, :3] = rotation
     viewmat[:3, 3] = _numbers(entry, "translation", (3,), where)
@@ -175,7 +182,10 @@ def _numbers(entry: Mapping[str, Any], key: str, shape: tuple[int, ...] | None, 
     array = array.squeeze() if shape == (3,) else array
     if (shape is not None and array.shape != shape) or not np.isfinite(array).all():
         raise CalibrationError(
-            f"{key} is not finite numbers of its shape", where=where, expected=shape, found=str(entry[key])[:120]
+            f"{key} is not finite numbers of its shape",
+            where=where,
+            expected=shape,
+            found=str(entry[key])[:120],
         )
     return array
 
@@ -265,7 +275,9 @@ def _match_videos(
             videos[name] = found[0]
         elif name in stamps:
             raise InputError(
-                "a video is missing", where=folder / f"{name}.mp4", expected="one for every camera of the timestamps"
+                "a video is missing",
+                where=folder / f"{name}.mp4",
+                expected="one for every camera of the timestamps",
             )
         else:
             notes.append(f"{name} is calibrated and recorded nothing")
