@@ -146,15 +146,18 @@ def reconstruct(
 def evaluate(
     run: Run, /, held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None
 ) -> None:
-    """Score a run again, and write its report again.
+    """Score a run again and write its report, or score it on other cameras and write a second report.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
-        held_out_cameras: score these cameras, on which the run must not have been trained, instead.
+        held_out_cameras: score these cameras too. Those that the run was trained on are marked as seen.
     """
-    from recon.evaluate import evaluate_run
+    from recon.evaluate_again import evaluate_run
 
-    evaluate_run(run, held_out_cameras=held_out_cameras)
+    from .report import write_run_report
+
+    _, folder = evaluate_run(run, held_out_cameras)
+    print(f"report: {write_run_report(run, folder.name)}")
 
 
 def animate(run: Run, motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")], /, out: Path) -> None:
