@@ -6,6 +6,7 @@
     run.json                     stages (seconds, peak_mb, skipped), versions, commit, machine, and if present
                                  `config_name`, `session` (a path; `session_about` and
                                  `session_notes` stand in for it when it has gone), `notes`, `warnings`
+    preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
@@ -153,7 +154,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
         overlays=tuple((path.stem, path) for path in sorted((folder / "overlay").glob("*.png"))),
         stages=_stages(described),
         losses=_losses(run / "splat" / "losses.npz"),
-        notes=(*_notes(described), *_notes(session)),
+        notes=(*_checks(run / "preflight" / "preflight.json"), *_notes(described), *_notes(session)),
         people=_people(session),
         facts=_facts(described),
         config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
@@ -268,6 +269,22 @@ def _notes(described: Mapping[str, Any]) -> tuple[Note, ...]:
             else:
                 notes.append(Note(level, str(entry)))
     return tuple(notes)
+
+
+def _checks(path: Path) -> tuple[Note, ...]:
+    """What preflight found wrong or doubtful, worst first, and how many checks were passed."""
+    if not path.is_file():
+        return ()
+    checks = _read_json(path).get("checks", [])
+    notes = []
+    for status, level in (("fail", "error"), ("warn", "warning")):
+        for check in (check for check in checks if check["status"] == status):
+            measured = f"{check['measured']:.4g} {check['unit']}".strip()
+            said = f"{check['code']}: {measured}, wanted {check['limit']}"
+            where = f" ({check['where']})" if check["where"] else ""
+            notes.append(Note(level, f"{said}{where}. {check['remedy']}".strip()))
+    passed = sum(check["status"] == "pass" for check in checks)
+    return (*notes, Note("info", f"Preflight: {passed} of {len(checks)} checks passed."))
 
 
 def _people(session: Mapping[str, Any]) -> dict[str, str]:

@@ -148,6 +148,20 @@ def test_scores_of_seen_views_say_so(run: Path) -> None:
     assert "seen in training" not in locked
 
 
+def test_doubts_of_the_preflight_come_first_the_worst_on_top(run: Path) -> None:
+    def check(code: str, status: str) -> dict[str, object]:
+        words = {"where": "camera 2", "unit": "m", "limit": "1.0 to 2.2", "remedy": "Check the depth scale."}
+        return {"code": code, "measured": 17.0, "status": status, **words}
+
+    checks = [check("focal", "pass"), check("exposure", "warn"), check("stature", "fail")]
+    (run / "preflight").mkdir()
+    (run / "preflight" / "preflight.json").write_text(json.dumps({"checks": checks, "notes": []}))
+    notes = read_run(run).notes
+    assert [note.level for note in notes[:3]] == ["error", "warning", "info"]
+    assert notes[0].text == "stature: 17 m, wanted 1.0 to 2.2 (camera 2). Check the depth scale."
+    assert notes[2].text == "Preflight: 1 of 3 checks passed."
+
+
 def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:
     described = json.loads((run / "run.json").read_text())
     described |= {
