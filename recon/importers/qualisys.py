@@ -4,7 +4,9 @@ What is foreign about it ends here. Intrinsics are in 1/64 pixel with the first 
 millimetres; ``r_ij`` is written column by column and takes the camera's axes, which look backwards with y up, to a
 world with z up. Lens coefficients are OpenCV's k1 k2 p1 p2 k3.
 
-Joints measured another way come as a .trc file, y-up: world (x, y, z) = TRC (z, x, y), and its frames count from 1.
+Joints measured another way come as a .trc file, y-up: world (x, y, z) = TRC (z, x, y). They belong to the frames of
+their times, not of their numbers: Pose2Sim's first row has number 1 and time 1/60 s, which is the second video frame
+(measured on its demo: the joints follow the detections best one frame later than their rows, in every camera).
 """
 
 from __future__ import annotations
@@ -81,8 +83,8 @@ def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) 
         for name, path in videos.items():
             copy_file(path, folder / files[name])
         frames = _frames(files, facts)
-        if joints is not None:
-            notes.append(_write_reference(folder, joints, len(frames), T_world_source))
+        if joints is not None and reference is not None:
+            notes.append(_write_reference(folder, joints, frames, T_world_source, reference))
         write_session(
             folder, cameras, frames, importer="qualisys",
             arguments={"src": src.name, "reference": reference.name if reference else None},
@@ -109,8 +111,8 @@ def read_qca(path: Path) -> tuple[QcaCamera, ...]:
     return cameras
 
 
-def read_trc(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]]:
-    """Marker names, frame numbers as written (from 1) and y-up positions in metres, NaN where absent.
+def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float[np.ndarray, "t k 3"]]:
+    """Marker names, times in seconds and y-up positions in metres, NaN where absent.
 
     Raises:
         InputError: missing, or not a .trc in metres, centimetres or millimetres.
@@ -131,15 +133,18 @@ def read_trc(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.nda
     if not rows:
         raise InputError("a reference has no frame", where=path)
     joints = np.array([row[1] for row in rows]).reshape(len(rows), len(names), 3)
-    return names, tuple(row[0] for row in rows), joints * scale
+    times = np.array([row[0] for row in rows])
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise InputError("the times of a reference do not rise", where=path)
+    return names, times, joints * scale
 
 
-def _read_trc_row(line: str, count: int, path: Path, number: int) -> tuple[int, list[float]]:
+def _read_trc_row(line: str, count: int, path: Path, number: int) -> tuple[float, list[float]]:
     cells = line.split("\t")
     try:
         values = [float(cell) if cell.strip() else math.nan for cell in cells[2 : 2 + 3 * count]]
-        return int(cells[0]), values + [math.nan] * (3 * count - len(values))
-    except ValueError as error:
+        return float(cells[1]), values + [math.nan] * (3 * count - len(values))
+    except (ValueError, IndexError) as error:
         raise InputError(
             "a reference has a line that is not numbers", where=f"{path}, line {number}", found=error
         ) from error
@@ -326,18 +331,33 @@ def _frames(files: Mapping[str, str], facts: Mapping[str, VideoFacts]) -> list[F
 
 def _write_reference(
     folder: Path,
-    reference: tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]],
-    frame_count: int,
+    reference: tuple[tuple[str, ...], Float[np.ndarray, "t"], Float[np.ndarray, "t k 3"]],
+    frames: Sequence[Frame],
     T_world_source: Float[np.ndarray, "4 4"],
+    path: Path,
 ) -> str:
-    """Stores the joints of the session's frames in our world, and says what that was."""
-    names, numbers, joints = reference
-    kept = [i for i, number in enumerate(numbers) if 1 <= number <= frame_count]
+    """Stores the joints at the session's frames in our world, and says what that was."""
+    names, times, joints = reference
+    frame_times = np.array([min(s.time or 0.0 for s in frame.sources.values()) for frame in frames])
+    nearest = np.abs(times[None] - frame_times[:, None]).argmin(axis=1)
+    interval = min((float(np.median(np.diff(t))) for t in (times, frame_times) if len(t) > 1), default=1.0)
+    matched = np.abs(times[nearest] - frame_times) < 0.5 * interval
+    if not matched.any():
+        raise InputError(
+            "no time of the reference is one of the video",
+            where=path,
+            expected=f"{frame_times[0]:.3f} to {frame_times[-1]:.3f} s",
+            found=f"{times[0]:.3f} to {times[-1]:.3f} s",
+        )
     R_world_trc = T_world_source[:3, :3] @ WORLD_FROM_TRC
-    frames = np.array([numbers[i] - 1 for i in kept], dtype=np.int64)
+    indices = np.array([frame.index for frame in frames], dtype=np.int64)[matched]
     write_arrays(
-        folder / REFERENCE_FILE, names=np.array(names), frames=frames, joints=joints[kept] @ R_world_trc.T
+        folder / REFERENCE_FILE,
+        names=np.array(names),
+        frames=indices,
+        joints=joints[nearest[matched]] @ R_world_trc.T,
     )
     return (
-        f"reference: {len(names)} joints in {len(kept)} of {frame_count} frames (its frame 1 is our frame 0)"
+        f"reference: {len(names)} joints in {len(indices)} of {len(frames)} frames, by their times; "
+        f"its first is our frame {indices[0]}"
     )
