@@ -178,10 +178,16 @@ def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
         return {}
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
-            return {"name": root.resolve().name} | _read_json(root / "session.json")
+            return {"name": _session_name(root)} | _read_json(root / "session.json")
     gone = {"level": "warning", "text": f"The session is no longer at {named}."}
     notes = [*(described.get("session_notes") or ()), gone]
-    return {"name": Path(named).name, "notes": notes, "about": described.get("session_about") or {}}
+    return {"name": _session_name(Path(named)), "notes": notes, "about": described.get("session_about") or {}}
+
+
+def _session_name(root: Path) -> str:
+    """The session's folder, or the one around it where the folder is only called `session`."""
+    root = root.resolve()
+    return root.parent.name if root.name == "session" else root.name
 
 
 def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Beside, ...]:
