@@ -1,0 +1,180 @@
+"""From a session to an avatar and its scores, in order.
+
+    preflight -> observe -> fit -> refine -> splat -> evaluate
+
+Every stage reads records of earlier ones and writes its own; see recon.stage for how they are kept, skipped and
+continued. What is held out is split off first: the training stages are handed a session in which the held-out
+cameras do not exist.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from recon.configuration import config, dump_config, format_config
+from recon.evaluate import EvaluateConfig
+from recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
+from recon.judge import judge
+from recon.observe import Observations, ObserveConfig, load_observations, observe
+from recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
+from recon.protocol import Protocol, lock_protocol
+from recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
+from recon.session import Session, load_session
+from recon.splat.avatar import Person
+from recon.splat.record import SplatResult, load_splat
+from recon.splat.settings import AvatarConfig, DepthSplatsConfig
+from recon.splat.train import train_splat
+from recon.stage import RunFolder, StageResult, open_run, record_run, run_stage
+from render.body import load_body
+
+Record = TypeVar("Record")
+
+
+@config
+class ViewsConfig:
+    """Which pictures are used, and for what.
+
+    Attributes:
+        held_out_cameras: seen by no stage before the evaluation.
+        held_out_every: the last of each so many frames is not used for colour; 0 for none.
+        frame_step: every so many of the session's frames; 1 for all.
+        most_frames: of those, at most so many from the start; 0 for all.
+    """
+
+    held_out_cameras: tuple[str, ...] = ()
+    held_out_every: int = 0
+    frame_step: int = 1
+    most_frames: int = 0
+
+
+@config
+class ReconstructionConfig:
+    """A reconstruction; one part a stage."""
+
+    views: ViewsConfig = ViewsConfig()
+    preflight: PreflightConfig = field(default_factory=PreflightConfig)
+    observe: ObserveConfig = field(default_factory=ObserveConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    refine: RefineConfig = field(default_factory=RefineConfig)
+    splat: AvatarConfig | DepthSplatsConfig = field(default_factory=AvatarConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """All records of a run."""
+
+    run: RunFolder
+    session: Session
+    config: ReconstructionConfig
+    protocol: Protocol
+    observations: Observations | None
+    fit: BodyFit | None
+    surface: Surface | None
+    splat: SplatResult
+    stages: tuple[StageResult, ...]
+
+
+def reconstruct(session_path: Path, settings: ReconstructionConfig, out: Path) -> Reconstruction:
+    """Runs all stages, or those whose inputs changed.
+
+    Raises:
+        UserError: whatever the session, the configuration or the machine got wrong; earlier results stay.
+    """
+    session = load_session(session_path)
+    protocol = protocol_of(session, settings.views)
+    run = open_run(out, session.fingerprint())
+    (run.root / "config.yaml").write_text(format_config(settings), "utf-8")
+    made = run_stages(run, session, settings, protocol)
+    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed, "device": "cpu"}
+    record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
+               session_notes=list(session.notes), locked=protocol.as_json())  # fmt: skip
+    return made
+
+
+def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
+    """What the run may see and what judges it."""
+    frames = session.frame_indices[:: max(1, views.frame_step)]
+    frames = frames[: views.most_frames] if views.most_frames else frames
+    return lock_protocol(session.camera_names, frames, views.held_out_cameras, views.held_out_every)
+
+
+def run_stages(
+    run: RunFolder, session: Session, settings: ReconstructionConfig, protocol: Protocol
+) -> Reconstruction:
+    """The story: each stage reads the records above it."""
+    seen = session.with_cameras(protocol.training_cameras)
+    cameras, frames = list(protocol.training_cameras), list(protocol.frames)
+    key = {
+        "session": run.session_fingerprint,
+        "cameras": ",".join(cameras),
+        "frames": ",".join(map(str, frames)),
+    }
+    log = StageLog(run)
+
+    checked = log.run(
+        "preflight", 1, settings.preflight, key,
+        lambda folder: save_preflight(folder, preflight(seen, cameras, settings.preflight)), load_preflight,
+    )  # fmt: skip
+    checked.raise_on_fail(settings.preflight.ignore)
+    observed = log.run(
+        "observe", 1, settings.observe, key,
+        lambda folder: observe(seen, settings.observe, folder, frames=frames) and None, load_observations,
+    )  # fmt: skip
+    body = load_body()
+    fit = surface = None
+    if isinstance(settings.splat, AvatarConfig):
+        fit = log.run(
+            "fit", 1, settings.fit, key | log.digests("observe"),
+            lambda folder: save_fit(fit_body(seen, observed, settings.fit, body=body), folder), load_fit,
+        )  # fmt: skip
+        surface = log.run(
+            "refine", 1, settings.refine, key | log.digests("observe"),
+            lambda folder: save_surface(
+                folder, refine(seen, protocol.training_frames[0], cameras, observed.mask, settings.refine)
+            ),
+            load_surface,
+        )  # fmt: skip
+    person = Person(body, fit.shape, fit.pose_of) if fit else None
+    trained = log.run(
+        "splat", 1, settings.splat, key | {"colors": str(protocol.training_frames)} | log.digests("observe", "fit", "refine"),
+        lambda folder: train_splat(
+            folder, seen, person, surface, observed.mask, protocol.training_frames, cameras, settings.splat
+        ) and None,
+        load_splat,
+    )  # fmt: skip
+    Reconstruction(
+        run, session, settings, protocol, observed, fit, surface, trained, tuple(log.results)
+    )
+    log.run(
+        "evaluate", 1, settings.evaluate, key | {"protocol": str(protocol.as_json())} | log.digests("splat", "fit", "observe"),
+        lambda folder: judge(folder, session, protocol, body, observed, fit, trained, settings.evaluate), lambda _: None,
+    )  # fmt: skip
+    return Reconstruction(
+        run, session, settings, protocol, observed, fit, surface, trained, tuple(log.results)
+    )
+
+
+class StageLog:
+    """Runs stages one after the other and remembers what each gave, for the next one's key and for run.json."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run_folder = run
+        self.results: list[StageResult] = []
+
+    def run(self, name, version, settings, inputs, compute, load):  # type: ignore[no-untyped-def]
+        """One stage; a line says how long it took and how much memory."""
+        record, result = run_stage(
+            self.run_folder, name, version=version, config=dump_config(settings), inputs=inputs, compute=compute, load=load
+        )  # fmt: skip
+        self.results.append(result)
+        how = "unchanged" if result.skipped else f"{result.seconds:6.1f} s  {result.peak_mb:6.0f} MiB"
+        print(f"{name:10s} {how}", file=sys.stderr, flush=True)
+        return record
+
+    def digests(self, *names: str) -> dict[str, str]:
+        """What the named stages gave; those that this run does not have are left out."""
+        return {result.name: result.digest for result in self.results if result.name in names}

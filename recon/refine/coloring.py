@@ -1,0 +1,112 @@
+"""What colour each surface point has, from the cameras that see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from render.camera import Cameras
+from render.gaussians import Gaussians, rasterize_gaussians
+from render.rotation import matrix_to_quat
+
+# The more frontal a camera sees a point, the more it counts: cosine to this power. High enough that mostly one
+# camera speaks and textures do not blur into each other, low enough that seams between cameras stay soft.
+FRONTALITY_POWER = 4
+LEAST_COSINE = 0.15
+# A point further behind the drawn surface than this is hidden, metres.
+OCCLUSION_M = 0.015
+# Pixels this close to the silhouette are mixed with what is behind.
+MASK_BORDER_PX = 2
+# Standard deviations of a drawn surface point, in spacings: along the surface and through it.
+ALONG, THROUGH = 0.7, 0.2
+OPACITY_LOGIT = 3.0
+SH_C0 = 0.28209479177387814
+
+
+def surfels(
+    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], colors: Float[Tensor, "n 3"], spacing: float
+) -> Gaussians:
+    """Flat, nearly opaque Gaussians that tile a surface sampled at a spacing in metres."""
+    count = len(points)
+    scales = points.new_tensor([ALONG * spacing, ALONG * spacing, THROUGH * spacing])
+    return Gaussians(
+        points,
+        facing(normals),
+        scales.log().expand(count, 3).contiguous(),
+        points.new_full((count,), OPACITY_LOGIT),
+        ((colors - 0.5) / SH_C0)[:, None],
+    )
+
+
+def facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
+    """Orientations whose local z axis is the given unit normal."""
+    helper = torch.where(
+        normals[:, 1:2].abs() < 0.9, normals.new_tensor([0.0, 1, 0]), normals.new_tensor([1.0, 0, 0])
+    )
+    x = torch.nn.functional.normalize(torch.linalg.cross(helper, normals), dim=-1)
+    return matrix_to_quat(torch.stack([x, torch.linalg.cross(normals, x), normals], -1))
+
+
+def color_points(
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    spacing: float,
+    images: Sequence[Float[np.ndarray, "h w 3"]],
+    masks: Sequence[Float[np.ndarray, "h w"]],
+    cameras: Sequence[Cameras],
+) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
+    """Mean colour over the cameras that see each point, and whether any does; the rest takes its neighbours'.
+
+    Visibility is by drawing the points themselves and comparing depths.
+    """
+    drawn = surfels(points, normals, torch.full_like(points, 0.5), spacing)
+    total, weight = torch.zeros_like(points), points.new_zeros(len(points))
+    for image, mask, camera in zip(images, masks, cameras, strict=True):
+        half = camera.scaled(camera.width // 2, camera.height // 2)
+        drawing = rasterize_gaussians(drawn, half)
+        depth = drawing.depth[0] / drawing.alpha[0].clamp(min=1e-6)
+        uv, z = camera.project(points)
+        sight = torch.nn.functional.normalize(camera.centers() - points, dim=-1)
+        cosine = (sight * normals).sum(-1)
+        inner = cv2.erode((mask > 0.5).astype(np.uint8), np.ones((2 * MASK_BORDER_PX + 1,) * 2)).astype(
+            np.float32
+        )
+        sample = torch.cat([torch.from_numpy(image), torch.from_numpy(inner)[..., None]], dim=-1)
+        at = bilinear(sample, uv[0])
+        surface = bilinear(depth[..., None], uv[0] / 2)[:, 0]
+        sees = (z[0] < surface + OCCLUSION_M) & (cosine > LEAST_COSINE) & (at[:, 3] > 0.99)
+        trust = torch.where(sees, cosine.clamp(min=0) ** FRONTALITY_POWER, torch.zeros_like(cosine))
+        total += trust[:, None] * at[:, :3]
+        weight += trust
+    seen = weight > 0
+    colors = total / weight.clamp(min=1e-9)[:, None]
+    return _spread(points, colors, seen), seen
+
+
+def bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
+    """The image at pixel positions (centres at .5), zero outside."""
+    size = uv.new_tensor([image.shape[1], image.shape[0]])
+    grid = (uv / size * 2 - 1)[None, None]
+    sampled = torch.nn.functional.grid_sample(image.permute(2, 0, 1)[None], grid, align_corners=False)
+    return sampled[0, :, 0].T
+
+
+def _spread(
+    points: Float[Tensor, "n 3"], colors: Float[Tensor, "n 3"], seen: Bool[Tensor, " n"]
+) -> Float[Tensor, "n 3"]:
+    """Points that nobody sees take the mean colour of the four nearest that somebody does; grey if there is none."""
+    if not bool(seen.any()):
+        return torch.full_like(colors, 0.5)
+    if bool(seen.all()):
+        return colors
+    known = points[seen].numpy()
+    _, near = cKDTree(known).query(points[~seen].numpy(), k=min(4, len(known)))
+    filled = colors.clone()
+    filled[~seen] = colors[seen][torch.from_numpy(np.asarray(near).reshape(int((~seen).sum()), -1))].mean(1)
+    return filled

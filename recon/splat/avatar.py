@@ -1,0 +1,142 @@
+"""Makes an avatar: Gaussians on the fused surface or on the body itself, bound, and trained in all frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from recon.refine import Surface, color_points, surfels
+from recon.session import Session
+from recon.splat.binding import nearest_faces, sample_body, spacing
+from recon.splat.optimise import Recipe, Training
+from recon.splat.settings import AvatarConfig
+from recon.splat.views import MaskOf
+from render.avatar import Avatar, Binding, Rig, bring_to_rest, drive, rig_body, surface_points
+from render.body.model import BodyModel
+from render.body.records import BodyPose, BodyShape
+from render.errors import CaptureError
+from render.gaussians import Gaussians
+from render.mesh import vertex_normals
+
+PoseOf = Callable[[int], BodyPose]
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is known of the person before it has an appearance: body, shape, and the pose in each frame."""
+
+    body: BodyModel
+    shape: BodyShape
+    pose_of: PoseOf
+
+
+def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) -> Avatar:
+    """Gaussians where the fused surface is, each hung on the body's nearest face.
+
+    Raises:
+        CaptureError: most of the surface is far from the body: the fit went elsewhere.
+    """
+    points, normals = torch.from_numpy(surface.points), torch.from_numpy(surface.normals)
+    pose = person.pose_of(surface.frame)
+    with torch.no_grad():
+        verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
+        nearest = nearest_faces(person.body, verts, points, normals)
+        kept = nearest.distances < settings.most_standoff_mm / 1000
+        if kept.float().mean() < 0.5:
+            raise CaptureError(
+                "the fitted body is not where the depth images see the person",
+                where=f"frame {surface.frame}",
+                found=f"{100 * float((~kept).float().mean()):.0f} % of the surface is further than "
+                f"{settings.most_standoff_mm:.0f} mm from the body",
+                remedy="look at the body overlays of the report; check calibration and depth scale",
+            )
+        world = surfels(points[kept], normals[kept], torch.from_numpy(surface.colors)[kept], surface.spacing)
+        binding = nearest.binding[kept]
+        rig = rig_body(person.body, person.shape, binding)
+        means, quats = bring_to_rest(rig, pose, world.means, world.quats)
+    return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
+
+
+def avatar_on_body(
+    person: Person,
+    session: Session,
+    mask_of: MaskOf,
+    frame: int,
+    cameras: Sequence[str],
+    settings: AvatarConfig,
+) -> Avatar:
+    """Gaussians on the body itself, coloured by one frame: what there is without depth."""
+    pose = person.pose_of(frame)
+    with torch.no_grad():
+        verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
+        binding = sample_body(person.body, verts, settings.count, settings.seed)
+        points = surface_points(person.body, verts, binding)
+        corner_normals = vertex_normals(verts, person.body.faces)[person.body.faces[binding.faces]]
+        normals = torch.nn.functional.normalize(
+            (corner_normals * binding.barycentrics[..., None]).sum(1), dim=-1
+        )
+        apart = spacing(points)
+        colors = _body_colors(session, mask_of, frame, cameras, points, normals, float(apart.median()))
+        world = surfels(points, normals, colors, 1.0)
+        world = world.replace(log_scales=world.log_scales + apart.log()[:, None])
+        rig = rig_body(person.body, person.shape, binding)
+        means, quats = bring_to_rest(rig, pose, world.means, world.quats)
+    return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
+
+
+def _body_colors(
+    session: Session,
+    mask_of: MaskOf,
+    frame: int,
+    cameras: Sequence[str],
+    points: Tensor,
+    normals: Tensor,
+    apart: float,
+) -> Float[Tensor, "n 3"]:
+    seeing = [c for c in cameras if session.has(frame, c) and mask_of(frame, c) is not None]
+    masks = [np.asarray(mask_of(frame, c)) for c in seeing]
+    images = [session.image(frame, c) for c in seeing]
+    views = [session.cameras_as_tensors(c) for c in seeing]
+    return color_points(points, normals, apart, images, masks, views)[0]
+
+
+def placement(person: Person, binding: Binding) -> Callable[[Gaussians, Int[Tensor, "n"], int], Gaussians]:
+    """How the rest Gaussians that descend from a binding's are drawn in a frame."""
+    whole = rig_body(person.body, person.shape, binding)
+    kept: dict[int, tuple[Tensor, Rig, Avatar]] = {}
+
+    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], frame: int) -> Gaussians:
+        if 0 not in kept or kept[0][0] is not origins:
+            chosen = binding[origins]
+            rig = replace(rig_body(person.body, person.shape, chosen), rest=whole.rest)
+            kept[0] = (origins, rig, Avatar(person.shape, chosen, gaussians))
+        _, rig, avatar = kept[0]
+        return drive(avatar.replace(gaussians=gaussians), rig, person.pose_of(frame))
+
+    return place
+
+
+def avatar_recipe(settings: AvatarConfig) -> Recipe:
+    """How an avatar is trained."""
+    return Recipe(
+        steps=settings.steps,
+        seed=settings.seed,
+        checkpoint_every=settings.checkpoint_every,
+        weights=settings.weights,
+        rates=settings.rates,
+        densify=settings.densify,
+        largest=settings.largest_mm / 1000,
+        random_background=True,
+        match_colors=True,
+        refine_cameras=settings.refine_cameras,
+    )
+
+
+def trained_avatar(initial: Avatar, training: Training) -> Avatar:
+    """The avatar after training, its binding following the splits and drops."""
+    return initial.replace(binding=initial.binding[training.origins], gaussians=training.gaussians)

@@ -1,0 +1,155 @@
+"""A drivable person: Gaussians that hang on the faces of a parametric body.
+
+Every Gaussian is bound to one point of one face of the body. Its place, orientation and size are kept at rest, in
+the frame of that point, and the point's skin weights carry it: the offset from the surface may be large (a jacket,
+hair), so it is moved by the blended bones rather than by the triangle, whose own frame turns abruptly from one face
+to the next where a joint bends. Facial actions move a Gaussian by what they do to its point.
+
+Symbols: ``n`` Gaussians, ``j`` bones, ``e`` facial actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from render.body.model import BodyModel
+from render.body.records import BodyPose, BodyShape, RestBody
+from render.gaussians.record import Gaussians
+from render.rotation import matrix_to_quat, quat_multiply
+
+# A blended bone transform is inverted to bring an observed point to rest. Where bones that turn far apart share a
+# point the blend collapses; below this determinant the point's strongest bone is taken alone.
+_LEAST_DETERMINANT = 0.2
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where Gaussians hang on the body: a face each, and the place in it."""
+
+    faces: Int[Tensor, "n"]
+    barycentrics: Float[Tensor, "n 3"]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def __getitem__(self, chosen: Tensor) -> Binding:
+        return Binding(self.faces[chosen], self.barycentrics[chosen])
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """A person's shape and appearance; `drive` gives it a pose.
+
+    Attributes:
+        gaussians: at rest, in the rest body's frame (metres, +Y up): where each lies when no bone is turned from
+            its rest frame and the face is neutral.
+    """
+
+    shape: BodyShape
+    binding: Binding
+    gaussians: Gaussians
+
+    def __len__(self) -> int:
+        return len(self.gaussians)
+
+    def replace(self, **changes: Any) -> Avatar:
+        """The same avatar with some fields exchanged."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What driving needs of a body and a binding, computed once.
+
+    Attributes:
+        weights: of every Gaussian for every bone, rows sum to 1.
+        strongest: the bone with the largest weight.
+        acted: the Gaussians that a facial action moves, and by how many metres each does.
+    """
+
+    body: BodyModel
+    rest: RestBody
+    weights: Float[Tensor, "n j"]
+    strongest: Int[Tensor, "n"]
+    acted: Int[Tensor, "m"]
+    acted_offsets: Float[Tensor, "e m 3"]
+
+
+def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> Rig:
+    """Skin weights and facial actions at the bound points."""
+    corners = body.faces[binding.faces]
+    weights = (body.dense_weights[corners] * binding.barycentrics[..., None]).sum(1)
+    slot = torch.full((body.n_verts,), -1, dtype=torch.long, device=corners.device)
+    slot[body.expression_vertices] = torch.arange(len(body.expression_vertices), device=corners.device)
+    acted = (slot[corners] >= 0).any(1).nonzero().squeeze(-1)
+    padded = torch.cat(
+        [body.expression_offsets, body.expression_offsets.new_zeros(len(body.expression_names), 1, 3)], 1
+    )
+    offsets = (padded[:, slot[corners[acted]]] * binding.barycentrics[acted][None, ..., None]).sum(2)
+    return Rig(body, body.rest(shape), weights, weights.argmax(1), acted, offsets)
+
+
+def blend(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "n 3 4"], Float[Tensor, "n 4"]]:
+    """The blended bone transform at every bound point, and its rotation as a unit quaternion, for one frame.
+
+    The quaternions of the bones are blended too (after Kavan et al., "Skinning with dual quaternions", 2007, the
+    rotation part): the sign of each is chosen to agree with the point's strongest bone.
+
+    Raises:
+        ValueError: the pose is not of one frame.
+    """
+    if len(pose.translation) != 1:
+        raise ValueError(f"an avatar is driven one frame at a time, not {len(pose.translation)}")
+    nobody = torch.zeros(0, dtype=torch.long, device=rig.weights.device)
+    T_skin = rig.body.pose(rig.rest, pose, vertices=nobody).T_skin[0]
+    transforms = (rig.weights @ T_skin[:, :3].flatten(1)).unflatten(1, (3, 4))
+    quats = matrix_to_quat(T_skin[:, :3, :3])
+    signs = torch.sign(quats @ quats.T)[rig.strongest]
+    return transforms, torch.nn.functional.normalize((rig.weights * signs) @ quats, dim=-1)
+
+
+def act(rig: Rig, points: Float[Tensor, "n 3"], expression: Float[Tensor, "e"]) -> Float[Tensor, "n 3"]:
+    """Rest points with the facial actions of one frame."""
+    if not len(rig.acted) or not bool(expression.any()):
+        return points
+    moved = (expression @ rig.acted_offsets.flatten(1)).unflatten(0, (-1, 3))
+    return points.index_add(0, rig.acted, moved)
+
+
+def drive(avatar: Avatar, rig: Rig, pose: BodyPose) -> Gaussians:
+    """The avatar's Gaussians in the world, in one pose. Differentiable in the Gaussians and in the pose.
+
+    Args:
+        rig: of the avatar's own shape and binding (`rig_body`).
+        pose: of one frame.
+    """
+    transforms, rotations = blend(rig, pose)
+    rest = avatar.gaussians
+    acted = act(rig, rest.means, pose.expression[0])
+    means = (transforms[:, :, :3] @ acted[..., None]).squeeze(-1) + transforms[:, :, 3]
+    return rest.replace(means=means, quats=quat_multiply(rotations, rest.quats))
+
+
+def bring_to_rest(
+    rig: Rig, pose: BodyPose, points: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"]
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"]]:
+    """World points and orientations that were observed in one pose, as they lie at rest: `drive`, undone."""
+    transforms, rotations = blend(rig, pose)
+    nobody = torch.zeros(0, dtype=torch.long, device=rig.weights.device)
+    T_skin = rig.body.pose(rig.rest, pose, vertices=nobody).T_skin[0]
+    collapsed = torch.linalg.det(transforms[:, :, :3]) < _LEAST_DETERMINANT
+    usable = torch.where(collapsed[:, None, None], T_skin[rig.strongest][:, :3], transforms)
+    rest = torch.linalg.solve(usable[:, :, :3], points - usable[:, :, 3])
+    back = act(rig, rest, -pose.expression[0])
+    conjugate = rotations * rotations.new_tensor([1.0, -1.0, -1.0, -1.0])
+    return back, quat_multiply(conjugate, quats)
+
+
+def surface_points(body: BodyModel, verts: Float[Tensor, "v 3"], binding: Binding) -> Float[Tensor, "n 3"]:
+    """The bound points themselves on a given surface of the body, metres."""
+    return (verts[body.faces[binding.faces]] * binding.barycentrics[..., None]).sum(1)
