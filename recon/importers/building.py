@@ -23,9 +23,15 @@ from recon.session import (
     load_session,
 )
 from recon.stage import disk_errors
-from render.errors import InputError, RunError
+from render.errors import CalibrationError, InputError, RunError
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
+# Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.
+MOST_TILT = 20.0
+# Cameras that roll more than this about their common up (rms, degrees) were not mounted level.
+MOST_ROLL = 10.0
+# An axis of the calibration is up unless the horizons contradict it by more than so many standard errors.
+CLEARLY = 3.0
 
 
 @contextmanager
@@ -61,6 +67,7 @@ def write_session(
     arguments: Mapping[str, Any],
     notes: Sequence[str],
     T_world_source: Float[np.ndarray, "4 4"],
+    source: Path,
     reference: str | None = None,
 ) -> Session:
     """Writes session.json into a folder that holds the files, and loads it as everybody will.
@@ -73,7 +80,7 @@ def write_session(
         "subject": None,
         "consent": None,
         "retain_until": None,
-        "derived_from": None,
+        "derived_from": str(source.resolve()),
         "importer": importer,
         "arguments": dict(arguments),
         "T_world_source": T_world_source.tolist(),
@@ -122,6 +129,36 @@ def mean_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "
     """Where cameras that stand upright agree up is: the mean of their -Y axes, unit."""
     mean = -np.mean([viewmat[1, :3] for viewmat in viewmats], axis=0)
     return mean / np.linalg.norm(mean)
+
+
+def upright_by_cameras(
+    viewmats: Sequence[Float[np.ndarray, "4 4"]],
+) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """The turn that stands a calibration upright whose up axis nobody gave, and how it was found.
+
+    Calibrations mostly have an axis for up: it is taken, unless the horizons of four cameras or more say clearly that
+    it leans. A lean of some degrees is common where a board or one camera's mount defined the axis.
+
+    Raises:
+        CalibrationError: the cameras do not agree on an up.
+    """
+    up, roll = horizon_up(viewmats)
+    axis, angle = nearest_axis(up)
+    enough = len(viewmats) >= 4 and roll < MOST_ROLL
+    error = max(roll, 0.5) / np.sqrt(max(len(viewmats) - 2, 1))
+    if enough and angle > CLEARLY * error:
+        direction = ", ".join(f"{value:.3f}" for value in up)
+        return turn_to_up(up), (
+            f"up is ({direction}) of the calibration, {angle:.1f} degrees from {axis}: the horizons of {len(viewmats)} "
+            f"cameras say so to {error:.1f} degrees"
+        )
+    if angle > MOST_TILT:
+        raise CalibrationError(
+            "the cameras do not say which axis of the calibration is up",
+            found=f"they look {angle:.0f} degrees from {axis}",
+            remedy="say it: --world-up +y, or another axis",
+        )
+    return upright(axis), f"{axis} is taken as up: the cameras' horizons are {angle:.1f} degrees from it"
 
 
 def horizon_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> tuple[Float[np.ndarray, "3"], float]:

@@ -27,10 +27,9 @@ from jaxtyping import Float
 from recon.importers.building import (
     Axis,
     copy_file,
-    horizon_up,
     new_session_folder,
-    turn_to_up,
     upright,
+    upright_by_cameras,
     write_session,
 )
 from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
@@ -95,7 +94,7 @@ def import_caliscope(
         write_session(
             work, cameras, frames, importer="caliscope",
             arguments={"src": src.name, "world_up": world_up, "recording": recording, "floor": floor},
-            notes=notes, T_world_source=T_world_source,
+            notes=notes, T_world_source=T_world_source, source=src,
         )  # fmt: skip
     return load_session(session)
 
@@ -333,13 +332,8 @@ def _world(
     if world_up is not None:
         T, notes = upright(world_up), [f"{world_up} of the calibration is up, as given"]
     else:
-        up, roll = horizon_up(viewmats)
-        T = turn_to_up(up)
-        direction = ", ".join(f"{value:.3f}" for value in up)
-        notes = [
-            f"up is ({direction}) of the calibration, from the horizons of {len(viewmats)} cameras; "
-            f"they roll {roll:.1f} degrees (rms) about it"
-        ]
+        T, said = upright_by_cameras(viewmats)
+        notes = [said]
     T[1, 3] = -(floor or 0.0)
     if floor is None:
         notes.append("the floor is not known: y = 0 is at the calibration's origin")

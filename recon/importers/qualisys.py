@@ -88,7 +88,7 @@ def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) 
         write_session(
             folder, cameras, frames, importer="qualisys",
             arguments={"src": src.name, "reference": reference.name if reference else None},
-            notes=notes, T_world_source=T_world_source, reference=REFERENCE_FILE if joints else None,
+            notes=notes, T_world_source=T_world_source, source=src, reference=REFERENCE_FILE if joints else None,
         )  # fmt: skip
     return load_session(session)
 

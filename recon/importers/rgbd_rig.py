@@ -24,20 +24,18 @@ from jaxtyping import Float
 from recon.importers.building import (
     Axis,
     copy_file,
-    mean_up,
-    nearest_axis,
     new_session_folder,
     upright,
+    upright_by_cameras,
     write_session,
 )
+from recon.progress import track
 from recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
 from render.camera import Cameras
 from render.errors import CalibrationError, InputError
 from render.image import read_image, read_mask, read_uint16
 
 COLOR_ENDINGS = (".jpg", ".jpeg", ".png")
-# An up axis is taken from the cameras if their mean is within this angle of it, degrees.
-MOST_TILT = 20.0
 # Share of the person's measured points that may lie below the floor: flying pixels.
 BELOW_FLOOR = 0.0005
 # The only names that a pickled dictionary of arrays needs.
@@ -57,7 +55,8 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
 
     Args:
         depth_scale: units of DEPTH in a metre.
-        world_up: the calibration's up axis; measured from the cameras if not given.
+        world_up: the calibration's up axis; if not given, the axis nearest to the cameras' horizons, or up as
+            these horizons have it where they say clearly that the axis leans.
 
     Raises:
         InputError: a folder or file is missing, or not what it should be.
@@ -71,7 +70,7 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
     with new_session_folder(session) as folder:
         cameras = [_read_camera(src, frames[0], name) for name in names]
         T, said = _world(cameras, world_up)
-        notes += said
+        notes.append(said)
         cameras = [_in_world(camera, T) for camera in cameras]
         floor = _floor(src, frames[0], cameras, depth_scale)
         if floor is not None:
@@ -82,7 +81,11 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
             notes.append(
                 f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
             )
-        described = [_copy_frame(src, folder, frame, index, names) for index, frame in enumerate(frames)]
+        notes += _uncalibrated(src, frames, names)
+        described = []
+        for index, frame in enumerate(track(frames, "frames", len(frames))):
+            _check_calibration(src, frames[0], frame, names)
+            described.append(_copy_frame(src, folder, frame, index, cameras))
         has_depth = (src / "DEPTH").is_dir()
         finished = [
             SessionCamera(c.name, c.width, c.height, c.K, c.viewmat, None, depth_scale if has_depth else None)
@@ -97,8 +100,8 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
             arguments=arguments,
             notes=notes,
             T_world_source=T,
+            source=src,
         )
-
     return load_session(session)
 
 
@@ -160,7 +163,8 @@ def _unturned(
         c, s = [(1, 0), (0, 1), (-1, 0), (0, -1)][quarter]
         turn = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1.0]])
         pinhole = K @ turn.T
-        if size > 0 and min(pinhole[0, 0], pinhole[1, 1]) > 1e-3 * size and max(abs(pinhole[0, 1]), abs(pinhole[1, 0])) < 1e-6 * size:  # fmt: skip
+        skew = max(abs(pinhole[0, 1]), abs(pinhole[1, 0]))
+        if size > 0 and min(pinhole[0, 0], pinhole[1, 1]) > 1e-3 * size and skew < 1e-6 * size:
             pinhole[0, 1] = pinhole[1, 0] = 0.0
             return pinhole, turn
     raise CalibrationError(
@@ -172,19 +176,10 @@ def _unturned(
     )
 
 
-def _world(
-    cameras: Sequence[SessionCamera], world_up: Axis | None
-) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+def _world(cameras: Sequence[SessionCamera], world_up: Axis | None) -> tuple[Float[np.ndarray, "4 4"], str]:
     if world_up is not None:
-        return upright(world_up), []
-    axis, angle = nearest_axis(mean_up([camera.viewmat for camera in cameras]))
-    if angle > MOST_TILT:
-        raise CalibrationError(
-            "the cameras do not say which axis of the calibration is up",
-            found=f"their mean is {angle:.0f} degrees from {axis}",
-            remedy="say it: --world-up +y, or another axis",
-        )
-    return upright(axis), [f"{axis} is taken as up: the cameras' mean is {angle:.1f} degrees from it"]
+        return upright(world_up), f"{world_up} of the calibration is up, as given"
+    return upright_by_cameras([camera.viewmat for camera in cameras])
 
 
 def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> SessionCamera:
@@ -214,17 +209,55 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale:
     return float(np.quantile(found, BELOW_FLOOR)) if found.size else None
 
 
-def _copy_frame(src: Path, folder: Path, frame: str, index: int, names: Sequence[str]) -> Frame:
-    sources = {}
+def _uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:
+    """What COLOR holds of cameras without a calibration."""
+    stems = {path.stem for frame in frames for path in (src / "COLOR" / frame).iterdir() if path.is_file()}
+    return [f"camera {name} has images and no calibration: left out" for name in sorted(stems - set(names))]
+
+
+def _check_calibration(src: Path, first: str, frame: str, names: Sequence[str]) -> None:
+    """A session's cameras stand still; a later frame without PARAM is taken to have the first one's."""
+    if frame == first or not (src / "PARAM" / frame).is_dir():
+        return
     for name in names:
-        color = _color_file(src, frame, name)
-        target = f"images/{name}/{index:06d}{color.suffix.lower()}"
+        path = src / "PARAM" / frame / f"{name}.npy"
+        before, now = read_pickled_arrays(src / "PARAM" / first / f"{name}.npy"), read_pickled_arrays(path)
+        for key in ("K", "RT"):
+            same = key in now and np.shape(now[key]) == np.shape(before[key])
+            if not same or not np.allclose(now[key], before[key], rtol=1e-6, atol=1e-6):
+                raise CalibrationError(
+                    f"{key} of a camera changes from frame to frame",
+                    where=path,
+                    expected=f"as in {first}",
+                    remedy="cameras of a session stand still: import frames of another calibration on their own",
+                )
+
+
+def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequence[SessionCamera]) -> Frame:
+    """Copies what a frame's cameras recorded, after reading all of it: a damaged file is found here, not in use."""
+    sources = {}
+    for camera in cameras:
+        color = _color_file(src, frame, camera.name)
+        _check_size(read_image(color), camera, color)
+        target = f"images/{camera.name}/{index:06d}{color.suffix.lower()}"
         copy_file(color, folder / target)
-        sources[name] = Source(target)
-        for part, kind in (("DEPTH", "depth"), ("MASK", "masks")):
+        sources[camera.name] = Source(target)
+        for part, kind, read in (("DEPTH", "depth", read_uint16), ("MASK", "masks", read_mask)):
             if (src / part).is_dir():
-                copy_file(src / part / frame / f"{name}.png", folder / kind / name / f"{index:06d}.png")
+                path = src / part / frame / f"{camera.name}.png"
+                _check_size(read(path), camera, path)
+                copy_file(path, folder / kind / camera.name / f"{index:06d}.png")
     return Frame(index, sources)
+
+
+def _check_size(image: np.ndarray, camera: SessionCamera, path: Path) -> None:
+    if image.shape[:2] != (camera.height, camera.width):
+        raise InputError(
+            "an image is not of the size of its camera's first one",
+            where=path,
+            expected=f"{camera.width}x{camera.height}",
+            found=f"{image.shape[1]}x{image.shape[0]}",
+        )
 
 
 def _color_file(src: Path, frame: str, name: str) -> Path:
