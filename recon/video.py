@@ -8,6 +8,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from render.errors import InputError
@@ -74,12 +76,13 @@ def read_video_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
     return found if found is not None else next(iter_video(path, [number]))
 
 
-def _seek(container, stream, number):  # type: ignore[no-untyped-def]
+def _seek(container: InputContainer, stream: VideoStream, number: int) -> UInt8[np.ndarray, "h w 3"] | None:
     """The frame by its time stamp, or None where stamps and numbers do not agree on a constant rate."""
     rate, base, first = stream.average_rate, stream.time_base, stream.start_time or 0
+    stream.thread_type = "AUTO"
     if not rate or not base:
         return None
-    target = first + int(round(number / rate / base))
+    target = first + round(number / rate / base)
     container.seek(max(target - 1, 0), stream=stream, backward=True)
     for frame in container.decode(stream):
         if frame.pts is None:
@@ -93,18 +96,25 @@ def _seek(container, stream, number):  # type: ignore[no-untyped-def]
 
 
 def _decode(path: Path) -> Iterator[av.VideoFrame]:
+    """All frames in the order of presentation, raising at the first sign of damage."""
     if not path.is_file():
         raise InputError("a video is missing", where=path)
-    count = 0
+    count = packets = hidden = 0
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise InputError("a file holds no video", where=path)
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                yield frame
-                count += 1
+            for packet in container.demux(stream):
+                # An edit list asks for some frames to be decoded and not shown.
+                packets += packet.size > 0 and not packet.is_discard
+                hidden += packet.is_discard
+                for frame in packet.decode():
+                    _check_frame(frame, path, count)
+                    yield frame
+                    count += 1
+            announced = stream.frames
     except av.FFmpegError as error:
         raise InputError(
             "a video cannot be read",
@@ -112,3 +122,26 @@ def _decode(path: Path) -> Iterator[av.VideoFrame]:
             found=f"{error} after frame {count}" if count else error,
             remedy="copy it again from the source",
         ) from error
+    # A file that was cut off decodes without complaint; only its header, where it comes first, knows of the rest.
+    if count < max(packets, announced - hidden):
+        raise InputError(
+            "a video is truncated or damaged",
+            where=path,
+            expected=f"{max(packets, announced - hidden)} frames",
+            found=f"{count} that can be decoded",
+            remedy="copy it again from the source",
+        )
+
+
+def _check_frame(frame: av.VideoFrame, path: Path, number: int) -> None:
+    if frame.is_corrupt:
+        raise InputError(
+            "a video is damaged", where=f"{path}, frame {number}", remedy="copy it again from the source"
+        )
+    if frame.rotation:
+        raise InputError(
+            "a video is to be shown turned, and whether its calibration is of the turned image is not known",
+            where=path,
+            found=f"{frame.rotation} degrees",
+            remedy="encode it again without the turn, as it was calibrated",
+        )
