@@ -144,11 +144,13 @@ class BodyModel:
             pose.translation,
         )
         T_skin = skinning_transforms(T_world_bone, rest.T_world_bone)
-        verts = self.expressed(rest, pose.expression)
-        weights = self.dense_weights
-        if vertices is not None:
-            verts, weights = verts[:, vertices], weights[vertices]
-        return PosedBody(skin(verts, weights, T_skin), T_world_bone, T_skin)
+        if vertices is None:
+            return PosedBody(
+                skin(self.expressed(rest, pose.expression), self.dense_weights, T_skin), T_world_bone, T_skin
+            )
+        some = rest.verts[vertices].expand(len(pose.rotations), -1, -1)
+        some = self.expressions.among(vertices).add_to(some, pose.expression)
+        return PosedBody(skin(some, self.dense_weights[vertices], T_skin), T_world_bone, T_skin)
 
     def expressed(self, rest: RestBody, expression: Float[Tensor, "b e"]) -> Float[Tensor, "b v 3"]:
         """Rest vertices with the facial actions of each frame."""

@@ -20,6 +20,13 @@ class OffsetBlock:
     vertices: Int[Tensor, "m"]
     offsets: Float[Tensor, "r m3"]
 
+    def among(self, vertices: Int[Tensor, "n"]) -> OffsetBlock:
+        """The block for meshes that have only these vertices, in this order."""
+        slot = torch.searchsorted(self.vertices, vertices).clamp(max=len(self.vertices) - 1)
+        moved = self.vertices[slot] == vertices
+        offsets = self.offsets.unflatten(-1, (-1, 3))[:, slot[moved]].flatten(1)
+        return OffsetBlock(moved.nonzero().squeeze(-1), offsets)
+
     def add_to(
         self, verts: Float[Tensor, "*b v 3"], coefficients: Float[Tensor, "*b r"]
     ) -> Float[Tensor, "*b v 3"]:
