@@ -10,7 +10,7 @@ work at half resolution; only the filter's linear coefficients are brought back 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -32,6 +32,9 @@ _EVIDENCE_SLOPE = 0.8
 _NOISE_FLOOR = 0.02
 _MIN_SAMPLES = 3
 _HAZE = 0.2
+# How far the filter reaches, in full pixels; and what the network must think of a pixel near by.
+_REACH = 4 * _RADIUS + 1
+_POSSIBLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,8 @@ def refine_mask(
     small = shrink(part)
     # Undecided pixels, and those within reach of one: elsewhere the network is sure and the filter must not
     # smear.
-    reach = 4 * _RADIUS + 1
     unsure = (
-        cv2.dilate(((part > 0.02) & (part < 0.98)).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        cv2.dilate(((part > 0.02) & (part < 0.98)).astype(np.uint8), np.ones((_REACH, _REACH), np.uint8)) > 0
     )
     if background is not None:
         s = _SUBSAMPLING
@@ -122,13 +124,24 @@ def refine_mask(
             slice(columns.start // s, columns.start // s + small.shape[1]),
         )
         small = _with_evidence(shrink(colour), small, background, half)
-        far = shrink(part) < 0.01
-        small = np.where(far, 0.0, small).astype(np.float32)
     # The filter leaves a faint haze about the person; what is nearly nothing is nothing.
     filtered = np.clip((_guided(colour, small) - _HAZE) / (1.0 - 2.0 * _HAZE), 0.0, 1.0)
+    # Nothing appears where the network sees next to nothing, however much it differs from the background.
+    possible = np.clip(cv2.dilate(part, np.ones((_REACH, _REACH), np.uint8)) / _POSSIBLE, 0.0, 1.0)
     result = np.zeros_like(mask)
-    result[rows, columns] = np.where(unsure, filtered, part)
+    result[rows, columns] = _without_islands(np.where(unsure, np.minimum(filtered, possible), part), part)
     return result
+
+
+def _without_islands(
+    mask: Float[np.ndarray, "h w"], prior: Float[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """Drops the pieces in which the network is nowhere sure. Persons behind things are in several pieces."""
+    count, pieces = cv2.connectedComponents((mask > 0.05).astype(np.uint8))
+    keep = np.zeros(count, dtype=bool)
+    keep[np.unique(pieces[prior > 0.8])] = True
+    keep[0] = False
+    return np.where(keep[pieces], mask, np.float32(0.0))
 
 
 def _window(mask: Float[np.ndarray, "h w"]) -> tuple[slice, slice]:
@@ -166,47 +179,42 @@ def _with_evidence(
 def _guided(
     image: Float[np.ndarray, "h w 3"], small_mask: Float[np.ndarray, "h2 w2"]
 ) -> Float[np.ndarray, "h w"]:
-    """Fast guided filter with a colour guide: in every window, mask = a . colour + b."""
-    guide = cv2.resize(image, small_mask.shape[::-1], interpolation=cv2.INTER_AREA)
-    mean, mean_mask = _box(guide), _box(small_mask)
-    covariance = _box(guide * small_mask[..., None]) - mean * mean_mask[..., None]
-    slope = _solve_symmetric(_second_moments(guide) - _outer(mean), covariance, _EPSILON)
-    offset = mean_mask - (slope * mean).sum(axis=-1)
+    """Fast guided filter with a colour guide: in every window, mask = a . colour + b. Planes, for speed."""
+    colour = [np.ascontiguousarray(plane) for plane in cv2.split(image)]
+    guide = [cv2.resize(plane, small_mask.shape[::-1], interpolation=cv2.INTER_AREA) for plane in colour]
+    mean, mean_mask = [_box(plane) for plane in guide], _box(small_mask)
+    covariance = [_box(plane * small_mask) - m * mean_mask for plane, m in zip(guide, mean, strict=True)]
+    moments = [_box(guide[i] * guide[j]) - mean[i] * mean[j] for i, j in _UPPER]
+    slope = _solve_symmetric(moments, covariance, _EPSILON)
+    offset = mean_mask - sum(a * m for a, m in zip(slope, mean, strict=True))
     size = (image.shape[1], image.shape[0])
-    slope, offset = (cv2.resize(_box(x), size, interpolation=cv2.INTER_LINEAR) for x in (slope, offset))
-    return ((slope * image).sum(axis=-1) + offset).astype(np.float32)
+    result = cv2.resize(_box(offset), size, interpolation=cv2.INTER_LINEAR)
+    for a, plane in zip(slope, colour, strict=True):
+        result = result + cv2.resize(_box(a), size, interpolation=cv2.INTER_LINEAR) * plane
+    return result
 
 
-def _box(x: Float[np.ndarray, "h w *c"]) -> Float[np.ndarray, "h w *c"]:
+# The six different entries of a symmetric 3 x 3 matrix.
+_UPPER = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+def _box(x: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     size = 2 * _RADIUS + 1
-    channels = x.shape[-1] if x.ndim == 3 else 1
-    if channels <= 4:
-        return cv2.blur(x, (size, size), borderType=cv2.BORDER_REFLECT)
-    return np.concatenate([_box(x[..., :4]), _box(x[..., 4:]).reshape(*x.shape[:2], -1)], axis=-1)
-
-
-def _outer(x: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 6"]:
-    """The six different products of three channels: rr, rg, rb, gg, gb, bb."""
-    return x[..., [0, 0, 0, 1, 1, 2]] * x[..., [0, 1, 2, 1, 2, 2]]
-
-
-def _second_moments(x: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 6"]:
-    return _box(_outer(x))
+    return cv2.blur(x, (size, size), borderType=cv2.BORDER_REFLECT)
 
 
 def _solve_symmetric(
-    matrix: Float[np.ndarray, "h w 6"], right: Float[np.ndarray, "h w 3"], epsilon: float
-) -> Float[np.ndarray, "h w 3"]:
-    """(matrix + epsilon 1)^-1 right, the matrix given by its upper triangle, by cofactors."""
-    a, b, c, d, e, f = np.moveaxis(matrix.astype(np.float64), -1, 0)
+    upper: Sequence[Float[np.ndarray, "h w"]], right: Sequence[Float[np.ndarray, "h w"]], epsilon: float
+) -> list[Float[np.ndarray, "h w"]]:
+    """(matrix + epsilon 1)^-1 right, the matrix given by its entries `_UPPER`, by cofactors.
+
+    In float64: the channels of grey images are nearly equal, and float32 would lose the determinant.
+    """
+    a, b, c, d, e, f = (plane.astype(np.float64) for plane in upper)
     a, d, f = a + epsilon, d + epsilon, f + epsilon
-    inverse = np.stack(
-        [d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b], axis=-1
-    )
-    determinant = a * inverse[..., 0] + b * inverse[..., 1] + c * inverse[..., 2]
-    x, y, z = np.moveaxis(right, -1, 0)
-    rows = ((0, 1, 2), (1, 3, 4), (2, 4, 5))
-    solved = np.stack(
-        [inverse[..., i] * x + inverse[..., j] * y + inverse[..., k] * z for i, j, k in rows], axis=-1
-    )
-    return (solved / determinant[..., None]).astype(np.float32)
+    x, y, z = right
+    aa, bb, cc = d * f - e * e, c * e - b * f, b * e - c * d
+    dd, ee, ff = a * f - c * c, b * c - a * e, a * d - b * b
+    scale = 1.0 / (a * aa + b * bb + c * cc)
+    rows = ((aa, bb, cc), (bb, dd, ee), (cc, ee, ff))
+    return [((u * x + v * y + w * z) * scale).astype(np.float32) for u, v, w in rows]
