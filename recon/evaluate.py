@@ -56,12 +56,14 @@ class EvaluateConfig:
         view: how one view is compared.
         least_confidence: detections of less than this do not count in the reprojection error.
         pictures: at most so many views are written as pictures.
+        turntable: pictures of one turn around the result; 0 for none.
         references: published or peers' numbers to print beside ours.
     """
 
     view: ViewConfig = ViewConfig()
     least_confidence: float = 0.5
     pictures: int = 12
+    turntable: int = 36
     references: tuple[Reference, ...] = ()
 
 

@@ -31,8 +31,6 @@ from render.gaussians import Gaussians, rasterize_gaussians
 from render.rotation import axis_angle_to_matrix
 
 OBSERVED_FOLDER = "observed"
-# Turntable and overlays need no more than this to be looked at.
-TURNTABLE_PICTURES = 36
 
 
 class Posed:
@@ -82,15 +80,16 @@ def judge(
         None if fit is None else joint_evidence(session, body, fit),
     )
     evaluation = evaluate(subject, protocol, settings, folder)
-    frame = protocol.training_frames[len(protocol.training_frames) // 2]
-    shown = frame if fit is not None else protocol.training_frames[0]
-    write_turntable(
-        folder,
-        posed.at(shown),
-        facing=None if fit is None else facing(fit, shown),
-        count=TURNTABLE_PICTURES,
-        progress=lambda numbers: track(numbers, "turntable", TURNTABLE_PICTURES),
-    )
+    middle = protocol.training_frames[len(protocol.training_frames) // 2]
+    shown = protocol.training_frames[0] if fit is None else middle
+    if settings.turntable:
+        write_turntable(
+            folder,
+            posed.at(shown),
+            facing=None if fit is None else facing(fit, shown),
+            count=settings.turntable,
+            progress=lambda numbers: track(numbers, "turntable", settings.turntable),
+        )
     if fit is not None:
         _draw_body(folder, session, body, fit, shown)
     return evaluation
