@@ -181,7 +181,7 @@ class Session:
 
     def mask(self, frame_index: int, camera: str) -> Float[np.ndarray, "h w"] | None:
         """The session's own mask of the person, 0..1, or None."""
-        path = self.root / "masks" / camera / f"{frame_index:06d}.png"
+        path = self.path(f"masks/{camera}/{frame_index:06d}.png")
         if not path.exists():
             return None
         return self._prepared(read_mask(path), camera, path)
@@ -190,7 +190,7 @@ class Session:
         self, frame_index: int, camera: str
     ) -> tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]] | None:
         """Depth along the axis in metres and where it is known, at the size of the images, or None."""
-        path = self.root / "depth" / camera / f"{frame_index:06d}.png"
+        path = self.path(f"depth/{camera}/{frame_index:06d}.png")
         scale = self.camera(camera).depth_scale
         if scale is None or not path.exists():
             return None
@@ -387,6 +387,13 @@ def _camera(described: _CameraFile, path: Path) -> SessionCamera:
     K, viewmat = np.asarray(described.K, float), np.asarray(described.viewmat, float)
     check_camera(described.name, K, viewmat, described.width, described.height, path)
     lens = Lens(tuple(described.distortion)) if described.distortion else None
+    if lens and not (len(lens.distortion) in (4, 5, 8) and np.isfinite(lens.distortion).all()):
+        raise CalibrationError(
+            "lens coefficients are not OpenCV's",
+            where=f"{path}, camera {described.name}",
+            expected="k1 k2 p1 p2 [k3 [k4 k5 k6]]",
+            found=described.distortion,
+        )
     return SessionCamera(
         described.name, described.width, described.height, K, viewmat, lens, described.depth_scale
     )
