@@ -55,7 +55,9 @@ class FitConfig:
         hands, face: use these landmarks where they were seen.
         window: frames fitted at once; longer captures go window by window with the shape of the first.
         iterations: of the optimiser in each of its rounds.
-        rounds: how often surface correspondences are renewed.
+        rounds: how often surface correspondences are renewed while the keyframes are solved.
+        refine_rounds: and while all frames are.
+        keyframe_seconds: between the frames that are solved first.
         depth_points: of each frame, drawn evenly from all cameras.
         mask_side: side of the distance images that masks become, pixels.
     """
@@ -71,5 +73,7 @@ class FitConfig:
     window: int = 120
     iterations: int = 40
     rounds: int = 5
+    refine_rounds: int = 1
+    keyframe_seconds: float = 0.1
     depth_points: int = 6000
     mask_side: int = 256

@@ -24,12 +24,14 @@ _INNER_PARTS = (
     "eye_socket_r",
 )
 _BARE_PARTS = ("face", "lips", "hand_l", "hand_r")
-# Pose landmarks that must be seen for a mask to say something about a part: what a table hides is not outside the person.
+# Pose landmarks that must be seen for a mask to say something about a part: what a table hides is not outside
+# the person.
 _WITNESSES: dict[str, tuple[int, ...]] = {
-    "torso": (11, 12, 23, 24), "neck": (11, 12), "face": (0,), "lips": (0,), "scalp": (0,), "ear_l": (0,), "ear_r": (0,),
+    "torso": (11, 12, 23, 24), "neck": (11, 12), "face": (0,), "lips": (0,), "scalp": (0,),
+    "ear_l": (0,), "ear_r": (0,),
     "upper_arm_l": (11, 13), "upper_arm_r": (12, 14), "lower_arm_l": (13, 15), "lower_arm_r": (14, 16),
-    "hand_l": (15,), "hand_r": (16,), "thigh_l": (23, 25), "thigh_r": (24, 26), "shin_l": (25, 27), "shin_r": (26, 28),
-    "foot_l": (27, 31), "foot_r": (28, 32),
+    "hand_l": (15,), "hand_r": (16,), "thigh_l": (23, 25), "thigh_r": (24, 26),
+    "shin_l": (25, 27), "shin_r": (26, 28), "foot_l": (27, 31), "foot_r": (28, 32),
 }  # fmt: skip
 # Farther than this a measured point or outline belongs to something else, or the body is not there yet; metres.
 _REACH_OUTLINE_M = 0.15

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from render.body import BodyModel
 
-Region = Literal["body", "hand", "head"]
+Axis = Literal["x", "y", "z", "twist", "bend", "side"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Freedom:
     """One axis of a joint: radians."""
 
     bone: str
-    axis: Literal["x", "y", "z", "twist", "bend", "side"]
+    axis: Axis
     sigma: float
     low: float
     high: float
@@ -34,12 +34,13 @@ class Freedom:
 
 def _ball(bone: str, swing: float, twist: float, reach: float = 3.0) -> list[Freedom]:
     """Swing in two directions and twist; limits at ``reach`` standard deviations."""
-    pairs = (("bend", swing), ("side", swing), ("twist", twist))
-    return [Freedom(bone, axis, sigma, -reach * sigma, reach * sigma) for axis, sigma in pairs]  # type: ignore[arg-type]
+    pairs: tuple[tuple[Axis, float], ...] = (("bend", swing), ("side", swing), ("twist", twist))
+    return [Freedom(bone, axis, sigma, -reach * sigma, reach * sigma) for axis, sigma in pairs]
 
 
 def _spine(bone: str, sigma: float) -> list[Freedom]:
-    return [Freedom(bone, axis, sigma, -2.5 * sigma, 2.5 * sigma) for axis in ("x", "y", "z")]  # type: ignore[arg-type]
+    axes: tuple[Axis, ...] = ("x", "y", "z")
+    return [Freedom(bone, axis, sigma, -2.5 * sigma, 2.5 * sigma) for axis in axes]
 
 
 def _side(side: str) -> list[Freedom]:

@@ -1,4 +1,4 @@
-"""Minimising the energy: limited-memory BFGS over all frames at once, in stages that each start where the last ended."""
+"""Minimising the energy: limited-memory BFGS over all frames at once."""
 
 from __future__ import annotations
 
