@@ -25,14 +25,19 @@ def _open(path: Path) -> Image.Image:
     if not path.is_file():
         raise InputError("an image file is missing", where=path)
     try:
-        image = Image.open(path)
-        if image.width * image.height > MAX_PIXELS:
-            raise InputError(
-                "an image is too large", where=path, expected=f"<= {MAX_PIXELS} pixels", found=f"{image.width}x{image.height}"
-            )
-        image.load()
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise InputError(
+                    "an image is too large",
+                    where=path,
+                    expected=f"<= {MAX_PIXELS} pixels",
+                    found=f"{image.width}x{image.height}",
+                )
+            image.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError("an image cannot be read", where=path, found=error, remedy="copy it again from the source") from error
+        raise InputError(
+            "an image cannot be read", where=path, found=error, remedy="copy it again from the source"
+        ) from error
     return image
 
 
@@ -65,10 +70,14 @@ def read_uint16(path: str | os.PathLike[str]) -> UInt16[np.ndarray, "h w"]:
     """
     image = _open(Path(path))
     if image.mode not in ("I;16", "I;16B", "I"):
-        raise InputError("a depth image is not 16 bit grey", where=path, expected="uint16, one channel", found=image.mode)
+        raise InputError(
+            "a depth image is not 16 bit grey", where=path, expected="uint16, one channel", found=image.mode
+        )
     array = np.asarray(image)
     if array.min() < 0 or array.max() > 65535:
-        raise InputError("a depth image does not fit 16 bits", where=path, found=f"{array.min()}..{array.max()}")
+        raise InputError(
+            "a depth image does not fit 16 bits", where=path, found=f"{array.min()}..{array.max()}"
+        )
     return array.astype(np.uint16)
 
 
