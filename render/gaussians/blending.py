@@ -54,14 +54,19 @@ from render.gaussians.projection import (
 from render.gaussians.simd import (
     FAST,
     LANES,
+    any_lane,
     both,
     broadcast,
+    ceil,
     exp2,
+    floor,
     greater,
     greater_equal,
     iota,
     less,
     load,
+    load_listed,
+    load_triples,
     maximum,
     minimum,
     peek,
@@ -69,35 +74,45 @@ from render.gaussians.simd import (
     prefetch,
     select,
     store,
+    store_integers,
+    store_triples,
     sum_each,
     sum_lanes,
     with_sign_set,
+    without_sign,
 )
 
-TILE_WIDTH = 16
+TILE_WIDTH = 32
 TILE_HEIGHT = 16
 ROW = TILE_WIDTH + LANES
 PLANE = TILE_HEIGHT * ROW
+BATCH = 2 * LANES  # entries whose boxes are made together
 AHEAD = 6  # records are asked for this many entries before their turn
-CHECK_EVERY = 16  # entries between looks whether all pixels are finished
 
 f32 = np.float32
-ZERO, HALF, ONE, TWO = f32(0), f32(0.5), f32(1), f32(2)
+ZERO, HALF, ONE = f32(0), f32(0.5), f32(1)
 LOG2_ALPHA_MAX = f32(math.log2(reference.ALPHA_MAX))
 T_MIN = f32(reference.TRANSMITTANCE_MIN)
-LAST_COLUMN = f32(TILE_WIDTH - 1)
-LAST_ROW = f32(TILE_HEIGHT - 1)
+WIDTH, HEIGHT = f32(TILE_WIDTH), f32(TILE_HEIGHT)
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _box(centre, half, last):
-    """First and last pixel of the tile whose centre lies within ``half`` of ``centre``; clamped before
-    they are ints.
+def _boxes(records, entries, entry, end, x_tile, y_tile, boxes):
+    """First and last column, first and last row of a batch of entries, in four runs of BATCH integers.
+
+    Pixels of the tile whose centres lie in the Gaussian's box; clamped before they become integers. Made
+    together and ahead of time because the loops over rows cannot begin before they are known.
     """
-    first = min(max(ZERO, math.ceil(centre - half - HALF)), last + ONE)
-    end = max(-ONE, min(last, math.floor(centre + half - HALF)))
-    return np.int64(first), np.int64(end)
+    for i in range(0, BATCH, LANES):
+        px = load_listed(records, entries, entry + i, end - 1, RECORD, X) - (x_tile + HALF)
+        py = load_listed(records, entries, entry + i, end - 1, RECORD, Y) - (y_tile + HALF)
+        half_x = load_listed(records, entries, entry + i, end - 1, RECORD, HALF_X)
+        half_y = load_listed(records, entries, entry + i, end - 1, RECORD, HALF_Y)
+        store_integers(boxes, i, minimum(maximum(ceil(px - half_x), ZERO), WIDTH))
+        store_integers(boxes, BATCH + i, maximum(minimum(floor(px + half_x), WIDTH - ONE), -ONE))
+        store_integers(boxes, 2 * BATCH + i, minimum(maximum(ceil(py - half_y), ZERO), HEIGHT))
+        store_integers(boxes, 3 * BATCH + i, maximum(minimum(floor(py + half_y), HEIGHT - ONE), -ONE))
 
 
 @njit(fastmath=set(FAST), inline="always")
@@ -105,83 +120,147 @@ def _box(centre, half, last):
 def _start_tile(planes, count, width, height):
     """Fresh planes: T = 1 inside the image, finished outside; zero in the others."""
     for y in range(TILE_HEIGHT):
-        for x in range(ROW):
-            planes[y * ROW + x] = ONE if (y < height and x < width) else -ONE
-    planes[PLANE : count * PLANE] = ZERO
+        inside = f32(width if y < height else 0)
+        for x in range(0, ROW, LANES):
+            store(planes, y * ROW + x, select(less(iota() + f32(x), inside), ONE, -ONE))
+    for i in range(PLANE, count * PLANE, LANES):
+        store(planes, i, broadcast(ZERO))
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _finished(planes):
-    """Whether no pixel of the tile takes light any more."""
-    most = -ONE
-    for i in range(PLANE):
-        most = max(most, planes[i])
-    return most <= ZERO
+def _any_alive(planes):
+    """Whether a pixel of the tile still takes light."""
+    for i in range(0, PLANE, LANES):  # noqa: SIM110 (Numba compiles no generator)
+        if any_lane(greater(load(planes, i), ZERO)):
+            return True
+    return False
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth, left):
+    """Planes to images: whole lanes where they fit into the image, pixel by pixel at its right edge."""
+    for y in range(y_count):
+        whole = x_count - x_count % LANES
+        for x in range(0, whole, LANES):
+            pixel, at = y * ROW + x, (y_tile + y) * width + x_tile + x
+            t = without_sign(load(planes, pixel))
+            store(left, at, t)
+            store(alpha, at, ONE - t)
+            store(depth, at, load(planes, pixel + 4 * PLANE))
+            red = load(planes, pixel + PLANE) + t * background[0]
+            green = load(planes, pixel + 2 * PLANE) + t * background[1]
+            blue = load(planes, pixel + 3 * PLANE) + t * background[2]
+            store_triples(rgb, 3 * at, red, green, blue)
+        for x in range(whole, x_count):
+            pixel, row, column = y * ROW + x, y_tile + y, x_tile + x
+            t = abs(planes[pixel])
+            left[row, column] = t
+            alpha[row, column] = ONE - t
+            depth[row, column] = planes[4 * PLANE + pixel]
+            for channel in range(3):
+                colour = planes[(1 + channel) * PLANE + pixel]
+                rgb[row, column, channel] = colour + t * background[channel]
 
 
 @njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
 @no_type_check
 def blend(
-    records, tile_starts, entries, width, height, start, stop, background, rgb, alpha, depth, left, ends
+    records,
+    tile_starts,
+    entries,
+    width,
+    height,
+    start,
+    stop,
+    background,
+    rgb,
+    alpha,
+    depth,
+    left,
+    ends,
 ):
-    """Images of tiles start..stop; ``left`` is the transmittance, ``ends[tile]`` the entry before which
-    it finished.
+    """Images of tiles start..stop; ``left`` is the transmittance, ``ends[tile]`` the entry before which it
+    finished.
     """
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
-    planes = np.empty(5 * PLANE, np.float32)
+    planes, boxes = np.empty(5 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     for tile in range(start, stop):
         x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
         _start_tile(planes, 5, x_count, y_count)
         entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
-        first = entry
-        while entry < end:
-            if (entry - first) % CHECK_EVERY == CHECK_EVERY - 1 and _finished(planes):
-                break
-            prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
-            at = np.int64(peek(entries, 2 * entry)) * RECORD
-            px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
-            a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
-            log2_opacity = peek(records, at + LOG2_OPACITY)
-            x0, x1 = _box(px, peek(records, at + HALF_X), LAST_COLUMN)
-            y0, y1 = _box(py, peek(records, at + HALF_Y), LAST_ROW)
-            red, green = peek(records, at + RED), peek(records, at + GREEN)
-            blue, z = peek(records, at + BLUE), peek(records, at + DEPTH)
-            for x in range(x0, x1 + 1, LANES):
-                dx = iota() + (f32(x) + HALF - px)
-                constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
-                dy = broadcast(f32(y0) + HALF - py)
-                pixel = y0 * ROW + x
-                for _ in range(y0, y1 + 1):
-                    e = constant + dy * (linear - dy * d)
-                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), exp2(minimum(e, LOG2_ALPHA_MAX)), ZERO)
-                    t = load(planes, pixel)
-                    t_before = maximum(t, ZERO)
-                    weight = opaque * t_before
-                    t_after = t_before - weight
-                    alive = greater(t_after, T_MIN)
-                    weight = select(alive, weight, ZERO)
-                    store(planes, pixel, select(alive, t_after, with_sign_set(t)))
-                    store(planes, pixel + PLANE, load(planes, pixel + PLANE) + weight * red)
-                    store(planes, pixel + 2 * PLANE, load(planes, pixel + 2 * PLANE) + weight * green)
-                    store(planes, pixel + 3 * PLANE, load(planes, pixel + 3 * PLANE) + weight * blue)
-                    store(planes, pixel + 4 * PLANE, load(planes, pixel + 4 * PLANE) + weight * z)
-                    dy = dy + ONE
-                    pixel += ROW
-            entry += 1
+        while entry < end and _any_alive(planes):
+            batch = entry
+            _boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), boxes)
+            while entry < min(batch + BATCH, end):
+                prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
+                x0, x1 = np.int64(peek(boxes, entry - batch)), np.int64(peek(boxes, entry - batch + BATCH))
+                y0 = np.int64(peek(boxes, entry - batch + 2 * BATCH))
+                y1 = np.int64(peek(boxes, entry - batch + 3 * BATCH))
+                at = np.int64(peek(entries, 2 * entry)) * RECORD
+                px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
+                a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
+                log2_opacity = peek(records, at + LOG2_OPACITY)
+                red, green = peek(records, at + RED), peek(records, at + GREEN)
+                blue, z = peek(records, at + BLUE), peek(records, at + DEPTH)
+                for x in range(x0, x1 + 1, LANES):
+                    dx = iota() + (f32(x) + HALF - px)
+                    constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
+                    dy = broadcast(f32(y0) + HALF - py)
+                    pixel = y0 * ROW + x
+                    for _ in range(y0, y1 + 1):
+                        e = constant + dy * (linear - dy * d)
+                        cut = exp2(minimum(e, LOG2_ALPHA_MAX))
+                        opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
+                        t = load(planes, pixel)
+                        t_before = maximum(t, ZERO)
+                        weight = opaque * t_before
+                        t_after = t_before - weight
+                        alive = greater(t_after, T_MIN)
+                        weight = select(alive, weight, ZERO)
+                        store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                        store(planes, pixel + PLANE, load(planes, pixel + PLANE) + weight * red)
+                        store(planes, pixel + 2 * PLANE, load(planes, pixel + 2 * PLANE) + weight * green)
+                        store(planes, pixel + 3 * PLANE, load(planes, pixel + 3 * PLANE) + weight * blue)
+                        store(planes, pixel + 4 * PLANE, load(planes, pixel + 4 * PLANE) + weight * z)
+                        dy = dy + ONE
+                        pixel += ROW
+                entry += 1
         ends[tile] = entry
-        for y in range(y_count):
-            for x in range(x_count):
-                pixel = y * ROW + x
-                t = abs(planes[pixel])
-                row, column = y_tile + y, x_tile + x
-                left[row, column] = t
-                alpha[row, column] = ONE - t
-                rgb[row, column, 0] = planes[PLANE + pixel] + t * background[0]
-                rgb[row, column, 1] = planes[2 * PLANE + pixel] + t * background[1]
-                rgb[row, column, 2] = planes[3 * PLANE + pixel] + t * background[2]
-                depth[row, column] = planes[4 * PLANE + pixel]
+        _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth, left)
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _read_tile(
+    planes, width, x_tile, y_tile, x_count, y_count, rgb, depth, left, grad_rgb, grad_alpha, grad_depth
+):
+    """Upstream gradients into planes 2 to 5, and S (see above) into plane 1."""
+    for y in range(y_count):
+        whole = x_count - x_count % LANES
+        for x in range(0, whole, LANES):
+            pixel, at = y * ROW + x, (y_tile + y) * width + x_tile + x
+            g0, g1, g2 = load_triples(grad_rgb, 3 * at)
+            red, green, blue = load_triples(rgb, 3 * at)
+            g3 = load(grad_depth, at)
+            behind = g0 * red + g1 * green + g2 * blue + g3 * load(depth, at)
+            store(planes, pixel + PLANE, behind - load(left, at) * load(grad_alpha, at))
+            store(planes, pixel + 2 * PLANE, g0)
+            store(planes, pixel + 3 * PLANE, g1)
+            store(planes, pixel + 4 * PLANE, g2)
+            store(planes, pixel + 5 * PLANE, g3)
+        for x in range(whole, x_count):
+            pixel, row, column = y * ROW + x, y_tile + y, x_tile + x
+            g3 = grad_depth[row, column]
+            behind = g3 * depth[row, column] - left[row, column] * grad_alpha[row, column]
+            for channel in range(3):
+                g = grad_rgb[row, column, channel]
+                behind += g * rgb[row, column, channel]
+                planes[(2 + channel) * PLANE + pixel] = g
+            planes[5 * PLANE + pixel] = g3
+            planes[PLANE + pixel] = behind
 
 
 @njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
@@ -205,7 +284,8 @@ def blend_backward(
 ):
     """The slot of every entry of tiles start..stop: moments of v, and gradients of colour and depth."""
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
-    planes = np.empty(6 * PLANE, np.float32)  # T, S, then the upstream gradients of red, green, blue, depth
+    # T, S, then the upstream gradients of red, green, blue, depth
+    planes, boxes = np.empty(6 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     none = broadcast(ZERO)
     for tile in range(start, stop):
         first, end, last = np.int64(tile_starts[tile]), np.int64(ends[tile]), np.int64(tile_starts[tile + 1])
@@ -218,28 +298,31 @@ def blend_backward(
         x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
         _start_tile(planes, 6, x_count, y_count)
-        for y in range(y_count):
-            for x in range(x_count):
-                row, column, pixel = y_tile + y, x_tile + x, y * ROW + x
-                g0, g1, g2 = grad_rgb[row, column, 0], grad_rgb[row, column, 1], grad_rgb[row, column, 2]
-                g3 = grad_depth[row, column]
-                planes[2 * PLANE + pixel], planes[3 * PLANE + pixel] = g0, g1
-                planes[4 * PLANE + pixel], planes[5 * PLANE + pixel] = g2, g3
-                planes[PLANE + pixel] = (
-                    g0 * rgb[row, column, 0]
-                    + g1 * rgb[row, column, 1]
-                    + g2 * rgb[row, column, 2]
-                    + g3 * depth[row, column]
-                    - left[row, column] * grad_alpha[row, column]
-                )
+        _read_tile(
+            planes,
+            width,
+            x_tile,
+            y_tile,
+            x_count,
+            y_count,
+            rgb,
+            depth,
+            left,
+            grad_rgb,
+            grad_alpha,
+            grad_depth,
+        )
         for entry in range(first, end):
+            place = (entry - first) % BATCH
+            if place == 0:
+                _boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), boxes)
             prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
+            x0, x1 = np.int64(peek(boxes, place)), np.int64(peek(boxes, place + BATCH))
+            y0, y1 = np.int64(peek(boxes, place + 2 * BATCH)), np.int64(peek(boxes, place + 3 * BATCH))
             at = np.int64(peek(entries, 2 * entry)) * RECORD
             px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
             a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
             log2_opacity = peek(records, at + LOG2_OPACITY)
-            x0, x1 = _box(px, peek(records, at + HALF_X), LAST_COLUMN)
-            y0, y1 = _box(py, peek(records, at + HALF_Y), LAST_ROW)
             red, green = peek(records, at + RED), peek(records, at + GREEN)
             blue, z = peek(records, at + BLUE), peek(records, at + DEPTH)
             sum_red, sum_green, sum_blue, sum_depth = none, none, none, none
@@ -253,7 +336,8 @@ def blend_backward(
                 for _ in range(y0, y1 + 1):
                     e = constant + dy * (linear - dy * d)
                     moves = less(e, LOG2_ALPHA_MAX)
-                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), exp2(minimum(e, LOG2_ALPHA_MAX)), ZERO)
+                    cut = exp2(minimum(e, LOG2_ALPHA_MAX))
+                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
                     t = load(planes, pixel)
                     t_before = maximum(t, ZERO)
                     weight = opaque * t_before
@@ -266,7 +350,8 @@ def blend_backward(
                     c = g0 * red + g1 * green + g2 * blue + g3 * z
                     behind = load(planes, pixel + PLANE) - weight * c
                     store(planes, pixel + PLANE, behind)
-                    v = select(both(alive, moves), (t_before * c - behind / (ONE - opaque)) * opaque, ZERO)
+                    v = (t_before * c - behind / (ONE - opaque)) * opaque
+                    v = select(both(alive, moves), v, ZERO)
                     sum_red, sum_green = sum_red + weight * g0, sum_green + weight * g1
                     sum_blue, sum_depth = sum_blue + weight * g2, sum_depth + weight * g3
                     v_dy = v * dy

@@ -203,6 +203,18 @@ def both(typing_context, a, b):
 
 @intrinsic
 @no_type_check
+def any_lane(typing_context, mask):
+    """Whether the mask holds in any lane."""
+
+    def generate(context, builder, signature, arguments):
+        bits = builder.bitcast(arguments[0], ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(mask), generate
+
+
+@intrinsic
+@no_type_check
 def broadcast(typing_context, scalar):
     """A float32 in all lanes."""
 
@@ -231,6 +243,18 @@ def with_sign_set(typing_context, a):
     def generate(context, builder, signature, arguments):
         bits = builder.bitcast(arguments[0], _INTS)
         return builder.bitcast(builder.or_(bits, ir.Constant(_INTS, [-(2**31)] * LANES)), _FLOATS)
+
+    return float8(a), generate
+
+
+@intrinsic
+@no_type_check
+def without_sign(typing_context, a):
+    """|a|, by the sign bit."""
+
+    def generate(context, builder, signature, arguments):
+        bits = builder.bitcast(arguments[0], _INTS)
+        return builder.bitcast(builder.and_(bits, ir.Constant(_INTS, [2**31 - 1] * LANES)), _FLOATS)
 
     return float8(a), generate
 
@@ -368,6 +392,88 @@ def store_rows(typing_context, array, first, last, stride, column, value):
         return context.get_dummy_value()
 
     return types.void(array, *[types.int64] * 4, float8), generate
+
+
+@intrinsic
+@no_type_check
+def load_listed(typing_context, array, rows, first, last, stride, column):
+    """``column`` of the rows that are named by ``rows[2 i]`` for i = ``first``, ...; beyond ``last``, again
+    that one.
+
+    ``rows`` is a contiguous int32 array of pairs, of which the first of each names a row.
+    """
+
+    def generate(context, builder, signature, arguments):
+        array, rows, first, last, stride, column = arguments
+        lanes = _UNDEFINED
+        for i in range(LANES):
+            place = builder.add(first, ir.Constant(_INT64, i))
+            place = builder.select(builder.icmp_signed("<", place, last), place, last)
+            place = builder.mul(place, ir.Constant(_INT64, 2))
+            row = builder.load(_element_pointer(context, builder, signature.args[1], rows, place))
+            at = builder.add(builder.mul(builder.sext(row, _INT64), stride), column)
+            pointer = _element_pointer(context, builder, signature.args[0], array, at)
+            lanes = builder.insert_element(lanes, builder.load(pointer), ir.Constant(_INT32, i))
+        return lanes
+
+    return float8(array, rows, *[types.int64] * 4), generate
+
+
+@intrinsic
+@no_type_check
+def store_integers(typing_context, array, index, value):
+    """Write the lanes, truncated to integers, to eight consecutive places of a contiguous int32 array."""
+
+    def generate(context, builder, signature, arguments):
+        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
+        integers = builder.fptosi(arguments[2], _INTS)
+        builder.store(integers, builder.bitcast(pointer, _INTS.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, float8), generate
+
+
+_TRIPLE = ir.VectorType(ir.FloatType(), 3 * LANES)
+_TRIPLE_INTS = ir.VectorType(_INT32, 3 * LANES)
+
+
+@intrinsic
+@no_type_check
+def store_triples(typing_context, array, index, a, b, c):
+    """Write a0 b0 c0 a1 b1 c1 ... to 24 consecutive float32 of a contiguous array."""
+
+    def generate(context, builder, signature, arguments):
+        a, b, c = arguments[2:]
+        double = ir.Constant(ir.VectorType(_INT32, 2 * LANES), list(range(2 * LANES)))
+        ab, c_ = builder.shuffle_vector(a, b, double), builder.shuffle_vector(c, c, double)
+        order = [channel * LANES + i for i in range(LANES) for channel in range(3)]
+        triples = builder.shuffle_vector(ab, c_, ir.Constant(_TRIPLE_INTS, order))
+        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
+        builder.store(triples, builder.bitcast(pointer, _TRIPLE.as_pointer())).align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, a, b, c), generate
+
+
+@intrinsic
+@no_type_check
+def load_triples(typing_context, array, index):
+    """The reverse of ``store_triples``: three values of eight lanes."""
+    result = types.UniTuple(float8, 3)
+
+    def generate(context, builder, signature, arguments):
+        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
+        triples = builder.load(builder.bitcast(pointer, _TRIPLE.as_pointer()))
+        triples.align = 4
+        parts = [
+            builder.shuffle_vector(
+                triples, triples, ir.Constant(_INTS, [3 * i + channel for i in range(LANES)])
+            )
+            for channel in range(3)
+        ]
+        return context.make_tuple(builder, result, parts)
+
+    return result(array, types.int64), generate
 
 
 def _shuffle(builder: Any, a: Any, b: Any, indices: list[int]) -> Any:

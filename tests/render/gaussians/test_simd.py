@@ -89,3 +89,25 @@ def test_rows_stop_at_the_last() -> None:
     assert np.array_equal(out, expected)
     assert np.array_equal(integers[2:7], a[2:7, 1].astype(np.int32))
     assert (integers[[0, 1, 7, 8, 9]] == -1).all()
+
+
+@njit
+def _lists(a, pairs, integers, triples, out):
+    value = simd.load_listed(a, pairs, 1, 5, 3, 2)
+    simd.store_integers(integers, 1, value)
+    x, y, z = simd.load_triples(triples, 2)
+    simd.store_triples(out, 1, x, y * f32(2), z)
+    simd.store(out, 25, simd.without_sign(x - z))
+    return simd.any_lane(simd.greater(x, f32(28))), simd.any_lane(simd.greater(x, f32(22.5)))
+
+
+def test_listed_rows_and_triples() -> None:
+    a = np.arange(30, dtype=f32).reshape(10, 3)
+    rows = np.array([9, 4, 0, 2, 2, 7, 1, 3], np.int32)
+    pairs = np.stack([rows, np.full(8, 99, np.int32)], 1)
+    integers, triples, out = np.zeros(10, np.int32), np.arange(26, dtype=f32), np.zeros(33, f32)
+    assert _lists(a, pairs, integers, triples, out) == (False, True)  # the greatest x is 23
+    assert integers.tolist() == [0, *a[rows[[1, 2, 3, 4, 5, 5, 5, 5]], 2].astype(int), 0]
+    expected = triples[2:].reshape(8, 3) * [1, 2, 1]
+    assert np.array_equal(out[1:25], expected.ravel())
+    assert np.array_equal(out[25:], np.full(8, 2))
