@@ -17,9 +17,8 @@ import resource
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,7 +34,16 @@ RUN_SCHEMA = 1
 STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
 # Libraries whose versions change the numbers of a run.
-RECORDED_PACKAGES = ("simulacra", "torch", "numpy", "scipy", "numba", "opencv-python-headless", "ai-edge-litert", "av")
+RECORDED_PACKAGES = (
+    "simulacra",
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "opencv-python-headless",
+    "ai-edge-litert",
+    "av",
+)
 
 
 @dataclass(frozen=True)
@@ -89,12 +97,16 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
             )
     elif root.is_dir() and any(root.iterdir()):
         raise RunError(
-            "the output folder is not empty and is not a run", where=root, remedy="give a new or empty folder as --out"
+            "the output folder is not empty and is not a run",
+            where=root,
+            remedy="give a new or empty folder as --out",
         )
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         if not run_file.is_file():
-            write_json(run_file, {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}})
+            write_json(
+                run_file, {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}}
+            )
     return RunFolder(root, session_fingerprint)
 
 
@@ -122,7 +134,7 @@ def run_stage(
     """
     key = _key(name, version, config, inputs)
     folder = run.stage(name)
-    done = read_json(folder / STAGE_FILE) if (folder / STAGE_FILE).is_file() else {}
+    done = _finished(folder)
     if done.get("key") == key and done.get("digest") == digest_folder(folder):
         result = StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
         return load(folder), result
@@ -131,7 +143,9 @@ def run_stage(
         seconds, peak_mb = _timed(compute, work)
         result = StageResult(name, digest_folder(work), seconds, peak_mb, skipped=False)
         described = {"key": key, "digest": result.digest, "seconds": seconds, "peak_mb": peak_mb}
-        write_json(work / STAGE_FILE, {**described, "version": version, "config": config, "inputs": dict(inputs)})
+        write_json(
+            work / STAGE_FILE, {**described, "version": version, "config": config, "inputs": dict(inputs)}
+        )
         _replace_folder(work, folder)
         (folder / "work.json").unlink()
     return load(folder), result
@@ -139,14 +153,21 @@ def run_stage(
 
 def record_run(run: RunFolder, config: object, results: list[StageResult], **facts: object) -> None:
     """Writes ``run.json``: what produced this run, with which versions, how long each stage took."""
-    stages = {r.name: {"seconds": r.seconds, "peak_mb": r.peak_mb, "skipped": r.skipped, "digest": r.digest} for r in results}
+    stages = {
+        r.name: {"seconds": r.seconds, "peak_mb": r.peak_mb, "skipped": r.skipped, "digest": r.digest}
+        for r in results
+    }
     described = {
         "schema": RUN_SCHEMA,
         "session_fingerprint": run.session_fingerprint,
         "config": config,
         "versions": library_versions(),
         "commit": source_commit(),
-        "machine": {"system": platform.platform(), "processors": os.cpu_count(), "python": platform.python_version()},
+        "machine": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+        },
         "stages": stages,
         **facts,
     }
@@ -168,7 +189,10 @@ def library_versions() -> dict[str, str]:
 def source_commit() -> str | None:
     """The commit of the source tree that is running, where it is a git checkout."""
     asked = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return asked.stdout.strip() or None
 
@@ -195,7 +219,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise RunError("a run's own file cannot be read", where=path, found=error, remedy="delete it and run again") from error
+        raise RunError(
+            "a run's own file cannot be read", where=path, found=error, remedy="delete it and run again"
+        ) from error
 
 
 def write_json(path: Path, content: object) -> None:
@@ -240,12 +266,25 @@ def _key(name: str, version: int, config: object, inputs: Mapping[str, str]) -> 
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _finished(folder: Path) -> dict[str, Any]:
+    """What a finished stage says of itself; nothing where it is absent or damaged, and so computed again."""
+    try:
+        return read_json(folder / STAGE_FILE)
+    except RunError:
+        return {}
+
+
 def _work_folder(run: RunFolder, name: str, key: str) -> Path:
-    """The hidden folder in which a stage computes; another key's leftovers are cleared first."""
+    """The hidden folder in which a stage computes; another key's leftovers are cleared first.
+
+    So are files that a killed process had begun to write: they would be part of the result for ever.
+    """
     work = run.root / f".{name}.work"
     mark = work / "work.json"
     if work.exists() and (not mark.is_file() or read_json(mark).get("key") != key):
         shutil.rmtree(work)
+    for partial in work.rglob(".*.partial*"):
+        partial.unlink()
     if not work.exists():
         work.mkdir()
         write_json(mark, {"key": key, "seconds": 0.0})
