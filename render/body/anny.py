@@ -234,7 +234,7 @@ def bake_if_missing() -> Path:
     """The baked file, made with a progress bar if it is not there yet.
 
     Raises:
-        AssetError: the wheel that it is made from is not on this machine, or is damaged.
+        AssetError: the wheel that it is made from is not on this machine or damaged, or the cache cannot be written.
     """
     path = baked_file()
     if not path.exists():
@@ -242,5 +242,13 @@ def bake_if_missing() -> Path:
         columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, transient=True) as bar:
             task = bar.add_task("baking the body (once)")
-            bake(wheel, path, lambda done, total: bar.update(task, completed=done, total=total))
+            try:
+                bake(wheel, path, lambda done, total: bar.update(task, completed=done, total=total))
+            except OSError as error:
+                raise AssetError(
+                    "The baked body cannot be put into the cache",
+                    where=path,
+                    found=error.strerror or str(error),
+                    remedy="make room or rights there, or set SIMULACRA_CACHE to another folder",
+                ) from error
     return path

@@ -4,7 +4,7 @@ Joints of pose33 are anny's regressors of the COCO keypoints, which were fitted 
 the skin than the bones' heads; fingers are bone heads; the face is what the detector itself says of rendered faces of
 this body (`assets/make_face_landmarks.py`). The pose network draws the ears, hands and toes of pose33 towards their
 middle: their weights are fitted to its answers, triangulated from twelve renderings of the body in each of seven poses,
-and come 40 % nearer to its answers for hands in photographs too. What is left is 1 to 2 cm, most of it a network pixel up.
+and come 40 % nearer to its answers for hands in photographs too. What is left is 1 to 2 cm, mostly upwards.
 """
 
 from __future__ import annotations

@@ -38,6 +38,13 @@ def test_a_missing_wheel_says_what_to_do(empty_cache: Path) -> None:
         load_body()
 
 
+def test_a_cache_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr("render.body.anny.baked_file", lambda: tmp_path / "file" / "body.npz")
+    with pytest.raises(AssetError, match="SIMULACRA_CACHE"):
+        load_body()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "not ours"])
 def test_a_damaged_cache_is_named_and_can_be_deleted(body: BodyModel, tmp_path: Path, damage: str) -> None:
     content = bytearray(baked_file().read_bytes())
