@@ -31,7 +31,7 @@ def fused_gaussians(
     """Round Gaussians at the mean point and colour of every grid cell that enough depth pixels fall into.
 
     Raises:
-        CaptureError: the capture has no depth.
+        CaptureError: the capture has no depth, or too little of it for the grid.
     """
     points, colors = [], []
     for camera in cameras:
@@ -55,6 +55,14 @@ def fused_gaussians(
     keys = np.floor(cloud / grid).astype(np.int64)
     _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     kept = counts >= settings.least_points
+    if not kept.any():
+        raise CaptureError(
+            "no cell of the grid has depth pixels enough",
+            where=f"frame {frame} of {session.root}",
+            expected=f"{settings.least_points} pixels in a cell of {settings.grid_mm:g} mm",
+            found=f"{len(cloud)} pixels with depth, at most {counts.max(initial=0)} in a cell",
+            remedy="a larger splat.grid_mm",
+        )
 
     def mean(values: np.ndarray) -> torch.Tensor:
         sums = np.stack([np.bincount(inverse.ravel(), values[:, k]) for k in range(3)], 1)
