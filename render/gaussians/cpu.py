@@ -149,15 +149,15 @@ def _draw(
     """One camera's forward pass into ``outputs`` (colour, alpha, depth, transmittance)."""
     n, threads = len(radii), thread_count()
     records = torch.empty(n, RECORD).numpy()  # torch aligns to 64 bytes, so that a record is one cache line
-    tiles = np.empty((n, 4), np.int32)
+    depths, tiles = np.empty(n, np.float32), np.empty((n, 4), np.int16)
     size = (width, height, TILE_WIDTH, TILE_HEIGHT)
     run_ranges(
-        lambda _, a, b: project(*arrays, camera, *size, a, b, records, tiles, radii),
+        lambda _, a, b: project(*arrays, camera, *size, a, b, records, depths, tiles, radii),
         split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES),
         threads,
     )
     columns, rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
-    tile_starts, entries, slot_starts = sort_into_tiles(records, tiles, columns, rows, threads)
+    tile_starts, entries, slot_starts = sort_into_tiles(depths, tiles, columns, rows, threads)
     ends = np.empty(columns * rows, np.int32)
     run_ranges(
         lambda _, a, b: blend(records, tile_starts, entries, width, height, a, b, background, *outputs, ends),

@@ -115,6 +115,7 @@ def project(
     start,
     stop,
     records,
+    depths,
     tiles,
     radii,
 ):
@@ -196,6 +197,7 @@ def project(
         store_rows(records, i, last, RECORD, GREEN, load_rows(rgb, i, last, 3, 1))
         store_rows(records, i, last, RECORD, BLUE, load_rows(rgb, i, last, 3, 2))
         store_rows(records, i, last, RECORD, DEPTH, depth)
+        store_rows(depths, i, last, 1, 0, depth)
 
         # Pixels whose centres are in the box, then the tiles that hold them.
         x_first, x_last = (

@@ -380,13 +380,14 @@ def store_rows(typing_context, array, first, last, stride, column, value):
     """The reverse of ``load_rows``: lanes beyond row ``last`` carry that row's value again, so they do no
     harm.
 
-    An int32 array gets the lanes truncated to integers.
+    An array of integers gets the lanes truncated.
     """
 
     def generate(context, builder, signature, arguments):
         value = arguments[5]
-        if signature.args[0].dtype == types.int32:
-            value = builder.fptosi(value, _INTS)
+        if isinstance(signature.args[0].dtype, types.Integer):
+            bits = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
+            value = builder.fptosi(value, bits)
         for i, pointer in enumerate(_row_pointers(context, builder, signature.args[0], arguments[:5])):
             builder.store(builder.extract_element(value, ir.Constant(_INT32, i)), pointer)
         return context.get_dummy_value()

@@ -18,11 +18,12 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.gaussians.projection import DEPTH
+from render.gaussians.simd import prefetch
 from render.threads import run_ranges, split
 
 RADIX_BITS = 12
 RADIX = 1 << RADIX_BITS
+AHEAD = 24  # Gaussians whose tiles are asked for before their turn
 SERIAL_BELOW = 16384  # Gaussians: a second thread costs more than it brings
 
 
@@ -33,11 +34,11 @@ def _count(depth_bits, tiles, start, stop, part, counts):
     visible, entries = 0, 0
     low, high = np.int64(2**31), np.int64(0)
     for i in range(start, stop):
-        area = (tiles[i, 1] - tiles[i, 0] + 1) * (tiles[i, 3] - tiles[i, 2] + 1)
+        area = (np.int64(tiles[i, 1]) - tiles[i, 0] + 1) * (np.int64(tiles[i, 3]) - tiles[i, 2] + 1)
         if area > 0:
             visible += 1
             entries += area
-            bits = np.int64(depth_bits[i, DEPTH])
+            bits = np.int64(depth_bits[i])
             low, high = min(low, bits), max(high, bits)
     counts[part, 0], counts[part, 1], counts[part, 2], counts[part, 3] = visible, entries, low, high
 
@@ -50,10 +51,10 @@ def _fill_keys(depth_bits, tiles, start, stop, key, slot, low, keys, slot_starts
     """
     for i in range(start, stop):
         slot_starts[i] = slot
-        area = (tiles[i, 1] - tiles[i, 0] + 1) * (tiles[i, 3] - tiles[i, 2] + 1)
+        area = (np.int64(tiles[i, 1]) - tiles[i, 0] + 1) * (np.int64(tiles[i, 3]) - tiles[i, 2] + 1)
         if area > 0:
             slot += area
-            keys[key] = (np.uint64(depth_bits[i, DEPTH] - low) << np.uint64(32)) | np.uint64(i)
+            keys[key] = (np.uint64(depth_bits[i] - low) << np.uint64(32)) | np.uint64(i)
             key += 1
 
 
@@ -88,40 +89,62 @@ def _scatter(keys, start, stop, shift, places, result):
         places[bucket] += 1
 
 
+@njit(inline="always")
+@no_type_check
+def _first_tile(tiles, g, columns):
+    """A Gaussian's first tile, how many it has in a row, and how many in all."""
+    x0, x1 = np.int64(tiles[g, 0]), np.int64(tiles[g, 1])
+    y0, y1 = np.int64(tiles[g, 2]), np.int64(tiles[g, 3])
+    return y0 * columns + x0, x1 - x0 + 1, (x1 - x0 + 1) * (y1 - y0 + 1)
+
+
 @njit(nogil=True, cache=True)
 @no_type_check
 def _count_tiles(keys, start, stop, tiles, columns, counts):
     for i in range(start, stop):
+        prefetch(tiles, np.int64(np.uint32(keys[min(i + AHEAD, stop - 1)])) * 4)
         g = np.uint32(keys[i])
-        for y in range(tiles[g, 2], tiles[g, 3] + 1):
-            for x in range(tiles[g, 0], tiles[g, 1] + 1):
-                counts[np.uint32(y * columns + x)] += 1
+        tile, wide, area = _first_tile(tiles, g, columns)
+        x = 0
+        for _ in range(area):
+            counts[np.uint32(tile)] += 1
+            x += 1
+            last = x == wide
+            tile += columns - wide + 1 if last else 1
+            x = 0 if last else x
 
 
 @njit(nogil=True, cache=True)
 @no_type_check
 def _fill_tiles(keys, start, stop, tiles, columns, slot_starts, places, entries):
     for i in range(start, stop):
+        ahead = np.int64(np.uint32(keys[min(i + AHEAD, stop - 1)]))
+        prefetch(tiles, ahead * 4)
+        prefetch(slot_starts, ahead)
         g = np.uint32(keys[i])
         slot = slot_starts[g]
-        for y in range(tiles[g, 2], tiles[g, 3] + 1):
-            for x in range(tiles[g, 0], tiles[g, 1] + 1):
-                tile = np.uint32(y * columns + x)
-                place = np.uint32(places[tile])
-                places[tile] += 1
-                entries[place, 0] = g
-                entries[place, 1] = slot
-                slot += 1
+        tile, wide, area = _first_tile(tiles, g, columns)
+        x = 0
+        for _ in range(area):
+            place = np.uint32(places[np.uint32(tile)])
+            places[np.uint32(tile)] += 1
+            entries[place, 0] = g
+            entries[place, 1] = slot
+            slot += 1
+            x += 1
+            last = x == wide
+            tile += columns - wide + 1 if last else 1
+            x = 0 if last else x
 
 
 def sort_into_tiles(
-    records: np.ndarray, tiles: np.ndarray, columns: int, rows: int, threads: int
+    depths: np.ndarray, tiles: np.ndarray, columns: int, rows: int, threads: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Depth-sorted lists of all tiles.
 
     Args:
-        records: float32 ``n 16``, of which the depths are read.
-        tiles: int32 ``n 4``, first and last tile column and row of every Gaussian.
+        depths: float32, camera z of every Gaussian.
+        tiles: int16 ``n 4``, first and last tile column and row of every Gaussian.
         columns, rows: of tiles.
         threads: how many may work; the result is the same for any number.
 
@@ -131,7 +154,7 @@ def sort_into_tiles(
     """
     n = len(tiles)
     parts = threads if n >= SERIAL_BELOW else 1
-    depth_bits = records.view(np.int32)
+    depth_bits = depths.view(np.int32)
     bounds = split(n, parts)
     counts = np.zeros((len(bounds) - 1, 4), np.int64)
     run_ranges(lambda p, a, b: _count(depth_bits, tiles, a, b, p, counts), bounds, threads)

@@ -61,17 +61,16 @@ def test_sorting_is_exact_and_stable() -> None:
     """
     rng = np.random.default_rng(0)
     n, columns, rows = 40000, 5, 4
-    records = np.zeros((n, 16), np.float32)
     # Depths over four octaves with many exact ties and neighbours one bit apart.
     depths = rng.choice(rng.uniform(0.5, 8.0, 500), n).astype(np.float32)
-    records[:, 11] = np.where(rng.random(n) < 0.5, depths, np.nextafter(depths, np.float32(9)))
+    depths = np.where(rng.random(n) < 0.5, depths, np.nextafter(depths, np.float32(9)))
     first = rng.integers(0, [columns, rows], (n, 2))
     last = np.minimum(first + rng.integers(-1, 3, (n, 2)), [columns - 1, rows - 1])
-    tiles = np.stack([first[:, 0], last[:, 0], first[:, 1], last[:, 1]], 1).astype(np.int32)
+    tiles = np.stack([first[:, 0], last[:, 0], first[:, 1], last[:, 1]], 1).astype(np.int16)
     tiles[(last < first).any(1)] = [0, -1, 0, -1]
-    order = np.lexsort((np.arange(n), records[:, 11]))
+    order = np.lexsort((np.arange(n), depths))
     for threads in (1, 2, 5):
-        starts, entries, slots = sort_into_tiles(records, tiles, columns, rows, threads)
+        starts, entries, slots = sort_into_tiles(depths, tiles, columns, rows, threads)
         area = np.clip(tiles[:, 1] - tiles[:, 0] + 1, 0, None) * np.clip(
             tiles[:, 3] - tiles[:, 2] + 1, 0, None
         )
