@@ -1,0 +1,52 @@
+"""Every configuration that simulacra brings is one, and says only what differs from the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from recon.configuration import dump_config, format_config, load_config
+from recon.pipeline import ReconstructionConfig
+from simulacra.tools.reconstruct import brought_configs
+
+CONFIGS = brought_configs()
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_it_can_be_read_and_says_only_what_differs(name: str) -> None:
+    read = load_config(ReconstructionConfig, CONFIGS[name])
+    defaults = dict(leaves(dump_config(ReconstructionConfig())))
+    said = dict(leaves(yaml.safe_load(CONFIGS[name].read_text())))
+    resolved = dict(leaves(dump_config(read)))
+    assert said
+    for key, value in said.items():
+        assert resolved[key] == value
+    if "splat.kind" not in said:  # another branch has other defaults
+        assert {key for key in said if defaults[key] == said[key]} == set()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_a_run_keeps_describes_the_same_run(name: str, tmp_path: Any) -> None:
+    read = load_config(ReconstructionConfig, CONFIGS[name])
+    (tmp_path / "config.yaml").write_text(format_config(read), "utf-8")
+    assert load_config(ReconstructionConfig, tmp_path / "config.yaml") == read
+
+
+def test_the_studio_and_its_baseline_are_scored_on_the_same_views() -> None:
+    studio, baseline = (
+        load_config(ReconstructionConfig, CONFIGS[name]).views
+        for name in ("studio_rgbd", "baselines/depth_splats")
+    )
+    assert studio == baseline
+    assert studio.held_out_cameras == ("3", "6")
