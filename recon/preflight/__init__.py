@@ -20,6 +20,7 @@ from recon.preflight.record import (
     save_preflight,
 )
 from recon.session import Session
+from render.errors import CaptureError
 
 __all__ = [
     "CODES",
@@ -47,8 +48,16 @@ def preflight(
 
     Raises:
         InputError: a file is missing, unreadable or of another size than its camera.
+        CaptureError: those cameras recorded nothing.
     """
     settings = settings or PreflightConfig()
     looked_at = session if cameras is None else session.with_cameras(cameras)
+    if not looked_at.frames:
+        raise CaptureError(
+            "there is no frame to be used",
+            where=session.root,
+            expected="a frame of a camera that is not held out",
+            found=f"cameras {', '.join(looked_at.camera_names) or 'none'}",
+        )
     checks = check_frames(looked_at) + check_cameras(looked_at) + check_pictures(looked_at, settings.frames)
     return Preflight(tuple(checks), session.notes)

@@ -13,10 +13,30 @@ from recon.session import ROTATION_TOLERANCE, Session, SessionCamera
 def check_cameras(session: Session) -> list[Check]:
     """Intrinsics, lenses and poses; each check names the worst camera."""
     cameras = session.cameras
-    checks = [_field_of_view(cameras), _pixel_aspect(cameras), _principal_point(cameras), _rotation(cameras)]
+    checks = [
+        _count(cameras),
+        _field_of_view(cameras),
+        _pixel_aspect(cameras),
+        _principal_point(cameras),
+        _rotation(cameras),
+    ]
     if any(camera.lens for camera in cameras):
         checks.append(_lens(cameras))
     return checks + _placement(cameras)
+
+
+def _count(cameras: tuple[SessionCamera, ...]) -> Check:
+    depth = any(camera.depth_scale is not None for camera in cameras)
+    status: Status = "pass" if len(cameras) > 1 else "warn" if depth else "fail"
+    return Check(
+        "cameras",
+        "session",
+        float(len(cameras)),
+        "cameras",
+        ">= 2, or 1 with depth",
+        status,
+        "two cameras that are not held out, or a depth camera, are needed to measure a person",
+    )
 
 
 def _field_of_view(cameras: tuple[SessionCamera, ...]) -> Check:
@@ -158,7 +178,7 @@ def _placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
 def check_frames(session: Session) -> list[Check]:
     """How many frames, which are missing, and whether their times make sense."""
     count = len(session.frames)
-    checks = [Check("frames", "session", count, "frames", ">= 1", "pass", "")]
+    checks = [Check("frames", "session", float(count), "frames", ">= 1", "pass", "")]
     missed = {n: 1 - sum(n in f.sources for f in session.frames) / count for n in session.camera_names}
     worst = max(missed, key=lambda n: missed[n])
     status: Status = "fail" if missed[worst] == 1 else "warn" if missed[worst] > 0.02 else "pass"

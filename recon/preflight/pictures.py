@@ -88,7 +88,7 @@ def _images(session: Session, chosen: Sequence[int]) -> list[Check]:
         Check(
             "image-size",
             "session",
-            count,
+            float(count),
             "images",
             "all",
             "pass",

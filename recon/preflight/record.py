@@ -16,6 +16,7 @@ Status = Literal["pass", "warn", "fail"]
 PREFLIGHT_FILE = "preflight.json"
 # Codes never change their meaning: people write them into configurations and scripts.
 CODES = {
+    "cameras": "how many cameras there are: without depth, one cannot place anything",
     "frames": "how many frames were recorded",
     "missing-frames": "the largest share of frames that a camera missed",
     "timestamps": "times of a camera that do not rise",
