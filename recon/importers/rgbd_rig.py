@@ -11,11 +11,8 @@ The floor is not in the masked images: it is where the lowest measured points of
 
 from __future__ import annotations
 
-import io
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +26,7 @@ from recon.importers.building import (
     upright_by_cameras,
     write_session,
 )
+from recon.importers.pickled_arrays import read_pickled_arrays
 from recon.progress import track
 from recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
 from render.camera import Cameras
@@ -38,16 +36,6 @@ from render.image import read_image, read_mask, read_uint16
 COLOR_ENDINGS = (".jpg", ".jpeg", ".png")
 # Share of the person's measured points that may lie below the floor: flying pixels.
 BELOW_FLOOR = 0.0005
-# The only names that a pickled dictionary of arrays needs.
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("_codecs", "encode"),
-}
 
 
 def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: Axis | None = None) -> Session:
@@ -72,6 +60,11 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
         T, said = _world(cameras, world_up)
         notes.append(said)
         cameras = [_in_world(camera, T) for camera in cameras]
+        notes += _uncalibrated(src, frames, names)
+        described = []
+        for index, frame in enumerate(track(frames, "frames", len(frames))):
+            _check_calibration(src, frames[0], frame, names)
+            described.append(_copy_frame(src, folder, frame, index, cameras))
         floor = _floor(src, frames[0], cameras, depth_scale)
         if floor is not None:
             lift = np.eye(4)
@@ -81,11 +74,6 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
             notes.append(
                 f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
             )
-        notes += _uncalibrated(src, frames, names)
-        described = []
-        for index, frame in enumerate(track(frames, "frames", len(frames))):
-            _check_calibration(src, frames[0], frame, names)
-            described.append(_copy_frame(src, folder, frame, index, cameras))
         has_depth = (src / "DEPTH").is_dir()
         finished = [
             SessionCamera(c.name, c.width, c.height, c.K, c.viewmat, None, depth_scale if has_depth else None)
@@ -266,47 +254,3 @@ def _color_file(src: Path, frame: str, name: str) -> Path:
         if path.is_file():
             return path
     raise InputError("an image of the capture is missing", where=src / "COLOR" / frame / f"{name}.jpg")
-
-
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _ALLOWED:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not an array")
-
-
-def read_pickled_arrays(path: Path) -> dict[str, Any]:
-    """The dictionary of arrays in an .npy file, without running what else a pickle may hold.
-
-    Raises:
-        InputError: missing, damaged, or something else than a dictionary of arrays.
-    """
-    if not path.is_file():
-        raise InputError("a calibration file is missing", where=path)
-    content = io.BytesIO(path.read_bytes())
-    try:
-        version = np.lib.format.read_magic(content)
-        read = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        read(content)
-        loaded = _ArraysOnly(content).load()
-        found = loaded.item() if isinstance(loaded, np.ndarray) else loaded
-    except (
-        ValueError,
-        EOFError,
-        KeyError,
-        IndexError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise InputError(
-            "a calibration file cannot be read",
-            where=path,
-            expected="a dictionary with K and RT",
-            found=error,
-        ) from error
-    if not isinstance(found, dict):
-        raise InputError("a calibration file holds no dictionary", where=path, found=type(found).__name__)
-    return found
