@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def rasterize(
     screen.
     """
     if screen_offsets is None:
-        screen_offsets = means.new_zeros(len(viewmats), len(means), 2)
+        screen_offsets = torch.from_numpy(_zeros(len(means), 2)).expand(len(viewmats), -1, -1)
     image, alpha, depth, radii = _Rasterize.apply(
         means, quats, scales, log_opacities, rgb, viewmats, background, screen_offsets, Ks, width, height
     )
@@ -89,14 +90,15 @@ class _Rasterize(torch.autograd.Function):
         width: int,
         height: int,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        inputs = [t.detach().contiguous() for t in (means, quats, scales, log_opacities, rgb, screen_offsets)]
+        inputs = [t.detach().contiguous() for t in (means, quats, scales, log_opacities)]
         count, n = len(viewmats), len(means)
         image = means.new_empty(count, height, width, 3)
         alpha, depth, left = (means.new_empty(count, height, width) for _ in range(3))
         radii = means.new_empty(count, n)
         views = []
         for i in range(count):
-            arrays = [t.numpy() for t in (*inputs[:4], inputs[4][i], inputs[5][i])]
+            own = [t.detach()[i].contiguous() for t in (rgb, screen_offsets)]
+            arrays = [t.numpy() for t in (*inputs, *own)]
             outputs = [t[i].numpy() for t in (image, alpha, depth, left)]
             camera = _camera_row(viewmats[i], Ks[i])
             views.append(
@@ -105,21 +107,27 @@ class _Rasterize(torch.autograd.Function):
         ctx.save_for_backward(*inputs[:3], image, depth, left)
         ctx.views, ctx.size = views, (width, height)
         ctx.mark_non_differentiable(radii)
-        ctx.set_materialize_grads(True)
+        ctx.set_materialize_grads(False)
         return image, alpha, depth, radii
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         means, quats, scales, image, depth, left = ctx.saved_tensors
         width, height = ctx.size
-        grad_image, grad_alpha, grad_depth = (g.contiguous() for g in gradients[:3])
         count, n = len(image), len(means)
-        shared = [torch.zeros_like(t) for t in (means, quats, scales, means[:, 0])]
-        grad_rgb, grad_offsets = means.new_zeros(count, n, 3), means.new_zeros(count, n, 2)
+        grad_image, grad_alpha, grad_depth = (
+            torch.from_numpy(_zeros(height, width, *shape)).expand(count, height, width, *shape)
+            if gradient is None
+            else gradient
+            for gradient, shape in zip(gradients[:3], ((3,), (), ()))
+        )
+        # numpy's zeros come from the system as such; torch would write them once more.
+        shared = [torch.from_numpy(np.zeros(shape, np.float32)) for shape in ((n, 3), (n, 4), (n, 3), n)]
+        grad_rgb, grad_offsets = means.new_empty(count, n, 3), means.new_empty(count, n, 2)
         grad_viewmats = means.new_zeros(count, 4, 4)
         for i, view in enumerate(ctx.views):
             images = [t[i].numpy() for t in (image, depth, left)]
-            upstream = [t[i].numpy() for t in (grad_image, grad_alpha, grad_depth)]
+            upstream = [t[i].contiguous().numpy() for t in (grad_image, grad_alpha, grad_depth)]
             slots = _slots(view, width, height, images, upstream)
             inputs = [t.numpy() for t in (means, quats, scales)]
             outputs = [t.numpy() for t in (*shared, grad_rgb[i], grad_offsets[i])]
@@ -128,6 +136,12 @@ class _Rasterize(torch.autograd.Function):
         if ctx.needs_input_grad[6]:
             grad_background = torch.einsum("chwd,chw->d", grad_image, left)
         return (*shared, grad_rgb, grad_viewmats, grad_background, grad_offsets, None, None, None)
+
+
+@lru_cache(maxsize=8)
+def _zeros(*shape: int) -> np.ndarray:
+    """Zeros that are only ever read: for gradients that nobody sent and offsets that nobody gave."""
+    return np.zeros(shape, np.float32)
 
 
 def _camera_row(viewmat: Tensor, K: Tensor) -> np.ndarray:
@@ -151,11 +165,15 @@ def _draw(
     records = torch.empty(n, RECORD).numpy()  # torch aligns to 64 bytes, so that a record is one cache line
     depths, tiles = np.empty(n, np.float32), np.empty((n, 4), np.int16)
     size = (width, height, TILE_WIDTH, TILE_HEIGHT)
-    run_ranges(
-        lambda _, a, b: project(*arrays, camera, *size, a, b, records, depths, tiles, radii),
-        split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES),
-        threads,
-    )
+    bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
+    sound = [True] * len(bounds)
+
+    def project_range(part: int, start: int, stop: int) -> None:
+        sound[part] = project(*arrays, camera, *size, start, stop, records, depths, tiles, radii)
+
+    run_ranges(project_range, bounds, threads)
+    if not all(sound):
+        raise ValueError("a quaternion of length zero has no orientation")
     columns, rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
     tile_starts, entries, slot_starts = sort_into_tiles(depths, tiles, columns, rows, threads)
     ends = np.empty(columns * rows, np.int32)

@@ -30,6 +30,7 @@ from render.gaussians import reference
 from render.gaussians.simd import (
     FAST,
     LANES,
+    any_lane,
     both,
     broadcast,
     ceil,
@@ -72,6 +73,7 @@ LOG2_E = f32(math.log2(math.e))
 HALF_LOG2_E = f32(0.5 * math.log2(math.e))
 LN_2 = f32(math.log(2.0))
 TWO_LN_2 = f32(2.0 * math.log(2.0))
+SHORTEST_SQUARED = f32(1e-30)  # of a quaternion's length
 NOWHERE = f32(-1e6)  # half size of a box that holds no pixel
 
 
@@ -119,8 +121,8 @@ def project(
     tiles,
     radii,
 ):
-    """Records, tile ranges (x0 x1 y0 y1, inclusive; x1 < x0 if not drawn) and radii of Gaussians
-    start..stop.
+    """Records, depths, tile ranges (x0 x1 y0 y1, inclusive; x1 < x0 if not drawn) and radii of Gaussians
+    start..stop. Returns whether every quaternion has a direction.
     """
     w00, w01, w02, t0 = camera[0], camera[1], camera[2], camera[3]
     w10, w11, w12, t1 = camera[4], camera[5], camera[6], camera[7]
@@ -130,6 +132,7 @@ def project(
     u_low, u_high = -(cx + MARGIN * columns) / fx, (columns - cx + MARGIN * columns) / fx
     v_low, v_high = -(cy + MARGIN * rows) / fy, (rows - cy + MARGIN * rows) / fy
     last = stop - 1
+    sound = True
     for i in range(start, stop, LANES):
         mx, my, mz = (
             load_rows(means, i, last, 3, 0),
@@ -144,7 +147,9 @@ def project(
 
         qw, qx = load_rows(quats, i, last, 4, 0), load_rows(quats, i, last, 4, 1)
         qy, qz = load_rows(quats, i, last, 4, 2), load_rows(quats, i, last, 4, 3)
-        norm = ONE / square_root(qw * qw + qx * qx + qy * qy + qz * qz)
+        squared = qw * qw + qx * qx + qy * qy + qz * qz
+        sound = sound and not any_lane(less(squared, SHORTEST_SQUARED))
+        norm = ONE / square_root(squared)
         r00, r01, r02, r10, r11, r12, r20, r21, r22 = _rotation(qw * norm, qx * norm, qy * norm, qz * norm)
         s0, s1, s2 = (
             load_rows(scales, i, last, 3, 0),
@@ -218,6 +223,7 @@ def project(
             tiles, i, last, 4, 3, select(seen, floor(select(seen, y_last, ZERO) / f32(tile_height)), -ONE)
         )
         store_rows(radii, i, last, 1, 0, select(seen, maximum(half_x, half_y), ZERO))
+    return sound
 
 
 @njit(fastmath=set(FAST), inline="always")
