@@ -32,8 +32,4 @@ def run_demo(out: Path, config: str) -> None:
         import_qualisys(asset_path("demo_capture"), session)
     run = out / "run"
     run_reconstruct(session, run, config)
-    console.print(f"\nThe report: {run / 'report.html'}", soft_wrap=True)
-    console.print(
-        f"To see it, open that file in a browser: {(run / 'report.html').resolve().as_uri()}", soft_wrap=True
-    )
-    console.print(f"To move the avatar: simulacra animate {run} MOTION.bvh --out clip.mp4", soft_wrap=True)
+    console.print(f"to move the avatar: simulacra animate {run} MOTION.bvh --out clip.mp4", soft_wrap=True)

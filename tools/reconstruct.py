@@ -37,7 +37,8 @@ def run_reconstruct(
     reconstruct(session, resolved, out)
     from .report import write_run_report
 
-    print(f"report: {write_run_report(out)}")
+    report = write_run_report(out).resolve()
+    print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 
 def config_file(given: str | None) -> Path | None:
