@@ -9,6 +9,7 @@ cameras do not exist.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,9 @@ def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
     """What the run may see and what judges it."""
     frames = session.frame_indices[:: max(1, views.frame_step)]
     frames = frames[: views.most_frames] if views.most_frames else frames
-    return lock_protocol(session.camera_names, frames, views.held_out_cameras, views.held_out_every)
+    return lock_protocol(
+        session.camera_names, frames, views.held_out_cameras, views.held_out_every, has=session.has
+    )
 
 
 def run_stages(
@@ -115,47 +118,45 @@ def run_stages(
     }
     log = StageLog(run)
 
-    checked = log.run(
-        "preflight", 1, settings.preflight, key,
-        lambda folder: save_preflight(folder, preflight(seen, cameras, settings.preflight)), load_preflight,
-    )  # fmt: skip
+    def check(folder: Path) -> None:
+        save_preflight(folder, preflight(seen, cameras, settings.preflight))
+
+    def look(folder: Path) -> None:
+        observe(seen, settings.observe, folder, frames=frames)
+
+    checked = log.run("preflight", 1, settings.preflight, key, check, load_preflight)
     checked.raise_on_fail(settings.preflight.ignore)
-    observed = log.run(
-        "observe", 1, settings.observe, key,
-        lambda folder: observe(seen, settings.observe, folder, frames=frames) and None, load_observations,
-    )  # fmt: skip
+    observed = log.run("observe", 1, settings.observe, key, look, load_observations)
     body = load_body()
     fit = surface = None
+
+    def fit_it(folder: Path) -> None:
+        save_fit(fit_body(seen, observed, settings.fit, cameras, body=body), folder)
+
+    def fuse_it(folder: Path) -> None:
+        first = protocol.training_frames[0]
+        save_surface(folder, refine(seen, first, cameras, observed.mask, settings.refine))
+
     if isinstance(settings.splat, AvatarConfig):
-        fit = log.run(
-            "fit", 1, settings.fit, key | log.digests("observe"),
-            lambda folder: save_fit(fit_body(seen, observed, settings.fit, body=body), folder), load_fit,
-        )  # fmt: skip
-        surface = log.run(
-            "refine", 1, settings.refine, key | log.digests("observe"),
-            lambda folder: save_surface(
-                folder, refine(seen, protocol.training_frames[0], cameras, observed.mask, settings.refine)
-            ),
-            load_surface,
-        )  # fmt: skip
-    person = Person(body, fit.shape, fit.pose_of) if fit else None
-    trained = log.run(
-        "splat", 1, settings.splat, key | {"colors": str(protocol.training_frames)} | log.digests("observe", "fit", "refine"),
-        lambda folder: train_splat(
-            folder, seen, person, surface, observed.mask, protocol.training_frames, cameras, settings.splat
-        ) and None,
-        load_splat,
-    )  # fmt: skip
-    Reconstruction(
-        run, session, settings, protocol, observed, fit, surface, trained, tuple(log.results)
-    )
-    log.run(
-        "evaluate", 1, settings.evaluate, key | {"protocol": str(protocol.as_json())} | log.digests("splat", "fit", "observe"),
-        lambda folder: judge(folder, session, protocol, body, observed, fit, trained, settings.evaluate), lambda _: None,
-    )  # fmt: skip
-    return Reconstruction(
-        run, session, settings, protocol, observed, fit, surface, trained, tuple(log.results)
-    )
+        fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        surface = log.run("refine", 1, settings.refine, key | log.digests("observe"), fuse_it, load_surface)
+
+    def train(folder: Path) -> None:
+        person = Person(body, fit.shape, fit.pose_of) if fit else None
+        open_frames = protocol.training_frames
+        train_splat(folder, seen, person, surface, observed.mask, open_frames, cameras, settings.splat)
+
+    colors = {"colors": ",".join(map(str, protocol.training_frames))}
+    before = key | colors | log.digests("observe", "fit", "refine")
+    trained = log.run("splat", 1, settings.splat, before, train, load_splat)
+
+    def score(folder: Path) -> None:
+        judge(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
+
+    before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("splat", "fit", "observe")
+    log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
+    stages = tuple(log.results)
+    return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages)
 
 
 class StageLog:
@@ -167,9 +168,16 @@ class StageLog:
 
     def run(self, name, version, settings, inputs, compute, load):  # type: ignore[no-untyped-def]
         """One stage; a line says how long it took and how much memory."""
+        described = dump_config(settings)
         record, result = run_stage(
-            self.run_folder, name, version=version, config=dump_config(settings), inputs=inputs, compute=compute, load=load
-        )  # fmt: skip
+            self.run_folder,
+            name,
+            version=version,
+            config=described,
+            inputs=inputs,
+            compute=compute,
+            load=load,
+        )
         self.results.append(result)
         how = "unchanged" if result.skipped else f"{result.seconds:6.1f} s  {result.peak_mb:6.0f} MiB"
         print(f"{name:10s} {how}", file=sys.stderr, flush=True)

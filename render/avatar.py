@@ -85,11 +85,10 @@ def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> Rig:
     corners = body.faces[binding.faces]
     weights = (body.dense_weights[corners] * binding.barycentrics[..., None]).sum(1)
     slot = torch.full((body.n_verts,), -1, dtype=torch.long, device=corners.device)
-    slot[body.expression_vertices] = torch.arange(len(body.expression_vertices), device=corners.device)
+    slot[body.expressions.vertices] = torch.arange(len(body.expressions.vertices), device=corners.device)
     acted = (slot[corners] >= 0).any(1).nonzero().squeeze(-1)
-    padded = torch.cat(
-        [body.expression_offsets, body.expression_offsets.new_zeros(len(body.expression_names), 1, 3)], 1
-    )
+    known = body.expressions.offsets.unflatten(-1, (-1, 3))
+    padded = torch.cat([known, known.new_zeros(len(known), 1, 3)], 1)
     offsets = (padded[:, slot[corners[acted]]] * binding.barycentrics[acted][None, ..., None]).sum(2)
     return Rig(body, body.rest(shape), weights, weights.argmax(1), acted, offsets)
 

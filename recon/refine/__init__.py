@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from recon.configuration import config
-from recon.refine.coloring import color_points, surfels
+from recon.refine.coloring import SH_C0, color_points, surfels
 from recon.refine.depth_cleaning import clean_depth
 from recon.refine.fusion import fuse
 from recon.session import Session
@@ -19,7 +19,16 @@ from recon.stage import write_arrays
 from render.camera import Cameras
 from render.errors import CaptureError
 
-__all__ = ["RefineConfig", "Surface", "color_points", "load_surface", "refine", "save_surface", "surfels"]
+__all__ = [
+    "SH_C0",
+    "RefineConfig",
+    "Surface",
+    "color_points",
+    "load_surface",
+    "refine",
+    "save_surface",
+    "surfels",
+]
 
 RECORD = "surface.npz"
 

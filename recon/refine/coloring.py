@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,17 +16,18 @@ from render.camera import Cameras
 from render.gaussians import Gaussians, rasterize_gaussians
 from render.rotation import matrix_to_quat
 
-# The more frontal a camera sees a point, the more it counts: cosine to this power. High enough that mostly one
-# camera speaks and textures do not blur into each other, low enough that seams between cameras stay soft.
-FRONTALITY_POWER = 4
+# The more frontal a camera sees a point, the more it counts: cosine to this power. More lets one camera speak and keeps
+# textures sharp, but where calibration is off by some pixels it is wrong more sharply too.
+FRONTALITY_POWER = 2
 LEAST_COSINE = 0.15
 # A point further behind the drawn surface than this is hidden, metres.
 OCCLUSION_M = 0.015
 # Pixels this close to the silhouette are mixed with what is behind.
 MASK_BORDER_PX = 2
 # Standard deviations of a drawn surface point, in spacings: along the surface and through it.
-ALONG, THROUGH = 0.7, 0.2
-OPACITY_LOGIT = 3.0
+# Large ones bleed over every edge of the figure; these just close the surface.
+ALONG, THROUGH = 0.45, 0.15
+OPACITY_LOGIT = 2.0
 SH_C0 = 0.28209479177387814
 
 
@@ -53,6 +55,14 @@ def facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
     return matrix_to_quat(torch.stack([x, torch.linalg.cross(normals, x), normals], -1))
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What one camera says of every point: a colour, and how much it is worth (0: it does not see it)."""
+
+    colors: Float[Tensor, "n 3"]
+    trust: Float[Tensor, " n"]
+
+
 def color_points(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
@@ -61,32 +71,52 @@ def color_points(
     masks: Sequence[Float[np.ndarray, "h w"]],
     cameras: Sequence[Cameras],
 ) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
-    """Mean colour over the cameras that see each point, and whether any does; the rest takes its neighbours'.
+    """Mean colour over the cameras that see each point, and whether any does; the rest takes its neighbours'."""
+    samples = [
+        sample_points(points, normals, spacing, image, mask, camera)
+        for image, mask, camera in zip(images, masks, cameras, strict=True)
+    ]
+    return combine_samples(points, samples)
 
-    Visibility is by drawing the points themselves and comparing depths.
+
+def sample_points(
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    spacing: float,
+    image: Float[np.ndarray, "h w 3"],
+    mask: Float[np.ndarray, "h w"],
+    camera: Cameras,
+) -> Samples:
+    """The colours of one photograph at the points that it shows.
+
+    Visibility is by drawing the points themselves, at half size, and comparing depths.
     """
     drawn = surfels(points, normals, torch.full_like(points, 0.5), spacing)
+    half = camera.scaled(max(1, camera.width // 2), max(1, camera.height // 2))
+    drawing = rasterize_gaussians(drawn, half)
+    depth = drawing.depth[0] / drawing.alpha[0].clamp(min=1e-6)
+    uv, z = camera.project(points)
+    sight = torch.nn.functional.normalize(camera.centers() - points, dim=-1)
+    cosine = (sight * normals).sum(-1)
+    window = np.ones((2 * MASK_BORDER_PX + 1,) * 2)
+    inner = cv2.erode((mask > 0.5).astype(np.uint8), window).astype(np.float32)
+    at = bilinear(torch.from_numpy(np.dstack([image, inner])), uv[0])
+    surface = bilinear(depth[..., None], uv[0] / 2)[:, 0]
+    sees = (z[0] > 0) & (z[0] < surface + OCCLUSION_M) & (cosine > LEAST_COSINE) & (at[:, 3] > 0.99)
+    trust = torch.where(sees, cosine.clamp(min=0) ** FRONTALITY_POWER, torch.zeros_like(cosine))
+    return Samples(at[:, :3], trust)
+
+
+def combine_samples(
+    points: Float[Tensor, "n 3"], samples: Sequence[Samples]
+) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
+    """Mean colours, and whether any camera sees each point; the rest takes its neighbours'."""
     total, weight = torch.zeros_like(points), points.new_zeros(len(points))
-    for image, mask, camera in zip(images, masks, cameras, strict=True):
-        half = camera.scaled(camera.width // 2, camera.height // 2)
-        drawing = rasterize_gaussians(drawn, half)
-        depth = drawing.depth[0] / drawing.alpha[0].clamp(min=1e-6)
-        uv, z = camera.project(points)
-        sight = torch.nn.functional.normalize(camera.centers() - points, dim=-1)
-        cosine = (sight * normals).sum(-1)
-        inner = cv2.erode((mask > 0.5).astype(np.uint8), np.ones((2 * MASK_BORDER_PX + 1,) * 2)).astype(
-            np.float32
-        )
-        sample = torch.cat([torch.from_numpy(image), torch.from_numpy(inner)[..., None]], dim=-1)
-        at = bilinear(sample, uv[0])
-        surface = bilinear(depth[..., None], uv[0] / 2)[:, 0]
-        sees = (z[0] < surface + OCCLUSION_M) & (cosine > LEAST_COSINE) & (at[:, 3] > 0.99)
-        trust = torch.where(sees, cosine.clamp(min=0) ** FRONTALITY_POWER, torch.zeros_like(cosine))
-        total += trust[:, None] * at[:, :3]
-        weight += trust
+    for sample in samples:
+        total += sample.trust[:, None] * sample.colors
+        weight += sample.trust
     seen = weight > 0
-    colors = total / weight.clamp(min=1e-9)[:, None]
-    return _spread(points, colors, seen), seen
+    return _spread(points, total / weight.clamp(min=1e-9)[:, None], seen), seen
 
 
 def bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:

@@ -65,7 +65,7 @@ def fuse(
     excluded = np.zeros(shape, np.uint8)
     for clean, mask, camera in zip(depths, masks, cameras, strict=True):
         P = (camera.Ks[0].double() @ camera.viewmats[0, :3].double()).numpy()
-        generous = ndimage.maximum_filter(mask > 0.5, size=5)
+        generous = ndimage.maximum_filter(mask > 0.5, size=3)
         _integrate(
             P,
             low,

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recon.refine import Surface, color_points, surfels
+from recon.refine import SH_C0, Surface, color_points, surfels
 from recon.session import Session
 from recon.splat.binding import nearest_faces, sample_body, spacing
-from recon.splat.optimise import Recipe, Training
-from recon.splat.settings import AvatarConfig
+from recon.splat.optimise import Recipe, Training, moved_camera
+from recon.splat.settings import AvatarConfig, Densification, LearningRates
 from recon.splat.views import MaskOf
 from render.avatar import Avatar, Binding, Rig, bring_to_rest, drive, rig_body, surface_points
 from render.body.model import BodyModel
@@ -22,6 +22,7 @@ from render.body.records import BodyPose, BodyShape
 from render.errors import CaptureError
 from render.gaussians import Gaussians
 from render.mesh import vertex_normals
+from render.rotation import quat_to_matrix
 
 PoseOf = Callable[[int], BodyPose]
 
@@ -69,8 +70,8 @@ def avatar_on_body(
     frame: int,
     cameras: Sequence[str],
     settings: AvatarConfig,
-) -> Avatar:
-    """Gaussians on the body itself, coloured by one frame: what there is without depth."""
+) -> tuple[Avatar, float]:
+    """Gaussians on the body itself, coloured by one frame, and how far apart they are in metres."""
     pose = person.pose_of(frame)
     with torch.no_grad():
         verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
@@ -86,7 +87,7 @@ def avatar_on_body(
         world = world.replace(log_scales=world.log_scales + apart.log()[:, None])
         rig = rig_body(person.body, person.shape, binding)
         means, quats = bring_to_rest(rig, pose, world.means, world.quats)
-    return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
+    return Avatar(person.shape, binding, world.replace(means=means, quats=quats)), float(apart.median())
 
 
 def _body_colors(
@@ -122,7 +123,7 @@ def placement(person: Person, binding: Binding) -> Callable[[Gaussians, Int[Tens
 
 
 def avatar_recipe(settings: AvatarConfig) -> Recipe:
-    """How an avatar is trained."""
+    """How an avatar is trained, its cameras standing still."""
     return Recipe(
         steps=settings.steps,
         seed=settings.seed,
@@ -133,8 +134,56 @@ def avatar_recipe(settings: AvatarConfig) -> Recipe:
         largest=settings.largest_mm / 1000,
         random_background=True,
         match_colors=True,
-        refine_cameras=settings.refine_cameras,
+        refine_cameras=False,
     )
+
+
+def alignment_recipe(settings: AvatarConfig) -> Recipe:
+    """A training for the cameras' sake: the surface hardly moves, so that they have to."""
+    still = LearningRates(
+        means=1e-5, quats=1e-4, log_scales=1e-3, sh=5e-3, camera_poses=settings.rates.camera_poses
+    )
+    return replace(
+        avatar_recipe(settings),
+        steps=settings.align_steps,
+        rates=still,
+        densify=Densification(),
+        refine_cameras=True,
+    )
+
+
+def recolored(
+    person: Person,
+    avatar: Avatar,
+    spacing_m: float,
+    session: Session,
+    mask_of: MaskOf,
+    frame: int,
+    cameras: Sequence[str],
+    aligned: Training,
+) -> Avatar:
+    """The avatar with colours taken anew from one frame's photographs, by the corrected cameras."""
+    with torch.no_grad():
+        posed = drive(avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame))
+        normals = quat_to_matrix(posed.quats)[:, :, 2]
+        seeing = [
+            (i, c) for i, c in enumerate(cameras) if session.has(frame, c) and mask_of(frame, c) is not None
+        ]
+        views = [
+            moved_camera(
+                session.cameras_as_tensors(c),
+                aligned.tensors["turns"][i],
+                aligned.tensors["moves"][i],
+                aligned.middle,
+            )
+            for i, c in seeing
+        ]
+        images, masks = (
+            [session.image(frame, c) for _, c in seeing],
+            [np.asarray(mask_of(frame, c)) for _, c in seeing],
+        )
+        colors, _ = color_points(posed.means, normals, spacing_m, images, masks, views)
+    return avatar.replace(gaussians=avatar.gaussians.replace(sh=((colors - 0.5) / SH_C0)[:, None]))
 
 
 def trained_avatar(initial: Avatar, training: Training) -> Avatar:

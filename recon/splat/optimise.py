@@ -72,6 +72,7 @@ class Training:
         heat, drawn: summed norms of screen gradients in pixels, and in how many steps it was drawn, since the last
             densification.
         losses: a row a step, columns `LOSS_NAMES`.
+        middle: of the person in the first view, world: what cameras are turned about.
     """
 
     step: int
@@ -83,6 +84,7 @@ class Training:
     heat: Float[Tensor, "n"]
     drawn: Float[Tensor, "n"]
     losses: Float[Tensor, "s l"]
+    middle: Float[Tensor, "3"]
 
     @property
     def gaussians(self) -> Gaussians:
@@ -90,14 +92,21 @@ class Training:
 
 
 def optimise(
-    initial: Gaussians, place: Place, views: ViewStore, cameras: Sequence[str], recipe: Recipe, folder: Path
+    initial: Gaussians,
+    place: Place,
+    views: ViewStore,
+    cameras: Sequence[str],
+    recipe: Recipe,
+    folder: Path,
+    aligned: Training | None = None,
 ) -> Training:
     """Trains until `recipe.steps`, from the folder's checkpoint where there is one.
 
     Args:
-        cameras: the training cameras, in the order of the colour parameters.
+        cameras: the training cameras, in the order of the parameters of cameras.
+        aligned: an earlier training whose cameras' colours and poses are taken over.
     """
-    training = _restore(folder) or _begin(initial, len(cameras))
+    training = _restore(folder) or _begin(initial, place, views.views[0][0], len(cameras), aligned)
     near = neighbours(training.anchors, NEIGHBOURS)
     with Progress("training", recipe.steps, training.step) as progress:
         while training.step < recipe.steps:
@@ -119,10 +128,12 @@ def view_of_step(step: int, count: int, seed: int) -> int:
     return int(order[step % count])
 
 
-def _begin(initial: Gaussians, cameras: int) -> Training:
+def _begin(initial: Gaussians, place: Place, frame: int, cameras: int, aligned: Training | None) -> Training:
     tensors = {name: getattr(initial, name).detach().clone() for name in FIELDS}
-    tensors |= {name: torch.zeros(cameras, 3) for name in OF_CAMERAS}
+    tensors |= {name: aligned.tensors[name] if aligned else torch.zeros(cameras, 3) for name in OF_CAMERAS}
     count = len(initial)
+    with torch.no_grad():
+        middle = place(initial, torch.arange(count), frame).means.mean(0)
     return Training(
         step=0,
         tensors=tensors,
@@ -133,6 +144,7 @@ def _begin(initial: Gaussians, cameras: int) -> Training:
         heat=torch.zeros(count),
         drawn=torch.zeros(count),
         losses=torch.zeros(0, len(LOSS_NAMES)),
+        middle=middle if aligned is None else aligned.middle,
     )
 
 
@@ -144,8 +156,8 @@ def _step(
     offsets = torch.zeros(1, len(gaussians), 2, requires_grad=True) if recipe.densify.every else None
     placed = place(gaussians, training.origins, view.frame)
     window = view.cameras
-    if recipe.refine_cameras:
-        window = moved_camera(window, leaves["turns"][camera], leaves["moves"][camera], placed.means)
+    if recipe.refine_cameras or bool(training.tensors["turns"].any()):
+        window = moved_camera(window, leaves["turns"][camera], leaves["moves"][camera], training.middle)
     rendering = rasterize_gaussians(placed, window, screen_offsets=offsets)
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + training.step)
     background = torch.rand(3, generator=generator) if recipe.random_background else torch.zeros(3)
@@ -165,10 +177,9 @@ def _step(
 
 
 def moved_camera(
-    cameras: Cameras, turn: Float[Tensor, "3"], move: Float[Tensor, "3"], means: Float[Tensor, "n 3"]
+    cameras: Cameras, turn: Float[Tensor, "3"], move: Float[Tensor, "3"], middle: Float[Tensor, "3"]
 ) -> Cameras:
-    """A camera whose calibration is corrected by a small rigid motion of the world about the person's middle."""
-    middle = means.detach().mean(0)
+    """A camera whose calibration is corrected by a small rigid motion of the world about a point of it."""
     rotation = axis_angle_to_matrix(turn)
     correction = rigid(rotation, middle - rotation @ middle + move)
     return replace(cameras, viewmats=cameras.viewmats @ correction)
@@ -308,11 +319,14 @@ def _split(training: Training, chosen: Int[Tensor, "m"]) -> Training:
     return replace(grown, tensors=tensors, anchors=anchors, **fresh)
 
 
+PLAIN = ("anchors", "origins", "heat", "drawn", "losses", "middle")
+
+
 def _save(folder: Path, training: Training) -> None:
     arrays = {f"tensors/{n}": v for n, v in training.tensors.items()}
     arrays |= {f"moments1/{n}": v for n, v in training.moments1.items()}
     arrays |= {f"moments2/{n}": v for n, v in training.moments2.items()}
-    arrays |= {n: getattr(training, n) for n in ("anchors", "origins", "heat", "drawn", "losses")}
+    arrays |= {n: getattr(training, n) for n in PLAIN}
     numpy = {name: value.detach().numpy() for name, value in arrays.items()}
     write_arrays(folder / CHECKPOINT, step=np.asarray(training.step), **numpy)
 
@@ -329,5 +343,5 @@ def _restore(folder: Path) -> Training | None:
     def group(prefix: str) -> dict[str, Tensor]:
         return {n.removeprefix(prefix): v for n, v in fields.items() if n.startswith(prefix)}
 
-    plain = {n: fields[n] for n in ("anchors", "origins", "heat", "drawn", "losses")}
+    plain = {n: fields[n] for n in PLAIN}
     return Training(step, group("tensors/"), group("moments1/"), group("moments2/"), **plain)

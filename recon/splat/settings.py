@@ -39,7 +39,7 @@ class LearningRates:
     logit_opacities: float = 1e-2
     sh: float = 1e-2
     camera_colors: float = 2e-3
-    camera_poses: float = 3e-4
+    camera_poses: float = 4e-4
 
 
 @config
@@ -67,8 +67,9 @@ class AvatarConfig:
         steps: one view each. longest_side: pixels at which views are trained.
         count: Gaussians made on the body where there is no fused surface.
         most_standoff_mm: a surface point further from the body than this is not of the person.
-        refine_cameras: correct the training cameras' poses by what they see in common. The corrections have a mean
-            of zero, so that the world stays where it is for the cameras that are held out.
+        align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
+            common; the surface is then coloured anew, and trained from there. 0 leaves the calibration as it is. The
+            corrections have a mean of zero, so that the world stays where it is for the cameras that are held out.
         seed: of the order of views and the backgrounds.
     """
 
@@ -78,7 +79,7 @@ class AvatarConfig:
     count: int = 30_000
     largest_mm: float = 12.0
     most_standoff_mm: float = 120.0
-    refine_cameras: bool = True
+    align_steps: int = 100
     seed: int = 0
     checkpoint_every: int = 50
     weights: LossWeights = LossWeights()

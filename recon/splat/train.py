@@ -12,10 +12,12 @@ from recon.refine import Surface
 from recon.session import Session
 from recon.splat.avatar import (
     Person,
+    alignment_recipe,
     avatar_on_body,
     avatar_on_surface,
     avatar_recipe,
     placement,
+    recolored,
     trained_avatar,
 )
 from recon.splat.baseline import baseline_recipe, fused_gaussians
@@ -27,8 +29,9 @@ from recon.stage import write_arrays, write_json
 from render.errors import CaptureError
 
 SplatConfig = AvatarConfig | DepthSplatsConfig
-# Removed when the stage is done.
+# Both removed when the stage is done.
 VIEWS = "views"
+ALIGNMENT = "alignment"
 
 
 def train_splat(
@@ -67,7 +70,8 @@ def train_splat(
     save_splat(folder, result)
     _write_account(folder, training, views)
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    shutil.rmtree(folder / VIEWS)
+    for name in (VIEWS, ALIGNMENT):
+        shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
 
@@ -81,13 +85,18 @@ def _train_avatar(  # one argument more than is good: the stage's own, handed on
     cameras: Sequence[str],
     settings: AvatarConfig,
 ) -> tuple[SplatResult, Training]:
+    frame = views.views[0][0] if surface is None else surface.frame
     if surface is not None:
-        avatar = avatar_on_surface(person, surface, settings)
+        avatar, apart = avatar_on_surface(person, surface, settings), surface.spacing
     else:
-        frame = views.views[0][0]
-        avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        avatar, apart = avatar_on_body(person, session, mask_of, frame, cameras, settings)
     place = placement(person, avatar.binding)
-    training = optimise(avatar.gaussians, place, views, cameras, avatar_recipe(settings), folder)
+    aligned = None
+    if settings.align_steps:
+        work = folder / ALIGNMENT
+        aligned = optimise(avatar.gaussians, place, views, cameras, alignment_recipe(settings), work)
+        avatar = recolored(person, avatar, apart, session, mask_of, frame, cameras, aligned)
+    training = optimise(avatar.gaussians, place, views, cameras, avatar_recipe(settings), folder, aligned)
     return SplatResult(avatar=trained_avatar(avatar, training)), training
 
 
@@ -100,5 +109,7 @@ def _write_account(folder: Path, training: Training, views: ViewStore) -> None:
         "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
         "camera_gains": np.exp(training.tensors["gains"].numpy()).round(4).tolist(),
         "camera_shifts": training.tensors["shifts"].numpy().round(4).tolist(),
+        "camera_turns_deg": np.degrees(training.tensors["turns"].numpy()).round(4).tolist(),
+        "camera_moves_mm": (1000 * training.tensors["moves"].numpy()).round(3).tolist(),
     }
     write_json(folder / "splat.json", described)
