@@ -35,7 +35,7 @@ _WITNESSES: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 # Farther than this a measured point or outline belongs to something else, or the body is not there yet; metres.
 _REACH_OUTLINE_M = 0.15
-_REACH_SURFACE_M = 0.12
+_REACH_SURFACE_M = 0.15
 
 
 def surface_vertices(body: BodyModel, rest: RestBody, count: int) -> Int[Tensor, " m"]:

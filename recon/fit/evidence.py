@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -29,6 +29,7 @@ _CONTOUR_POINTS = 96
 _ARMS = 1  # the group of `recon.swaps.POSE33` whose sides the hands share
 
 
+@runtime_checkable
 class Capture(Protocol):
     """What fitting needs of a session; `recon.session.Session` has it."""
 
@@ -166,6 +167,11 @@ def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[
     with np.errstate(all="ignore"):
         height = np.nan_to_num(np.ptp(np.nan_to_num(pixels[..., 1]), axis=-1), nan=1.0)[..., None]
     seen = np.isfinite(pixels).all(-1) * np.nan_to_num(observations.pose_score[pick])[..., None]
+    face = np.nan_to_num(observations.face_score[pick]) > 0.5
+    blind = (
+        face.any(1, keepdims=True) & ~face
+    )  # the back of the head, where the network only guesses the face
+    visibility[..., :11] *= np.where(blind, 0.2, 1.0)[..., None]
     return visibility * seen / (1 + (spread / (0.02 * np.maximum(height, 1.0))) ** 2)
 
 

@@ -42,7 +42,7 @@ from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 OVERLAP = 4
 """Frames that a piece shares with the one before; they stay as that one left them."""
 
-_WIDE_M = 0.30
+_WIDE_M, _MIDDLE_M = 0.30, 0.12
 _SEEN_SHARE = 0.1
 _FEW_FRAMES, _MANY_VERTICES, _FEW_VERTICES = 8, 2500, 700
 
@@ -125,7 +125,7 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solved | None) -> Solved:
     ) -> Unknowns:
         return minimise(person, start, terms, config.weights, free, iterations, hold, settled, rest)
 
-    wide = _terms(job, tracks, maps=MAPS[:1], wide=True)
+    wide = _terms(job, tracks, MAPS[:1], scale=_WIDE_M)
     shape = {"shape"} if before is None else set()
     unknowns = solve(unknowns, wide, {"turn", "place"}, 20, None)
     unknowns = solve(unknowns, wide, {"turn", "place", "joints"} | shape, 2 * config.iterations, fingers)
@@ -134,8 +134,9 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solved | None) -> Solved:
     if "face478" in maps:
         free.add("expression")
     hold = None if len(maps) > 1 else fingers
+    # Fingers and faces start far from their landmarks: these must pull from there.
+    unknowns = solve(unknowns, _terms(job, tracks, maps, scale=_MIDDLE_M), free, config.iterations, hold)
     terms = _terms(job, tracks, maps)
-    unknowns = solve(unknowns, terms, free, config.iterations, hold)
     for _ in range(config.rounds):
         terms = seen.matched(job, tracks, person, unknowns, terms, chosen)
         unknowns = solve(unknowns, terms, free, config.iterations, hold)
@@ -302,8 +303,12 @@ def _seen_maps(tracks: Tracks) -> tuple[str, ...]:
     return MAPS[:3] if seen(HANDS) else MAPS[:1]
 
 
-def _terms(job: Job, tracks: Tracks, maps: tuple[str, ...], *, wide: bool = False) -> Terms:
-    """Landmarks of some maps as the energy wants them."""
+def _terms(job: Job, tracks: Tracks, maps: tuple[str, ...], scale: float | None = None) -> Terms:
+    """Landmarks of some maps as the energy wants them.
+
+    Args:
+        scale: where their costs begin to level off, metres, if not as configured.
+    """
     counts = {"pose33": 33, "hand21_left": 21, "hand21_right": 21, "face478": 478}
     count = sum(counts[name] for name in maps)
     weights = job.config.weights
@@ -312,17 +317,16 @@ def _terms(job: Job, tracks: Tracks, maps: tuple[str, ...], *, wide: bool = Fals
     share[33:75] = 0.5
     share[75:] = 0.1  # 478 landmarks of one network's one crop err together
     sure = torch.from_numpy(tracks.weights[:, :, :count].astype(np.float32)) * valid * share
-    scale = torch.full((count,), weights.keypoint_scale_m)
-    scale[33:] = 0.5 * weights.keypoint_scale_m
-    if wide:
-        scale = torch.full((count,), _WIDE_M)
+    scales = torch.full((count,), scale or weights.keypoint_scale_m)
+    if scale is None:
+        scales[33:] *= 0.5
     return Terms(
         viewmats=torch.from_numpy(job.views.viewmats).float(),
         seconds=torch.from_numpy(tracks.seconds).float(),
         landmarks=Landmarks(
             torch.from_numpy(tracks.rays[:, :, :count].astype(np.float32)),
             sure.sqrt() / relative_sigma(count, weights),
-            scale,
+            scales,
             maps,
         ),
     )

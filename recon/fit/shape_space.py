@@ -15,13 +15,13 @@ from torch import Tensor
 
 from render.body import BodyModel, BodyShape
 
-# Centre, spread of the squashed value; age stays grown up unless the height says otherwise.
+# Centre and spread of the squashed value: a young adult of 1.71 m; age moves little.
 _PHENOTYPES = {
     "gender": (0.5, 2.0),
     "age": (0.67, 0.25),
     "muscle": (0.5, 0.9),
     "weight": (0.5, 0.9),
-    "height": (0.5, 0.9),
+    "height": (0.38, 0.9),
     "proportions": (0.5, 0.9),
     "cupsize": (0.5, 0.5),
     "firmness": (0.5, 0.5),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recon.fit.config import WeightConfig
 from recon.fit.energy import Person, Terms, Unknowns, energy
+from recon.fit.lbfgs import minimise_lbfgs
 from render.body import RestBody
 
 # Steps of one: what turns the whole body moves landmarks more than what turns a wrist, and what all frames share is
@@ -66,23 +67,21 @@ def minimise(
             values[name] = getattr(start, name) + change
         return replace(start, **values)
 
-    optimiser = torch.optim.LBFGS(
-        list(moved.values()),
-        lr=1.0,
-        max_iter=iterations,
-        max_eval=int(1.25 * iterations) + 5,
-        history_size=12,
-        tolerance_grad=1e-4,
-        tolerance_change=1e-7,
-        line_search_fn="strong_wolfe",
-    )
+    sizes = [delta.numel() for delta in moved.values()]
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
+    def value_and_gradient(flat: Tensor) -> tuple[float, Tensor]:
+        with torch.no_grad():
+            for delta, part in zip(moved.values(), flat.split(sizes), strict=True):
+                delta.copy_(part.view_as(delta))
+                delta.grad = None
         cost = energy(person, current(), terms, weights, rest)
         cost.backward()
-        return cost
+        gradients = [torch.zeros_like(d) if d.grad is None else d.grad for d in moved.values()]
+        return cost.item(), torch.cat([gradient.flatten() for gradient in gradients]).double()
 
-    optimiser.step(closure)
+    best = minimise_lbfgs(value_and_gradient, torch.zeros(sum(sizes), dtype=torch.float64), iterations)
+    with torch.no_grad():
+        for delta, part in zip(moved.values(), best.split(sizes), strict=True):
+            delta.copy_(part.view_as(delta))
     found = current()
     return Unknowns(**{field.name: getattr(found, field.name).detach() for field in fields(Unknowns)})
