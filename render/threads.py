@@ -8,6 +8,7 @@ several threads at once (a viewer while training) and survives a fork.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -33,17 +34,30 @@ def split(count: int, parts: int, multiple: int = 1) -> list[int]:
 
 
 def run_ranges(work: Callable[[int, int, int], None], bounds: Sequence[int], threads: int) -> None:
-    """Call ``work(part, start, stop)`` for every range between neighbouring ``bounds``, on up to
-    ``threads`` threads.
+    """Call ``work(part, start, stop)`` for every range between neighbouring ``bounds``, on up to ``threads``.
+
+    The calling thread works too, and takes whatever is left: on a busy machine nobody waits for a helper
+    that has not been woken yet. Which thread does a range is left to chance, so ``work`` must not care.
     """
-    ranges = list(enumerate(pairwise(bounds)))
-    if threads <= 1 or len(ranges) <= 1:
-        for part, (start, stop) in ranges:
+    waiting = deque(enumerate(pairwise(bounds)))
+
+    def drain() -> None:
+        while True:
+            try:
+                part, (start, stop) = waiting.popleft()
+            except IndexError:
+                return
             work(part, start, stop)
-        return
-    futures = [_executor(threads).submit(work, part, start, stop) for part, (start, stop) in ranges]
-    for future in futures:
-        future.result()
+
+    count = min(threads, len(waiting)) - 1
+    helpers = [_executor(count).submit(drain) for _ in range(count)]
+    try:
+        drain()
+    finally:
+        waiting.clear()
+        for helper in helpers:
+            if not helper.cancel():
+                helper.result()
 
 
 def _executor(threads: int) -> ThreadPoolExecutor:

@@ -1,0 +1,85 @@
+"""`simulacra bench mesh`: z-buffer, interpolation, antialiased silhouettes, and their gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh, warmup
+from simulacra.tools.bench.scene import camera, person_mesh
+from simulacra.tools.bench.timing import paired
+
+
+@dataclass(frozen=True)
+class MeshRow:
+    """One step at one number of threads: milliseconds, and speed against one thread in the same turns."""
+
+    step: str
+    threads: int
+    least_ms: float
+    ratio: float
+
+
+def run(*, size: int = 512, repeats: int = 9, as_json: bool = False) -> list[MeshRow]:
+    """Time the mesh rasterizer on a person of 14,040 vertices, step by step, and print a table or JSON lines.
+
+    Args:
+        size: of the square image, pixels.
+        repeats: measured turns.
+        as_json: one JSON object a line instead of the table.
+    """
+    before = torch.get_num_threads()
+    warmup()
+    counts = (1,) if before == 1 else (1, before)
+    rows = []
+    try:
+        for step, work in _steps(size).items():
+            ways = {str(threads): _on(threads, work) for threads in counts}
+            for threads, timing in zip(counts, paired(ways, repeats, wall=len(counts) > 1)):
+                rows.append(MeshRow(step, threads, timing.least_ms, timing.ratio))
+    finally:
+        torch.set_num_threads(before)
+    if as_json:
+        for row in rows:
+            print(json.dumps(dataclasses.asdict(row)))
+        return rows
+    table = Table("step", "threads", "ms", "ratio", title=f"Mesh rasterizer, 27,144 triangles at {size}²")
+    for row in rows:
+        table.add_row(row.step, str(row.threads), f"{row.least_ms:.1f}", f"{row.ratio:.2f}")
+    Console().print(table)
+    return rows
+
+
+def _steps(size: int) -> dict[str, Callable[[], object]]:
+    verts, faces = person_mesh()
+    cameras, neighbours = camera(size), face_neighbours(faces)
+    leaf = verts.clone().requires_grad_()
+    rendering = rasterize_mesh(leaf, faces, cameras)
+    covered = rendering.covered.float()[..., None]
+    silhouette = antialias(covered, leaf, faces, cameras, rendering, neighbours=neighbours)
+    upstream = torch.rand(rendering.depth.shape, generator=torch.Generator().manual_seed(0))
+    return {
+        "rasterize": lambda: rasterize_mesh(verts, faces, cameras),
+        "rasterize, backward": lambda: torch.autograd.grad(
+            rendering.depth, leaf, upstream, retain_graph=True
+        ),
+        "interpolate positions": lambda: interpolate(verts, faces, rendering),
+        "antialias": lambda: antialias(covered, verts, faces, cameras, rendering, neighbours=neighbours),
+        "antialias, backward": lambda: torch.autograd.grad(
+            silhouette, leaf, upstream[..., None], retain_graph=True
+        ),
+    }
+
+
+def _on(threads: int, work: Callable[[], object]) -> Callable[[], None]:
+    def call() -> None:
+        torch.set_num_threads(threads)
+        work()
+
+    return call
