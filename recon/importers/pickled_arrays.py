@@ -130,7 +130,7 @@ _STAND_INS = {
 }
 
 
-class _ArraysOnly(pickle._Unpickler):  # type: ignore[name-defined]
+class _ArraysOnly(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             module = "multiarray"
