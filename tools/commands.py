@@ -15,6 +15,7 @@ Source = Annotated[Positional[Path], arg(metavar="SRC")]
 Session = Annotated[Positional[Path], arg(metavar="SESSION")]
 Run = Annotated[Positional[Path], arg(metavar="RUN")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
+WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 
 
@@ -72,9 +73,7 @@ def import_rgbd_rig(
     session: Session,
     /,
     depth_scale: float,
-    world_up: Annotated[
-        Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")
-    ] = None,
+    world_up: WorldUp = None,
 ) -> None:
     """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
 
@@ -104,16 +103,26 @@ def import_qualisys(src: Source, session: Session, /, reference: OptionalPath = 
     _say_session(session)
 
 
-def import_caliscope(src: Source, session: Session, /) -> None:
+def import_caliscope(
+    src: Source,
+    session: Session,
+    /,
+    world_up: WorldUp = None,
+    recording: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    floor: Annotated[float | None, arg(metavar="METRES")] = None,
+) -> None:
     """Caliscope: a folder with camera_array.toml, the videos and the timestamps of their frames.
 
     Args:
         src: the folder of the capture.
         session: the session to make: a new or empty folder.
+        world_up: which axis of the calibration points up; found from the cameras when it is not given.
+        recording: the folder of the recording in SRC, where there are several: recordings/NAME.
+        floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
     """
     from recon.importers.caliscope import import_caliscope as run
 
-    run(src, session)
+    run(src, session, world_up=world_up, recording=recording, floor=floor)
     _say_session(session)
 
 
@@ -195,4 +204,8 @@ def version() -> None:
 
 
 def _say_session(session: Path) -> None:
+    from recon.session import load_session
+
+    for note in load_session(session).notes:
+        print(f"note: {note}")
     print(f"{session} is made. Next: simulacra reconstruct {session} --config NAME --out RUN")

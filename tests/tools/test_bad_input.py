@@ -160,12 +160,32 @@ def test_a_bad_capture_is_not_imported(
 
 
 @pytest.mark.parametrize("layout", ["rgbd-rig", "qualisys", "caliscope"])
-def test_the_whole_captures_are_imported(whole: Path, tmp_path: Path, layout: str) -> None:
-    """The control of the test above: nothing but the edits is wrong."""
+def test_the_whole_captures_are_imported(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], layout: str
+) -> None:
+    """The control of the test above: nothing but the edits is wrong. What was assumed is said."""
     options = ["--depth-scale", "10000"] if layout == "rgbd-rig" else []
     before = snapshot(whole / layout)
     assert main(["import", layout, str(whole / layout), str(tmp_path / "session"), *options]) == 0
     assert (tmp_path / "session/session.json").is_file() and snapshot(whole / layout) == before
+    notes = json.loads((tmp_path / "session/session.json").read_text())["notes"]
+    said = capsys.readouterr().out
+    assert not [note for note in notes if f"note: {note}" not in said]
+
+
+def test_what_an_error_asks_to_be_said_can_be_said(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which of two recordings, and which way is up."""
+    source = tmp_path / "source"
+    shutil.copytree(whole / "caliscope", source)
+    (source / "recordings").mkdir()
+    shutil.copytree(source / "calibration/extrinsic", source / "recordings/walk")
+    command = ["import", "caliscope", str(source), str(tmp_path / "session")]
+    assert main(command) == 2
+    assert "recordings/walk" in capsys.readouterr().err
+    assert main([*command, "--recording", "recordings/walk", "--world-up", "+z", "--floor", "0.1"]) == 0
+    assert "note: +z of the calibration is up, as given" in capsys.readouterr().out
 
 
 def test_a_full_disk_leaves_no_half_session(
