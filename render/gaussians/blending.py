@@ -33,7 +33,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.gaussians import reference
+from render.compiled import kernel_compiler
+from render.gaussians import projection, reference, simd
 from render.gaussians.projection import (
     BLUE,
     DEPTH,
@@ -81,6 +82,8 @@ from render.gaussians.simd import (
     with_sign_set,
     without_sign,
 )
+
+kernel = kernel_compiler(__file__, projection.__file__, simd.__file__, reference.__file__)
 
 TILE_WIDTH = 32
 TILE_HEIGHT = 16
@@ -164,7 +167,7 @@ def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb
                 rgb[row, column, channel] = colour + t * background[channel]
 
 
-@njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
+@kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
 def blend(
     records,
@@ -263,7 +266,7 @@ def _read_tile(
             planes[PLANE + pixel] = behind
 
 
-@njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
+@kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
 def blend_backward(
     records,

@@ -26,7 +26,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.gaussians import reference
+from render.compiled import kernel_compiler
+from render.gaussians import reference, simd
 from render.gaussians.simd import (
     FAST,
     LANES,
@@ -49,6 +50,8 @@ from render.gaussians.simd import (
     store,
     store_rows,
 )
+
+kernel = kernel_compiler(__file__, simd.__file__, reference.__file__)
 
 # One record a Gaussian and camera, 16 floats: one cache line.
 RECORD = 16
@@ -100,7 +103,7 @@ def _clamp(value, low, high):
     return minimum(maximum(value, low), high)
 
 
-@njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
+@kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
 def project(
     means,
@@ -239,7 +242,7 @@ def _add_lanes(array, index, value):
     store(array, index, load(array, index) + value)
 
 
-@njit(nogil=True, fastmath=set(FAST), cache=True, error_model="numpy")
+@kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
 def project_backward(
     means,

@@ -18,8 +18,12 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from render.compiled import kernel_compiler
+from render.gaussians import simd
 from render.gaussians.simd import prefetch
 from render.threads import run_ranges, split
+
+kernel = kernel_compiler(__file__, simd.__file__)
 
 RADIX_BITS = 12
 RADIX = 1 << RADIX_BITS
@@ -27,7 +31,7 @@ AHEAD = 24  # Gaussians whose tiles are asked for before their turn
 SERIAL_BELOW = 16384  # Gaussians: a second thread costs more than it brings
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _count(depth_bits, tiles, start, stop, part, counts):
     """counts[part] = visible Gaussians, entries, least and greatest bits of depth."""
@@ -43,7 +47,7 @@ def _count(depth_bits, tiles, start, stop, part, counts):
     counts[part, 0], counts[part, 1], counts[part, 2], counts[part, 3] = visible, entries, low, high
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _fill_keys(depth_bits, tiles, start, stop, key, slot, low, keys, slot_starts):
     """Keys of the visible Gaussians from ``key`` on, and the first slot of every Gaussian from ``slot``
@@ -58,7 +62,7 @@ def _fill_keys(depth_bits, tiles, start, stop, key, slot, low, keys, slot_starts
             key += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _histogram(keys, start, stop, shift, counts):
     counts[:] = 0
@@ -66,7 +70,7 @@ def _histogram(keys, start, stop, shift, counts):
         counts[(keys[i] >> np.uint64(shift)) & np.uint64(RADIX - 1)] += 1
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _starts(counts):
     """Counts (part, bucket) to the first place of each, in place: bucket after bucket, in it part after
@@ -80,7 +84,7 @@ def _starts(counts):
             total += count
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _scatter(keys, start, stop, shift, places, result):
     for i in range(start, stop):
@@ -98,7 +102,7 @@ def _first_tile(tiles, g, columns):
     return y0 * columns + x0, x1 - x0 + 1, (x1 - x0 + 1) * (y1 - y0 + 1)
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _count_tiles(keys, start, stop, tiles, columns, counts):
     for i in range(start, stop):
@@ -114,7 +118,7 @@ def _count_tiles(keys, start, stop, tiles, columns, counts):
             x = 0 if last else x
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def _fill_tiles(keys, start, stop, tiles, columns, slot_starts, places, entries):
     for i in range(start, stop):

@@ -22,7 +22,11 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from render.compiled import kernel_compiler
+from render.mesh import reference
 from render.mesh.reference import NEAR
+
+kernel = kernel_compiler(__file__, reference.__file__)
 
 # One row a triangle: (a b c) of E_0, E_1, E_2 at a pixel centre: a x + b y + c, times sign(D); then |D|.
 SETUP = 10
@@ -34,7 +38,7 @@ def _cross(a0, a1, a2, b0, b1, b2):
     return a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def set_up(local, faces, K, width, height, two_sided, start, stop, setup, boxes):
     """Edge functions and pixel boxes (x0 x1 y0 y1, inclusive; empty if x1 < x0) of triangles start..stop."""
@@ -90,7 +94,7 @@ def _box(corner, fx, fy, cx, cy, width, height, box):
     box[3] = int(max(min(math.floor(y_high - 0.5 + hair), height - 1.0), -1.0))
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def draw(setup, boxes, start, stop, face_index, nearest, barycentrics, depth):
     """Image rows start..stop: the triangle of greatest inverse depth, first come first served, then its
@@ -149,7 +153,7 @@ def _edges(setup, face, px, py):
     )
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def draw_backward(
     local, faces, setup, boxes, start, stop, face_index, grad_barycentrics, grad_depth, grad_corners
@@ -203,7 +207,7 @@ def _corners(local, faces, face, sums, grad_corners):
             grad_corners[face, j, k] = scale * (sums[0][j] * n0[k] + sums[1][j] * n1[k] + sums[2][j] * n2[k])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def gather(attributes, faces, face_index, barycentrics, start, stop, image):
     """Attributes of the corners, weighted, for image rows start..stop; zero where there is no triangle."""
@@ -219,7 +223,7 @@ def gather(attributes, faces, face_index, barycentrics, start, stop, image):
                         image[y, x, d] += weight * attributes[vertex, d]
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def gather_backward(
     attributes, faces, face_index, barycentrics, grad_image, grad_attributes, grad_barycentrics
@@ -238,7 +242,7 @@ def gather_backward(
                 grad_barycentrics[y, x, i] = total
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def add_to_vertices(faces, grad_corners, grad_vertices):
     """Corners' gradients to the vertices they belong to, in the order of the triangles."""

@@ -14,8 +14,12 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
+from render.compiled import kernel_compiler
 
-@njit(nogil=True, cache=True)
+kernel = kernel_compiler(__file__)
+
+
+@kernel()
 @no_type_check
 def mark_outlines(local, faces, neighbours, near, outlines):
     """The compiled ``render.mesh.antialias.outline_edges`` for one camera."""
@@ -39,7 +43,7 @@ def mark_outlines(local, faces, neighbours, near, outlines):
             outlines[face, i] = in_front and (neighbour < 0 or away[neighbour] != away[face])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def find(screen, faces, outlines, face_index, depth, integers, floats):
     """Fill the pairs' rows, pixel by pixel, to the right before downwards; returns how many."""
@@ -103,7 +107,7 @@ def _crossing(screen, faces, outlines, face, x, y, axis, direction, ends, number
     return best >= 0.0
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def blend(integers, amounts, image, result):
     """result[target] += amount (image[source] - image[target])."""
@@ -113,7 +117,7 @@ def blend(integers, amounts, image, result):
             result[target, channel] += amounts[i] * (image[source, channel] - image[target, channel])
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 @no_type_check
 def blend_backward(integers, amounts, slopes, image, grad_result, grad_image, grad_screen):
     """Adds to both gradients pair by pair; ``grad_image`` begins as ``grad_result``."""
