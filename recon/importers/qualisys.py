@@ -243,6 +243,8 @@ def _viewmat(transform: Mapping[str, float]) -> Float[np.ndarray, "4 4"]:
     """World to camera in metres, OpenCV axes, out of the camera-to-world transform of the file."""
     R_world_camera = np.array([[transform[f"r{j}{i}"] for j in (1, 2, 3)] for i in (1, 2, 3)])
     centre = np.array([transform[axis] for axis in "xyz"]) / 1000
+    if not (np.abs(R_world_camera).max() < 2 and np.isfinite(centre).all()):
+        raise ValueError("a rotation and a position")
     viewmat = np.eye(4)
     viewmat[:3, :3] = HALF_TURN @ R_world_camera.T
     viewmat[:3, 3] = -viewmat[:3, :3] @ centre

@@ -89,6 +89,8 @@ def test_a_lens_is_taken_out_as_images_are_read(copy: Session) -> None:
         (lambda d: d["cameras"][0]["viewmat"][0].__setitem__(3, float("inf")), "not finite"),
         (lambda d: d["cameras"][0].update(viewmat=np.diag([1.0, 1, -1, 1]).tolist()), "mirrors"),
         (lambda d: d["cameras"][0].update(viewmat=np.diag([2.0, 2, 2, 1]).tolist()), "not rigid"),
+        (lambda d: d["cameras"][0]["viewmat"][0].__setitem__(0, 1e300), "not rigid"),
+        (lambda d: d["cameras"][0]["K"][0].pop(), "different length"),
         (lambda d: d["cameras"][0].update(distortion=[0.1]), "lens"),
         (lambda d: d["cameras"][0].update(distortion=[0.1, 0.0, float("nan"), 0.0]), "lens"),
     ],
@@ -115,6 +117,8 @@ def test_cameras_that_cannot_be(copy: Session, edit: Callable[[dict[str, Any]], 
         (lambda d: d["frames"][0]["sources"]["0"].update(file="../secret.png"), "outside"),
         (lambda d: d["frames"][0]["sources"]["0"].update(file="/etc/passwd"), "outside"),
         (lambda d: d.update(reference="../../joints.npz"), "outside"),
+        (lambda d: d["frames"][0]["sources"]["0"].update(file="a\0b"), "cannot be"),
+        (lambda d: d["frames"][0]["sources"]["0"].update(file="a" * 5000), "cannot be"),
     ],
 )
 def test_descriptions_that_say_too_much_or_too_little(

@@ -1,0 +1,229 @@
+"""session.json: what may be in it, and what holds for every camera that can exist."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+
+from recon.session.record import SESSION_FILE, Frame, Lens, Session, SessionCamera, Source
+from render.errors import CalibrationError, InputError
+
+SCHEMA = 1
+# A rotation out of a text file with six digits is orthonormal to this.
+ROTATION_TOLERANCE = 1e-3
+
+
+class _Strict(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+
+class _CameraFile(_Strict):
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    width: int = pydantic.Field(gt=0, le=65536)
+    height: int = pydantic.Field(gt=0, le=65536)
+    K: list[list[float]]
+    viewmat: list[list[float]]
+    distortion: list[float] | None = None
+    depth_scale: float | None = pydantic.Field(default=None, gt=0)
+
+
+class _SourceFile(_Strict):
+    file: str
+    number: int | None = pydantic.Field(default=None, ge=0)
+    time: float | None = None
+
+
+class _FrameFile(_Strict):
+    index: int = pydantic.Field(ge=0)
+    sources: dict[str, _SourceFile]
+
+
+class _SessionFile(_Strict):
+    schema_version: int
+    units: str
+    cameras: list[_CameraFile]
+    frames: list[_FrameFile]
+    notes: list[str] = []
+    reference: str | None = None
+    about: dict[str, Any] = {}
+
+
+def load_session(root: str | Path) -> Session:
+    """Reads and checks a session's description.
+
+    Raises:
+        InputError: no session there, or a description that says nothing or too much.
+        CalibrationError: a camera that cannot be.
+    """
+    root = Path(root)
+    path = root / SESSION_FILE
+    if not path.is_file():
+        raise InputError(
+            "there is no session",
+            where=root,
+            expected=f"a folder with {SESSION_FILE}",
+            remedy="simulacra import --help",
+        )
+    try:
+        described = _SessionFile.model_validate_json(path.read_bytes())
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            "a session's description is wrong", where=f"{path}, {key}", found=first["msg"]
+        ) from error
+    if described.schema_version != SCHEMA or described.units != "metres":
+        raise InputError(
+            "a session is of another version",
+            where=path,
+            expected=f"schema_version {SCHEMA} in metres",
+            found=f"{described.schema_version} in {described.units}",
+        )
+    cameras = tuple(_camera(camera, path) for camera in described.cameras)
+    session = Session(
+        root, cameras, _frames(described, path), tuple(described.notes), described.about, described.reference
+    )
+    for name in {source.file for frame in session.frames for source in frame.sources.values()} | {
+        described.reference or SESSION_FILE
+    }:
+        session.path(name)
+    return session
+
+
+def _frames(described: _SessionFile, path: Path) -> tuple[Frame, ...]:
+    names = [camera.name for camera in described.cameras]
+    if len(set(names)) != len(names) or not names:
+        raise InputError(
+            "a session's cameras need names of their own", where=path, found=", ".join(names) or "none"
+        )
+    indices = [frame.index for frame in described.frames]
+    if sorted(set(indices)) != indices or not indices:
+        raise InputError(
+            "a session's frames are not in rising order", where=path, found=f"{len(indices)} frames"
+        )
+    for frame in described.frames:
+        unknown = set(frame.sources) - set(names)
+        if unknown:
+            raise InputError(
+                "a frame names a camera that is not there", where=path, found=", ".join(sorted(unknown))
+            )
+    return tuple(
+        Frame(frame.index, {name: Source(s.file, s.number, s.time) for name, s in frame.sources.items()})
+        for frame in described.frames
+    )
+
+
+def _camera(described: _CameraFile, path: Path) -> SessionCamera:
+    try:
+        K, viewmat = np.asarray(described.K, float), np.asarray(described.viewmat, float)
+    except ValueError as error:
+        raise CalibrationError(
+            "a camera's matrices have rows of different length", where=f"{path}, camera {described.name}"
+        ) from error
+    check_camera(described.name, K, viewmat, described.width, described.height, path)
+    lens = Lens(tuple(described.distortion)) if described.distortion else None
+    if lens and not (len(lens.distortion) in (4, 5, 8) and np.isfinite(lens.distortion).all()):
+        raise CalibrationError(
+            "lens coefficients are not OpenCV's",
+            where=f"{path}, camera {described.name}",
+            expected="k1 k2 p1 p2 [k3 [k4 k5 k6]]",
+            found=described.distortion,
+        )
+    return SessionCamera(
+        described.name, described.width, described.height, K, viewmat, lens, described.depth_scale
+    )
+
+
+def check_camera(
+    name: str, K: np.ndarray, viewmat: np.ndarray, width: int, height: int, where: object
+) -> None:
+    """What holds for every camera that can exist.
+
+    Raises:
+        CalibrationError: not finite, not a pinhole matrix, a mirrored or sheared rotation, a principal point far
+            outside of the image.
+    """
+    where = f"{where}, camera {name}"
+    if (
+        K.shape != (3, 3)
+        or viewmat.shape != (4, 4)
+        or not (np.isfinite(K).all() and np.isfinite(viewmat).all())
+    ):
+        raise CalibrationError(
+            "a camera's matrices are not finite numbers", where=where, found=f"K {K.tolist()}"
+        )
+    if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[[0, 1, 2, 2], [1, 0, 0, 1]]).max() > 1e-6 or K[2, 2] != 1:
+        raise CalibrationError(
+            "K is not a pinhole matrix",
+            where=where,
+            expected="positive focal lengths, no skew, last row 0 0 1",
+            found=K.tolist(),
+        )
+    if not (-0.5 * width < K[0, 2] < 1.5 * width and -0.5 * height < K[1, 2] < 1.5 * height):
+        raise CalibrationError(
+            "the principal point is far outside of the image: K is of another image size",
+            where=where,
+            expected=f"about ({width / 2:.0f}, {height / 2:.0f})",
+            found=f"({K[0, 2]:.0f}, {K[1, 2]:.0f})",
+        )
+    rotation = viewmat[:3, :3]
+    if np.linalg.det(rotation) < 0:
+        raise CalibrationError(
+            "a camera's rotation mirrors the world", where=where, expected="determinant +1",
+            found=f"{np.linalg.det(rotation):.3f}", remedy="an axis is flipped, or a matrix of another convention",
+        )  # fmt: skip
+    # Entries first: the product of huge ones overflows.
+    rigid = (
+        np.abs(rotation).max() < 2 and np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE
+    )
+    if not rigid or not np.allclose(viewmat[3], [0, 0, 0, 1]):
+        raise CalibrationError(
+            "a camera's rotation is not rigid",
+            where=where,
+            found=[[float(f"{value:.4g}") for value in row] for row in rotation],
+        )
+
+
+def describe_session(
+    cameras: Sequence[SessionCamera],
+    frames: Sequence[Frame],
+    *,
+    notes: Sequence[str],
+    about: Mapping[str, Any],
+    reference: str | None = None,
+) -> str:
+    """The text of session.json."""
+    described = {
+        "schema_version": SCHEMA,
+        "units": "metres",
+        "cameras": [
+            {
+                "name": c.name,
+                "width": c.width,
+                "height": c.height,
+                "K": c.K.tolist(),
+                "viewmat": c.viewmat.tolist(),
+                "distortion": list(c.lens.distortion) if c.lens else None,
+                "depth_scale": c.depth_scale,
+            }
+            for c in cameras
+        ],
+        "frames": [
+            {
+                "index": f.index,
+                "sources": {
+                    n: {"file": s.file, "number": s.number, "time": s.time} for n, s in f.sources.items()
+                },
+            }
+            for f in frames
+        ],
+        "notes": list(notes),
+        "reference": reference,
+        "about": dict(about),
+    }
+    return json.dumps(described, indent=1) + "\n"
