@@ -102,7 +102,15 @@ class _Rasterize(torch.autograd.Function):
             outputs = [t[i].numpy() for t in (image, alpha, depth, left)]
             camera = _camera_row(viewmats[i], Ks[i])
             views.append(
-                _draw(arrays, camera, width, height, background.detach().numpy(), outputs, radii[i].numpy())
+                _draw(
+                    arrays,
+                    camera,
+                    width,
+                    height,
+                    background.detach().contiguous().numpy(),
+                    outputs,
+                    radii[i].numpy(),
+                )
             )
         ctx.save_for_backward(*inputs[:3], image, depth, left)
         ctx.views, ctx.size = views, (width, height)
