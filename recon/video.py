@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
+from recon.stage import disk_errors
 from render.errors import InputError
 
 
@@ -145,3 +147,30 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int) -> None:
             found=f"{frame.rotation} degrees",
             remedy="encode it again without the turn, as it was calibrated",
         )
+
+
+def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps: float) -> None:
+    """Writes RGB pictures in 0..1 as H.264, under a temporary name first. Odd sizes lose their last row or column.
+
+    Raises:
+        RunError: the disk is full or the place cannot be written.
+    """
+    partial = path.with_name(f".{path.stem}.partial.mp4")
+    with disk_errors(path):
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with av.open(str(partial), "w", format="mp4") as container:
+                stream = None
+                for picture in pictures:
+                    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+                    pixels = np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
+                    if stream is None:
+                        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+                        stream.height, stream.width = pixels.shape[:2]
+                        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+                if stream is not None:
+                    container.mux(stream.encode())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
