@@ -10,6 +10,7 @@ Symbols: ``n`` Gaussians, ``j`` bones, ``e`` facial actions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,6 +40,11 @@ class Binding:
 
     def __getitem__(self, chosen: Tensor) -> Binding:
         return Binding(self.faces[chosen], self.barycentrics[chosen])
+
+    @staticmethod
+    def concatenate(parts: Sequence[Binding]) -> Binding:
+        """All parts in their order."""
+        return Binding(torch.cat([p.faces for p in parts]), torch.cat([p.barycentrics for p in parts]))
 
 
 @dataclass(frozen=True)

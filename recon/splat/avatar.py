@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from recon.refine import SH_C0, Surface, color_points, surfels
@@ -23,6 +24,11 @@ from render.errors import CaptureError
 from render.gaussians import Gaussians
 from render.mesh import vertex_normals
 from render.rotation import quat_to_matrix
+
+# A lining Gaussian takes the colour of the first of so many near cover points that look the same way.
+LINING_CANDIDATES = 8
+# It lies at least this deep beneath the cover, metres, and is larger than cover by this (log): it must close.
+LEAST_DEPTH_M, LINING_LARGER = 0.003, 0.4
 
 PoseOf = Callable[[int], BodyPose]
 
@@ -58,9 +64,41 @@ def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) 
             )
         world = surfels(points[kept], normals[kept], torch.from_numpy(surface.colors)[kept], surface.spacing)
         binding = nearest.binding[kept]
+        if settings.lining:
+            below, inside = lining(person, verts, world, normals[kept], settings)
+            world, binding = Gaussians.concatenate([world, below]), Binding.concatenate([binding, inside])
         rig = rig_body(person.body, person.shape, binding)
         means, quats = bring_to_rest(rig, pose, world.means, world.quats)
     return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
+
+
+def lining(
+    person: Person, verts: Tensor, cover: Gaussians, normals: Float[Tensor, "n 3"], settings: AvatarConfig
+) -> tuple[Gaussians, Binding]:
+    """Gaussians on the posed body where it lies beneath the cover, in the colours of what covers them."""
+    binding = sample_body(person.body, verts, settings.lining, settings.seed)
+    points, own = body_points(person.body, verts, binding)
+    _, found = cKDTree(cover.means.numpy()).query(points.numpy(), k=LINING_CANDIDATES)
+    near = torch.from_numpy(found)
+    alike = (normals[near] * own[:, None]).sum(-1) > 0
+    chosen = near.gather(1, alike.float().argmax(1, keepdim=True)).squeeze(1)
+    depth = ((cover.means[chosen] - points) * normals[chosen]).sum(-1)
+    beneath = alike.any(1) & (depth > LEAST_DEPTH_M) & (depth < settings.most_standoff_mm / 1000)
+    apart = spacing(points)[beneath]
+    made = surfels(points[beneath], own[beneath], torch.full_like(points[beneath], 0.5), 1.0)
+    made = made.replace(
+        sh=cover.sh[chosen[beneath]], log_scales=made.log_scales + apart.log()[:, None] + LINING_LARGER
+    )
+    return made, binding[beneath]
+
+
+def body_points(
+    body: BodyModel, verts: Float[Tensor, "v 3"], binding: Binding
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """Bound points on a posed body and the unit normals there."""
+    corner_normals = vertex_normals(verts, body.faces)[body.faces[binding.faces]]
+    normals = torch.nn.functional.normalize((corner_normals * binding.barycentrics[..., None]).sum(1), dim=-1)
+    return surface_points(body, verts, binding), normals
 
 
 def avatar_on_body(
