@@ -32,6 +32,7 @@ from recon.importers.building import (
     upright_by_cameras,
     write_session,
 )
+from recon.progress import track
 from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from recon.video import VideoFacts, probe_video
 from render.errors import CalibrationError, InputError
@@ -79,7 +80,7 @@ def import_caliscope(
     stamps = read_timestamps(_timestamp_file(folder))
     videos, left_out = _match_videos(folder, calibrated, stamps)
     notes += left_out
-    facts = {name: probe_video(path) for name, path in videos.items()}
+    facts = {n: probe_video(path) for n, path in track(videos.items(), "reading videos", len(videos))}
     for name in videos:
         _check_video(calibrated[name], facts[name], stamps[name], videos[name], calibration)
     T_world_source, said = _world([calibrated[name].viewmat for name in videos], world_up, floor)

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from recon.importers.building import copy_file, new_session_folder, upright, write_session
+from recon.progress import track
 from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from recon.stage import write_arrays
 from recon.video import VideoFacts, probe_video
@@ -68,7 +69,7 @@ def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) 
     calibration = _find_calibration(src)
     calibrated = read_qca(calibration)
     videos, notes = _match_videos(src, calibrated, calibration)
-    facts = {name: probe_video(path) for name, path in videos.items()}
+    facts = {n: probe_video(path) for n, path in track(videos.items(), "reading videos", len(videos))}
     T_world_source = upright("+z")
     cameras = []
     for camera in calibrated:
@@ -243,7 +244,8 @@ def _viewmat(transform: Mapping[str, float]) -> Float[np.ndarray, "4 4"]:
     """World to camera in metres, OpenCV axes, out of the camera-to-world transform of the file."""
     R_world_camera = np.array([[transform[f"r{j}{i}"] for j in (1, 2, 3)] for i in (1, 2, 3)])
     centre = np.array([transform[axis] for axis in "xyz"]) / 1000
-    if not (np.abs(R_world_camera).max() < 2 and np.isfinite(centre).all()):
+    # Not numbers, or so huge that products of them are not; what is merely wrong is said by the camera's check.
+    if not (np.abs(R_world_camera).max() < 1e6 and np.abs(centre).max() < 1e9):
         raise ValueError("a rotation and a position")
     viewmat = np.eye(4)
     viewmat[:3, :3] = HALF_TURN @ R_world_camera.T

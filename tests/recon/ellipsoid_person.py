@@ -87,9 +87,7 @@ def _ellipsoid(rays: np.ndarray, eye: np.ndarray) -> np.ndarray:
 def frame_number(image: np.ndarray) -> int:
     """The number that `picture` wrote into an image, of whatever coding."""
     block = image.shape[1] // 8
-    means = [
-        image[1 : block // 2 - 1, bit * block + 2 : (bit + 1) * block - 2].mean() for bit in range(8)
-    ]
+    means = [image[1 : block // 2 - 1, bit * block + 2 : (bit + 1) * block - 2].mean() for bit in range(8)]
     return sum(1 << bit for bit, mean in enumerate(means) if mean > 0.5)
 
 
@@ -116,7 +114,13 @@ def write_video(path: Path, images: Sequence[np.ndarray], fps: int = 30, **optio
 
 
 def synthetic_session(
-    path: Path, *, cameras: int = 4, frames: int = 1, size: int = SIZE, video: bool = False, depth: bool = True
+    path: Path,
+    *,
+    cameras: int = 4,
+    frames: int = 1,
+    size: int = SIZE,
+    video: bool = False,
+    depth: bool = True,
 ) -> Session:
     """A session of the person: image files with masks and depth, or videos with masks."""
     made = ring(cameras, size)
