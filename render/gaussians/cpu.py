@@ -265,7 +265,7 @@ def _tile_chunks(tile_starts: np.ndarray, threads: int) -> list[int]:
 
 
 def warmup(progress: Callable[[str], None] | None = None) -> None:
-    """Compile every kernel, or load it from the cache: about half a minute the first time, a second later.
+    """Compile every kernel, or load it from the cache: some fifteen seconds of one core the first time, one later.
 
     Args:
         progress: told in a few words what is being compiled, before it is.

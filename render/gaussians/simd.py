@@ -21,7 +21,9 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.core.typing import signature
+from numba.core.typing.templates import AbstractTemplate, infer_global
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
 # Fast-math without `reassoc`, for Numba's scalar code and for the lanes alike.
@@ -80,23 +82,27 @@ def _takes_lanes(a: Any, b: Any) -> bool:
 
 
 def _arithmetic(symbol: Any, instruction: str) -> None:
-    """Make a Python operator act on Float8 by one LLVM instruction."""
+    """Make a Python operator act on Float8 by one LLVM instruction.
 
-    @intrinsic
+    By typing and lowering rules, not by an inlined ``overload``: hundreds of inlined calls made one kernel compile for
+    most of a minute.
+    """
+
+    @infer_global(symbol)
+    class _Operator(AbstractTemplate):
+        @no_type_check
+        def generic(self, arguments, keywords):
+            if len(arguments) == 2 and _takes_lanes(*arguments):
+                return signature(float8, *arguments)
+            return None
+
     @no_type_check
-    def apply(typing_context, a, b):
-        def generate(context, builder, signature, arguments):
-            x, y = (_lanes(builder, k, v) for k, v in zip(signature.args, arguments))
-            return getattr(builder, instruction)(x, y, flags=FAST)
+    def generate(context, builder, signature, arguments):
+        x, y = (_lanes(builder, k, v) for k, v in zip(signature.args, arguments))
+        return getattr(builder, instruction)(x, y, flags=FAST)
 
-        return float8(a, b), generate
-
-    @overload(symbol, inline="always")
-    @no_type_check
-    def operate(a, b):
-        if _takes_lanes(a, b):
-            return lambda a, b: apply(a, b)
-        return None
+    for kinds in ((float8, float8), (float8, types.float32), (types.float32, float8)):
+        lower_builtin(symbol, *kinds)(generate)
 
 
 _arithmetic(operator.add, "fadd")
@@ -105,21 +111,17 @@ _arithmetic(operator.mul, "fmul")
 _arithmetic(operator.truediv, "fdiv")
 
 
-@intrinsic
+@infer_global(operator.neg)
+class _Negation(AbstractTemplate):
+    @no_type_check
+    def generic(self, arguments, keywords):
+        return signature(float8, float8) if arguments == (float8,) else None
+
+
+@lower_builtin(operator.neg, float8)
 @no_type_check
-def _negative(typing_context, a):
-    def generate(context, builder, signature, arguments):
-        return builder.fneg(arguments[0])
-
-    return float8(a), generate
-
-
-@overload(operator.neg, inline="always")
-@no_type_check
-def _negate(a):
-    if a == float8:
-        return lambda a: _negative(a)
-    return None
+def _negative(context, builder, signature, arguments):
+    return builder.fneg(arguments[0])
 
 
 def _comparison(sign: str) -> Callable:
