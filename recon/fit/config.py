@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
+from recon.adjust import AdjustConfig
 from recon.configuration import config
 from recon.swaps import SwapConfig
 from recon.synchronise import SynchroniseConfig
@@ -65,6 +66,7 @@ class FitConfig:
     triangulation: TriangulationConfig = field(default_factory=TriangulationConfig)
     swaps: SwapConfig = field(default_factory=SwapConfig)
     synchronise: SynchroniseConfig = field(default_factory=SynchroniseConfig)
+    adjust: AdjustConfig = field(default_factory=AdjustConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
     masks: bool = True
     depth: bool = True

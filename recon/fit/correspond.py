@@ -12,7 +12,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from recon.fit.energy import Contact, MaskTerm, Pull
-from recon.fit.evidence import Silhouettes, Surface, Tracks, Views
+from recon.fit.evidence import Silhouettes, Surface
+from recon.fit.tracks import Tracks, Views
 from render.body import BodyModel, PosedBody, RestBody
 
 _INNER_PARTS = (

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from recon.fit.config import FitConfig
-from recon.fit.evidence import Capture, Tracks, chosen_views, gather_tracks
 from recon.fit.piece import OVERLAP, Job, Solved, fit_piece, rows_of
 from recon.fit.record import BodyFit
+from recon.fit.tracks import Capture, Tracks, chosen_views, gather_tracks
 from render.body import BodyModel, BodyPose, RestBody, load_body
 from render.errors import CaptureError
 
@@ -50,8 +50,7 @@ def fit_body(
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
     if not numbers:
         raise CaptureError("There is no frame to fit the body to")
-    views = chosen_views(session, cameras)
-    tracks = gather_tracks(session, observations, views, numbers, config)
+    tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
     job = Job(session, observations, config, views, body)
     pieces = _pieces(len(numbers), config.window)
     solved: list[Solved] = []
@@ -95,6 +94,7 @@ def _record(job: Job, tracks: Tracks, solved: list[Solved]) -> BodyFit:
         residual_px=residual,
         confidence=tracks.weights[:, :, :33],
         summary=_summary(job, tracks, residual, rest),
+        viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
     )
 
 
@@ -126,6 +126,10 @@ def _summary(job: Job, tracks: Tracks, residual: np.ndarray, rest: RestBody) -> 
         },
         "triangulation_px": median(tracks.points.residual_px),
         "swapped_views": int(tracks.swapped.any(-1).sum()),
+        "camera_turns_deg": {
+            name: round(float(np.degrees(np.linalg.norm(turn))), 3)
+            for name, turn in zip(job.views.names, tracks.adjusted.turns, strict=True)
+        },
         "time_offsets": {
             name: round(float(offset), 3)
             for name, offset in zip(job.views.names, tracks.offsets.frames, strict=True)

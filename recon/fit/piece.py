@@ -20,21 +20,12 @@ from recon.fit.collapse import collapse
 from recon.fit.config import FitConfig
 from recon.fit.correspond import mask_term, renew_contact, renew_pull, surface_vertices
 from recon.fit.energy import MAPS, Landmarks, Person, Terms, Unknowns, relative_sigma
-from recon.fit.evidence import (
-    FACE,
-    HANDS,
-    Capture,
-    Silhouettes,
-    Surface,
-    Tracks,
-    Views,
-    gather_silhouettes,
-    gather_surface,
-)
+from recon.fit.evidence import Silhouettes, Surface, gather_silhouettes, gather_surface
 from recon.fit.joints import joint_space
 from recon.fit.shape_space import shape_space
 from recon.fit.solve import first_unknowns, minimise
 from recon.fit.start import first_orientation, first_translation
+from recon.fit.tracks import FACE, HANDS, Capture, Tracks, Views
 from recon.triangulate import Points3D
 from render.body import BodyModel, BodyPose
 from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle

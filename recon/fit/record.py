@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from recon.session import Session
 from recon.stage import read_json, write_arrays, write_json
 from render.body import BodyPose, BodyShape
 from render.errors import RunError
@@ -35,6 +36,8 @@ class BodyFit:
             projection of the body's keypoint, without the learned offset; NaN where not detected.
         confidence: of those detections.
         summary: medians and counts for people and reports.
+        viewmats: of these cameras as the fit used them, where the landmarks asked for small turns (`recon.adjust`);
+            None where they are the session's.
     """
 
     shape: BodyShape
@@ -46,6 +49,19 @@ class BodyFit:
     residual_px: Float[np.ndarray, "t c 33"]
     confidence: Float[np.ndarray, "t c 33"]
     summary: Mapping[str, Any]
+    viewmats: Float[np.ndarray, "c 4 4"] | None = None
+
+    def adjusted(self, session: Session) -> Session:
+        """The session with its cameras as the fit used them; those that it did not see stay as they are."""
+        if self.viewmats is None:
+            return session
+        found = dict(zip(self.cameras, self.viewmats, strict=True))
+        return replace(
+            session,
+            cameras=tuple(
+                replace(camera, viewmat=found.get(camera.name, camera.viewmat)) for camera in session.cameras
+            ),
+        )
 
     def row(self, frame: int) -> int:
         """Position of a session's frame in this record.
@@ -77,6 +93,7 @@ def save_fit(fit: BodyFit, folder: Path) -> None:
         translation=fit.pose.translation.detach().numpy(),
         expression=fit.pose.expression.detach().numpy(),
         frames=fit.frames,
+        **({} if fit.viewmats is None else {"viewmats": fit.viewmats}),
         time_offsets=fit.time_offsets,
         bias=fit.bias,
         residual_px=fit.residual_px,
@@ -105,6 +122,7 @@ def load_fit(folder: Path) -> BodyFit:
                 pose=BodyPose(tensors["rotations"], tensors["translation"], tensors["expression"]),
                 cameras=tuple(facts["cameras"]),
                 summary=facts["summary"],
+                viewmats=arrays.get("viewmats"),
                 **{
                     name: arrays[name]
                     for name in ("frames", "time_offsets", "bias", "residual_px", "confidence")
