@@ -10,6 +10,7 @@ import difflib
 import errno
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Union
@@ -36,6 +37,8 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. 0: done; 2: something that a person can mend, said on stderr; 130: stopped."""
+    # Idle OpenMP threads sleep instead of spinning: a core that others use too is not worth holding for them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         parse(sys.argv[1:] if arguments is None else arguments)()
     except UserError as error:

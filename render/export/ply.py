@@ -2,7 +2,7 @@
 
 One vertex a Gaussian: x y z, normals (zero), f_dc_0..2, f_rest_0.. (colour after colour, as the original code writes
 them), opacity before the sigmoid, log scales, rotation wxyz. The layout says nothing of axes or units; ours are kept
-(+Y up, metres) and named in the header's comments. (Kerbl et al., "3D Gaussian splatting", 2023: scene/gaussian_model.py
+(+Y up, metres) and named in the header's comments. (Kerbl et al., "3D Gaussian splatting": scene/gaussian_model.py
 gives the only definition of the format.)
 """
 
