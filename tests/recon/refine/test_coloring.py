@@ -1,0 +1,131 @@
+"""Colours of surface points: from the cameras that see them, and from no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from recon.refine.coloring import bilinear, color_points, facing, surfels
+from render.camera import Cameras, look_at
+from render.rotation import quat_to_matrix
+
+SIZE, RADIUS, SPACING = 96, 0.2, 0.012
+RED, BLUE, GREEN = (0.8, 0.1, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1)
+
+
+def ball(count: int = 4000) -> tuple[Tensor, Tensor]:
+    """Points and outward normals of a ball at the origin, evenly spread (a Fibonacci lattice)."""
+    index = torch.arange(count) + 0.5
+    y = 1 - 2 * index / count
+    turn = torch.pi * (1 + 5**0.5) * index
+    around = (1 - y * y).sqrt()
+    normals = torch.stack([around * turn.cos(), y, around * turn.sin()], -1)
+    return RADIUS * normals, normals
+
+
+def camera_at(*eye: float) -> Cameras:
+    return look_at(torch.tensor([eye]), torch.zeros(1, 3), 150.0, SIZE, SIZE)
+
+
+def photograph(camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """The ball, red where x > 0 and blue where x < 0, on white; and its mask."""
+    rays = camera.local_rays()[0].double().numpy()
+    middle = camera.viewmats[0, :3, 3].double().numpy()
+    a, b, c = (rays**2).sum(-1), rays @ middle, middle @ middle - RADIUS**2
+    inside = b**2 - a * c > 0
+    depth = np.where(inside, (b - np.sqrt(np.maximum(b**2 - a * c, 0))) / a, 1)
+    points = camera.unproject(torch.from_numpy(depth).float()[None])[0].numpy()
+    image = np.where(points[..., :1] > 0, RED, BLUE)
+    return np.where(inside[..., None], image, 1).astype(np.float32), inside.astype(np.float32)
+
+
+def test_each_side_gets_its_colour() -> None:
+    points, normals = ball()
+    cameras = [
+        camera_at(*eye) for eye in ((1.0, 0.1, 0.3), (-1.0, 0.1, 0.3), (0.1, 0.3, -1.0), (0.0, 0.2, 1.0))
+    ]
+    images, masks = zip(*map(photograph, cameras), strict=True)
+    colors, seen = color_points(points, normals, SPACING, images, masks, cameras)
+    assert seen.float().mean() > 0.65
+    for side, truth in ((points[:, 0] > 0.02, RED), (points[:, 0] < -0.02, BLUE)):
+        # Not one point has a colour of the far side, of the white background, or of a mixture.
+        torch.testing.assert_close(
+            colors[side & seen], torch.tensor(truth).expand(int((side & seen).sum()), 3), atol=0.02, rtol=0
+        )
+
+
+def test_hidden_points_take_their_neighbours_colours() -> None:
+    points, normals = ball()
+    camera = camera_at(1.0, 0.0, 0.0)
+    image, mask = photograph(camera)
+    colors, seen = color_points(points, normals, SPACING, [image], [mask], [camera])
+    assert not seen[points[:, 0] < 0].any()
+    assert seen[points[:, 0] > 0.13].float().mean() > 0.99
+    red = torch.tensor(RED).expand_as(colors)
+    torch.testing.assert_close(colors, red, atol=0.02, rtol=0)  # all red: the camera has seen nothing else
+
+
+def test_nothing_is_coloured_through_something_else() -> None:
+    """A green plate hangs between the camera and the ball; the ball's middle is behind it."""
+    points, normals = ball()
+    side = torch.linspace(-0.06, 0.06, 16)
+    y, z = torch.meshgrid(side, side, indexing="ij")
+    plate = torch.stack([torch.full_like(y, 0.4), y, z], -1).reshape(-1, 3)
+    camera = camera_at(1.0, 0.0, 0.0)
+    image, mask = photograph(camera)
+    uv, _ = camera.project(plate)
+    low, high = uv[0].amin(0).floor().int().tolist(), uv[0].amax(0).ceil().int().tolist()
+    image[low[1] : high[1], low[0] : high[0]] = GREEN
+    both = torch.cat([points, plate])
+    directions = torch.cat([normals, torch.tensor([1.0, 0, 0]).expand_as(plate)])
+    colors, seen = color_points(both, directions, SPACING, [image], [mask], [camera])
+    behind = (points[:, 0] > 0.1) & (points[:, 1:].abs().amax(1) < 0.04)
+    assert behind.sum() > 20
+    assert not seen[: len(points)][behind].any()
+    torch.testing.assert_close(colors[len(points) :].median(0).values, torch.tensor(GREEN), atol=0.02, rtol=0)
+    # Without the plate the same points are seen.
+    _, seen = color_points(points, normals, SPACING, [image], [mask], [camera])
+    assert seen[behind].all()
+
+
+def test_nobody_is_coloured_by_what_is_beside_the_mask() -> None:
+    points, normals = ball(500)
+    camera = camera_at(1.0, 0.0, 0.0)
+    image, mask = photograph(camera)
+    colors, seen = color_points(points, normals, 0.03, [image], [np.zeros_like(mask)], [camera])
+    assert not seen.any()
+    torch.testing.assert_close(colors, torch.full_like(colors, 0.5))
+
+
+def test_frontal_views_count_more() -> None:
+    points, normals = torch.tensor([[0.0, 0.0, 0.0]]), torch.tensor([[1.0, 0.0, 0.0]])
+    cameras = [camera_at(1.0, 0.0, 0.0), camera_at(0.5, 0.0, 3**0.5 / 2)]  # cosines 1 and 1/2: squared 4 to 1
+    images = [np.full((SIZE, SIZE, 3), value, np.float32) for value in (1.0, 0.0)]
+    masks = [np.ones((SIZE, SIZE), np.float32)] * 2
+    colors, _ = color_points(points, normals, SPACING, images, masks, cameras)
+    assert float(colors[0, 0]) == pytest.approx(0.8, abs=1e-3)
+
+
+def test_facing_turns_z_onto_the_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    normals = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator), dim=-1)
+    normals = torch.cat([normals, torch.eye(3), -torch.eye(3)])
+    rotations = quat_to_matrix(facing(normals))
+    torch.testing.assert_close(rotations[:, :, 2], normals, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(len(normals)), atol=1e-5, rtol=0)
+
+
+def test_surfels_are_thin_along_the_normal() -> None:
+    points, normals = ball(10)
+    made = surfels(points, normals, torch.full_like(points, 0.3), 0.01)
+    scales = made.log_scales.exp()
+    assert (scales[:, 2] < scales[:, 0] / 2).all()
+    torch.testing.assert_close(0.5 + 0.28209479177387814 * made.sh[:, 0], torch.full_like(points, 0.3))
+
+
+def test_bilinear_reads_pixel_centres_exactly_and_halfway_between() -> None:
+    image = torch.arange(12.0).reshape(3, 4, 1)
+    uv = torch.tensor([[0.5, 0.5], [2.5, 1.5], [2.0, 1.5], [-3.0, 1.0]])
+    torch.testing.assert_close(bilinear(image, uv)[:, 0], torch.tensor([0.0, 6.0, 5.5, 0.0]))

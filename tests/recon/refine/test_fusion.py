@@ -1,0 +1,109 @@
+"""Depth of a ball from all sides: fused, it is that ball; holes are closed and one wrong mask carves nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from recon.refine.depth_cleaning import CleanDepth, clean_depth
+from recon.refine.fusion import FusedPoints, fuse
+from render.camera import Cameras, look_at
+
+SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
+CENTER = np.array([0.1, 0.9, -0.2])
+
+
+def octahedron() -> list[Cameras]:
+    """Six cameras around the ball, two of them nearly above and below."""
+    directions = torch.tensor(
+        [[1.0, 0, 0], [-1, 0, 0], [0, 0, 1], [0, 0, -1], [0.02, 1, 0], [0.02, -1, 0]], dtype=torch.float32
+    )
+    center = torch.from_numpy(CENTER).float()
+    eyes = center + 1.5 * torch.nn.functional.normalize(directions, dim=-1)
+    cameras = look_at(eyes, center.expand(6, 3), 260.0, SIZE, SIZE)
+    return [cameras[i] for i in range(6)]
+
+
+def ball_depth(camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """Where the rays of the pixels meet the ball: depth in metres, 0 beside it, and the mask."""
+    rays = camera.local_rays()[0].double().numpy()
+    middle = (camera.viewmats[0].double().numpy() @ np.append(CENTER, 1))[:3]
+    a, b, c = (rays**2).sum(-1), rays @ middle, middle @ middle - RADIUS**2
+    inside = b**2 - a * c
+    depth = np.where(inside > 0, (b - np.sqrt(np.maximum(inside, 0))) / a, 0)
+    return depth.astype(np.float32), (inside > 0).astype(np.float32)
+
+
+def observed(hole: float = 0.0) -> tuple[list[CleanDepth], list[np.ndarray], list[Cameras]]:
+    """What the cameras measured; without depth where the ball's +X +Y +Z side is within `hole` metres of its middle."""
+    cameras, depths, masks = octahedron(), [], []
+    middle = CENTER + RADIUS * np.ones(3) / np.sqrt(3)
+    for camera in cameras:
+        depth, mask = ball_depth(camera)
+        points = camera.unproject(torch.from_numpy(depth)[None])[0].numpy()
+        valid = (mask > 0) & (np.linalg.norm(points - middle, axis=-1) > hole)
+        depths.append(clean_depth(depth, valid, mask, camera))
+        masks.append(mask)
+    return depths, masks, cameras
+
+
+def distances(fused: FusedPoints) -> np.ndarray:
+    """From the surface of the ball, positive outside."""
+    return np.asarray(np.linalg.norm(fused.points - CENTER, axis=1) - RADIUS)
+
+
+def coverage(fused: FusedPoints) -> float:
+    """Largest distance from a point of the ball to the fused surface: what a hole would make large."""
+    generator = np.random.default_rng(0)
+    directions = generator.normal(size=(2000, 3))
+    truth = CENTER + RADIUS * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    apart = np.linalg.norm(truth[:, None] - fused.points[None], axis=-1)
+    return float(apart.min(1).max())
+
+
+def test_the_ball_comes_back_with_outward_normals() -> None:
+    fused = fuse(*observed(), VOXEL, TRUNCATION)
+    assert len(fused.points) > 2000
+    assert np.median(np.abs(distances(fused))) < VOXEL / 2
+    assert np.percentile(np.abs(distances(fused)), 99) < 2 * VOXEL
+    outward = (fused.points - CENTER) / np.linalg.norm(fused.points - CENTER, axis=1, keepdims=True)
+    agreement = (fused.normals * outward).sum(1)
+    assert np.median(agreement) > 0.95
+    assert (agreement > 0).mean() > 0.99
+    np.testing.assert_allclose(np.linalg.norm(fused.normals, axis=1), 1, atol=1e-5)
+    assert fused.measured.mean() > 0.9
+    assert coverage(fused) < 2 * VOXEL
+
+
+def test_what_no_camera_measured_is_closed_by_the_masks() -> None:
+    hole = 0.1
+    fused = fuse(*observed(hole), VOXEL, TRUNCATION)
+    middle = CENTER + RADIUS * np.ones(3) / np.sqrt(3)
+    there = np.linalg.norm(fused.points - middle, axis=1) < hole
+    assert not fused.measured[np.linalg.norm(fused.points - middle, axis=1) < hole / 2].any()
+    assert fused.measured[~there].mean() > 0.9
+    # The visual hull of six cameras bulges beyond the ball, but there is a surface, and it is outside.
+    assert there.sum() > 50
+    assert np.median(distances(fused)[there]) > -VOXEL
+    assert coverage(fused) < hole
+
+
+def test_one_wrong_mask_carves_nothing_that_was_measured() -> None:
+    depths, masks, cameras = observed()
+    wrong = masks[0].copy()
+    wrong[:, : SIZE // 2] = 0  # half of the ball is missing in one mask
+    fused = fuse(depths, [wrong, *masks[1:]], cameras, VOXEL, TRUNCATION)
+    assert np.median(np.abs(distances(fused))) < VOXEL / 2
+    assert coverage(fused) < 2 * VOXEL
+
+
+def test_a_stray_piece_is_dropped() -> None:
+    """The person is one body: depth that floats beside it is the sensor's."""
+    depths, masks, cameras = observed()
+    speck = np.s_[4:14, 4:14]
+    depth, mask = ball_depth(cameras[0])
+    depth[speck], mask[speck] = 1.5, 1.0
+    depths[0] = clean_depth(depth, mask > 0, mask, cameras[0])
+    assert depths[0].usable[speck].any()
+    fused = fuse(depths, [mask, *masks[1:]], cameras, VOXEL, TRUNCATION)
+    assert np.abs(distances(fused)).max() < 0.05
