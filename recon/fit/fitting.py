@@ -8,7 +8,8 @@ shape and what the detector's constant offsets are, each later piece starts from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,32 @@ def fit_body(
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
     if not numbers:
         raise CaptureError("There is no frame to fit the body to")
+    with _one_thread():
+        return _fit(session, observations, config, cameras, numbers, body, progress)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The tensors here are small: more threads only wait for each other (five times slower on a busy machine), and
+    would make the last bits depend on their number.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fit(
+    session: Capture,
+    observations: Any,
+    config: FitConfig,
+    cameras: Sequence[str],
+    numbers: list[int],
+    body: BodyModel,
+    progress: Progress | None,
+) -> BodyFit:
     tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
     job = Job(session, observations, config, views, body)
     pieces = _pieces(len(numbers), config.window)
