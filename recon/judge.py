@@ -71,6 +71,7 @@ def judge(
         RunError: a render has values that are not finite.
         AssetError: a mask has to be made and its network is not there.
     """
+    session = session if fit is None else fit.adjusted(session)
     posed = Posed(splat, body, fit)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(

@@ -135,16 +135,19 @@ def run_stages(
 
     def fuse_it(folder: Path) -> None:
         first = protocol.training_frames[0]
-        save_surface(folder, refine(seen, first, cameras, observed.mask, settings.refine))
+        save_surface(folder, refine(placed, first, cameras, observed.mask, settings.refine))
 
+    placed = seen
     if isinstance(settings.splat, AvatarConfig):
         fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
-        surface = log.run("refine", 1, settings.refine, key | log.digests("observe"), fuse_it, load_surface)
+        placed = fit.adjusted(seen)
+        before = key | log.digests("observe", "fit")
+        surface = log.run("refine", 1, settings.refine, before, fuse_it, load_surface)
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of) if fit else None
         open_frames = protocol.training_frames
-        train_splat(folder, seen, person, surface, observed.mask, open_frames, cameras, settings.splat)
+        train_splat(folder, placed, person, surface, observed.mask, open_frames, cameras, settings.splat)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
     before = key | colors | log.digests("observe", "fit", "refine")
