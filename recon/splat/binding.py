@@ -16,6 +16,8 @@ from render.body.model import BodyModel
 
 # Candidate faces by the distance of their centres; the nearest point is among them unless faces are huge.
 CANDIDATES = 12
+# A triangle whose sharpest angle's squared sine is less is a line: its plane is rounding error.
+LEAST_AREA = 1e-6
 # A face that looks the other way counts as this much further, metres: cloth on the chest must not hang on the back
 # of a hand that rests there.
 OPPOSITE_M = 0.06
@@ -45,14 +47,12 @@ def nearest_faces(
     face_normals = torch.nn.functional.normalize(
         torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), dim=-1
     )
-    _, found = cKDTree(corners.mean(1).numpy()).query(points.numpy(), k=CANDIDATES)
-    candidates = torch.from_numpy(found)
+    candidates = _candidates(corners.mean(1), face_normals, points, normals)
     best_cost = points.new_full((len(points),), torch.inf)
     best_face = torch.zeros(len(points), dtype=torch.long)
     best_weights = torch.zeros_like(points)
     best_distance = torch.zeros_like(best_cost)
-    for k in range(CANDIDATES):
-        face = candidates[:, k]
+    for face in candidates.unbind(1):
         weights = closest_barycentrics(points, corners[face])
         distance = ((corners[face] * weights[..., None]).sum(1) - points).norm(dim=-1)
         turned = 0.5 - 0.5 * (face_normals[face] * normals).sum(-1)
@@ -63,6 +63,23 @@ def nearest_faces(
         best_weights = torch.where(better[:, None], weights, best_weights)
         best_distance = torch.where(better, distance, best_distance)
     return Nearest(Binding(best_face, best_weights), best_distance)
+
+
+def _candidates(
+    centres: Float[Tensor, "g 3"],
+    face_normals: Float[Tensor, "g 3"],
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+) -> Int[Tensor, "n k"]:
+    """Faces whose centres are near, and faces that are near and look the same way.
+
+    The second are needed where faces are small: all that is near a point of the chest may be the hand upon it.
+    """
+    _, near = cKDTree(centres.numpy()).query(points.numpy(), k=CANDIDATES)
+    reach = OPPOSITE_M / 2
+    oriented = torch.cat([centres, reach * face_normals], 1)
+    _, alike = cKDTree(oriented.numpy()).query(torch.cat([points, reach * normals], 1).numpy(), k=CANDIDATES)
+    return torch.from_numpy(np.concatenate([near, alike], 1))
 
 
 def closest_barycentrics(
@@ -76,9 +93,11 @@ def closest_barycentrics(
     ab, ac, ap = b - a, c - a, points - a
     d00, d01, d11 = (ab * ab).sum(-1), (ab * ac).sum(-1), (ac * ac).sum(-1)
     d20, d21 = (ap * ab).sum(-1), (ap * ac).sum(-1)
-    area = (d00 * d11 - d01 * d01).clamp(min=1e-20)
+    area = d00 * d11 - d01 * d01
+    flat = area <= LEAST_AREA * d00 * d11
+    area = area.clamp(min=1e-20)
     v, w = (d11 * d20 - d01 * d21) / area, (d00 * d21 - d01 * d20) / area
-    inside = (v >= 0) & (w >= 0) & (v + w <= 1)
+    inside = (v >= 0) & (w >= 0) & (v + w <= 1) & ~flat
     best = torch.stack([1 - v - w, v, w], -1)
     shortest = torch.where(inside, torch.zeros_like(v), torch.full_like(v, torch.inf))
     for i, j in ((0, 1), (1, 2), (2, 0)):
