@@ -31,6 +31,16 @@ from render.errors import RunError
 Record = TypeVar("Record")
 
 RUN_SCHEMA = 1
+# Of a full or protected disk, and of a file where a folder is needed or the other way round.
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
 # Libraries whose versions change the numbers of a run.
@@ -242,11 +252,11 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into an error that says so."""
+    """Turns a full or read-only disk, or a place that cannot be, into an error that says so."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if error.errno in DISK_ERRORS:
             free = shutil.disk_usage(_existing(where)).free / 2**20
             raise RunError(
                 "the output cannot be written",
