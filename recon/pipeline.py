@@ -169,7 +169,7 @@ class StageLog:
         self.run_folder = run
         self.results: list[StageResult] = []
 
-    def run(self, name, version, settings, inputs, compute, load):  # type: ignore[no-untyped-def]
+    def run(self, name, version, settings, inputs, compute, load):
         """One stage; a line says how long it took and how much memory."""
         described = dump_config(settings)
         record, result = run_stage(

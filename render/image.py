@@ -100,15 +100,15 @@ def resize_area(image: Float[np.ndarray, "h w *c"], width: int, height: int) -> 
 def srgb_to_linear(image: Array) -> Array:
     """IEC 61966-2-1 decoding, piecewise."""
     where = torch.where if isinstance(image, Tensor) else np.where
-    return where(image <= 0.04045, image / 12.92, ((image.clip(min=0.04045) + 0.055) / 1.055) ** 2.4)  # type: ignore[operator, return-value]
+    return where(image <= 0.04045, image / 12.92, ((image.clip(min=0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def linear_to_srgb(image: Array) -> Array:
     """IEC 61966-2-1 encoding, piecewise."""
     where = torch.where if isinstance(image, Tensor) else np.where
-    return where(image <= 0.0031308, image * 12.92, 1.055 * image.clip(min=0.0031308) ** (1 / 2.4) - 0.055)  # type: ignore[operator, return-value]
+    return where(image <= 0.0031308, image * 12.92, 1.055 * image.clip(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def composite(rgb_premul: Array, alpha: Array, background: Array) -> Array:
     """Premultiplied colour over a background: ``rgb_premul + (1 - alpha) * background``."""
-    return rgb_premul + (1 - alpha[..., None]) * background  # type: ignore[return-value]
+    return rgb_premul + (1 - alpha[..., None]) * background

@@ -106,7 +106,7 @@ def _bounds(
 
 
 @njit(parallel=True, cache=True)
-def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, weight, excluded):  # type: ignore[no-untyped-def]
+def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, weight, excluded):
     """One depth image's say about every voxel: weighted distance in units of the truncation, and exclusion."""
     height, width = depth.shape
     for ix in prange(total.shape[0]):
@@ -167,13 +167,13 @@ def _crossings(
     return np.concatenate(points), np.concatenate(normals)
 
 
-def _thin(points, normals, support):  # type: ignore[no-untyped-def]
+def _thin(points, normals, support):
     """One point a voxel: the mean of the crossings that fall into it."""
     keys = np.floor(points).astype(np.int64)
     _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     inverse = inverse.ravel()
 
-    def mean(values):  # type: ignore[no-untyped-def]
+    def mean(values):
         sums = [np.bincount(inverse, values[:, k]) for k in range(values.shape[1])]
         return np.stack(sums, 1) / counts[:, None]
 

@@ -309,14 +309,15 @@ def _split(training: Training, chosen: Int[Tensor, "m"]) -> Training:
         tensors["means"][rows] += sign * reach
         tensors["log_scales"][rows] -= shrink
         anchors[rows] += sign * reach
-    fresh = {
-        name: {k: v.clone() for k, v in getattr(grown, name).items()} for name in ("moments1", "moments2")
-    }
-    for moments in fresh.values():
-        for name in FIELDS:
+    moments1, moments2 = (
+        {name: value.clone() for name, value in moments.items()}
+        for moments in (grown.moments1, grown.moments2)
+    )
+    for name in FIELDS:
+        for moments in (moments1, moments2):
             moments[name][chosen] = 0
             moments[name][twins] = 0
-    return replace(grown, tensors=tensors, anchors=anchors, **fresh)
+    return replace(grown, tensors=tensors, anchors=anchors, moments1=moments1, moments2=moments2)
 
 
 PLAIN = ("anchors", "origins", "heat", "drawn", "losses", "middle")

@@ -66,8 +66,8 @@ class AvatarConfig:
     Attributes:
         steps: one view each. longest_side: pixels at which views are trained.
         count: Gaussians made on the body where there is no fused surface.
-        lining: Gaussians made on the body beneath a fused surface. Nobody sees them in the pose of the capture; they are
-            what shows where clothes part in another.
+        lining: Gaussians made on the body beneath a fused surface. Nobody sees them in the pose of the capture;
+            they are what shows where clothes part in another.
         most_standoff_mm: a surface point further from the body than this is not of the person.
         align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
             common; the surface is then coloured anew, and trained from there. 0 leaves the calibration as it is. The

@@ -83,7 +83,8 @@ def store_views(
 ) -> ViewStore:
     """Writes the windows of all named views that are not there yet, camera after camera."""
     folder.mkdir(parents=True, exist_ok=True)
-    views, empty = [], []
+    views: list[tuple[int, str]] = []
+    empty: list[tuple[int, str]] = []
     for camera in cameras:
         there = [f for f in frames if session.has(f, camera)]
         images = session.iter_images(camera, there)
