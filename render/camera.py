@@ -70,7 +70,14 @@ class Cameras:
         u = (x[None, :] - self.Ks[:, 0, 2, None]) / self.Ks[:, 0, 0, None]
         v = (y[None, :] - self.Ks[:, 1, 2, None]) / self.Ks[:, 1, 1, None]
         shape = (len(self), self.height, self.width)
-        return torch.stack([u[:, None, :].expand(shape), v[:, :, None].expand(shape), torch.ones_like(u[:, None, :]).expand(shape)], -1)
+        return torch.stack(
+            [
+                u[:, None, :].expand(shape),
+                v[:, :, None].expand(shape),
+                torch.ones_like(u[:, None, :]).expand(shape),
+            ],
+            -1,
+        )
 
     def scaled(self, width: int, height: int) -> Cameras:
         """The same views resampled to another size; with (0, 0) as the image's corner K simply scales."""
@@ -97,5 +104,7 @@ def look_at(
     viewmats = torch.eye(4, dtype=eye.dtype, device=eye.device).repeat(len(eye), 1, 1)
     viewmats[:, :3, :3] = rotation
     viewmats[:, :3, 3] = -(rotation @ eye[..., None]).squeeze(-1)
-    K = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], dtype=eye.dtype, device=eye.device)
+    K = torch.tensor(
+        [[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]], dtype=eye.dtype, device=eye.device
+    )
     return Cameras(viewmats, K.expand(len(eye), 3, 3).clone(), width, height)

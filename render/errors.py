@@ -36,7 +36,12 @@ class UserError(Exception):
 
     def lines(self) -> list[str]:
         """The message as the command line prints it, one fact a line."""
-        facts = [("where", self.where), ("expected", self.expected), ("found", self.found), ("do", self.remedy)]
+        facts = [
+            ("where", self.where),
+            ("expected", self.expected),
+            ("found", self.found),
+            ("do", self.remedy),
+        ]
         return [self.what] + [f"  {label}: {fact}" for label, fact in facts if fact is not None]
 
 

@@ -62,7 +62,9 @@ def matrix_to_quat(matrices: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
     """
     m = matrices
     m00, m11, m22 = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    squares = torch.stack([1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], -1)
+    squares = torch.stack(
+        [1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22], -1
+    )
     a, b, c = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
     d, e, f = m[..., 1, 0] + m[..., 0, 1], m[..., 0, 2] + m[..., 2, 0], m[..., 2, 1] + m[..., 1, 2]
     candidates = torch.stack(
@@ -109,14 +111,20 @@ def matrix_to_axis_angle(matrices: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b
     sine_squared = (v * v).sum(-1, keepdim=True)
     small = sine_squared < _SMALL_ANGLE_SQUARED / 4
     safe = torch.where(small, torch.ones_like(sine_squared), sine_squared).sqrt()
-    scale = torch.where(small, (2 - sine_squared / (3 * w.clamp(min=0.5) ** 2) * 2) / w.clamp(min=0.5), 2 * torch.atan2(safe, w) / safe)
+    scale = torch.where(
+        small,
+        (2 - sine_squared / (3 * w.clamp(min=0.5) ** 2) * 2) / w.clamp(min=0.5),
+        2 * torch.atan2(safe, w) / safe,
+    )
     return v * scale
 
 
 def rotation_6d_to_matrix(vectors: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
     """Gram-Schmidt of two column vectors (Zhou et al., "On the continuity of rotation representations", 2019)."""
     x = torch.nn.functional.normalize(vectors[..., :3], dim=-1)
-    y = torch.nn.functional.normalize(vectors[..., 3:] - (x * vectors[..., 3:]).sum(-1, keepdim=True) * x, dim=-1)
+    y = torch.nn.functional.normalize(
+        vectors[..., 3:] - (x * vectors[..., 3:]).sum(-1, keepdim=True) * x, dim=-1
+    )
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
 
 

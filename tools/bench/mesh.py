@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh, warmup
-from simulacra.tools.bench.scene import camera, person_mesh
-from simulacra.tools.bench.timing import paired
+
+from .scene import camera, person_mesh
+from .timing import paired
 
 
 @dataclass(frozen=True)

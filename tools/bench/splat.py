@@ -14,8 +14,9 @@ from rich.table import Table
 from render.camera import Cameras
 from render.gaussians import Gaussians, rasterize_gaussians, warmup
 from render.gaussians.record import FIELDS
-from simulacra.tools.bench.scene import camera, person_gaussians
-from simulacra.tools.bench.timing import paired
+
+from .scene import camera, person_gaussians
+from .timing import paired
 
 SIZES = ((10_000, 512), (50_000, 512), (50_000, 1024), (200_000, 1024))
 REFERENCE_PAIRS = 30_000_000  # (pixel, Gaussian) pairs that the dense reference is asked for at most

@@ -51,7 +51,7 @@ def test_another_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "mesh.ply").write_text(
         "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1\n"
     )
-    with pytest.raises(InputError, match="mesh.ply"):
+    with pytest.raises(InputError, match=r"mesh\.ply"):
         read_ply(tmp_path / "mesh.ply")
-    with pytest.raises(InputError, match="missing.ply"):
+    with pytest.raises(InputError, match=r"missing\.ply"):
         read_ply(tmp_path / "missing.ply")
