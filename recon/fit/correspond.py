@@ -74,7 +74,7 @@ def mask_term(
     Ks = torch.from_numpy(views.Ks).float()
     scale = 2 * torch.stack([Ks[:, 0, 0], Ks[:, 1, 1]], -1) / size
     shift = 2 * Ks[:, :2, 2] / size - 1
-    seen = torch.from_numpy(tracks.weights[:, :, :33].astype(np.float32))
+    seen = torch.from_numpy(tracks.seen.astype(np.float32))
     labels = body.part_labels[chosen]
     weight = torch.zeros(*seen.shape[:2], len(chosen))
     for part, witnesses in _WITNESSES.items():

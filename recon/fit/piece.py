@@ -75,6 +75,7 @@ def rows_of(tracks: Tracks, rows: list[int]) -> Tracks:
         rays=tracks.rays[rows],
         weights=tracks.weights[rows],
         pixels=tracks.pixels[rows],
+        seen=tracks.seen[rows],
         swapped=tracks.swapped[rows],
         points=points,
     )
@@ -126,7 +127,8 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solved | None) -> Solved:
         free.add("expression")
     hold = None if len(maps) > 1 else fingers
     # Fingers and faces start far from their landmarks: these must pull from there.
-    unknowns = solve(unknowns, _terms(job, tracks, maps, scale=_MIDDLE_M), free, config.iterations, hold)
+    middle = _terms(job, tracks, maps, scale=_MIDDLE_M)
+    unknowns = solve(unknowns, middle, free, (2 if len(maps) > 1 else 1) * config.iterations, hold)
     terms = _terms(job, tracks, maps)
     for _ in range(config.rounds):
         terms = seen.matched(job, tracks, person, unknowns, terms, chosen)
@@ -310,7 +312,7 @@ def _terms(job: Job, tracks: Tracks, maps: tuple[str, ...], scale: float | None 
     sure = torch.from_numpy(tracks.weights[:, :, :count].astype(np.float32)) * valid * share
     scales = torch.full((count,), scale or weights.keypoint_scale_m)
     if scale is None:
-        scales[33:] *= 0.5
+        scales[75:] *= 0.5
     return Terms(
         viewmats=torch.from_numpy(job.views.viewmats).float(),
         seconds=torch.from_numpy(tracks.seconds).float(),

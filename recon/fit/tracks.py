@@ -19,10 +19,11 @@ from recon.adjust import AdjustedCameras, adjust_cameras
 from recon.fit.config import FitConfig
 from recon.swaps import SwapCorrection, undo_swaps
 from recon.synchronise import TimeOffsets, estimate_time_offsets, shift_tracks
-from recon.triangulate import Points3D, TriangulationConfig, normalised_rays, triangulate
+from recon.triangulate import Points3D, TriangulationConfig, normalised_rays, transverse_error, triangulate
 from render.errors import CaptureError
 
 _ARMS = 1  # the group of `recon.swaps.POSE33` whose sides the hands share
+_HAND_FROM_WRIST_M = 0.06
 
 
 @runtime_checkable
@@ -64,6 +65,7 @@ class Tracks:
         seconds: their times.
         rays, weights: of the 33 pose, 2 x 21 hand and 478 face landmarks, one axis after the other.
         pixels: of the pose landmarks.
+        seen: how sure the detector is of these, also where other cameras contradict.
         swapped: which groups of which views had left and right exchanged.
         offsets: how much each camera lags.
         adjusted: what was found about the cameras' rotations.
@@ -75,6 +77,7 @@ class Tracks:
     rays: Float[np.ndarray, "t c k 2"]
     weights: Float[np.ndarray, "t c k"]
     pixels: Float[np.ndarray, "t c 33 2"]
+    seen: Float[np.ndarray, "t c 33"]
     swapped: Bool[np.ndarray, "t c g"]
     offsets: TimeOffsets
     adjusted: AdjustedCameras
@@ -130,11 +133,12 @@ def gather_tracks(
             remedy="check the calibration and that the cameras see the same person at the same time",
         )
     hands = shift_tracks(*_hands(observations, pick, fixed.swapped), offsets.frames)
+    hands = (hands[0], hands[1] * _at_wrists(hands[0], points, views))
     face = shift_tracks(*_face(observations, pick), offsets.frames)
     weights = [
         np.where(points.inliers, pose[1], _lone(points, pose[1])),
-        _agreeing(*hands, views, config, 0.04) if config.hands else 0 * hands[1],
-        _agreeing(*face, views, config, 0.03) if config.face else 0 * face[1],
+        _agreeing(*hands, views, config, outlier_m=0.04, alone=0.8) if config.hands else 0 * hands[1],
+        _agreeing(*face, views, config, outlier_m=0.03, alone=0.33) if config.face else 0 * face[1],
     ]
     rays = [normalised_rays(each[0], views.Ks) for each in (pose, hands, face)]
     tracks = Tracks(
@@ -143,6 +147,7 @@ def gather_tracks(
         np.nan_to_num(np.concatenate(rays, 2)),
         np.concatenate(weights, 2),
         pose[0],
+        pose[1],
         fixed.swapped,
         offsets,
         adjusted,
@@ -200,16 +205,33 @@ def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> tuple[np.ndarra
     return pixels.reshape(*pixels.shape[:2], 42, 2), seen.reshape(*pixels.shape[:2], 42)
 
 
+def _at_wrists(pixels: np.ndarray, points: Points3D, views: Views) -> np.ndarray:
+    """1 where a detected hand begins at the wrist that the pose landmarks have, 0 where it is a sleeve or a shoe.
+
+    Where the wrist is not known nothing is held against the hand.
+    """
+    wrists = points.points[:, [15, 16]]
+    rays = normalised_rays(np.nan_to_num(pixels[:, :, [0, 21]]), views.Ks)
+    error, _ = transverse_error(wrists, rays, views.viewmats)
+    near = (error < _HAND_FROM_WRIST_M) | ~np.isfinite(wrists).all(-1)[:, None]
+    return np.repeat(near, 21, axis=-1).astype(np.float64)
+
+
 def _agreeing(
-    pixels: np.ndarray, confidence: np.ndarray, views: Views, config: FitConfig, outlier_m: float
+    pixels: np.ndarray,
+    confidence: np.ndarray,
+    views: Views,
+    config: FitConfig,
+    outlier_m: float,
+    alone: float,
 ) -> np.ndarray:
-    """Confidence of the views that agree on a point; a point that one view alone sees keeps a third of it."""
+    """Confidence of the views that agree on a point; a point that one view alone sees keeps a part of it."""
     strict = TriangulationConfig(
         noise_m=0.25 * outlier_m, outlier_m=outlier_m, min_confidence=config.triangulation.min_confidence
     )
     points = triangulate(pixels, confidence, views.viewmats, views.Ks, strict)
-    alone = (confidence >= strict.min_confidence).sum(1, keepdims=True) == 1
-    return np.where(points.inliers, confidence, np.where(alone, confidence / 3, 0.0))
+    single = (confidence >= strict.min_confidence).sum(1, keepdims=True) == 1
+    return np.where(points.inliers, confidence, np.where(single, alone * confidence, 0.0))
 
 
 def _seconds(session: Capture, frames: Sequence[int]) -> Float[np.ndarray, " t"]:
