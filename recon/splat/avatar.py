@@ -27,8 +27,10 @@ from render.rotation import quat_to_matrix
 
 # A lining Gaussian takes the colour of the first of so many near cover points that look the same way.
 LINING_CANDIDATES = 8
-# It lies at least this deep beneath the cover, metres, and is larger than cover by this (log): it must close.
-LEAST_DEPTH_M, LINING_LARGER = 0.003, 0.4
+# It lies at least this deep beneath the cover, metres.
+LEAST_DEPTH_M = 0.003
+# Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
+SCATTERED_LARGER = 0.45
 
 PoseOf = Callable[[int], BodyPose]
 
@@ -87,7 +89,7 @@ def lining(
     apart = spacing(points)[beneath]
     made = surfels(points[beneath], own[beneath], torch.full_like(points[beneath], 0.5), 1.0)
     made = made.replace(
-        sh=cover.sh[chosen[beneath]], log_scales=made.log_scales + apart.log()[:, None] + LINING_LARGER
+        sh=cover.sh[chosen[beneath]], log_scales=made.log_scales + apart.log()[:, None] + SCATTERED_LARGER
     )
     return made, binding[beneath]
 
@@ -122,7 +124,7 @@ def avatar_on_body(
         apart = spacing(points)
         colors = _body_colors(session, mask_of, frame, cameras, points, normals, float(apart.median()))
         world = surfels(points, normals, colors, 1.0)
-        world = world.replace(log_scales=world.log_scales + apart.log()[:, None])
+        world = world.replace(log_scales=world.log_scales + apart.log()[:, None] + SCATTERED_LARGER)
         rig = rig_body(person.body, person.shape, binding)
         means, quats = bring_to_rest(rig, pose, world.means, world.quats)
     return Avatar(person.shape, binding, world.replace(means=means, quats=quats)), float(apart.median())
