@@ -6,7 +6,8 @@ functions of the seed and the step, so that no generator's state has to survive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def optimise(
     """
     training = _restore(folder) or _begin(initial, place, views.views[0][0], len(cameras), aligned)
     near = neighbours(training.anchors, NEIGHBOURS)
-    with Progress("training", recipe.steps, training.step) as progress:
+    with _same_bits(), Progress("training", recipe.steps, training.step) as progress:
         while training.step < recipe.steps:
             view = views.load(view_of_step(training.step, len(views), recipe.seed))
             training = _step(training, place, view, cameras.index(view.camera), near, recipe)
@@ -120,6 +121,17 @@ def optimise(
                 _save(folder, training)
             progress.advance()
     return training
+
+
+@contextmanager
+def _same_bits() -> Iterator[None]:
+    """Torch adds up in a fixed order: the gradient of a gather is otherwise summed by whichever thread comes first."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def view_of_step(step: int, count: int, seed: int) -> int:

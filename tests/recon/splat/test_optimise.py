@@ -288,3 +288,17 @@ def test_transparent_gaussians_are_dropped_with_all_that_is_theirs() -> None:
 def test_no_more_are_made_than_allowed(changes: dict[str, Any], steps: int) -> None:
     recipe = replace(ONE_SPLIT, steps=steps, densify=replace(ONE_SPLIT.densify, **changes))
     assert len(densify(state(), recipe).origins) == COUNT
+
+
+def test_sums_have_one_order_while_training_and_only_then(views: ViewStore, tmp_path: Path) -> None:
+    """Gradients of gathers are otherwise summed by whichever thread comes first: rarely other bits, hard to see."""
+    seen: list[bool] = []
+
+    def place(gaussians: Gaussians, origins: Tensor, frame: int) -> Gaussians:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+        return gaussians
+
+    recipe = replace(RECIPE, steps=2)
+    optimise(perturbed(), place, views, NAMES, recipe, tmp_path)
+    assert seen[-2:] == [True, True]
+    assert not torch.are_deterministic_algorithms_enabled()
