@@ -167,7 +167,7 @@ def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCame
     if width <= 0 or height <= 0:
         raise CalibrationError("an image size cannot be", where=where, found=f"{width}x{height}")
     check_camera(name, K, viewmat, width, height, where)
-    lens = Lens(tuple(distortion.tolist())) if distortion.any() else None
+    lens = Lens("opencv", tuple(distortion.tolist())) if distortion.any() else None
     return SessionCamera(name, width, height, K, viewmat, lens)
 
 

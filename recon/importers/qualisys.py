@@ -311,7 +311,7 @@ def _session_camera(
 ) -> SessionCamera:
     viewmat = camera.viewmat @ np.linalg.inv(T_world_source)
     check_camera(camera.name, camera.K, viewmat, facts.width, facts.height, calibration)
-    lens = Lens(camera.distortion) if any(camera.distortion) else None
+    lens = Lens("opencv", camera.distortion) if any(camera.distortion) else None
     return SessionCamera(camera.name, facts.width, facts.height, camera.K, viewmat, lens)
 
 

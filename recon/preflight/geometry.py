@@ -8,6 +8,7 @@ import numpy as np
 
 from recon.preflight.record import Check, Status
 from recon.session import ROTATION_TOLERANCE, Session, SessionCamera
+from recon.session.lens import reach as lens_reach
 
 
 def check_cameras(session: Session) -> list[Check]:
@@ -114,13 +115,7 @@ def _lens(cameras: tuple[SessionCamera, ...]) -> Check:
             continue
         corners = np.array([[0, 0], [camera.width, 0], [0, camera.height], [camera.width, camera.height]])
         farthest = np.linalg.norm((corners - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]], axis=1).max()
-        k = list(camera.lens.distortion) + [0.0] * 8
-        r = np.linspace(0, 1.0, 200) * farthest
-        image = (
-            r * (1 + k[0] * r**2 + k[1] * r**4 + k[4] * r**6) / (1 + k[5] * r**2 + k[6] * r**4 + k[7] * r**6)
-        )
-        turns = np.flatnonzero(np.diff(image) <= 0)
-        reach[camera.name] = float(r[turns[0]] / farthest) if len(turns) else 1.0
+        reach[camera.name] = lens_reach(camera.lens, float(farthest)) / float(farthest)
     name = min(reach, key=lambda n: reach[n])
     status: Status = "pass" if reach[name] == 1.0 else "warn" if reach[name] > 0.7 else "fail"
     return Check(

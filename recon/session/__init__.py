@@ -1,4 +1,4 @@
-"""A captured session: its records and readers (`record`), and its description on disk (`description`)."""
+"""A captured session: its records and readers (`record`), lenses (`lens`), its description on disk (`description`)."""
 
 from recon.session.description import (
     ROTATION_TOLERANCE,
@@ -7,7 +7,8 @@ from recon.session.description import (
     describe_session,
     load_session,
 )
-from recon.session.record import SESSION_FILE, Frame, Lens, Session, SessionCamera, Source
+from recon.session.lens import Lens, LensModel, check_lens
+from recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
 
 __all__ = [
     "ROTATION_TOLERANCE",
@@ -15,10 +16,12 @@ __all__ = [
     "SESSION_FILE",
     "Frame",
     "Lens",
+    "LensModel",
     "Session",
     "SessionCamera",
     "Source",
     "check_camera",
+    "check_lens",
     "describe_session",
     "load_session",
 ]

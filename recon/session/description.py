@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from recon.session.record import SESSION_FILE, Frame, Lens, Session, SessionCamera, Source
+from recon.session.lens import Lens, LensModel, check_lens
+from recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
 from render.errors import CalibrationError, InputError
 
-SCHEMA = 1
+# 2 added lens_model. A session of version 1 has OpenCV's lens coefficients only, and is read as before.
+SCHEMA = 2
+READABLE = (1, 2)
 # A rotation out of a text file with six digits is orthonormal to this.
 ROTATION_TOLERANCE = 1e-3
 
@@ -29,6 +32,7 @@ class _CameraFile(_Strict):
     K: list[list[float]]
     viewmat: list[list[float]]
     distortion: list[float] | None = None
+    lens_model: LensModel | None = None
     depth_scale: float | None = pydantic.Field(default=None, gt=0)
 
 
@@ -77,13 +81,15 @@ def load_session(root: str | Path) -> Session:
         raise InputError(
             "a session's description is wrong", where=f"{path}, {key}", found=first["msg"]
         ) from error
-    if described.schema_version != SCHEMA or described.units != "metres":
+    if described.schema_version not in READABLE or described.units != "metres":
         raise InputError(
             "a session is of another version",
             where=path,
-            expected=f"schema_version {SCHEMA} in metres",
+            expected=f"schema_version {' or '.join(map(str, READABLE))} in metres",
             found=f"{described.schema_version} in {described.units}",
         )
+    if described.schema_version < 2 and any(camera.lens_model for camera in described.cameras):
+        raise InputError("a session of version 1 has no lens models", where=path, expected="schema_version 2")
     cameras = tuple(_camera(camera, path) for camera in described.cameras)
     session = Session(
         root, cameras, _frames(described, path), tuple(described.notes), described.about, described.reference
@@ -126,14 +132,10 @@ def _camera(described: _CameraFile, path: Path) -> SessionCamera:
             "a camera's matrices have rows of different length", where=f"{path}, camera {described.name}"
         ) from error
     check_camera(described.name, K, viewmat, described.width, described.height, path)
-    lens = Lens(tuple(described.distortion)) if described.distortion else None
-    if lens and not (len(lens.distortion) in (4, 5, 8) and np.isfinite(lens.distortion).all()):
-        raise CalibrationError(
-            "lens coefficients are not OpenCV's",
-            where=f"{path}, camera {described.name}",
-            expected="k1 k2 p1 p2 [k3 [k4 k5 k6]]",
-            found=described.distortion,
-        )
+    lens = None
+    if described.distortion:
+        lens = Lens(described.lens_model or "opencv", tuple(described.distortion))
+        check_lens(lens, f"{path}, camera {described.name}", K)
     return SessionCamera(
         described.name, described.width, described.height, K, viewmat, lens, described.depth_scale
     )
@@ -208,7 +210,8 @@ def describe_session(
                 "height": c.height,
                 "K": c.K.tolist(),
                 "viewmat": c.viewmat.tolist(),
-                "distortion": list(c.lens.distortion) if c.lens else None,
+                "lens_model": c.lens.model if c.lens else None,
+                "distortion": list(c.lens.coefficients) if c.lens else None,
                 "depth_scale": c.depth_scale,
             }
             for c in cameras

@@ -5,8 +5,8 @@
     depth/CAM/FRAME.png          uint16, in the camera's depth units
     masks/CAM/FRAME.png          the person
 
-Cameras are pinhole to everything that reads a session. Where the source has a lens, its OpenCV coefficients are kept
-and images are undistorted as they are read: a video is not encoded a second time. What is wrong with the description
+Cameras are pinhole to everything that reads a session. Where the source has a lens, its model is kept (`lens`) and
+images are undistorted as they are read: a video is not encoded a second time. What is wrong with the description
 is said when it is loaded; what is wrong with a file, when it is read.
 """
 
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from recon.session.lens import Lens, undistortion_maps
 from recon.video import iter_video, read_video_frame
 from render.camera import Cameras
 from render.errors import InputError
@@ -32,13 +33,6 @@ from render.image import read_image, read_mask, read_uint16
 SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.
 LONGEST_NAME = 255
-
-
-@dataclass(frozen=True)
-class Lens:
-    """OpenCV distortion coefficients (k1 k2 p1 p2 [k3 [k4 k5 k6]]) of the recorded images."""
-
-    distortion: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -247,7 +241,7 @@ class Session:
             )
         if camera.lens is None:
             return image
-        maps = _undistortion(camera.lens.distortion, tuple(camera.K.ravel()), camera.width, camera.height)
+        maps = _undistortion(camera.lens, tuple(camera.K.ravel()), camera.width, camera.height)
         return cv2.remap(image, *maps, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
@@ -260,15 +254,8 @@ def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
 
 
 @lru_cache(maxsize=16)
-def _undistortion(
-    distortion: tuple[float, ...], K: tuple[float, ...], width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """OpenCV's tables; its first pixel centre is (0, 0), so half a pixel comes off the principal point."""
-    matrix = np.asarray(K).reshape(3, 3).copy()
-    matrix[:2, 2] -= 0.5
-    return cv2.initUndistortRectifyMap(
-        matrix, np.asarray(distortion), None, matrix, (width, height), cv2.CV_32FC1
-    )
+def _undistortion(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    return undistortion_maps(lens, np.asarray(K).reshape(3, 3), width, height)
 
 
 def _edges(path: Path, size: int = 1 << 16) -> bytes:

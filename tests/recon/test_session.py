@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.session import SESSION_FILE, Session, load_session
+from recon.session import SESSION_FILE, Lens, Session, load_session
+from recon.session.lens import distort
 from render.errors import CalibrationError, InputError
 from render.image import write_image
 from tests.recon.ellipsoid_person import SIZE, frame_number, picture, synthetic_session
@@ -79,6 +80,39 @@ def test_a_lens_is_taken_out_as_images_are_read(copy: Session) -> None:
     assert set(np.unique(read[0])) == {0.0, 2.0}
 
 
+def test_a_lens_of_another_model_is_taken_out(copy: Session) -> None:
+    """What the recorded image of a fisheye shows at a point is read at the pinhole's point."""
+    values = (0.05, -0.02, 0.0, 0.0)
+    camera = copy.camera("0")
+    ray = np.array([0.25, -0.2])
+    seen = distort(Lens("opencv_fisheye", values), ray) * np.diag(camera.K)[:2] + camera.K[:2, 2]
+    image = np.zeros((SIZE, SIZE, 3), np.float32)
+    rows, columns = np.mgrid[:SIZE, :SIZE] + 0.5
+    image += np.exp(-((columns - seen[0]) ** 2 + (rows - seen[1]) ** 2) / 8)[..., None]
+    write_image(copy.root / "images/0/000000.png", image)
+    edit = {"lens_model": "opencv_fisheye", "distortion": list(values)}
+    session = load_session(change(copy, lambda d: d["cameras"][0].update(edit)))
+    bright = session.image(0, "0").sum(-1)
+    found = np.array([(bright * columns).sum(), (bright * rows).sum()]) / bright.sum()
+    assert np.linalg.norm(found - (ray * np.diag(camera.K)[:2] + camera.K[:2, 2])) < 0.1
+
+
+def test_sessions_of_version_1_are_read(copy: Session) -> None:
+    """They have OpenCV's coefficients and no model."""
+
+    def older(d: dict[str, Any]) -> None:
+        d["schema_version"] = 1
+        for camera in d["cameras"]:
+            del camera["lens_model"]
+            camera["distortion"] = [0.1, 0.0, 0.0, 0.0]
+
+    session = load_session(change(copy, older))
+    assert session.cameras[0].lens == Lens("opencv", (0.1, 0.0, 0.0, 0.0))
+    newer = change(copy, lambda d: d["cameras"][0].update(lens_model="fov", distortion=[0.9]))
+    with pytest.raises(InputError, match="version 1 has no lens models"):
+        load_session(newer)
+
+
 @pytest.mark.parametrize(
     ("edit", "says"),
     [
@@ -93,6 +127,7 @@ def test_a_lens_is_taken_out_as_images_are_read(copy: Session) -> None:
         (lambda d: d["cameras"][0]["K"][0].pop(), "different length"),
         (lambda d: d["cameras"][0].update(distortion=[0.1]), "lens"),
         (lambda d: d["cameras"][0].update(distortion=[0.1, 0.0, float("nan"), 0.0]), "lens"),
+        (lambda d: d["cameras"][0].update(lens_model="fov", distortion=[0.1, 0.0, 0.0, 0.0]), "lens"),
     ],
 )
 def test_cameras_that_cannot_be(copy: Session, edit: Callable[[dict[str, Any]], object], says: str) -> None:
@@ -107,6 +142,7 @@ def test_cameras_that_cannot_be(copy: Session, edit: Callable[[dict[str, Any]], 
     [
         (lambda d: d.update(schema_version=99), "another version"),
         (lambda d: d.update(units="millimetres"), "another version"),
+        (lambda d: d["cameras"][0].update(lens_model="pinhole"), "lens_model"),
         (lambda d: d.update(surprise=1), "surprise"),
         (lambda d: d["cameras"][0].update(width=-4), "width"),
         (lambda d: d["cameras"][0].update(name="../0"), "name"),

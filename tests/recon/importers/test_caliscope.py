@@ -209,7 +209,7 @@ def test_the_real_capture_is_as_described(desk: Session) -> None:
     assert rows == [111] * 4
     assert desk.cameras[0].K[0, 0] == pytest.approx(903.550124)
     assert desk.cameras[0].K[0, 2] == pytest.approx(618.308630 + 0.5)
-    assert desk.cameras[0].lens is not None and len(desk.cameras[0].lens.distortion) == 5
+    assert desk.cameras[0].lens is not None and len(desk.cameras[0].lens.coefficients) == 5
     # The webcams stand about level round a desk: their mean up is ours within a few degrees.
     up = -np.mean([camera.viewmat[1, :3] for camera in desk.cameras], axis=0)
     assert np.degrees(np.arccos(up[1] / np.linalg.norm(up))) < 10
@@ -219,7 +219,7 @@ def undistorted(camera: SessionCamera, pixel: np.ndarray) -> np.ndarray:
     K = camera.K.copy()
     K[:2, 2] -= 0.5
     assert camera.lens is not None
-    lens = np.array(camera.lens.distortion)
+    lens = np.array(camera.lens.coefficients)
     return cv2.undistortPoints(pixel.reshape(1, 1, 2) - 0.5, K, lens, P=K)[0, 0] + 0.5
 
 

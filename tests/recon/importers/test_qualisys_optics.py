@@ -27,7 +27,7 @@ def test_a_lens_is_kept_and_taken_out_as_opencv_does(tmp_path: Path) -> None:
         for order in (0, 1):
             edit(source, f'{name}Distortion{order + 1}="0"', f'{name}Distortion{order + 1}="{values[order]}"')
     session = import_qualisys(source, tmp_path / "session")
-    assert session.cameras[0].lens == Lens((-0.6, 0.3, 0.03, -0.05, 0.0))
+    assert session.cameras[0].lens == Lens("opencv", (-0.6, 0.3, 0.03, -0.05, 0.0))
     camera = ring(1)[0]
     K = camera.K.copy()
     K[:2, 2] -= 0.5  # OpenCV's first pixel centre is at 0
