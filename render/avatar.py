@@ -22,6 +22,8 @@ from render.body.model import BodyModel
 from render.body.records import BodyPose, BodyShape, RestBody
 from render.gaussians.record import Gaussians
 from render.rotation import matrix_to_quat, quat_multiply
+from render.skinning import Influences, skin
+from render.skinning import blend as blend_bones
 
 # A blended bone transform is inverted to bring an observed point to rest. Where bones that turn far apart share a
 # point the blend collapses; below this determinant the point's strongest bone is taken alone.
@@ -73,15 +75,13 @@ class Rig:
     """What driving needs of a body and a binding, computed once.
 
     Attributes:
-        weights: of every Gaussian for every bone, rows sum to 1.
-        strongest: the bone with the largest weight.
+        influences: the bones that carry each Gaussian.
         acted: the Gaussians that a facial action moves, and by how many metres each does.
     """
 
     body: BodyModel
     rest: RestBody
-    weights: Float[Tensor, "n j"]
-    strongest: Int[Tensor, "n"]
+    influences: Influences
     acted: Int[Tensor, "m"]
     acted_offsets: Float[Tensor, "e m 3"]
 
@@ -96,26 +96,25 @@ def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> Rig:
     known = body.expressions.offsets.unflatten(-1, (-1, 3))
     padded = torch.cat([known, known.new_zeros(len(known), 1, 3)], 1)
     offsets = (padded[:, slot[corners[acted]]] * binding.barycentrics[acted][None, ..., None]).sum(2)
-    return Rig(body, body.rest(shape), weights, weights.argmax(1), acted, offsets)
+    return Rig(body, body.rest(shape), Influences.of_dense(weights), acted, offsets)
 
 
-def blend(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "n 3 4"], Float[Tensor, "n 4"]]:
-    """The blended bone transform at every bound point, and its rotation as a unit quaternion, for one frame.
-
-    The quaternions of the bones are blended too (after Kavan et al., "Skinning with dual quaternions", 2007, the
-    rotation part): the sign of each is chosen to agree with the point's strongest bone.
+def bone_motion(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "j 3 4"], Float[Tensor, "j 4"]]:
+    """What each bone does to the rest body in one frame: a matrix, and its rotation as a quaternion.
 
     Raises:
         ValueError: the pose is not of one frame.
     """
     if len(pose.translation) != 1:
         raise ValueError(f"an avatar is driven one frame at a time, not {len(pose.translation)}")
-    nobody = torch.zeros(0, dtype=torch.long, device=rig.weights.device)
-    T_skin = rig.body.pose(rig.rest, pose, vertices=nobody).T_skin[0]
-    transforms = (rig.weights @ T_skin[:, :3].flatten(1)).unflatten(1, (3, 4))
-    quats = matrix_to_quat(T_skin[:, :3, :3])
-    signs = torch.sign(quats @ quats.T)[rig.strongest]
-    return transforms, torch.nn.functional.normalize((rig.weights * signs) @ quats, dim=-1)
+    nobody = torch.zeros(0, dtype=torch.long, device=rig.influences.bones.device)
+    T_skin = rig.body.pose(rig.rest, pose, vertices=nobody).T_skin[0, :, :3]
+    return T_skin, matrix_to_quat(T_skin[:, :, :3])
+
+
+def blend(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "n 3 4"], Float[Tensor, "n 4"]]:
+    """The blended bone transform at every bound point, and its rotation as a unit quaternion, for one frame."""
+    return blend_bones(rig.influences, *bone_motion(rig, pose))
 
 
 def act(rig: Rig, points: Float[Tensor, "n 3"], expression: Float[Tensor, "e"]) -> Float[Tensor, "n 3"]:
@@ -133,22 +132,20 @@ def drive(avatar: Avatar, rig: Rig, pose: BodyPose) -> Gaussians:
         rig: of the avatar's own shape and binding (`rig_body`).
         pose: of one frame.
     """
-    transforms, rotations = blend(rig, pose)
     rest = avatar.gaussians
     acted = act(rig, rest.means, pose.expression[0])
-    means = (transforms[:, :, :3] @ acted[..., None]).squeeze(-1) + transforms[:, :, 3]
-    return rest.replace(means=means, quats=quat_multiply(rotations, rest.quats))
+    means, quats = skin(acted, rest.quats, rig.influences, *bone_motion(rig, pose))
+    return rest.replace(means=means, quats=quats)
 
 
 def bring_to_rest(
     rig: Rig, pose: BodyPose, points: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"]
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"]]:
     """World points and orientations that were observed in one pose, as they lie at rest: `drive`, undone."""
-    transforms, rotations = blend(rig, pose)
-    nobody = torch.zeros(0, dtype=torch.long, device=rig.weights.device)
-    T_skin = rig.body.pose(rig.rest, pose, vertices=nobody).T_skin[0]
+    T_bones, q_bones = bone_motion(rig, pose)
+    transforms, rotations = blend_bones(rig.influences, T_bones, q_bones)
     collapsed = torch.linalg.det(transforms[:, :, :3]) < _LEAST_DETERMINANT
-    usable = torch.where(collapsed[:, None, None], T_skin[rig.strongest][:, :3], transforms)
+    usable = torch.where(collapsed[:, None, None], T_bones[rig.influences.bones[:, 0].long()], transforms)
     rest = torch.linalg.solve(usable[:, :, :3], points - usable[:, :, 3])
     back = act(rig, rest, -pose.expression[0])
     conjugate = rotations * rotations.new_tensor([1.0, -1.0, -1.0, -1.0])

@@ -154,8 +154,8 @@ def test_an_opened_jaw_moves_the_face_and_nothing_else(body: BodyModel) -> None:
 
 def test_a_rig_weighs_every_gaussian_once(body: BodyModel) -> None:
     _, rig = planted(body)
-    torch.testing.assert_close(rig.weights.sum(1), torch.ones(COUNT), atol=1e-5, rtol=0)
-    assert float(rig.weights.min()) >= 0
+    torch.testing.assert_close(rig.influences.weights.sum(1), torch.ones(COUNT), atol=1e-5, rtol=0)
+    assert float(rig.influences.weights.min()) >= 0
 
 
 @pytest.mark.parametrize("bone", ["root", "spine03", "upperarm01.R"])
