@@ -2,7 +2,7 @@
 
 After Laine et al., "Modular Primitives for High-Performance Differentiable Rendering" (SIGGRAPH Asia 2020),
 section 3.6. Wherever two neighbouring pixels, side by side or one above the other, show different
-triangles, look for an outline edge of the nearer triangle that passes between their centres, at a distance
+triangles, look for an outline edge of the nearer surface that passes between their centres, at a distance
 d (0..1) from the nearer pixel's centre. An edge is an outline if nobody lies across it, or a triangle that
 is seen from its other side. Beyond the middle, d > 1/2, the nearer surface covers m = d - 1/2 of the
 farther pixel; before it, the farther one covers m = 1/2 - d of the nearer:
@@ -11,6 +11,14 @@ farther pixel; before it, the farther one covers m = 1/2 - d of the nearer:
 
 with the image from before for all pairs. d depends on the edge's ends, and that is where the vertices'
 gradient comes from. It says how colours change at outlines, which sampling at pixel centres cannot.
+
+The paper looks at the edges of the nearer pixel's own triangle only, and so misses outlines on meshes whose
+triangles are as small as pixels. Here the line from centre to centre is followed from triangle to triangle
+over the edges that are no outlines, up to ``STEPS`` of them. Distances are measured on the edges in space,
+not on their projections, so that triangles which cross the near plane take part; the cut that the near
+plane itself makes is not smoothed.
+
+What no pixel centre hits is not seen: a limb thinner than a pixel is smooth only where a centre hits it.
 
 Symbols: ``c`` cameras, ``h w`` rows and columns, ``d`` channels, ``v`` vertices, ``f`` triangles, ``m``
 pixel pairs.
@@ -27,16 +35,16 @@ from torch import Tensor
 
 from render.camera import Cameras
 from render.mesh import outline_kernels
-from render.mesh.rasterize import Backend
+from render.mesh.outline_kernels import STEPS
+from render.mesh.rasterize import Backend, to_cameras
 from render.mesh.record import MeshRendering
-from render.mesh.reference import NEAR
+from render.mesh.reference import NEAR, cross, determinants
 from render.mesh.topology import face_neighbours
-from render.rotation import transform_points
 
 
 def antialias(
     image: Float[Tensor, "c h w d"],
-    verts: Float[Tensor, "v 3"],
+    verts: Float[Tensor, "*b v 3"],
     faces: Int[Tensor, "f 3"],
     cameras: Cameras,
     rendering: MeshRendering,
@@ -46,69 +54,65 @@ def antialias(
 ) -> Float[Tensor, "c h w d"]:
     """Blend pixels along the mesh's outlines; differentiable in ``image``, ``verts`` and the cameras' poses.
 
-    For a soft silhouette pass ``rendering.covered`` as an image of one channel. Edges of triangles that
-    cross the near plane are left as they are.
+    For a soft silhouette pass ``rendering.covered`` as an image of one channel.
 
     Args:
         image: what was drawn with ``rendering``.
         verts, faces, cameras, rendering: as drawn.
         neighbours: ``face_neighbours(faces)``, to compute it once for many calls.
-        backend: as ``rasterize_mesh``.
+        backend: as ``rasterize_mesh``, but that ``pytorch3d`` has nothing of the kind: the reference is taken.
+
+    Raises:
+        ValueError: another number of meshes than of cameras.
     """
     if backend == "auto":
         backend = "cpu" if image.dtype == torch.float32 and image.device.type == "cpu" else "reference"
     if neighbours is None:
         neighbours = face_neighbours(faces)
-    local = transform_points(cameras.viewmats, verts.expand(len(cameras), *verts.shape))
-    z = local[..., 2:].clamp(min=NEAR)
-    screen = local[..., :2] / z * cameras.Ks[:, None, [0, 1], [0, 1]] + cameras.Ks[:, None, [0, 1], [2, 2]]
+    local = to_cameras(verts, cameras)
     if backend == "cpu":
-        result: Tensor = _Antialias.apply(image, screen, local.detach(), faces, neighbours, rendering)
+        result: Tensor = _Antialias.apply(image, local, cameras.Ks, faces, neighbours, rendering)
         return result
     outlines = outline_edges(local, faces, neighbours)
     index, depth = rendering.face_index, rendering.depth
-    return torch.stack([reference(*each, faces) for each in zip(image, screen, outlines, index, depth)])
+    each = zip(image, local, cameras.Ks, outlines, index, depth)
+    return torch.stack([reference(*camera, faces, neighbours) for camera in each])
 
 
 def outline_edges(
     local: Float[Tensor, "c v 3"], faces: Int[Tensor, "f 3"], neighbours: Int[Tensor, "f 3"]
 ) -> Bool[Tensor, "c f 3"]:
-    """Edges (corner i to i + 1) that bound what a camera sees of their triangle; none of triangles at the
-    near plane.
-    """
+    """Edges (corner i to i + 1) that bound what a camera sees of their triangle."""
     corners = local.detach()[:, faces]
-    away = (corners[:, :, 0] * torch.linalg.cross(corners[:, :, 1], corners[:, :, 2])).sum(-1) > 0
+    normals = cross(corners.roll(-1, dims=2), corners.roll(-2, dims=2))
+    away = determinants(corners, normals)[0] > 0
     across = away[:, neighbours.clamp(min=0)]
-    in_front = (corners[..., 2] > NEAR).all(-1)
-    return ((neighbours < 0) | (across != away[..., None])) & in_front[..., None]
+    return (neighbours < 0) | (across != away[..., None])
 
 
 def reference(
     image: Float[Tensor, "h w d"],
-    screen: Float[Tensor, "v 2"],
+    local: Float[Tensor, "v 3"],
+    K: Float[Tensor, "3 3"],
     outlines: Bool[Tensor, "f 3"],
     face_index: Int[Tensor, "h w"],
     depth: Float[Tensor, "h w"],
     faces: Int[Tensor, "f 3"],
+    neighbours: Int[Tensor, "f 3"],
 ) -> Float[Tensor, "h w d"]:
     """One camera in torch, any float type, gradients by autograd: the oracle of the compiled kernels."""
     height, width = face_index.shape
     flat = image.reshape(height * width, -1)
     result = flat
-    place = torch.arange(height * width).reshape(height, width)
+    index = face_index.reshape(-1).long()
+    place = torch.arange(height * width, device=image.device).reshape(height, width)
     for axis, first, second in ((0, place[:, :-1], place[:, 1:]), (1, place[:-1], place[1:])):
-        near, far = _different_pairs(first.reshape(-1), second.reshape(-1), face_index, depth)
-        distance, found = _crossing(
-            near,
-            far,
-            axis,
-            width,
-            screen,
-            outlines,
-            faces[face_index.reshape(-1)[near]],
-            face_index.reshape(-1)[near],
-        )
-        near, far, distance = near[found], far[found], distance[found]
+        near, far = _different_pairs(first.reshape(-1), second.reshape(-1), index, depth.reshape(-1))
+        joined = ((neighbours[index[near]] == index[far][:, None]) & ~outlines[index[near]]).any(1)
+        near, far = near[~joined], far[~joined]
+        found, edge = _follow(near, far, axis, width, local.detach(), K, outlines, index, faces, neighbours)
+        near, far, edge = near[found], far[found], edge[found]
+        distance, _ = _crossing(near, far, axis, width, local[edge[:, 0]], local[edge[:, 1]], K)
         beyond = distance > 0.5
         target, source = torch.where(beyond, far, near), torch.where(beyond, near, far)
         amount = (distance - 0.5).abs()[:, None]
@@ -117,44 +121,76 @@ def reference(
 
 
 def _different_pairs(
-    first: Int[Tensor, " m"],
-    second: Int[Tensor, " m"],
-    face_index: Int[Tensor, "h w"],
-    depth: Float[Tensor, "h w"],
+    first: Int[Tensor, " m"], second: Int[Tensor, " m"], index: Int[Tensor, " p"], depth: Float[Tensor, " p"]
 ) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
     """Pairs that show different triangles, as (nearer, farther); nothing is farther than any triangle."""
-    index = face_index.reshape(-1)
-    z = torch.where(index >= 0, depth.detach().reshape(-1), torch.full_like(depth, float("inf")).reshape(-1))
+    z = torch.where(index >= 0, depth.detach(), torch.full_like(depth, float("inf")))
     different = index[first] != index[second]
     first, second = first[different], second[different]
     first_nearer = z[first] < z[second]
     return torch.where(first_nearer, first, second), torch.where(first_nearer, second, first)
 
 
-def _crossing(
+def _follow(
     near: Int[Tensor, " m"],
     far: Int[Tensor, " m"],
     axis: int,
     width: int,
-    screen: Float[Tensor, "v 2"],
+    local: Float[Tensor, "v 3"],
+    K: Float[Tensor, "3 3"],
     outlines: Bool[Tensor, "f 3"],
-    corners: Int[Tensor, "m 3"],
-    face: Int[Tensor, " m"],
-) -> tuple[Float[Tensor, " m"], Bool[Tensor, " m"]]:
-    """Distance from the nearer centre towards the farther to the last outline edge between them, if there
-    is one.
+    index: Int[Tensor, " p"],
+    faces: Int[Tensor, "f 3"],
+    neighbours: Int[Tensor, "f 3"],
+) -> tuple[Bool[Tensor, " m"], Int[Tensor, "m 2"]]:
+    """Whether the way from centre to centre leaves the nearer surface over an outline edge, and its ends."""
+    face, active = index[near], torch.ones_like(near, dtype=torch.bool)
+    found, ends = torch.zeros_like(active), torch.zeros(len(near), 2, dtype=torch.int64, device=near.device)
+    entry = torch.full_like(ends, -1)
+    for _ in range(STEPS):
+        corners = faces[face].long()
+        edges = torch.stack([corners, corners.roll(-1, dims=1)], -1)  # m 3 2
+        a, b = local[edges[..., 0]], local[edges[..., 1]]
+        distance, crosses = _crossing(near[:, None], far[:, None], axis, width, a, b, K)
+        entered = (edges.sort(-1).values == entry[:, None]).all(-1)
+        usable = crosses & ~entered & (distance >= 0) & (distance <= 1)
+        left = torch.where(usable, distance, torch.full_like(distance, -1.0)).argmax(1)
+        row = torch.arange(len(near), device=near.device)
+        chosen = edges[row, left]
+        active = active & usable.any(1)
+        here = active & outlines[face, left]
+        ends = torch.where(here[:, None], chosen, ends)
+        found = found | here
+        active = active & ~here
+        face = torch.where(active, neighbours[face, left], face)
+        entry = torch.where(active[:, None], chosen.sort(-1).values, entry)
+    return found, ends
+
+
+def _crossing(
+    near: Int[Tensor, "m *e"],
+    far: Int[Tensor, "m *e"],
+    axis: int,
+    width: int,
+    a: Float[Tensor, "m *n 3"],
+    b: Float[Tensor, "m *n 3"],
+    K: Float[Tensor, "3 3"],
+) -> tuple[Float[Tensor, "m *n"], Bool[Tensor, "m *n"]]:
+    """Distance from the nearer centre towards the farther, in pixels, to where an edge in space crosses the
+    line through both, and whether it does so beyond the near plane.
     """
-    centre = torch.stack([near % width, near // width], -1).to(screen) + 0.5
-    along, beside = centre[:, axis, None], centre[:, 1 - axis, None]
-    direction = torch.where(far > near, 1.0, -1.0).to(screen)[:, None]
-    a, b = screen[corners], screen[corners.roll(-1, dims=1)]
-    da, db = a[..., 1 - axis] - beside, b[..., 1 - axis] - beside
-    crosses = (da < 0) != (db < 0)
-    t = da / torch.where(crosses, da - db, torch.ones_like(da))
-    distance = (a[..., axis] + t * (b[..., axis] - a[..., axis]) - along) * direction
-    usable = crosses & outlines[face] & (distance >= 0) & (distance <= 1)
-    best = torch.where(usable, distance, torch.full_like(distance, -1.0)).argmax(1, keepdim=True)
-    return distance.gather(1, best)[:, 0], usable.any(1)
+    centre = torch.stack([near % width, near // width], -1).to(a) + 0.5
+    direction = torch.where(far > near, 1.0, -1.0).to(a)
+    other = 1 - axis
+    slope = (centre[..., other] - K[other, 2]) / K[other, other]
+    ea, eb = a[..., other] - slope * a[..., 2], b[..., other] - slope * b[..., 2]
+    crosses = (ea < 0) != (eb < 0)
+    t = ea / torch.where(crosses, ea - eb, torch.ones_like(ea))
+    point = a + t[..., None] * (b - a)
+    usable = crosses & (point[..., 2] >= NEAR)
+    z = torch.where(usable, point[..., 2], torch.ones_like(t))
+    distance = (K[axis, axis] * point[..., axis] / z + K[axis, 2] - centre[..., axis]) * direction
+    return distance, usable
 
 
 class _Antialias(torch.autograd.Function):
@@ -166,8 +202,8 @@ class _Antialias(torch.autograd.Function):
     def forward(
         ctx: Any,
         image: Tensor,
-        screen: Tensor,
         local: Tensor,
+        Ks: Tensor,
         faces: Tensor,
         neighbours: Tensor,
         rendering: MeshRendering,
@@ -178,25 +214,23 @@ class _Antialias(torch.autograd.Function):
         across = neighbours.to(torch.int32).contiguous().numpy()
         index = rendering.face_index.to(torch.int32).contiguous()
         depth = rendering.depth.detach().contiguous()
-        places = screen.detach().contiguous()
+        exact, intrinsics = local.detach().double().contiguous(), Ks.detach().double().contiguous()
         ctx.pairs = []
         for i in range(len(image)):
-            outlines = np.empty((len(faces), 3), np.bool_)
-            outline_kernels.mark_outlines(
-                local[i].double().contiguous().numpy(), narrow, across, NEAR, outlines
-            )
-            pairs = _find(places[i].numpy(), narrow, outlines, index[i].numpy(), depth[i].numpy())
+            arrays = exact[i].numpy(), intrinsics[i].numpy(), narrow, across, index[i].numpy()
+            pairs = _find(*arrays, depth[i].numpy())
             outline_kernels.blend(*pairs[:2], image[i].flatten(0, 1).numpy(), result[i].flatten(0, 1).numpy())
             ctx.pairs.append(pairs)
         ctx.save_for_backward(image)
-        ctx.screen_shape = screen.shape
+        ctx.local_shape, ctx.local_type = local.shape, local.dtype
         return result
 
     @staticmethod
     def backward(ctx: Any, grad_result: Tensor) -> tuple[Tensor | None, ...]:
         (image,) = ctx.saved_tensors
         grad_result = grad_result.contiguous()
-        grad_image, grad_screen = grad_result.clone(), grad_result.new_zeros(ctx.screen_shape)
+        grad_image = grad_result.clone()
+        grad_local = torch.zeros(ctx.local_shape, dtype=torch.float64)
         for i, (integers, amounts, slopes) in enumerate(ctx.pairs):
             outline_kernels.blend_backward(
                 integers,
@@ -205,21 +239,27 @@ class _Antialias(torch.autograd.Function):
                 image[i].flatten(0, 1).numpy(),
                 grad_result[i].flatten(0, 1).numpy(),
                 grad_image[i].flatten(0, 1).numpy(),
-                grad_screen[i].numpy(),
+                grad_local[i].numpy(),
             )
-        return grad_image, grad_screen, None, None, None, None
+        return grad_image, grad_local.to(ctx.local_type), None, None, None, None
 
 
 def _find(
-    screen: np.ndarray, faces: np.ndarray, outlines: np.ndarray, index: np.ndarray, depth: np.ndarray
+    local: np.ndarray,
+    K: np.ndarray,
+    faces: np.ndarray,
+    neighbours: np.ndarray,
+    index: np.ndarray,
+    depth: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All blending pairs of one camera: (target, source, vertex a, vertex b), amount, slopes by the
-    vertices' x and y.
+    vertices' x, y and z.
     """
+    outlines, near_outline = np.empty((len(faces), 3), np.bool_), np.empty(len(faces), np.bool_)
+    outline_kernels.mark_outlines(local, faces, neighbours, outlines, near_outline)
+    marks = outlines, near_outline
     most = 2 * index.size
-    integers, floats = (
-        np.empty((most, 4), np.int32),
-        np.empty((most, 5), np.float32),
-    )  # pages never touched cost nothing
-    count = outline_kernels.find(screen, faces, outlines, index, depth, integers, floats)
+    # Pages never touched cost nothing.
+    integers, floats = np.empty((most, 4), np.int32), np.empty((most, 7), np.float32)
+    count = outline_kernels.find(local, K, faces, neighbours, *marks, index, depth, integers, floats)
     return integers[:count].copy(), floats[:count, 0].copy(), floats[:count, 1:].copy()

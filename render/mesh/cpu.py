@@ -13,6 +13,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from render.mesh import kernels
+from render.mesh.reference import Cull
 from render.threads import run_ranges, split, thread_count
 
 ROWS_A_CHUNK = 32  # image rows that go to a thread at a time
@@ -25,18 +26,18 @@ def rasterize(
     Ks: Float[Tensor, "c 3 3"],
     width: int,
     height: int,
-    two_sided: bool,
+    cull: Cull,
 ) -> tuple[Int[Tensor, "c h w"], Float[Tensor, "c h w 3"], Float[Tensor, "c h w"]]:
     """Face index, barycentrics and depth of vertices in camera frames; differentiable in ``local``."""
     narrow = faces.to(torch.int32).contiguous()
-    index, barycentrics, depth = _Rasterize.apply(local, narrow, Ks, width, height, two_sided)
+    index, barycentrics, depth = _Rasterize.apply(local, narrow, Ks, width, height, kernels.CULL[cull])
     return index, barycentrics, depth
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, local: Tensor, faces: Tensor, Ks: Tensor, width: int, height: int, two_sided: bool
+        ctx: Any, local: Tensor, faces: Tensor, Ks: Tensor, width: int, height: int, cull: int
     ) -> tuple[Tensor, Tensor, Tensor]:
         local = local.detach().contiguous()
         count = len(local)
@@ -45,7 +46,7 @@ class _Rasterize(torch.autograd.Function):
         nearest = np.empty((height, width), np.float64)
         setups = []
         for i in range(count):
-            setup, boxes = _set_up(local[i], faces, Ks[i], width, height, two_sided)
+            setup, boxes = _set_up(local[i], faces, Ks[i], width, height, cull)
             outputs = index[i].numpy(), nearest, barycentrics[i].numpy(), depth[i].numpy()
             _run_rows(kernels.draw, (setup, boxes), outputs, height)
             setups.append((setup, boxes))
@@ -92,13 +93,13 @@ def _backward_of_corners(inputs: tuple[np.ndarray, ...], upstream: tuple[np.ndar
 
 
 def _set_up(
-    local: Tensor, faces: Tensor, K: Tensor, width: int, height: int, two_sided: bool
+    local: Tensor, faces: Tensor, K: Tensor, width: int, height: int, cull: int
 ) -> tuple[np.ndarray, np.ndarray]:
     setup = np.empty((len(faces), kernels.SETUP), np.float64)
     boxes = np.empty((len(faces), 4), np.int32)
     arrays = local.numpy(), faces.numpy(), K.detach().contiguous().numpy()
     run_ranges(
-        lambda _, a, b: kernels.set_up(*arrays, width, height, two_sided, a, b, setup, boxes),
+        lambda _, a, b: kernels.set_up(*arrays, width, height, cull, a, b, setup, boxes),
         split(len(faces), -(-len(faces) // FACES_A_CHUNK)),
         thread_count(),
     )
@@ -106,7 +107,7 @@ def _set_up(
 
 
 def interpolate(
-    attributes: Float[Tensor, "v d"],
+    attributes: Float[Tensor, "*b n d"],
     faces: Int[Tensor, "f 3"],
     face_index: Int[Tensor, "c h w"],
     barycentrics: Float[Tensor, "c h w 3"],
@@ -128,9 +129,9 @@ class _Interpolate(torch.autograd.Function):
         index: Int32[Tensor, "c h w"],
     ) -> Tensor:
         attributes, barycentrics = attributes.detach().contiguous(), barycentrics.detach().contiguous()
-        image = attributes.new_empty(*index.shape, attributes.shape[1])
-        for i in range(len(index)):
-            arrays = attributes.numpy(), faces.numpy(), index[i].numpy(), barycentrics[i].numpy()
+        image = attributes.new_empty(*index.shape, attributes.shape[-1])
+        for i, each in enumerate(_for_each_camera(attributes, len(index))):
+            arrays = each, faces.numpy(), index[i].numpy(), barycentrics[i].numpy()
             _run_rows(kernels.gather, arrays, (image[i].numpy(),), index.shape[1])
         ctx.save_for_backward(attributes, barycentrics, faces, index)
         return image
@@ -140,14 +141,13 @@ class _Interpolate(torch.autograd.Function):
         attributes, barycentrics, faces, index = ctx.saved_tensors
         grad_image = grad_image.contiguous()
         grad_attributes, grad_barycentrics = torch.zeros_like(attributes), torch.empty_like(barycentrics)
-        for i in range(len(index)):
-            kernels.gather_backward(
-                attributes.numpy(),
-                faces.numpy(),
-                index[i].numpy(),
-                barycentrics[i].numpy(),
-                grad_image[i].numpy(),
-                grad_attributes.numpy(),
-                grad_barycentrics[i].numpy(),
-            )
+        theirs = _for_each_camera(grad_attributes, len(index))
+        for i, each in enumerate(_for_each_camera(attributes, len(index))):
+            inputs = each, faces.numpy(), index[i].numpy(), barycentrics[i].numpy(), grad_image[i].numpy()
+            kernels.gather_backward(*inputs, theirs[i], grad_barycentrics[i].numpy())
         return grad_attributes, grad_barycentrics, None, None
+
+
+def _for_each_camera(attributes: Float[Tensor, "*b n d"], count: int) -> list[np.ndarray]:
+    """Views of the attributes that each camera sees: one mesh's for all, or each its own."""
+    return [attributes[i].numpy() if attributes.ndim == 3 else attributes.numpy() for i in range(count)]

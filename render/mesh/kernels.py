@@ -3,11 +3,11 @@
 Symbols: M has a triangle's corners v0 v1 v2 (camera frame, metres) as columns, d a pixel's ray with z = 1,
 n_i = v_j x v_k for cyclic i j k, D = det M = v0 . n0.
 
-Forward (Olano and Greer 1997, see ``render.mesh.reference``): E_i = n_i . d is linear in the pixel's place;
-a pixel is hit where all E_i sign(D) >= 0, its inverse depth is s = sum E_i / D, its barycentrics E_i / sum
-E. The E_i are not divided by D before their signs are looked at: two triangles that share an edge then get
-exactly opposite numbers for it (in float64 and without fused multiply-add), so that no pixel falls between
-them.
+Forward (rules: ``render.mesh.reference``): E_i = n_i . d is linear in the pixel's place; a pixel is hit
+where all E_i sign(D) > 0, or = 0 on the edges that the triangle owns; its inverse depth is s = sum E_i / D,
+its barycentrics E_i / sum E. The E_i are not divided by D before their signs are looked at: two triangles
+that share an edge then get exactly opposite numbers for it (in float64 and without fused multiply-add), so
+that no pixel falls between them or to both.
 
 Backward. With q = M^-1 d = barycentrics / z and upstream gradients g_b, g_z: dL/dq_k = z (g_b_k - g_b . b -
 z g_z), and as dq = -M^-1 dM q, the corners get dL/dv_j = -y q_j with y = M^-T dL/dq = sum_k (dL/dq_k) n_k /
@@ -24,12 +24,18 @@ from numba import njit
 
 from render.compiled import kernel_compiler
 from render.mesh import reference
-from render.mesh.reference import NEAR
+from render.mesh.reference import FLAT, NEAR
 
 kernel = kernel_compiler(__file__, reference.__file__)
 
-# One row a triangle: (a b c) of E_0, E_1, E_2 at a pixel centre: a x + b y + c, times sign(D); then |D|.
-SETUP = 10
+# One row a triangle: (a b c) of E_0, E_1, E_2 at a pixel centre: a x + b y + c, times sign(D); |D|; then the
+# least E_0, E_1, E_2 that are inside: 0 on edges that the triangle owns, else the least number above it.
+SETUP = 13
+LEAST = 2.0**-1022
+FLAT_SHARE = FLAT * 2.0**-52
+
+# What of a triangle's two sides is drawn, as the kernels take it.
+CULL = {"none": 0, "back": 1, "front": 2}
 
 
 @njit(inline="always")
@@ -40,7 +46,7 @@ def _cross(a0, a1, a2, b0, b1, b2):
 
 @kernel()
 @no_type_check
-def set_up(local, faces, K, width, height, two_sided, start, stop, setup, boxes):
+def set_up(local, faces, K, width, height, cull, start, stop, setup, boxes):
     """Edge functions and pixel boxes (x0 x1 y0 y1, inclusive; empty if x1 < x0) of triangles start..stop."""
     fx, fy, cx, cy = np.float64(K[0, 0]), np.float64(K[1, 1]), np.float64(K[0, 2]), np.float64(K[1, 2])
     corner = np.empty((3, 3), np.float64)
@@ -48,7 +54,7 @@ def set_up(local, faces, K, width, height, two_sided, start, stop, setup, boxes)
         for i in range(3):
             for k in range(3):
                 corner[i, k] = local[faces[face, i], k]
-        determinant = 0.0
+        determinant, size = 0.0, 0.0
         for i in range(3):
             j, k = (i + 1) % 3, (i + 2) % 3
             n0, n1, n2 = _cross(
@@ -58,13 +64,23 @@ def set_up(local, faces, K, width, height, two_sided, start, stop, setup, boxes)
             setup[face, 3 * i + 2] = n2 - n0 * (cx / fx) - n1 * (cy / fy)
             if i == 0:
                 determinant = corner[0, 0] * n0 + corner[0, 1] * n1 + corner[0, 2] * n2
+                for m in range(3):
+                    n, o = (m + 1) % 3, (m + 2) % 3
+                    size += abs(corner[0, m]) * (
+                        abs(corner[1, n] * corner[2, o]) + abs(corner[1, o] * corner[2, n])
+                    )
         setup[face, 9] = abs(determinant)
         if determinant < 0:
             for i in range(9):
                 setup[face, i] = -setup[face, i]
-        _box(corner, fx, fy, cx, cy, width, height, boxes[face])
-        if determinant == 0 or not math.isfinite(determinant) or (determinant > 0 and not two_sided):
-            boxes[face, 0], boxes[face, 1] = 0, -1
+        for i in range(3):
+            a, b = setup[face, 3 * i], setup[face, 3 * i + 1]
+            setup[face, 10 + i] = 0.0 if a > 0 or (a == 0 and b > 0) else LEAST
+        culled = (cull == 1 and determinant > 0) or (cull == 2 and determinant < 0)
+        if culled or not abs(determinant) > FLAT_SHARE * size or not math.isfinite(determinant):
+            boxes[face, 0], boxes[face, 1], boxes[face, 2], boxes[face, 3] = 0, -1, 0, -1
+        else:
+            _box(corner, fx, fy, cx, cy, width, height, boxes[face])
 
 
 @njit(inline="always")
@@ -118,13 +134,14 @@ def draw(setup, boxes, start, stop, face_index, nearest, barycentrics, depth):
         a0, b0, c0 = setup[face, 0], setup[face, 1], setup[face, 2]
         a1, b1, c1 = setup[face, 3], setup[face, 4], setup[face, 5]
         a2, b2, c2 = setup[face, 6], setup[face, 7], setup[face, 8]
+        t0, t1, t2 = setup[face, 10], setup[face, 11], setup[face, 12]
         scale = 1.0 / setup[face, 9]
         for y in range(y0, y1 + 1):
             py = y + 0.5
             for x in range(x0, x1 + 1):
                 px = x + 0.5
                 e0, e1, e2 = a0 * px + (b0 * py + c0), a1 * px + (b1 * py + c1), a2 * px + (b2 * py + c2)
-                if e0 >= 0.0 and e1 >= 0.0 and e2 >= 0.0:
+                if e0 >= t0 and e1 >= t1 and e2 >= t2:
                     inverse = (e0 + e1 + e2) * scale
                     if inverse > nearest[y, x] and inverse < farthest_inverse:
                         nearest[y, x] = inverse

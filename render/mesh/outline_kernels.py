@@ -1,10 +1,14 @@
 """Compiled kernels of ``render.mesh.antialias``, where the method is described.
 
-Distance of a crossing. An edge a-b meets the line through both pixel centres where its coordinate
-``beside`` the axis is the centres': with da, db those coordinates relative to the centre, t = da / (da -
-db), and the distance is d = direction (a + t (b - a) - centre) along the axis. Hence dd/da_along =
-direction (1 - t), dd/db_along = direction t, dd/dda = -direction (b - a) db / (da - db)^2, dd/ddb =
-direction (b - a) da / (da - db)^2.
+Distance of a crossing. The line through both pixel centres and the camera's centre span a plane. An edge
+a-b (camera frame) meets it where e = p_other - s p_z is zero, s being the centres' place on the other axis
+over the focal length: at P = a + t (b - a) with t = ea / (ea - eb), if ea and eb have different signs. The
+distance is d = direction (f P_axis / P_z + c - centre).
+
+Slopes. With n = a x b the edge's projection is the line n . (x, y, 1) = 0, so that for D = P / P_z
+dd = -direction f / n_axis (D . dn), and as dn = da x b + a x db:
+
+    dd/da = -direction f / n_axis (b x D),    dd/db = -direction f / n_axis (D x a).
 """
 
 from __future__ import annotations
@@ -15,14 +19,20 @@ import numpy as np
 from numba import njit
 
 from render.compiled import kernel_compiler
+from render.mesh import reference
+from render.mesh.reference import NEAR
 
-kernel = kernel_compiler(__file__)
+kernel = kernel_compiler(__file__, reference.__file__)
+
+STEPS = 8  # edges that the way from centre to centre may cross before the outline, the outline included
 
 
 @kernel()
 @no_type_check
-def mark_outlines(local, faces, neighbours, near, outlines):
-    """The compiled ``render.mesh.antialias.outline_edges`` for one camera."""
+def mark_outlines(local, faces, neighbours, outlines, near_outline):
+    """The compiled ``render.mesh.antialias.outline_edges`` for one camera, and which triangles are fewer than
+    ``STEPS`` steps away from such an edge: the others' pixels need not be looked at.
+    """
     away = np.empty(len(faces), np.bool_)
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -32,26 +42,40 @@ def mark_outlines(local, faces, neighbours, near, outlines):
             + local[a, 2] * (local[b, 0] * local[c, 1] - local[b, 1] * local[c, 0])
         )
         away[face] = determinant > 0
+    reached, count = np.empty(len(faces), np.int32), 0
     for face in range(len(faces)):
-        in_front = (
-            local[faces[face, 0], 2] > near
-            and local[faces[face, 1], 2] > near
-            and local[faces[face, 2], 2] > near
-        )
         for i in range(3):
             neighbour = neighbours[face, i]
-            outlines[face, i] = in_front and (neighbour < 0 or away[neighbour] != away[face])
+            outlines[face, i] = neighbour < 0 or away[neighbour] != away[face]
+        near_outline[face] = outlines[face, 0] or outlines[face, 1] or outlines[face, 2]
+        if near_outline[face]:
+            reached[count] = face
+            count += 1
+    begin = 0
+    for _ in range(STEPS - 1):
+        end = count
+        for place in range(begin, end):
+            for i in range(3):
+                neighbour = neighbours[reached[place], i]
+                if neighbour >= 0 and not near_outline[neighbour]:
+                    near_outline[neighbour] = True
+                    reached[count] = neighbour
+                    count += 1
+        begin = end
 
 
 @kernel()
 @no_type_check
-def find(screen, faces, outlines, face_index, depth, integers, floats):
+def find(local, K, faces, neighbours, outlines, near_outline, face_index, depth, integers, floats):
     """Fill the pairs' rows, pixel by pixel, to the right before downwards; returns how many."""
     height, width = face_index.shape
     count = 0
     for y in range(height):
         for x in range(width):
             here = face_index[y, x]
+            right, below = x + 1 < width, y + 1 < height
+            if (not right or face_index[y, x + 1] == here) and (not below or face_index[y + 1, x] == here):
+                continue
             for axis in range(2):
                 x2, y2 = x + 1 - axis, y + axis
                 if x2 >= width or y2 >= height:
@@ -60,51 +84,92 @@ def find(screen, faces, outlines, face_index, depth, integers, floats):
                 if here == there:
                     continue
                 first_nearer = here >= 0 and (there < 0 or depth[y, x] < depth[y2, x2])
-                face = here if first_nearer else there
-                if not (outlines[face, 0] or outlines[face, 1] or outlines[face, 2]):
+                face, beyond = (here, there) if first_nearer else (there, here)
+                if not near_outline[face] or _joined(face, beyond, neighbours, outlines):
                     continue
                 nx, ny, direction = (x, y, 1.0) if first_nearer else (x2, y2, -1.0)
-                if not _crossing(
-                    screen, faces, outlines, face, nx, ny, axis, direction, integers[count], floats[count]
+                row, numbers = integers[count], floats[count]
+                if not _follow(
+                    local, K, faces, neighbours, outlines, face, beyond, nx, ny, axis, direction, row, numbers
                 ):
                     continue
                 near, far = ny * width + nx, (y2 if first_nearer else y) * width + (x2 if first_nearer else x)
-                beyond = floats[count, 0] > 0.5
-                integers[count, 0], integers[count, 1] = (far, near) if beyond else (near, far)
-                for i in range(1, 5):
-                    floats[count, i] *= 1.0 if beyond else -1.0
-                floats[count, 0] = abs(floats[count, 0] - 0.5)
+                beyond_middle = numbers[0] > 0.5
+                row[0], row[1] = (far, near) if beyond_middle else (near, far)
+                for i in range(1, 7):
+                    numbers[i] *= 1.0 if beyond_middle else -1.0
+                numbers[0] = abs(numbers[0] - 0.5)
                 count += 1
     return count
 
 
 @njit(inline="always")
 @no_type_check
-def _crossing(screen, faces, outlines, face, x, y, axis, direction, ends, numbers):
-    """The last outline edge between two centres: its ends to ``ends[2:]``, distance and slopes to
-    ``numbers``.
+def _joined(face, other, neighbours, outlines):
+    """Whether two triangles lie side by side on one surface."""
+    return other >= 0 and (
+        (neighbours[face, 0] == other and not outlines[face, 0])
+        or (neighbours[face, 1] == other and not outlines[face, 1])
+        or (neighbours[face, 2] == other and not outlines[face, 2])
+    )
+
+
+@njit
+@no_type_check
+def _follow(local, K, faces, neighbours, outlines, face, last, x, y, axis, direction, row, numbers):
+    """Follow the way from centre to centre to an outline edge: its ends to ``row[2:]``, distance and slopes
+    to ``numbers``.
     """
-    best = -1.0
+    other = 1 - axis
     along, beside = (x + 0.5, y + 0.5) if axis == 0 else (y + 0.5, x + 0.5)
-    for i in range(3):
-        if not outlines[face, i]:
-            continue
-        a, b = faces[face, i], faces[face, (i + 1) % 3]
-        da, db = screen[a, 1 - axis] - beside, screen[b, 1 - axis] - beside
-        if (da < 0.0) == (db < 0.0):
-            continue
-        t = da / (da - db)
-        length = np.float64(screen[b, axis]) - screen[a, axis]
-        distance = (screen[a, axis] + t * length - along) * direction
-        if distance < 0.0 or distance > 1.0 or distance <= best:
-            continue
-        best = distance
-        ends[2], ends[3] = a, b
-        slope = direction * length / ((da - db) * (da - db))
-        numbers[0] = distance
-        numbers[1 + axis], numbers[2 - axis] = direction * (1.0 - t), -slope * db
-        numbers[3 + axis], numbers[4 - axis] = direction * t, slope * da
-    return best >= 0.0
+    slope = (beside - K[other, 2]) / K[other, other]
+    entry_a, entry_b = -1, -1
+    for _ in range(STEPS):
+        best, best_t, left = -1.0, 0.0, -1
+        for i in range(3):
+            a, b = faces[face, i], faces[face, (i + 1) % 3]
+            ea, eb = local[a, other] - slope * local[a, 2], local[b, other] - slope * local[b, 2]
+            if (ea < 0.0) == (eb < 0.0):
+                continue
+            if (a == entry_a and b == entry_b) or (a == entry_b and b == entry_a):
+                continue
+            t = ea / (ea - eb)
+            z = local[a, 2] + t * (local[b, 2] - local[a, 2])
+            if z < NEAR:
+                continue
+            place = local[a, axis] + t * (local[b, axis] - local[a, axis])
+            distance = (K[axis, axis] * place / z + K[axis, 2] - along) * direction
+            if distance < 0.0 or distance > 1.0 or distance <= best:
+                continue
+            best, best_t, left = distance, t, i
+        if left < 0:
+            return False
+        entry_a, entry_b = faces[face, left], faces[face, (left + 1) % 3]
+        if outlines[face, left]:
+            row[2], row[3] = entry_a, entry_b
+            numbers[0] = best
+            _slopes(local, K, entry_a, entry_b, best_t, axis, direction, numbers)
+            return True
+        face = neighbours[face, left]
+        if face == last:
+            return False
+    return False
+
+
+@njit
+@no_type_check
+def _slopes(local, K, a, b, t, axis, direction, numbers):
+    """Derivatives of the distance by the ends' x, y, z."""
+    a0, a1, a2 = local[a, 0], local[a, 1], local[a, 2]
+    b0, b1, b2 = local[b, 0], local[b, 1], local[b, 2]
+    z = a2 + t * (b2 - a2)
+    d0, d1 = (a0 + t * (b0 - a0)) / z, (a1 + t * (b1 - a1)) / z
+    n = a1 * b2 - a2 * b1 if axis == 0 else a2 * b0 - a0 * b2
+    scale = -direction * K[axis, axis] / n
+    numbers[1], numbers[2] = scale * (b1 - b2 * d1), scale * (b2 * d0 - b0)
+    numbers[3] = scale * (b0 * d1 - b1 * d0)
+    numbers[4], numbers[5] = scale * (d1 * a2 - a1), scale * (a0 - d0 * a2)
+    numbers[6] = scale * (d0 * a1 - d1 * a0)
 
 
 @kernel()
@@ -119,7 +184,7 @@ def blend(integers, amounts, image, result):
 
 @kernel()
 @no_type_check
-def blend_backward(integers, amounts, slopes, image, grad_result, grad_image, grad_screen):
+def blend_backward(integers, amounts, slopes, image, grad_result, grad_image, grad_local):
     """Adds to both gradients pair by pair; ``grad_image`` begins as ``grad_result``."""
     for i in range(len(amounts)):
         target, source, a, b = integers[i, 0], integers[i, 1], integers[i, 2], integers[i, 3]
@@ -129,6 +194,6 @@ def blend_backward(integers, amounts, slopes, image, grad_result, grad_image, gr
             grad_amount += g * (image[source, channel] - image[target, channel])
             grad_image[source, channel] += amounts[i] * g
             grad_image[target, channel] -= amounts[i] * g
-        for k in range(2):
-            grad_screen[a, k] += grad_amount * slopes[i, k]
-            grad_screen[b, k] += grad_amount * slopes[i, 2 + k]
+        for k in range(3):
+            grad_local[a, k] += grad_amount * slopes[i, k]
+            grad_local[b, k] += grad_amount * slopes[i, 3 + k]

@@ -61,9 +61,9 @@ def sphere(rings: int = 12, segments: int = 16, radius: float = 0.5) -> tuple[Te
     triangles=st.integers(1, 12),
     width=st.integers(1, 40),
     height=st.integers(1, 40),
-    two_sided=st.booleans(),
+    cull=st.sampled_from(["none", "back", "front"]),
 )
-def test_cpu_equals_reference(seed: int, triangles: int, width: int, height: int, two_sided: bool) -> None:
+def test_cpu_equals_reference(seed: int, triangles: int, width: int, height: int, cull: str) -> None:
     """Same triangles, numbers and gradients. The kernels count in float64, so only their float32 output
     rounds: 1e-6.
 
@@ -74,8 +74,8 @@ def test_cpu_equals_reference(seed: int, triangles: int, width: int, height: int
     exact = camera.to(torch.float64)
     local = verts[None].clone().requires_grad_()
     local64 = verts[None].double().requires_grad_()
-    index, barycentrics, depth = cpu.rasterize(local, faces, camera.Ks, width, height, two_sided)
-    index64, barycentrics64, depth64 = reference.rasterize(local64, faces, exact.local_rays(), two_sided)
+    index, barycentrics, depth = cpu.rasterize(local, faces, camera.Ks, width, height, cull)
+    index64, barycentrics64, depth64 = reference.rasterize(local64, faces, exact.local_rays(), cull)
     assert torch.equal(index.long(), index64)
     torch.testing.assert_close(barycentrics.double(), barycentrics64, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(depth.double(), depth64, rtol=1e-6, atol=1e-6)
@@ -93,7 +93,7 @@ def test_reference_gradients_by_finite_differences() -> None:
     rays = front_camera(7, 6, 6.0).to(torch.float64).local_rays()
 
     def outputs(local: Tensor) -> Tensor:
-        _, barycentrics, depth = reference.rasterize(local, faces, rays, True)
+        _, barycentrics, depth = reference.rasterize(local, faces, rays, "none")
         return torch.cat([barycentrics, depth[..., None]], -1)
 
     assert (outputs(verts[None].double())[..., 3] > 0).any()
@@ -124,24 +124,30 @@ def test_nothing_shows_through_a_closed_surface(backend: str) -> None:
     """From outside only triangles that face the camera are seen, and without holes inside the outline."""
     verts, faces = sphere(24, 32)
     cameras = look_at(torch.tensor([[0.1, 0.3, 2.0]]), torch.zeros(1, 3), 150.0, 96, 96)
-    one_sided = rasterize_mesh(verts, faces, cameras, two_sided=False, backend=backend)
+    one_sided = rasterize_mesh(verts, faces, cameras, cull="back", backend=backend)
     both = rasterize_mesh(verts, faces, cameras, backend=backend)
     assert torch.equal(one_sided.face_index, both.face_index)
     for row in both.covered[0]:
         places = row.nonzero()
         if len(places):
             assert row[places.min() : places.max() + 1].all()
-    inside_out = rasterize_mesh(verts, faces.flip(1), cameras, two_sided=False, backend=backend)
+    inside_out = rasterize_mesh(verts, faces.flip(1), cameras, cull="back", backend=backend)
     assert (inside_out.depth > both.depth)[both.covered].float().mean() > 0.95  # its far wall
 
 
 @backends
-def test_shared_edges_through_pixel_centres_leave_no_hole(backend: str) -> None:
-    """A square in two triangles whose diagonal and corners lie exactly on pixel centres."""
+def test_shared_edges_through_pixel_centres_belong_to_one_triangle(backend: str) -> None:
+    """A square in two triangles whose diagonal and sides lie exactly on pixel centres, drawn together and
+    alone: no hole and no pixel twice; its left and upper sides are its own, the others are not.
+    """
     verts = torch.tensor([[-3.5, -3.5, 8.0], [3.5, -3.5, 8], [3.5, 3.5, 8], [-3.5, 3.5, 8]])
-    rendering = rasterize_mesh(verts, torch.tensor([[0, 1, 2], [0, 2, 3]]), front_camera(), backend=backend)
-    assert rendering.covered.all()
-    torch.testing.assert_close(rendering.depth, torch.full((1, 8, 8), 8.0))
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
+    rendering = rasterize_mesh(verts, faces, front_camera(), backend=backend)
+    assert rendering.covered[0, :7, :7].all()
+    assert int(rendering.covered.sum()) == 49
+    torch.testing.assert_close(rendering.depth[0, :7, :7], torch.full((7, 7), 8.0))
+    alone = [rasterize_mesh(verts, face[None], front_camera(), backend=backend).covered for face in faces]
+    assert torch.equal(sum(each.int() for each in alone), rendering.covered.int())
 
 
 @backends
