@@ -14,8 +14,9 @@ from torch import Tensor
 from recon.refine import SH_C0, Surface, color_points, surfels
 from recon.session import Session
 from recon.splat.binding import nearest_faces, sample_body, spacing
-from recon.splat.optimise import Recipe, Training, moved_camera
+from recon.splat.optimise import moved_camera
 from recon.splat.settings import AvatarConfig, Densification, LearningRates
+from recon.splat.training import Recipe, Training
 from recon.splat.views import MaskOf
 from render.avatar import Avatar, Binding, Rig, bring_to_rest, drive, rig_body, surface_points
 from render.body.model import BodyModel

@@ -13,8 +13,8 @@ import torch
 
 from recon.refine.coloring import SH_C0
 from recon.session import Session
-from recon.splat.optimise import Recipe
 from recon.splat.settings import Densification, DepthSplatsConfig, LearningRates, LossWeights
+from recon.splat.training import Recipe
 from recon.splat.views import MaskOf
 from render.errors import CaptureError
 from render.gaussians import Gaussians

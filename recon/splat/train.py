@@ -21,9 +21,10 @@ from recon.splat.avatar import (
     trained_avatar,
 )
 from recon.splat.baseline import baseline_recipe, fused_gaussians
-from recon.splat.optimise import CHECKPOINT, LOSS_NAMES, Training, optimise
+from recon.splat.optimise import optimise
 from recon.splat.record import LOSSES, SplatResult, save_splat
 from recon.splat.settings import AvatarConfig, DepthSplatsConfig
+from recon.splat.training import CHECKPOINT, LOSS_NAMES, Training
 from recon.splat.views import MaskOf, ViewStore, store_views
 from recon.stage import write_arrays, write_json
 from render.errors import CaptureError

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from recon.splat import optimise as training_loop
-from recon.splat.optimise import Recipe, Training, densify, optimise, view_of_step
+from recon.splat.densify import SPLIT_SHRINK, densify
+from recon.splat.optimise import optimise, view_of_step
 from recon.splat.settings import Densification, LearningRates, LossWeights
+from recon.splat.training import Recipe, Training
 from recon.splat.views import ViewStore
 from recon.stage import write_arrays
 from render.camera import Cameras, look_at
@@ -245,7 +247,7 @@ def test_the_hottest_gaussian_is_split_along_its_longest_axis() -> None:
     reach = float(before.tensors["log_scales"][2, longest].exp())
     assert float((first - second).norm()) == pytest.approx(reach, rel=1e-4)
     expected = before.tensors["log_scales"][2].clone()
-    expected[longest] -= np.log(training_loop.SPLIT_SHRINK)
+    expected[longest] -= np.log(SPLIT_SHRINK)
     for row in (2, -1):
         torch.testing.assert_close(after.tensors["log_scales"][row], expected)
         # Made where it now is, with nothing of its parent's momentum.
