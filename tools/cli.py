@@ -130,6 +130,8 @@ _layouts = _one_of(
         "rgbd-rig": _deferred(commands.import_rgbd_rig),
         "qualisys": _deferred(commands.import_qualisys),
         "caliscope": _deferred(commands.import_caliscope),
+        "opencv-yaml": _deferred(commands.import_opencv_yaml),
+        "pose2sim": _deferred(commands.import_pose2sim),
     }
 )
 

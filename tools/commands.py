@@ -16,6 +16,11 @@ Session = Annotated[Positional[Path], arg(metavar="SESSION")]
 Run = Annotated[Positional[Path], arg(metavar="RUN")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
 WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
+UpOrCameras = Annotated[
+    Literal["+x", "-x", "+y", "-y", "+z", "-z", "cameras"], arg(metavar="+x|-x|+y|-y|+z|-z|cameras")
+]
+LengthUnits = Annotated[Literal["m", "cm", "mm"], arg(metavar="m|cm|mm")]
+FloorHeight = Annotated[float | None, arg(metavar="METRES")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 
 
@@ -123,6 +128,56 @@ def import_caliscope(
     from recon.importers.caliscope import import_caliscope as run
 
     run(src, session, world_up=world_up, recording=recording, floor=floor)
+    _say_session(session)
+
+
+def import_opencv_yaml(
+    src: Source,
+    session: Session,
+    /,
+    units: LengthUnits,
+    world_up: UpOrCameras = "cameras",
+    floor: FloorHeight = None,
+    media: Annotated[Literal["images", "videos"] | None, arg(metavar="images|videos")] = None,
+) -> None:
+    """EasyMocap, or OpenCV's YAML: a folder with intri.yml, extri.yml, and images/CAM/ or videos/CAM.mp4.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+        units: of the translations, which the files do not say.
+        world_up: which axis of the calibration points up, or as the cameras' horizons have it.
+        floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
+        media: which to take where there are both.
+    """
+    from recon.importers.opencv_yaml import import_opencv_yaml as run
+
+    run(src, session, units=units, world_up=world_up, floor=floor, media=media)
+    _say_session(session)
+
+
+def import_pose2sim(
+    src: Source,
+    session: Session,
+    /,
+    match: Annotated[Literal["names", "order"], arg(metavar="names|order")] = "names",
+    units: LengthUnits = "m",
+    world_up: UpOrCameras = "+z",
+    floor: FloorHeight = None,
+) -> None:
+    """Pose2Sim: a folder with calibration/Calib.toml and videos/.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+        match: cameras to videos by their names, or by their order as Pose2Sim does.
+        units: of the translations; Pose2Sim's are metres.
+        world_up: which axis of the calibration points up, or as the cameras' horizons have it.
+        floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
+    """
+    from recon.importers.pose2sim import import_pose2sim as run
+
+    run(src, session, match=match, units=units, world_up=world_up, floor=floor)
     _say_session(session)
 
 

@@ -1,0 +1,68 @@
+"""A foreign world made ours: metres, +Y up, the floor where it is said to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.importers.building import Axis, upright, upright_by_cameras
+from recon.session import SessionCamera
+from render.errors import CalibrationError, InputError
+
+# An axis of the calibration, or up as the cameras' horizons have it.
+Up = Literal["+x", "-x", "+y", "-y", "+z", "-z", "cameras"]
+Units = Literal["m", "cm", "mm"]
+METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+
+
+def place(
+    cameras: Sequence[SessionCamera], *, scale: float, world_up: Up, floor: float | None
+) -> tuple[list[SessionCamera], Float[np.ndarray, "4 4"], list[str]]:
+    """Cameras of a source's world in ours, the similarity that took them there, and in words how it was found.
+
+    Args:
+        cameras: with viewmats of the source's world, in its units.
+        scale: metres in one of its units.
+        world_up: its up axis, or ``cameras``.
+        floor: height of the floor over its origin, metres along up; the origin if not given.
+
+    Raises:
+        InputError: a scale that is not a positive number, or a floor that is not one.
+        CalibrationError: cameras that do not agree on an up, or so far away that numbers do not hold them.
+    """
+    if not (np.isfinite(scale) and scale > 0):
+        raise InputError("the scale must be a positive number of metres", found=scale)
+    if floor is not None and not np.isfinite(floor):
+        raise InputError("the height of the floor must be a number", found=floor)
+    metric = []
+    for camera in cameras:
+        viewmat = camera.viewmat.copy()
+        viewmat[:3, 3] *= scale
+        if not np.abs(viewmat[:3, 3]).max() < 1e6:
+            raise CalibrationError(
+                "a camera is more than a thousand kilometres from the origin",
+                where=f"camera {camera.name}",
+                remedy="check the units, or give the calibration a local origin",
+            )
+        metric.append(replace(camera, viewmat=viewmat))
+    T, notes = _turn(metric, world_up)
+    T[1, 3] = -(floor or 0.0)
+    if floor is None:
+        notes.append("the floor is not known: y = 0 is at the calibration's origin")
+    back = np.linalg.inv(T)
+    placed = [replace(camera, viewmat=camera.viewmat @ back) for camera in metric]
+    T_world_source = T.copy()
+    T_world_source[:3, :3] *= scale
+    return placed, T_world_source, notes
+
+
+def _turn(cameras: Sequence[SessionCamera], world_up: Up) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+    if world_up == "cameras":
+        T, said = upright_by_cameras([camera.viewmat for camera in cameras])
+        return T, [said]
+    axis: Axis = world_up
+    return upright(axis), [f"{world_up} of the calibration is up, as given"]

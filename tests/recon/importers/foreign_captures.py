@@ -1,0 +1,98 @@
+"""Small captures in the layouts of other programs, with the cameras of the ring that they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from recon.session import SessionCamera
+from render.image import write_image
+from tests.recon.ellipsoid_person import SIZE, Z_UP, picture, ring, write_video
+
+HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+
+
+def z_up(camera: SessionCamera) -> np.ndarray:
+    """The camera's viewmat of a z-up world."""
+    viewmat = camera.viewmat.copy()
+    viewmat[:3, :3] = camera.viewmat[:3, :3] @ Z_UP.T
+    return viewmat
+
+
+def write_pictures(folder: Path, camera: SessionCamera, frames: int, name: str, video: bool) -> None:
+    """videos/NAME.mp4, or images/NAME/000007.png and on."""
+    shots = [picture(camera, frame)[0] for frame in range(frames)]
+    if video:
+        write_video(folder / f"videos/{name}.mp4", shots)
+        return
+    for frame, shot in enumerate(shots):
+        write_image(folder / f"images/{name}/{frame + 7:06d}.png", shot)
+
+
+def opencv_matrix(key: str, values: np.ndarray) -> str:
+    """A matrix as OpenCV's FileStorage writes it."""
+    rows, cols = np.atleast_2d(values).shape
+    data = ", ".join(f"{value:.12g}" + ("." if float(value).is_integer() else "") for value in values.ravel())
+    return f"{key}: !!opencv-matrix\n   rows: {rows}\n   cols: {cols}\n   dt: d\n   data: [ {data} ]\n"
+
+
+def write_easymocap(
+    folder: Path,
+    *,
+    cameras: int = 3,
+    frames: int = 3,
+    video: bool = False,
+    scale: float = 1.0,
+    names: Sequence[str] = ("01", "02", "03"),
+    distortion: Sequence[float] = (0.0, 0.0, 0.0, 0.0, 0.0),
+) -> tuple[SessionCamera, ...]:
+    """intri.yml and extri.yml of a z-up world whose unit is 1/scale metres; gives the cameras in our world."""
+    made = ring(cameras)
+    head = "%YAML:1.0\n---\nnames:\n" + "".join(f'  - "{name}"\n' for name in names[:cameras])
+    intri, extri = head, head
+    for name, camera in zip(names, made):
+        write_pictures(folder, camera, frames, name, video)
+        viewmat = z_up(camera)
+        intri += opencv_matrix(f"K_{name}", camera.K - HALF_PIXEL)
+        intri += opencv_matrix(f"dist_{name}", np.array([distortion]))
+        extri += opencv_matrix(f"R_{name}", cv2.Rodrigues(viewmat[:3, :3])[0])
+        extri += opencv_matrix(f"Rot_{name}", viewmat[:3, :3])
+        extri += opencv_matrix(f"T_{name}", viewmat[:3, 3:] * scale)
+    (folder / "intri.yml").write_text(intri, "utf-8")
+    (folder / "extri.yml").write_text(extri, "utf-8")
+    return made
+
+
+def write_pose2sim(
+    folder: Path, *, cameras: int = 3, frames: int = 4, size: tuple[int, int] = (SIZE, SIZE)
+) -> tuple[SessionCamera, ...]:
+    """calibration/Calib.toml with tables cam_01 and on, and videos cam01.mp4 and on; the cameras in our world."""
+    made = ring(cameras)
+    tables = []
+    for number, camera in enumerate(made, start=1):
+        write_pictures(folder, camera, frames, f"cam{number:02d}", video=True)
+        viewmat = z_up(camera)
+        tables.append(
+            f'[cam_{number:02d}]\nname = "cam_{number:02d}"\nsize = [ {size[0]}.0, {size[1]}.0]\n'
+            f"matrix = {(camera.K - HALF_PIXEL).tolist()}\ndistortions = [ 0.0, 0.0, 0.0, 0.0]\n"
+            f"rotation = {cv2.Rodrigues(viewmat[:3, :3])[0].ravel().tolist()}\n"
+            f"translation = {viewmat[:3, 3].tolist()}\nfisheye = false\n"
+        )
+    tables.append("[metadata]\nadjusted = false\nerror = 0.0\n")
+    (folder / "calibration").mkdir(parents=True, exist_ok=True)
+    (folder / "calibration/Calib.toml").write_text("\n".join(tables), "utf-8")
+    return made
+
+
+def assert_cameras_are(
+    found: Sequence[SessionCamera], truth: Sequence[SessionCamera], atol: float = 1e-9
+) -> None:
+    """K and viewmat of every camera, in order."""
+    assert len(found) == len(truth)
+    for mine, theirs in zip(found, truth):
+        np.testing.assert_allclose(mine.K, theirs.K, atol=atol)
+        np.testing.assert_allclose(mine.viewmat, theirs.viewmat, atol=atol)
+        assert (mine.width, mine.height) == (theirs.width, theirs.height)
