@@ -37,11 +37,10 @@ def skin(
 ) -> tuple[Points, Quats]:
     """Skinned points and quaternions."""
     moved, turned = np.empty_like(points), np.empty_like(quats)
+    table, signs = _table(T_bones, q_bones)
     threads = thread_count()
     run_ranges(
-        lambda _, start, stop: _skin(
-            points, quats, T_bones, q_bones, bones, weights, start, stop, moved, turned
-        ),
+        lambda _, start, stop: _skin(points, quats, table, signs, bones, weights, start, stop, moved, turned),
         split(len(points), threads, BLOCK),
         threads,
     )
@@ -64,12 +63,11 @@ def skin_backward(
     grad_points, grad_quats = np.empty_like(points), np.empty_like(quats)
     blocks = -(-len(points) // BLOCK) if of_bones else 0
     partial = np.zeros((blocks, len(T_bones), BONE), np.float32)
-    upstream, outputs = (grad_moved, grad_turned), (grad_points, grad_quats, partial)
+    inputs = (points, quats, *_table(T_bones, q_bones), bones, weights, grad_moved, grad_turned)
+    outputs = (grad_points, grad_quats, partial)
     threads = thread_count()
     run_ranges(
-        lambda _, start, stop: _skin_backward(
-            points, quats, T_bones, q_bones, bones, weights, *upstream, start, stop, of_bones, *outputs
-        ),
+        lambda _, start, stop: _skin_backward(*inputs, start, stop, of_bones, *outputs),
         split(len(points), threads, BLOCK),
         threads,
     )
@@ -79,49 +77,74 @@ def skin_backward(
     return grad_points, grad_quats, total[:, :12].reshape(-1, 3, 4), np.ascontiguousarray(total[:, 12:])
 
 
+def _table(
+    T_bones: Matrices, q_bones: BoneQuats
+) -> tuple[Float32[np.ndarray, "j bone"], Float32[np.ndarray, "j j"]]:
+    """A row of matrix and quaternion for each bone, and the signs with which quaternions agree with each other."""
+    table = np.concatenate([T_bones.reshape(-1, 12), q_bones], axis=1)
+    return table, np.where(q_bones @ q_bones.T >= 0, _ONE, -_ONE)
+
+
 @njit(fastmath=_FAST, inline="always")
 @no_type_check
-def _blended(T_bones, q_bones, bones, weights, i, T, q):
-    """The point's blended matrix into T and unit quaternion into q; returns one over the length before."""
-    for k in range(12):
-        T[k] = _ZERO
-    for k in range(4):
-        q[k] = _ZERO
-    strongest = bones[i, 0]
+def _blended(table, signs, bones, weights, i):
+    """The point's blended matrix, rows first, its unit quaternion, and one over the quaternion's length before.
+
+    Sixteen numbers in registers: an array for them would go through memory at every influence.
+    """
+    strongest = np.uint64(bones[i, 0])
+    t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = t9 = t10 = t11 = qw = qx = qy = qz = _ZERO
     for slot in range(bones.shape[1]):
-        w, b = weights[i, slot], bones[i, slot]
+        w, b = weights[i, slot], np.uint64(bones[i, slot])
         if w == _ZERO:
             break
-        for row in range(3):
-            for column in range(4):
-                T[4 * row + column] += w * T_bones[b, row, column]
-        dot = _ZERO
-        for k in range(4):
-            dot += q_bones[b, k] * q_bones[strongest, k]
-        signed = w if dot >= _ZERO else -w
-        for k in range(4):
-            q[k] += signed * q_bones[b, k]
-    inverse = _ONE / max(np.sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]), np.float32(1e-12))
-    for k in range(4):
-        q[k] *= inverse
-    return inverse
+        t0, t1, t2, t3 = (
+            t0 + w * table[b, 0],
+            t1 + w * table[b, 1],
+            t2 + w * table[b, 2],
+            t3 + w * table[b, 3],
+        )
+        t4, t5, t6, t7 = (
+            t4 + w * table[b, 4],
+            t5 + w * table[b, 5],
+            t6 + w * table[b, 6],
+            t7 + w * table[b, 7],
+        )
+        t8, t9 = t8 + w * table[b, 8], t9 + w * table[b, 9]
+        t10, t11 = t10 + w * table[b, 10], t11 + w * table[b, 11]
+        signed = w * signs[strongest, b]
+        qw, qx = qw + signed * table[b, 12], qx + signed * table[b, 13]
+        qy, qz = qy + signed * table[b, 14], qz + signed * table[b, 15]
+    inverse = _ONE / max(np.sqrt(qw * qw + qx * qx + qy * qy + qz * qz), np.float32(1e-12))
+    matrix = (t0, t1, t2, t3, t4, t5, t6, t7, t8, t9, t10, t11)
+    return matrix, (qw * inverse, qx * inverse, qy * inverse, qz * inverse), inverse
+
+
+@njit(fastmath=_FAST, inline="always")
+@no_type_check
+def _product(p, q):
+    """Of two quaternions."""
+    a, b, c, d = p
+    e, f, g, h = q
+    return (
+        a * e - b * f - c * g - d * h,
+        a * f + b * e + c * h - d * g,
+        a * g - b * h + c * e + d * f,
+        a * h + b * g - c * f + d * e,
+    )
 
 
 @njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def _skin(points, quats, T_bones, q_bones, bones, weights, start, stop, moved, turned):
-    T, q = np.empty(12, np.float32), np.empty(4, np.float32)
+def _skin(points, quats, table, signs, bones, weights, start, stop, moved, turned):
     for i in range(start, stop):
-        _blended(T_bones, q_bones, bones, weights, i, T, q)
+        T, q, _ = _blended(table, signs, bones, weights, i)
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        for row in range(3):
-            moved[i, row] = T[4 * row] * x + T[4 * row + 1] * y + T[4 * row + 2] * z + T[4 * row + 3]
-        a, b, c, d = q[0], q[1], q[2], q[3]
-        e, f, g, h = quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]
-        turned[i, 0] = a * e - b * f - c * g - d * h
-        turned[i, 1] = a * f + b * e + c * h - d * g
-        turned[i, 2] = a * g - b * h + c * e + d * f
-        turned[i, 3] = a * h + b * g - c * f + d * e
+        moved[i, 0] = T[0] * x + T[1] * y + T[2] * z + T[3]
+        moved[i, 1] = T[4] * x + T[5] * y + T[6] * z + T[7]
+        moved[i, 2] = T[8] * x + T[9] * y + T[10] * z + T[11]
+        r = _product(q, (quats[i, 0], quats[i, 1], quats[i, 2], quats[i, 3]))
+        turned[i, 0], turned[i, 1], turned[i, 2], turned[i, 3] = r
 
 
 @njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
@@ -129,8 +152,8 @@ def _skin(points, quats, T_bones, q_bones, bones, weights, start, stop, moved, t
 def _skin_backward(
     points,
     quats,
-    T_bones,
-    q_bones,
+    table,
+    signs,
     bones,
     weights,
     grad_moved,
@@ -142,42 +165,29 @@ def _skin_backward(
     grad_quats,
     partial,
 ):
-    T, q, u = np.empty(12, np.float32), np.empty(4, np.float32), np.empty(4, np.float32)
     for i in range(start, stop):
-        inverse = _blended(T_bones, q_bones, bones, weights, i, T, q)
-        for k in range(3):
-            grad_points[i, k] = (
-                T[k] * grad_moved[i, 0] + T[4 + k] * grad_moved[i, 1] + T[8 + k] * grad_moved[i, 2]
-            )
-        a, b, c, d = q[0], -q[1], -q[2], -q[3]
-        e, f, g, h = grad_turned[i, 0], grad_turned[i, 1], grad_turned[i, 2], grad_turned[i, 3]
-        grad_quats[i, 0] = a * e - b * f - c * g - d * h
-        grad_quats[i, 1] = a * f + b * e + c * h - d * g
-        grad_quats[i, 2] = a * g - b * h + c * e + d * f
-        grad_quats[i, 3] = a * h + b * g - c * f + d * e
+        T, q, inverse = _blended(table, signs, bones, weights, i)
+        g0, g1, g2 = grad_moved[i, 0], grad_moved[i, 1], grad_moved[i, 2]
+        grad_points[i, 0] = T[0] * g0 + T[4] * g1 + T[8] * g2
+        grad_points[i, 1] = T[1] * g0 + T[5] * g1 + T[9] * g2
+        grad_points[i, 2] = T[2] * g0 + T[6] * g1 + T[10] * g2
+        h = (grad_turned[i, 0], grad_turned[i, 1], grad_turned[i, 2], grad_turned[i, 3])
+        r = _product((q[0], -q[1], -q[2], -q[3]), h)
+        grad_quats[i, 0], grad_quats[i, 1], grad_quats[i, 2], grad_quats[i, 3] = r
         if not of_bones:
             continue
-        a, b, c, d = quats[i, 0], -quats[i, 1], -quats[i, 2], -quats[i, 3]
-        u[0] = e * a - f * b - g * c - h * d
-        u[1] = e * b + f * a + g * d - h * c
-        u[2] = e * c - f * d + g * a + h * b
-        u[3] = e * d + f * c - g * b + h * a
-        along = u[0] * q[0] + u[1] * q[1] + u[2] * q[2] + u[3] * q[3]
-        for k in range(4):
-            u[k] = (u[k] - along * q[k]) * inverse
+        of_q = _product(h, (quats[i, 0], -quats[i, 1], -quats[i, 2], -quats[i, 3]))
+        along = of_q[0] * q[0] + of_q[1] * q[1] + of_q[2] * q[2] + of_q[3] * q[3]
         block, strongest = i // BLOCK, bones[i, 0]
         for slot in range(bones.shape[1]):
             w, bone = weights[i, slot], bones[i, slot]
             if w == _ZERO:
                 break
-            dot = _ZERO
-            for k in range(4):
-                dot += q_bones[bone, k] * q_bones[strongest, k]
-            signed = w if dot >= _ZERO else -w
             for row in range(3):
                 scaled = w * grad_moved[i, row]
                 for column in range(3):
                     partial[block, bone, 4 * row + column] += scaled * points[i, column]
                 partial[block, bone, 4 * row + 3] += scaled
+            signed = w * signs[strongest, bone] * inverse
             for k in range(4):
-                partial[block, bone, 12 + k] += signed * u[k]
+                partial[block, bone, 12 + k] += signed * (of_q[k] - along * q[k])
