@@ -1,20 +1,28 @@
 """Triangle meshes and their rasterization."""
 
 from render.mesh.antialias import antialias
+from render.mesh.lighting import light_from_directions, shade_sh
 from render.mesh.rasterize import interpolate, rasterize_mesh
 from render.mesh.record import MeshRendering
 from render.mesh.shading import face_normals, shade, vertex_normals
+from render.mesh.texture import Mipmaps, build_mips, mip_levels, sample_texture
 from render.mesh.topology import face_neighbours
 from render.mesh.warm import warmup
 
 __all__ = [
     "MeshRendering",
+    "Mipmaps",
     "antialias",
+    "build_mips",
     "face_neighbours",
     "face_normals",
     "interpolate",
+    "light_from_directions",
+    "mip_levels",
     "rasterize_mesh",
+    "sample_texture",
     "shade",
+    "shade_sh",
     "vertex_normals",
     "warmup",
 ]

@@ -74,9 +74,9 @@ def antialias(
         result: Tensor = _Antialias.apply(image, local, cameras.Ks, faces, neighbours, rendering)
         return result
     outlines = outline_edges(local, faces, neighbours)
-    index, depth = rendering.face_index, rendering.depth
-    each = zip(image, local, cameras.Ks, outlines, index, depth)
-    return torch.stack([reference(*camera, faces, neighbours) for camera in each])
+    drawn = zip(outlines, rendering.face_index, rendering.depth)
+    each = zip(image, local, cameras.Ks, drawn)
+    return torch.stack([reference(i, v, K, *parts, faces, neighbours) for i, v, K, parts in each])
 
 
 def outline_edges(

@@ -48,7 +48,7 @@ class _Rasterize(torch.autograd.Function):
         for i in range(count):
             setup, boxes = _set_up(local[i], faces, Ks[i], width, height, cull)
             outputs = index[i].numpy(), nearest, barycentrics[i].numpy(), depth[i].numpy()
-            _run_rows(kernels.draw, (setup, boxes), outputs, height)
+            run_rows(kernels.draw, (setup, boxes), outputs, height)
             setups.append((setup, boxes))
         ctx.setups = setups
         ctx.save_for_backward(local, faces, index)
@@ -72,8 +72,8 @@ class _Rasterize(torch.autograd.Function):
         return torch.stack(result), None, None, None, None, None
 
 
-def _run_rows(
-    kernel: Callable[..., None], inputs: tuple[np.ndarray, ...], outputs: tuple[np.ndarray, ...], height: int
+def run_rows(
+    kernel: Callable[..., None], inputs: tuple[Any, ...], outputs: tuple[np.ndarray, ...], height: int
 ) -> None:
     """Run ``kernel(*inputs, first row, end row, *outputs)`` over an image, cut for the threads there are."""
     threads = thread_count()
@@ -132,7 +132,7 @@ class _Interpolate(torch.autograd.Function):
         image = attributes.new_empty(*index.shape, attributes.shape[-1])
         for i, each in enumerate(_for_each_camera(attributes, len(index))):
             arrays = each, faces.numpy(), index[i].numpy(), barycentrics[i].numpy()
-            _run_rows(kernels.gather, arrays, (image[i].numpy(),), index.shape[1])
+            run_rows(kernels.gather, arrays, (image[i].numpy(),), index.shape[1])
         ctx.save_for_backward(attributes, barycentrics, faces, index)
         return image
 

@@ -9,6 +9,7 @@ import torch
 from render.camera import Cameras
 from render.mesh.antialias import antialias
 from render.mesh.rasterize import interpolate, rasterize_mesh
+from render.mesh.texture import build_mips, mip_levels, sample_texture
 
 
 def warmup(progress: Callable[[str], None] | None = None) -> None:
@@ -24,6 +25,12 @@ def warmup(progress: Callable[[str], None] | None = None) -> None:
     cameras = Cameras(torch.eye(4)[None], torch.tensor([[[4.0, 0, 4], [0, 4, 4], [0, 0, 1]]]), 8, 8)
     rendering = rasterize_mesh(verts, faces, cameras, backend="cpu")
     image = interpolate(verts, faces, rendering)
-    (image.sum() + rendering.depth.sum()).backward()
+    (image.sum() + rendering.depth.sum()).backward(retain_graph=True)
     report("mesh silhouettes")
     antialias(image.detach(), verts, faces, cameras, rendering, backend="cpu").sum().backward()
+    report("mesh textures")
+    uvs = torch.rand(3, 2, requires_grad=True)
+    levels = mip_levels(uvs, faces, verts, faces, cameras, rendering, (4, 4), backend="cpu")
+    places = interpolate(uvs, faces, rendering)
+    mips = build_mips(torch.ones(4, 4, 3, requires_grad=True))
+    sample_texture(mips, places, levels=levels, mask=rendering.covered, backend="cpu").sum().backward()
