@@ -67,6 +67,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "evaluate": _deferred(commands.evaluate),
         "animate": _deferred(commands.animate),
         "export": _deferred(commands.export),
+        "bench": _bench,
         "version": _deferred(commands.version),
     }
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -130,8 +131,10 @@ _layouts = _one_of(
         "rgbd-rig": _deferred(commands.import_rgbd_rig),
         "qualisys": _deferred(commands.import_qualisys),
         "caliscope": _deferred(commands.import_caliscope),
+        "truedepth": _deferred(commands.import_truedepth),
         "opencv-yaml": _deferred(commands.import_opencv_yaml),
         "pose2sim": _deferred(commands.import_pose2sim),
+        "colmap": _deferred(commands.import_colmap),
     }
 )
 
@@ -139,6 +142,21 @@ _layouts = _one_of(
 def _import(layout: Annotated[_layouts, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
     """Make a session out of a capture: its cameras and frames checked, its conventions turned into ours."""
     return layout
+
+
+_benchmarks = _one_of(
+    {
+        "splat": _deferred(commands.bench_splat),
+        "mesh": _deferred(commands.bench_mesh),
+        "train": _deferred(commands.bench_train),
+        "drive": _deferred(commands.bench_drive),
+    }
+)
+
+
+def _bench(what: Annotated[_benchmarks, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
+    """Measure this machine: several ways of doing the same in turns in one process, printed as ratios."""
+    return what
 
 
 def _say(error: UserError) -> int:

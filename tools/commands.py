@@ -181,6 +181,65 @@ def import_pose2sim(
     _say_session(session)
 
 
+def import_colmap(
+    src: Source,
+    session: Session,
+    /,
+    scale: Annotated[float, arg(metavar="METRES")],
+    world_up: UpOrCameras,
+    floor: FloorHeight = None,
+    layout: Annotated[Literal["flat", "cameras", "frames"] | None, arg(metavar="flat|cameras|frames")] = None,
+    model: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    images: Annotated[str, arg(metavar="FOLDER")] = "images",
+) -> None:
+    """COLMAP: a folder with sparse/0 and images/. Its world has neither unit nor up: say both.
+
+    Args:
+        src: the folder of the reconstruction.
+        session: the session to make: a new or empty folder.
+        scale: metres in one unit of the model: a known distance over what the model has for it.
+        world_up: which axis of the model points up, or as the cameras' horizons have it.
+        floor: height of the floor over the model's origin, along up; the origin when it is not given.
+        layout: what folders among the images are: cameras (CAM/FRAME.jpg), frames (FRAME/CAM.jpg), or nothing (flat).
+        model: the folder of the model in SRC, where there are several.
+        images: the folder of the images in SRC.
+    """
+    from recon.importers.colmap import import_colmap as run
+
+    run(src, session, scale=scale, world_up=world_up, floor=floor, layout=layout, model=model, images=images)
+    _say_session(session)
+
+
+def import_truedepth(
+    src: Source,
+    session: Session,
+    /,
+    up: Annotated[Literal["gravity", "picture"] | None, arg(metavar="gravity|picture")] = None,
+    camera_height: Annotated[float | None, arg(metavar="METRES")] = None,
+    shrink: int = 1,
+    lens: Literal["file", "none"] = "file",
+    relative_depth: Literal["refuse", "drop", "trust"] = "refuse",
+) -> None:
+    """A phone's portrait with depth (iPhone TrueDepth): one .heic or .jpg file, as the phone wrote it.
+
+    Args:
+        src: the picture, the original: most programs drop the depth.
+        session: the session to make: a new or empty folder.
+        up: as the phone's accelerometer had it, or the picture's own; gravity where the file has it.
+        camera_height: of the phone over the floor; the phone is at y = 0 when it is not given.
+        shrink: write the picture at 1 / so much of its size; its depth is 4 to 5 times smaller than it anyway.
+        lens: none takes the picture as a pinhole camera's whatever the file says of its lens.
+        relative_depth: what to do with depth that the phone says is not in metres.
+    """
+    from recon.importers.truedepth import import_truedepth as run
+
+    run(
+        src, session, up=up, camera_height=camera_height, shrink=shrink, lens=lens,
+        relative_depth=relative_depth,
+    )  # fmt: skip
+    _say_session(session)
+
+
 def reconstruct(
     session: Session,
     /,
@@ -248,6 +307,59 @@ def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
     from .export import export_run
 
     export_run(run, to, out)
+
+
+def bench_splat(repeats: int = 7, json: bool = False) -> None:
+    """The Gaussian rasterizer, forward and with gradients, against plain torch and the peak of this machine.
+
+    Args:
+        repeats: measured turns of each scene.
+        json: one JSON object a line instead of a table.
+    """
+    from .bench.splat import run
+
+    run(repeats=repeats, as_json=json)
+
+
+def bench_mesh(size: int = 512, repeats: int = 9, json: bool = False) -> None:
+    """The mesh rasterizer, step by step.
+
+    Args:
+        size: of the square image, pixels.
+        repeats: measured turns of each step.
+        json: one JSON object a line instead of a table.
+    """
+    from .bench.mesh import run
+
+    run(size=size, repeats=repeats, as_json=json)
+
+
+def bench_train(gaussians: int = 50_000, size: int = 512, repeats: int = 9, json: bool = False) -> None:
+    """A training step of an avatar, part by part, against the same in plain torch.
+
+    Args:
+        gaussians: how many are on the body.
+        size: of the square image, pixels.
+        repeats: measured turns of each part.
+        json: one JSON object a line instead of a table.
+    """
+    from .bench.train import run
+
+    run(gaussians=gaussians, size=size, repeats=repeats, as_json=json)
+
+
+def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json: bool = False) -> None:
+    """Frames a second of a moving avatar.
+
+    Args:
+        gaussians: how many are on the body.
+        size: of the square image, pixels.
+        frames: of the clip.
+        json: one JSON object a line instead of a table.
+    """
+    from .bench.drive import run
+
+    run(gaussians=gaussians, size=size, frames=frames, as_json=json)
 
 
 def version() -> None:

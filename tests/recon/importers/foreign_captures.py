@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from recon.session import SessionCamera
 from render.image import write_image
@@ -96,3 +97,44 @@ def assert_cameras_are(
         np.testing.assert_allclose(mine.K, theirs.K, atol=atol)
         np.testing.assert_allclose(mine.viewmat, theirs.viewmat, atol=atol)
         assert (mine.width, mine.height) == (theirs.width, theirs.height)
+
+
+def quat_of(rotation: np.ndarray) -> np.ndarray:
+    """w x y z, w not negative."""
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+    return np.array([w, x, y, z]) * (1 if w >= 0 else -1)
+
+
+def write_colmap(
+    folder: Path,
+    *,
+    cameras: int = 3,
+    name_of: Callable[[str, int], str] = lambda camera, frame: f"{camera}.png",
+    frames: int = 1,
+    registered: Sequence[int] | None = None,
+    scale: float = 1.0,
+    model: str = "PINHOLE",
+    extra: Sequence[float] = (),
+    masks: bool = False,
+) -> tuple[SessionCamera, ...]:
+    """sparse/0 in text, of a z-up world in units of 1/scale metres, and images/; the cameras in our world."""
+    made = ring(cameras)
+    head, lines = [], []
+    for number, camera in enumerate(made, start=1):
+        K, viewmat = camera.K, z_up(camera)
+        parameters = [K[0, 0], K[1, 1], K[0, 2], K[1, 2], *extra]
+        head.append(f"{number} {model} {SIZE} {SIZE} " + " ".join(f"{p:.17g}" for p in parameters))
+        for frame in range(frames):
+            name = name_of(camera.name, frame)
+            image, mask, _ = picture(camera, frame)
+            write_image(folder / "images" / name, image)
+            if masks:
+                write_image(folder / "masks" / f"{name}.png", mask)
+            if registered is None or frame in registered:
+                pose = [*quat_of(viewmat[:3, :3]), *(viewmat[:3, 3] * scale)]
+                numbers = " ".join(f"{value:.17g}" for value in pose)
+                lines.append(f"{len(lines) + 1} {numbers} {number} {name}\n10.5 20.5 -1\n")
+    (folder / "sparse/0").mkdir(parents=True, exist_ok=True)
+    (folder / "sparse/0/cameras.txt").write_text("# cameras\n" + "\n".join(head) + "\n", "utf-8")
+    (folder / "sparse/0/images.txt").write_text("# images\n" + "".join(lines), "utf-8")
+    return made
