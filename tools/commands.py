@@ -240,6 +240,105 @@ def import_truedepth(
     _say_session(session)
 
 
+def import_truedepth(
+    src: Source,
+    session: Session,
+    /,
+    up: Annotated[Literal["gravity", "picture"] | None, arg(metavar="gravity|picture")] = None,
+    camera_height: Annotated[float | None, arg(metavar="METRES")] = None,
+    shrink: int = 1,
+    lens: Literal["file", "none"] = "file",
+    relative_depth: Literal["refuse", "drop", "trust"] = "refuse",
+) -> None:
+    """A phone's portrait with depth (iPhone TrueDepth): one .heic or .jpg file, as the phone wrote it.
+
+    Args:
+        src: the picture, the original: most programs drop the depth.
+        session: the session to make: a new or empty folder.
+        up: as the phone's accelerometer had it, or the picture's own; gravity where the file has it.
+        camera_height: of the phone over the floor; the phone is at y = 0 when it is not given.
+        shrink: write the picture at 1 / so much of its size; its depth is 4 to 5 times smaller than it anyway.
+        lens: none takes the picture as a pinhole camera's whatever the file says of its lens.
+        relative_depth: what to do with depth that the phone says is not in metres.
+    """
+    from recon.importers.truedepth import import_truedepth as run
+
+    run(
+        src, session, up=up, camera_height=camera_height, shrink=shrink, lens=lens,
+        relative_depth=relative_depth,
+    )  # fmt: skip
+    _say_session(session)
+
+
+def reconstruct(
+    session: Session,
+    /,
+    out: OptionalPath = None,
+    config: Config = None,
+    print_config: bool = False,
+    overrides: Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Make an avatar, its scores and a report out of a session.
+
+    Every value of the configuration can be given as an option with its dotted name, over the file:
+    `simulacra reconstruct SESSION --config studio_rgbd --out RUN --splat.steps 500`. All of them, with what
+    they come to: --print-config. A stopped run continues with the same command; what has not changed is not
+    done again.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        out: the folder for the run.
+        config: a YAML file with what differs from the defaults, or the name of one that simulacra brings.
+        print_config: print the whole configuration as YAML and stop.
+    """
+    from .reconstruct import run_reconstruct
+
+    run_reconstruct(session, out, config, overrides, print_config=print_config)
+
+
+def evaluate(
+    run: Run, /, held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None
+) -> None:
+    """Score a run again and write its report, or score it on other cameras and write a second report.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        held_out_cameras: score these cameras too. Those that the run was trained on are marked as seen.
+    """
+    from recon.evaluate_again import evaluate_run
+
+    from .report import write_run_report
+
+    _, folder = evaluate_run(run, held_out_cameras)
+    print(f"report: {write_run_report(run, folder.name)}")
+
+
+def animate(run: Run, motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")], /, out: Path) -> None:
+    """Move an avatar by a motion file, and write a video of it.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        motion: a BVH file.
+        out: the video to write, .mp4.
+    """
+    from .animate import animate_run
+
+    animate_run(run, motion, out)
+
+
+def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
+    """Write an avatar for other programs, and read it back to check it.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        to: the format. ply: the Gaussians in the rest pose, as splat viewers read them.
+        out: the file to write.
+    """
+    from .export import export_run
+
+    export_run(run, to, out)
+
+
 def reconstruct(
     session: Session,
     /,
