@@ -132,7 +132,6 @@ _layouts = _one_of(
         "qualisys": _deferred(commands.import_qualisys),
         "caliscope": _deferred(commands.import_caliscope),
         "truedepth": _deferred(commands.import_truedepth),
-        "truedepth": _deferred(commands.import_truedepth),
         "opencv-yaml": _deferred(commands.import_opencv_yaml),
         "pose2sim": _deferred(commands.import_pose2sim),
         "colmap": _deferred(commands.import_colmap),

@@ -59,12 +59,12 @@ def optimise(
         cameras: the training cameras, in the order of the parameters of cameras.
         aligned: an earlier training whose cameras' colours and poses are taken over.
     """
-    training = restore_checkpoint(folder) or _begin(initial, place, views.views[0][0], len(cameras), aligned)
+    training = restore_checkpoint(folder) or begin(initial, place, views.views[0][0], len(cameras), aligned)
     near = neighbours(training.anchors, NEIGHBOURS)
     with _same_bits(), Progress("training", recipe.steps, training.step) as progress:
         while training.step < recipe.steps:
             view = views.load(view_of_step(training.step, len(views), recipe.seed))
-            training = _step(training, place, view, cameras.index(view.camera), near, recipe)
+            training = step(training, place, view, cameras.index(view.camera), near, recipe)
             every = recipe.densify.every
             if every and training.step % every == 0 and training.step < recipe.steps:
                 training = densify(training, recipe)
@@ -96,7 +96,10 @@ def view_of_step(step: int, count: int, seed: int) -> int:
     return int(order[step % count])
 
 
-def _begin(initial: Gaussians, place: Place, frame: int, cameras: int, aligned: Training | None) -> Training:
+def begin(
+    initial: Gaussians, place: Place, frame: int, cameras: int, aligned: Training | None = None
+) -> Training:
+    """The state before the first step: so many training cameras, and what an earlier training knows of them."""
     tensors = {name: getattr(initial, name).detach().clone() for name in FIELDS}
     tensors |= {name: aligned.tensors[name] if aligned else torch.zeros(cameras, 3) for name in OF_CAMERAS}
     count = len(initial)
@@ -116,9 +119,10 @@ def _begin(initial: Gaussians, place: Place, frame: int, cameras: int, aligned: 
     )
 
 
-def _step(
+def step(
     training: Training, place: Place, view: TrainingView, camera: int, near: Tensor, recipe: Recipe
 ) -> Training:
+    """One view drawn, compared, and all parameters moved: the state after it."""
     leaves = {name: value.detach().requires_grad_() for name, value in training.tensors.items()}
     gaussians = Gaussians(**{name: leaves[name] for name in FIELDS})
     offsets = torch.zeros(1, len(gaussians), 2, requires_grad=True) if recipe.densify.every else None

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh, warmup
 
+from .printing import Column, print_rows
 from .scene import camera, person_mesh
 from .timing import paired
 
@@ -46,15 +43,16 @@ def run(*, size: int = 512, repeats: int = 9, as_json: bool = False) -> list[Mes
                 rows.append(MeshRow(step, threads, timing.least_ms, timing.ratio))
     finally:
         torch.set_num_threads(before)
-    if as_json:
-        for row in rows:
-            print(json.dumps(dataclasses.asdict(row)))
-        return rows
-    table = Table("step", "threads", "ms", "ratio", title=f"Mesh rasterizer, 27,144 triangles at {size}²")
-    for row in rows:
-        table.add_row(row.step, str(row.threads), f"{row.least_ms:.1f}", f"{row.ratio:.2f}")
-    Console().print(table)
+    print_rows(rows, COLUMNS, f"Mesh rasterizer, 27,144 triangles at {size}²", as_json)
     return rows
+
+
+COLUMNS = (
+    Column("step", lambda row: row.step, "left"),
+    Column("threads", lambda row: str(row.threads)),
+    Column("ms", lambda row: f"{row.least_ms:.1f}"),
+    Column("ratio", lambda row: f"{row.ratio:.2f}"),
+)
 
 
 def _steps(size: int) -> dict[str, Callable[[], object]]:

@@ -1,0 +1,182 @@
+"""`simulacra bench train`: one step of avatar training, part by part, against the same in plain torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from recon.splat.adam import BETA1, BETA2, EPSILON, adam_update
+from recon.splat.avatar import Person, avatar_recipe, placement
+from recon.splat.binding import neighbours
+from recon.splat.losses import (
+    ColorMatch,
+    Order,
+    photometric,
+    photometric_reference,
+    regularity,
+    regularity_reference,
+)
+from recon.splat.optimise import NEIGHBOURS, begin, step
+from recon.splat.settings import AvatarConfig
+from recon.splat.views import TrainingView
+from render.avatar import bone_motion
+from render.gaussians import GaussianRendering, rasterize_gaussians, warmup
+from render.gaussians.record import FIELDS
+from render.skinning import skin, skin_reference
+
+from .avatar_scene import AvatarScene, avatar_scene, photograph
+from .printing import Column, print_rows
+from .timing import paired
+from .torch_tiles import draw as draw_in_torch
+
+LARGEST_M = 0.012
+SLOW_TURNS = 2  # of drawing in plain torch
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """One part of a step and one way of doing it: the least wall time, and speed against one thread of ours."""
+
+    part: str
+    way: str
+    least_ms: float
+    ratio: float
+
+
+def run(
+    *, gaussians: int = 50_000, size: int = 512, repeats: int = 9, as_json: bool = False
+) -> list[TrainRow]:
+    """Time the parts of a training step, forward and backward together, and print a table or JSON lines."""
+    threads = torch.get_num_threads()
+    warmup()
+    with Console(stderr=as_json).status("preparing an avatar"):
+        scene = avatar_scene(gaussians, size)
+    rows: list[TrainRow] = []
+    try:
+        for part, (ours, plain) in _parts(scene).items():
+            ways = {"cpu, 1 thread": _on(1, ours)}
+            if threads > 1:
+                ways[f"cpu, {threads} threads"] = _on(threads, ours)
+            timings = paired(ways, repeats, wall=True)
+            if plain is not None:
+                against = {"cpu, 1 thread": ways["cpu, 1 thread"], "plain torch": _on(threads, plain)}
+                timings += paired(against, SLOW_TURNS, wall=True)[1:]
+            rows += [TrainRow(part, t.name, t.least_ms, t.ratio) for t in timings]
+    finally:
+        torch.set_num_threads(threads)
+    title = f"A training step: {gaussians:,} Gaussians on a body, {size}²"
+    print_rows(rows, COLUMNS, title, as_json)
+    return rows
+
+
+COLUMNS = (
+    Column("part", lambda row: row.part, "left"),
+    Column("way", lambda row: row.way, "left"),
+    Column("ms", lambda row: f"{row.least_ms:.1f}"),
+    Column("ratio", lambda row: f"{row.ratio:.3g}"),
+)
+
+
+def _parts(scene: AvatarScene) -> dict[str, tuple[Work, Work | None]]:
+    """Each part of a step with its gradient: our way, and plain torch's where there is one."""
+    view = photograph(scene)
+    return {
+        "skinning": _skinning(scene),
+        "drawing": _drawing(scene),
+        "comparison": _comparison(scene),
+        "regularity": _regularity(scene),
+        "Adam": _adam(scene),
+        "whole step": (_whole(scene, view), None),
+    }
+
+
+def _skinning(scene: AvatarScene) -> tuple[Work, Work]:
+    rest = scene.avatar.gaussians
+    motion = bone_motion(scene.rig, scene.pose(5))
+    leaves = [t.clone().requires_grad_() for t in (rest.means, rest.quats)]
+    up = [torch.ones_like(t) for t in leaves]
+    ours, plain = (
+        lambda how=how: torch.autograd.grad(how(*leaves, scene.rig.influences, *motion), leaves, up)
+        for how in (skin, skin_reference)
+    )
+    return ours, plain
+
+
+def _drawing(scene: AvatarScene) -> tuple[Work, Work]:
+    placed = scene.avatar.gaussians.replace(
+        **dict(zip(("means", "quats"), _placed(scene)))  # fields of the driven avatar
+    )
+    leaves = placed.replace(**{n: getattr(placed, n).detach().requires_grad_() for n in FIELDS})
+    fields = [getattr(leaves, n) for n in FIELDS]
+    up = torch.ones(scene.cameras.height, scene.cameras.width, 3)
+    return (
+        lambda: torch.autograd.grad(rasterize_gaussians(leaves, scene.cameras).rgb_premul[0], fields, up),
+        lambda: torch.autograd.grad(draw_in_torch(leaves, scene.cameras), fields, up),
+    )
+
+
+def _placed(scene: AvatarScene) -> tuple[Tensor, Tensor]:
+    rest = scene.avatar.gaussians
+    return skin(rest.means, rest.quats, scene.rig.influences, *bone_motion(scene.rig, scene.pose(0)))
+
+
+def _comparison(scene: AvatarScene) -> tuple[Work, Work]:
+    view, weights = photograph(scene), AvatarConfig().weights
+    means, quats = _placed(scene)
+    with torch.no_grad():
+        drawn = rasterize_gaussians(scene.avatar.gaussians.replace(means=means, quats=quats), scene.cameras)
+    images = [t.clone().requires_grad_() for t in (drawn.rgb_premul, drawn.alpha, drawn.depth)]
+    rendering = GaussianRendering(images[0], images[1], images[2], drawn.screen)
+    match, background = ColorMatch(torch.zeros(3), torch.zeros(3)), torch.full((3,), 0.5)
+    ours, plain = (
+        lambda how=how: torch.autograd.grad(how(rendering, view, match, background, weights).sum(), images)
+        for how in (photometric, photometric_reference)
+    )
+    return ours, plain
+
+
+def _regularity(scene: AvatarScene) -> tuple[Work, Work]:
+    gaussians, weights = scene.avatar.gaussians, AvatarConfig().weights
+    order = Order(gaussians.means, neighbours(gaussians.means, NEIGHBOURS), LARGEST_M)
+    leaves = [gaussians.means.clone().requires_grad_(), gaussians.log_scales.clone().requires_grad_()]
+    moving = gaussians.replace(means=leaves[0], log_scales=leaves[1])
+    ours, plain = (
+        lambda how=how: torch.autograd.grad(how(moving, order, weights), leaves)
+        for how in (regularity, regularity_reference)
+    )
+    return ours, plain
+
+
+def _adam(scene: AvatarScene) -> tuple[Work, Work]:
+    values = [getattr(scene.avatar.gaussians, n).clone() for n in FIELDS]
+    leaves = [v.clone().requires_grad_() for v in values]
+    for leaf in leaves:
+        leaf.grad = torch.ones_like(leaf)
+    optimiser = torch.optim.Adam(leaves, lr=1e-3, betas=(BETA1, BETA2), eps=EPSILON)
+    zeros = [torch.zeros_like(v) for v in values]
+    return (
+        lambda: [adam_update(v, leaf.grad, z, z, 1e-3, 1) for v, leaf, z in zip(values, leaves, zeros)],
+        optimiser.step,
+    )
+
+
+def _whole(scene: AvatarScene, view: TrainingView) -> Work:
+    body, avatar = scene.rig.body, scene.avatar
+    place = placement(Person(body, avatar.shape, scene.pose), avatar.binding)
+    recipe = replace(avatar_recipe(AvatarConfig()), largest=LARGEST_M)
+    training = begin(avatar.gaussians, place, 0, 1)
+    near = neighbours(training.anchors, NEIGHBOURS)
+    return lambda: step(training, place, view, 0, near, recipe)
+
+
+def _on(threads: int, work: Work) -> Callable[[], None]:
+    def call() -> None:
+        torch.set_num_threads(threads)
+        work()
+
+    return call
