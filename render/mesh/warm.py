@@ -29,7 +29,7 @@ def warmup(progress: Callable[[str], None] | None = None) -> None:
     report("mesh silhouettes")
     antialias(image.detach(), verts, faces, cameras, rendering, backend="cpu").sum().backward()
     report("mesh textures")
-    uvs = torch.rand(3, 2, requires_grad=True)
+    uvs = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], requires_grad=True)
     levels = mip_levels(uvs, faces, verts, faces, cameras, rendering, (4, 4), backend="cpu")
     places = interpolate(uvs, faces, rendering)
     mips = build_mips(torch.ones(4, 4, 3, requires_grad=True))

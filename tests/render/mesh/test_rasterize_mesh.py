@@ -10,50 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import Cameras, look_at
+from render.camera import look_at
 from render.mesh import cpu, face_normals, interpolate, rasterize_mesh, reference, shade, vertex_normals
+from tests.render.mesh.scenes import front_camera, soup, sphere
 
 backends = pytest.mark.parametrize("backend", ["reference", "cpu"])
-
-
-def front_camera(width: int = 8, height: int = 8, focal_px: float = 8.0, count: int = 1) -> Cameras:
-    K = torch.tensor([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1]])
-    return Cameras(torch.eye(4).repeat(count, 1, 1), K.repeat(count, 1, 1), width, height)
-
-
-def soup(seed: int, triangles: int) -> tuple[Tensor, Tensor]:
-    """Random triangles in the camera's frame, in float32 values: some behind, some through the near plane."""
-    g = torch.Generator().manual_seed(seed)
-    centres = torch.randn(triangles, 1, 3, generator=g) * torch.tensor([0.5, 0.5, 1.0]) + torch.tensor(
-        [0, 0, 1.5]
-    )
-    corners = centres + torch.randn(triangles, 3, 3, generator=g) * 0.6
-    return corners.reshape(-1, 3), torch.arange(3 * triangles).reshape(-1, 3)
-
-
-def sphere(rings: int = 12, segments: int = 16, radius: float = 0.5) -> tuple[Tensor, Tensor]:
-    """A closed triangle mesh around the origin, counter-clockwise seen from outside."""
-    theta = torch.linspace(0, math.pi, rings + 1)[1:-1]
-    phi = torch.arange(segments) * (2 * math.pi / segments)
-    ring = torch.stack(
-        [
-            theta.sin()[:, None] * phi.cos(),
-            theta.cos()[:, None].expand(-1, segments),
-            -theta.sin()[:, None] * phi.sin(),
-        ],
-        -1,
-    )
-    verts = torch.cat([ring.reshape(-1, 3), torch.tensor([[0.0, 1, 0], [0, -1, 0]])]) * radius
-    top, bottom = len(verts) - 2, len(verts) - 1
-    faces = []
-    for s in range(segments):
-        t = (s + 1) % segments
-        last = (rings - 2) * segments
-        faces += [[top, s, t], [bottom, last + t, last + s]]
-        for r in range(rings - 2):
-            a, b = r * segments, (r + 1) * segments
-            faces += [[a + s, b + s, b + t], [a + s, b + t, a + t]]
-    return verts, torch.tensor(faces)
 
 
 @given(
