@@ -18,7 +18,7 @@ def warm_up(*, quiet: bool = False) -> None:
 
     console = Console()
     start = time.perf_counter()
-    steps = {"body": _body, "Gaussians": _gaussians, "meshes": _mesh, "similarity": _similarity}
+    steps = {"body": _body, "Gaussians": _gaussians, "meshes": _mesh, "training": _training}
     for name, step in steps.items():
         begun = time.perf_counter()
         with (
@@ -50,10 +50,7 @@ def _mesh() -> None:
     warmup()
 
 
-def _similarity() -> None:
-    import torch
+def _training() -> None:
+    from recon.splat.warm import warmup
 
-    from recon.perception.ssim import WINDOW, ssim
-
-    image = torch.zeros(WINDOW, WINDOW, 3, requires_grad=True)
-    ssim(image, torch.ones(WINDOW, WINDOW, 3)).backward()
+    warmup()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from recon.splat import adam, losses_cpu
 from recon.splat.adam import BETA1, BETA2, EPSILON, adam_update
 from recon.splat.losses import (
     TERMS,
@@ -22,6 +23,8 @@ from recon.splat.losses import (
 )
 from recon.splat.settings import LossWeights
 from recon.splat.views import TrainingView
+from recon.splat.warm import warmup
+from render import skinning_cpu
 from render.camera import Cameras
 from render.gaussians import GaussianRendering, Gaussians, ScreenStatistics
 
@@ -162,3 +165,16 @@ def test_threads_do_not_change_a_bit() -> None:
         torch.set_num_threads(before)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other))
+
+
+def test_warmup_leaves_nothing_to_compile() -> None:
+    kernels = (skinning_cpu._skin, skinning_cpu._skin_backward, losses_cpu._compare_rows, adam._update)
+    warmup()
+    known = [len(kernel.signatures) for kernel in kernels]
+    assert all(known)
+    g = torch.Generator().manual_seed(0)
+    drawn, view = picture(g), photograph(g)
+    photometric(drawn, view, ColorMatch(torch.zeros(3), torch.zeros(3)), torch.zeros(3), WEIGHTS)
+    value = torch.rand(5, 3, generator=g)
+    adam.adam_update(value, value, value, value, 0.1, 2)
+    assert [len(kernel.signatures) for kernel in kernels] == known
