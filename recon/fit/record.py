@@ -15,6 +15,7 @@ from recon.session import Session
 from recon.stage import read_json, write_arrays, write_json
 from render.body import BodyPose, BodyShape
 from render.errors import RunError
+from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 ARRAYS_FILE = "fit.npz"
 FACTS_FILE = "fit.json"
@@ -74,13 +75,38 @@ class BodyFit:
             raise KeyError(f"frame {frame} was not fitted")
         return int(found[0])
 
-    def pose_of(self, frame: int) -> BodyPose:
-        """The pose of one frame, a batch of one."""
+    def pose_of(self, frame: int, camera: str | None = None) -> BodyPose:
+        """The pose of one frame, a batch of one: at the session's own time, or at the time when a camera that lags or
+        leads recorded the frame, between the two fitted poses next to it. A camera that the fit did not see is taken
+        to keep the session's time.
+
+        Raises:
+            KeyError: the frame was not fitted.
+        """
         row = self.row(frame)
-        pose = self.pose
-        return BodyPose(
-            pose.rotations[row : row + 1], pose.translation[row : row + 1], pose.expression[row : row + 1]
-        )
+        lag = float(self.time_offsets[self.cameras.index(camera)]) if camera in self.cameras else 0.0
+        if lag == 0:
+            return self._rows(row)
+        place = float(np.interp(frame - lag, self.frames, np.arange(len(self.frames))))
+        before = min(int(place), len(self.frames) - 1)
+        after = min(before + 1, len(self.frames) - 1)
+        return _between(self._rows(before), self._rows(after), place - before)
+
+    def _rows(self, row: int) -> BodyPose:
+        one, pose = slice(row, row + 1), self.pose
+        return BodyPose(pose.rotations[one], pose.translation[one], pose.expression[one])
+
+
+def _between(first: BodyPose, second: BodyPose, share: float) -> BodyPose:
+    """A pose on the way from one to another: bones turn evenly about one axis each."""
+    start, end = axis_angle_to_matrix(first.rotations), axis_angle_to_matrix(second.rotations)
+    turn = matrix_to_axis_angle(start.transpose(-1, -2) @ end)
+    rotations = matrix_to_axis_angle(start @ axis_angle_to_matrix(share * turn))
+    return BodyPose(
+        rotations,
+        torch.lerp(first.translation, second.translation, share),
+        torch.lerp(first.expression, second.expression, share),
+    )
 
 
 def save_fit(fit: BodyFit, folder: Path) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from recon.refine import SH_C0, Surface, color_points, surfels
 from recon.session import Session
 from recon.splat.binding import nearest_faces, sample_body, spacing
-from recon.splat.optimise import moved_camera
+from recon.splat.optimise import Place, moved_camera
 from recon.splat.settings import AvatarConfig, Densification, LearningRates
 from recon.splat.training import Recipe, Training
 from recon.splat.views import MaskOf
@@ -33,7 +33,8 @@ LEAST_DEPTH_M = 0.003
 # Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
 SCATTERED_LARGER = 0.45
 
-PoseOf = Callable[[int], BodyPose]
+# The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
+PoseOf = Callable[[int, str | None], BodyPose]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) 
         CaptureError: most of the surface is far from the body: the fit went elsewhere.
     """
     points, normals = torch.from_numpy(surface.points), torch.from_numpy(surface.normals)
-    pose = person.pose_of(surface.frame)
+    pose = person.pose_of(surface.frame, None)
     with torch.no_grad():
         verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
         nearest = nearest_faces(person.body, verts, points, normals)
@@ -113,7 +114,7 @@ def avatar_on_body(
     settings: AvatarConfig,
 ) -> tuple[Avatar, float]:
     """Gaussians on the body itself, coloured by one frame, and how far apart they are in metres."""
-    pose = person.pose_of(frame)
+    pose = person.pose_of(frame, None)
     with torch.no_grad():
         verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
         binding = sample_body(person.body, verts, settings.count, settings.seed)
@@ -147,18 +148,18 @@ def _body_colors(
     return color_points(points, normals, apart, images, masks, views)[0]
 
 
-def placement(person: Person, binding: Binding) -> Callable[[Gaussians, Int[Tensor, "n"], int], Gaussians]:
-    """How the rest Gaussians that descend from a binding's are drawn in a frame."""
+def placement(person: Person, binding: Binding) -> Place:
+    """How the rest Gaussians that descend from a binding's are drawn in a view."""
     whole = rig_body(person.body, person.shape, binding)
     kept: dict[int, tuple[Tensor, Rig, Avatar]] = {}
 
-    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], frame: int) -> Gaussians:
+    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
         if 0 not in kept or kept[0][0] is not origins:
             chosen = binding[origins]
             rig = replace(rig_body(person.body, person.shape, chosen), rest=whole.rest)
             kept[0] = (origins, rig, Avatar(person.shape, chosen, gaussians))
         _, rig, avatar = kept[0]
-        return drive(avatar.replace(gaussians=gaussians), rig, person.pose_of(frame))
+        return drive(avatar.replace(gaussians=gaussians), rig, person.pose_of(*view))
 
     return place
 
@@ -205,7 +206,9 @@ def recolored(
 ) -> Avatar:
     """The avatar with colours taken anew from one frame's photographs, by the corrected cameras."""
     with torch.no_grad():
-        posed = drive(avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame))
+        posed = drive(
+            avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame, None)
+        )
         normals = quat_to_matrix(posed.quats)[:, :, 2]
         seeing = [
             (i, c) for i, c in enumerate(cameras) if session.has(frame, c) and mask_of(frame, c) is not None

@@ -40,8 +40,9 @@ from render.rotation import axis_angle_to_matrix, rigid
 FINAL_RATE = 0.1
 NEIGHBOURS = 6
 
-# Rest (or free) Gaussians and a frame to Gaussians in the world; with the indices of each Gaussian's binding.
-Place = Callable[[Gaussians, Int[Tensor, "n"], int], Gaussians]
+# Rest (or free) Gaussians and a view (frame, camera) to Gaussians in the world; with the indices of each Gaussian's
+# binding.
+Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str]], Gaussians]
 
 
 def optimise(
@@ -59,7 +60,7 @@ def optimise(
         cameras: the training cameras, in the order of the parameters of cameras.
         aligned: an earlier training whose cameras' colours and poses are taken over.
     """
-    training = restore_checkpoint(folder) or begin(initial, place, views.views[0][0], len(cameras), aligned)
+    training = restore_checkpoint(folder) or begin(initial, place, views.views[0], len(cameras), aligned)
     near = neighbours(training.anchors, NEIGHBOURS)
     with _same_bits(), Progress("training", recipe.steps, training.step) as progress:
         while training.step < recipe.steps:
@@ -97,14 +98,14 @@ def view_of_step(step: int, count: int, seed: int) -> int:
 
 
 def begin(
-    initial: Gaussians, place: Place, frame: int, cameras: int, aligned: Training | None = None
+    initial: Gaussians, place: Place, first: tuple[int, str], cameras: int, aligned: Training | None = None
 ) -> Training:
     """The state before the first step: so many training cameras, and what an earlier training knows of them."""
     tensors = {name: getattr(initial, name).detach().clone() for name in FIELDS}
     tensors |= {name: aligned.tensors[name] if aligned else torch.zeros(cameras, 3) for name in OF_CAMERAS}
     count = len(initial)
     with torch.no_grad():
-        middle = place(initial, torch.arange(count), frame).means.mean(0)
+        middle = place(initial, torch.arange(count), first).means.mean(0)
     return Training(
         step=0,
         tensors=tensors,
@@ -126,7 +127,7 @@ def step(
     leaves = {name: value.detach().requires_grad_() for name, value in training.tensors.items()}
     gaussians = Gaussians(**{name: leaves[name] for name in FIELDS})
     offsets = torch.zeros(1, len(gaussians), 2, requires_grad=True) if recipe.densify.every else None
-    placed = place(gaussians, training.origins, view.frame)
+    placed = place(gaussians, training.origins, (view.frame, view.camera))
     window = view.cameras
     if recipe.refine_cameras or bool(training.tensors["turns"].any()):
         window = moved_camera(window, leaves["turns"][camera], leaves["moves"][camera], training.middle)

@@ -21,6 +21,7 @@ from recon.swaps import POSE33, exchange
 from render.body import BodyModel, BodyPose, load_body
 from render.errors import AssetError, CaptureError
 from tests.recon.planted_body import PlantedBody, PlantedObservations, plant
+from tests.recon.planted_capture import planted_avatar, planted_fit
 
 QUICK = FitConfig(iterations=12, rounds=2, masks=False, depth=False)
 TINY = FitConfig(iterations=4, rounds=1, masks=False, depth=False)
@@ -134,6 +135,19 @@ def test_record_comes_back_as_it_was(fitted: BodyFit, tmp_path: Path) -> None:
     assert torch.equal(again.pose_of(1).translation[0], fitted.pose.translation[1])
     with pytest.raises(KeyError, match="frame 77"):
         again.pose_of(77)
+
+
+def test_a_camera_that_lags_shows_an_earlier_pose(body: BodyModel) -> None:
+    """Frame 1 of a camera half a frame late is half way from pose 0 (standing) to pose 1 (moved, turned)."""
+    fit = replace(planted_fit(body, planted_avatar(body)), time_offsets=np.array([0.5, 0.0]))
+    late = fit.pose_of(1, "a")
+    torch.testing.assert_close(late.rotations[0], fit.pose.rotations[1] / 2)
+    torch.testing.assert_close(late.translation[0], fit.pose.translation[1] / 2)
+    for in_time in (fit.pose_of(1), fit.pose_of(1, "b"), fit.pose_of(1, "never seen")):
+        assert torch.equal(in_time.rotations[0], fit.pose.rotations[1])
+    assert torch.equal(
+        fit.pose_of(0, "a").rotations[0], fit.pose.rotations[0]
+    )  # nothing is known before the first
 
 
 def test_one_camera_or_no_frames_are_refused(body: BodyModel, scene: PlantedBody) -> None:

@@ -167,9 +167,9 @@ def _adam(scene: AvatarScene) -> tuple[Work, Work]:
 
 def _whole(scene: AvatarScene, view: TrainingView) -> Work:
     body, avatar = scene.rig.body, scene.avatar
-    place = placement(Person(body, avatar.shape, scene.pose), avatar.binding)
+    place = placement(Person(body, avatar.shape, lambda frame, _: scene.pose(frame)), avatar.binding)
     recipe = replace(avatar_recipe(AvatarConfig()), largest=LARGEST_M)
-    training = begin(avatar.gaussians, place, 0, 1)
+    training = begin(avatar.gaussians, place, (0, "camera"), 1)
     near = neighbours(training.anchors, NEIGHBOURS)
     return lambda: step(training, place, view, 0, near, recipe)
 

@@ -39,7 +39,7 @@ RECIPE = Recipe(
 )
 
 
-def stay(gaussians: Gaussians, origins: Tensor, frame: int) -> Gaussians:
+def stay(gaussians: Gaussians, origins: Tensor, view: tuple[int, str]) -> Gaussians:
     """Free Gaussians: they are where they are in every frame."""
     return gaussians
 
@@ -107,14 +107,14 @@ class Killed(Exception):
 
 
 def die_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole: Callable[..., Training] = training_loop._step
+    whole: Callable[..., Training] = training_loop.step
 
     def until(training: Training, *rest: Any) -> Training:
         if training.step == step:
             raise Killed
         return whole(training, *rest)
 
-    monkeypatch.setattr(training_loop, "_step", until)
+    monkeypatch.setattr(training_loop, "step", until)
 
 
 def assert_same(one: Training, other: Training) -> None:
@@ -296,7 +296,7 @@ def test_sums_have_one_order_while_training_and_only_then(views: ViewStore, tmp_
     """Gradients of gathers are otherwise summed by whichever thread comes first: rarely other bits, hard to see."""
     seen: list[bool] = []
 
-    def place(gaussians: Gaussians, origins: Tensor, frame: int) -> Gaussians:
+    def place(gaussians: Gaussians, origins: Tensor, view: tuple[int, str]) -> Gaussians:
         seen.append(torch.are_deterministic_algorithms_enabled())
         return gaussians
 
