@@ -34,7 +34,7 @@ import numpy as np
 from numba import njit
 
 from render.compiled import kernel_compiler
-from render.gaussians import projection, reference, simd
+from render.gaussians import projection, reference
 from render.gaussians.projection import (
     BLUE,
     DEPTH,
@@ -59,31 +59,34 @@ from render.gaussians.simd import (
     both,
     broadcast,
     ceil,
-    exp2,
     floor,
     greater,
     greater_equal,
     iota,
     less,
-    load,
-    load_listed,
-    load_triples,
     maximum,
     minimum,
-    peek,
-    poke,
-    prefetch,
     select,
-    store,
-    store_integers,
-    store_triples,
     sum_each,
     sum_lanes,
     with_sign_set,
     without_sign,
 )
+from render.gaussians.simd_math import exp2
+from render.gaussians.simd_memory import (
+    load,
+    load_listed,
+    load_triples,
+    peek,
+    poke,
+    prefetch,
+    store,
+    store_integers,
+    store_triples,
+)
 
-kernel = kernel_compiler(__file__, projection.__file__, simd.__file__, reference.__file__)
+SOURCES = (__file__, *projection.SOURCES)
+kernel = kernel_compiler(*SOURCES)
 
 TILE_WIDTH = 32
 TILE_HEIGHT = 16
@@ -101,7 +104,7 @@ WIDTH, HEIGHT = f32(TILE_WIDTH), f32(TILE_HEIGHT)
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _boxes(records, entries, entry, end, x_tile, y_tile, boxes):
+def boxes(records, entries, entry, end, x_tile, y_tile, limits):
     """First and last column, first and last row of a batch of entries, in four runs of BATCH integers.
 
     Pixels of the tile whose centres lie in the Gaussian's box; clamped before they become integers. Made
@@ -112,15 +115,15 @@ def _boxes(records, entries, entry, end, x_tile, y_tile, boxes):
         py = load_listed(records, entries, entry + i, end - 1, RECORD, Y) - (y_tile + HALF)
         half_x = load_listed(records, entries, entry + i, end - 1, RECORD, HALF_X)
         half_y = load_listed(records, entries, entry + i, end - 1, RECORD, HALF_Y)
-        store_integers(boxes, i, minimum(maximum(ceil(px - half_x), ZERO), WIDTH))
-        store_integers(boxes, BATCH + i, maximum(minimum(floor(px + half_x), WIDTH - ONE), -ONE))
-        store_integers(boxes, 2 * BATCH + i, minimum(maximum(ceil(py - half_y), ZERO), HEIGHT))
-        store_integers(boxes, 3 * BATCH + i, maximum(minimum(floor(py + half_y), HEIGHT - ONE), -ONE))
+        store_integers(limits, i, minimum(maximum(ceil(px - half_x), ZERO), WIDTH))
+        store_integers(limits, BATCH + i, maximum(minimum(floor(px + half_x), WIDTH - ONE), -ONE))
+        store_integers(limits, 2 * BATCH + i, minimum(maximum(ceil(py - half_y), ZERO), HEIGHT))
+        store_integers(limits, 3 * BATCH + i, maximum(minimum(floor(py + half_y), HEIGHT - ONE), -ONE))
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _start_tile(planes, count, width, height):
+def start_tile(planes, count, width, height):
     """Fresh planes: T = 1 inside the image, finished outside; zero in the others."""
     for y in range(TILE_HEIGHT):
         inside = f32(width if y < height else 0)
@@ -132,7 +135,7 @@ def _start_tile(planes, count, width, height):
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _any_alive(planes):
+def any_alive(planes):
     """Whether a pixel of the tile still takes light."""
     for i in range(0, PLANE, LANES):  # noqa: SIM110 (Numba compiles no generator)
         if any_lane(greater(load(planes, i), ZERO)):
@@ -142,14 +145,13 @@ def _any_alive(planes):
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth, left):
+def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth):
     """Planes to images: whole lanes where they fit into the image, pixel by pixel at its right edge."""
     for y in range(y_count):
         whole = x_count - x_count % LANES
         for x in range(0, whole, LANES):
             pixel, at = y * ROW + x, (y_tile + y) * width + x_tile + x
             t = without_sign(load(planes, pixel))
-            store(left, at, t)
             store(alpha, at, ONE - t)
             store(depth, at, load(planes, pixel + 4 * PLANE))
             red = load(planes, pixel + PLANE) + t * background[0]
@@ -159,7 +161,6 @@ def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb
         for x in range(whole, x_count):
             pixel, row, column = y * ROW + x, y_tile + y, x_tile + x
             t = abs(planes[pixel])
-            left[row, column] = t
             alpha[row, column] = ONE - t
             depth[row, column] = planes[4 * PLANE + pixel]
             for channel in range(3):
@@ -181,27 +182,24 @@ def blend(
     rgb,
     alpha,
     depth,
-    left,
     ends,
 ):
-    """Images of tiles start..stop; ``left`` is the transmittance, ``ends[tile]`` the entry before which it
-    finished.
-    """
+    """Images of tiles start..stop; ``ends[tile]`` is the entry before which a tile finished."""
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
-    planes, boxes = np.empty(5 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
+    planes, limits = np.empty(5 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     for tile in range(start, stop):
         x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
-        _start_tile(planes, 5, x_count, y_count)
+        start_tile(planes, 5, x_count, y_count)
         entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
-        while entry < end and _any_alive(planes):
+        while entry < end and any_alive(planes):
             batch = entry
-            _boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), boxes)
+            boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), limits)
             while entry < min(batch + BATCH, end):
                 prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
-                x0, x1 = np.int64(peek(boxes, entry - batch)), np.int64(peek(boxes, entry - batch + BATCH))
-                y0 = np.int64(peek(boxes, entry - batch + 2 * BATCH))
-                y1 = np.int64(peek(boxes, entry - batch + 3 * BATCH))
+                x0, x1 = np.int64(peek(limits, entry - batch)), np.int64(peek(limits, entry - batch + BATCH))
+                y0 = np.int64(peek(limits, entry - batch + 2 * BATCH))
+                y1 = np.int64(peek(limits, entry - batch + 3 * BATCH))
                 at = np.int64(peek(entries, 2 * entry)) * RECORD
                 px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
                 a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
@@ -232,13 +230,13 @@ def blend(
                         pixel += ROW
                 entry += 1
         ends[tile] = entry
-        _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth, left)
+        _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth)
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
 def _read_tile(
-    planes, width, x_tile, y_tile, x_count, y_count, rgb, depth, left, grad_rgb, grad_alpha, grad_depth
+    planes, width, x_tile, y_tile, x_count, y_count, rgb, alpha, depth, grad_rgb, grad_alpha, grad_depth
 ):
     """Upstream gradients into planes 2 to 5, and S (see above) into plane 1."""
     for y in range(y_count):
@@ -249,7 +247,7 @@ def _read_tile(
             red, green, blue = load_triples(rgb, 3 * at)
             g3 = load(grad_depth, at)
             behind = g0 * red + g1 * green + g2 * blue + g3 * load(depth, at)
-            store(planes, pixel + PLANE, behind - load(left, at) * load(grad_alpha, at))
+            store(planes, pixel + PLANE, behind - (ONE - load(alpha, at)) * load(grad_alpha, at))
             store(planes, pixel + 2 * PLANE, g0)
             store(planes, pixel + 3 * PLANE, g1)
             store(planes, pixel + 4 * PLANE, g2)
@@ -257,7 +255,7 @@ def _read_tile(
         for x in range(whole, x_count):
             pixel, row, column = y * ROW + x, y_tile + y, x_tile + x
             g3 = grad_depth[row, column]
-            behind = g3 * depth[row, column] - left[row, column] * grad_alpha[row, column]
+            behind = g3 * depth[row, column] - (ONE - alpha[row, column]) * grad_alpha[row, column]
             for channel in range(3):
                 g = grad_rgb[row, column, channel]
                 behind += g * rgb[row, column, channel]
@@ -277,8 +275,8 @@ def blend_backward(
     start,
     stop,
     rgb,
+    alpha,
     depth,
-    left,
     ends,
     grad_rgb,
     grad_alpha,
@@ -288,7 +286,7 @@ def blend_backward(
     """The slot of every entry of tiles start..stop: moments of v, and gradients of colour and depth."""
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
     # T, S, then the upstream gradients of red, green, blue, depth
-    planes, boxes = np.empty(6 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
+    planes, limits = np.empty(6 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     none = broadcast(ZERO)
     for tile in range(start, stop):
         first, end, last = np.int64(tile_starts[tile]), np.int64(ends[tile]), np.int64(tile_starts[tile + 1])
@@ -300,7 +298,7 @@ def blend_backward(
             continue
         x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
-        _start_tile(planes, 6, x_count, y_count)
+        start_tile(planes, 6, x_count, y_count)
         _read_tile(
             planes,
             width,
@@ -309,8 +307,8 @@ def blend_backward(
             x_count,
             y_count,
             rgb,
+            alpha,
             depth,
-            left,
             grad_rgb,
             grad_alpha,
             grad_depth,
@@ -318,10 +316,10 @@ def blend_backward(
         for entry in range(first, end):
             place = (entry - first) % BATCH
             if place == 0:
-                _boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), boxes)
+                boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), limits)
             prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
-            x0, x1 = np.int64(peek(boxes, place)), np.int64(peek(boxes, place + BATCH))
-            y0, y1 = np.int64(peek(boxes, place + 2 * BATCH)), np.int64(peek(boxes, place + 3 * BATCH))
+            x0, x1 = np.int64(peek(limits, place)), np.int64(peek(limits, place + BATCH))
+            y0, y1 = np.int64(peek(limits, place + 2 * BATCH)), np.int64(peek(limits, place + 3 * BATCH))
             at = np.int64(peek(entries, 2 * entry)) * RECORD
             px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
             a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)

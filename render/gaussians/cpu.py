@@ -1,14 +1,12 @@
 """The compiled CPU rasterizer: float32, any number of threads, the same bits whatever their number.
 
-Projection, sorting and blending are Numba kernels in the files beside this one; here they become one
-differentiable torch function. Memory beyond inputs and images: 64 bytes a Gaussian and camera, 8 a
-(Gaussian, tile) pair, and in the backward pass 40 a pair.
+Projection, sorting and blending are Numba kernels in the files beside this one, ``view`` runs them for one
+camera; here they become one differentiable torch function over a batch of cameras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from typing import Any
 
@@ -17,59 +15,55 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.gaussians.blending import TILE_HEIGHT, TILE_WIDTH, blend, blend_backward
-from render.gaussians.projection import (
-    CAMERA,
-    RECORD,
-    SLOT,
-    VIEW,
-    VIEW_BLOCK,
-    project,
-    project_backward,
-)
-from render.gaussians.simd import LANES
-from render.gaussians.sorting import sort_into_tiles
-from render.threads import run_ranges, split, thread_count
+from render.camera import Cameras
+from render.gaussians import view as kernels
+from render.gaussians.harmonics import rgb_from_sh
+from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
+from render.gaussians.view import Screen, Shapes, View
 
-PROJECT_BLOCK = 2048  # least Gaussians a thread is woken for
-CHUNKS_A_THREAD = 8  # tiles go to threads in that many runs each: even load, yet neighbours stay together
-TILE_COST = 64  # the fixed cost of a tile, in entries
-
-
-@dataclass
-class _View:
-    """What one camera's forward pass leaves for its backward pass (numpy views of torch memory)."""
-
-    camera: np.ndarray
-    records: np.ndarray
-    tile_starts: np.ndarray
-    entries: np.ndarray
-    slot_starts: np.ndarray
-    ends: np.ndarray
+__all__ = ["rasterize", "rgb_from_sh", "warmup"]
 
 
 def rasterize(
-    means: Float[Tensor, "n 3"],
-    quats: Float[Tensor, "n 4"],
-    scales: Float[Tensor, "n 3"],
-    log_opacities: Float[Tensor, " n"],
-    rgb: Float[Tensor, "c n 3"],
-    viewmats: Float[Tensor, "c 4 4"],
-    Ks: Float[Tensor, "c 3 3"],
-    width: int,
-    height: int,
-    background: Float[Tensor, "rgb=3"],
+    gaussians: Gaussians,
+    cameras: Cameras,
+    features: Float[Tensor, "c n f"],
+    background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
-) -> tuple[Float[Tensor, "c h w 3"], Float[Tensor, "c h w"], Float[Tensor, "c h w"], Float[Tensor, "c n"]]:
-    """Images of all cameras: colour over the background, alpha, accumulated depth; and radii on the
-    screen.
+    mode: Mode,
+    also: Collection[Extra],
+) -> FeatureRendering:
+    """Images of all cameras, of colours or any other features of the Gaussians; ``gaussians.sh`` is not
+    looked at.
     """
     if screen_offsets is None:
-        screen_offsets = torch.from_numpy(_zeros(len(means), 2)).expand(len(viewmats), -1, -1)
+        screen_offsets = torch.from_numpy(_zeros(len(gaussians), 2)).expand(len(cameras), -1, -1)
+    screens = [
+        Screen(kernels.camera_row(viewmat, K), cameras.width, cameras.height, mode == "antialiased")
+        for viewmat, K in zip(cameras.viewmats, cameras.Ks)
+    ]
+    views: list[View] = []
     image, alpha, depth, radii = _Rasterize.apply(
-        means, quats, scales, log_opacities, rgb, viewmats, background, screen_offsets, Ks, width, height
+        gaussians.means,
+        gaussians.quats,
+        gaussians.log_scales,
+        gaussians.logit_opacities,
+        features,
+        cameras.viewmats,
+        background,
+        screen_offsets,
+        screens,
+        views,
     )
-    return image, alpha, depth, radii
+    statistics = ScreenStatistics(radii)
+    if "weights" in also:
+        parts = zip(*(kernels.shares(view) for view in views))
+        statistics = ScreenStatistics(radii, *(torch.from_numpy(np.stack(part)) for part in parts))
+    median = None
+    if "median_depth" in also:
+        chosen = np.stack([kernels.medians(view) for view in views])
+        median = _MedianDepth.apply(gaussians.means, cameras.viewmats, chosen)
+    return FeatureRendering(image, alpha, depth, statistics, median)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -80,70 +74,74 @@ class _Rasterize(torch.autograd.Function):
         ctx: Any,
         means: Tensor,
         quats: Tensor,
-        scales: Tensor,
-        log_opacities: Tensor,
-        rgb: Tensor,
+        log_scales: Tensor,
+        logit_opacities: Tensor,
+        features: Tensor,
         viewmats: Tensor,
         background: Tensor,
         screen_offsets: Tensor,
-        Ks: Tensor,
-        width: int,
-        height: int,
+        screens: list[Screen],
+        views: list[View],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        inputs = [t.detach().contiguous() for t in (means, quats, scales, log_opacities)]
-        count, n = len(viewmats), len(means)
-        image = means.new_empty(count, height, width, 3)
-        alpha, depth, left = (means.new_empty(count, height, width) for _ in range(3))
-        radii = means.new_empty(count, n)
-        views = []
-        for i in range(count):
-            own = [t.detach()[i].contiguous() for t in (rgb, screen_offsets)]
-            arrays = [t.numpy() for t in (*inputs, *own)]
-            outputs = [t[i].numpy() for t in (image, alpha, depth, left)]
-            camera = _camera_row(viewmats[i], Ks[i])
-            views.append(
-                _draw(
-                    arrays,
-                    camera,
-                    width,
-                    height,
-                    background.detach().contiguous().numpy(),
-                    outputs,
-                    radii[i].numpy(),
-                )
-            )
-        ctx.save_for_backward(*inputs[:3], image, depth, left)
-        ctx.views, ctx.size = views, (width, height)
+        inputs = [t.detach().contiguous() for t in (means, quats, log_scales, logit_opacities)]
+        shapes = Shapes(*(t.numpy() for t in inputs))
+        count, (height, width) = len(screens), (screens[0].height, screens[0].width)
+        image = means.new_empty(count, height, width, features.shape[-1])
+        alpha, depth = (means.new_empty(count, height, width) for _ in range(2))
+        radii = means.new_empty(count, len(means))
+        behind = background.detach().contiguous().numpy()
+        for i, screen in enumerate(screens):
+            own = _own(features.detach(), i), _own(screen_offsets.detach(), i)
+            view = kernels.look(shapes, *own, screen, radii[i].numpy())
+            kernels.draw(view, behind, (image[i].numpy(), alpha[i].numpy(), depth[i].numpy()))
+            views.append(view)
+        ctx.save_for_backward(*inputs, image, alpha, depth)
+        ctx.views = views
         ctx.mark_non_differentiable(radii)
         ctx.set_materialize_grads(False)
         return image, alpha, depth, radii
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        means, quats, scales, image, depth, left = ctx.saved_tensors
-        width, height = ctx.size
-        count, n = len(image), len(means)
-        grad_image, grad_alpha, grad_depth = (
-            torch.from_numpy(_zeros(height, width, *shape)).expand(count, height, width, *shape)
-            if gradient is None
-            else gradient
-            for gradient, shape in zip(gradients[:3], ((3,), (), ()))
-        )
+        *inputs, image, alpha, depth = ctx.saved_tensors
+        shapes = Shapes(*(t.numpy() for t in inputs))
+        count, n, channels = len(image), len(inputs[0]), image.shape[-1]
+        upstream = [
+            torch.from_numpy(_zeros(*output.shape[1:])).expand_as(output) if gradient is None else gradient
+            for gradient, output in zip(gradients[:3], (image, alpha, depth))
+        ]
         # numpy's zeros come from the system as such; torch would write them once more.
-        shared = [torch.from_numpy(np.zeros(shape, np.float32)) for shape in ((n, 3), (n, 4), (n, 3), n)]
-        grad_rgb, grad_offsets = means.new_empty(count, n, 3), means.new_empty(count, n, 2)
-        grad_viewmats = means.new_zeros(count, 4, 4)
+        shared = [np.zeros(tuple(t.shape), np.float32) for t in inputs]
+        grad_features, grad_offsets = image.new_empty(count, n, channels), image.new_empty(count, n, 2)
+        scratch = np.empty((n, kernels.COLOURS), np.float32) if channels != kernels.COLOURS else None
+        grad_viewmats = np.zeros((count, 4, 4), np.float32)
         for i, view in enumerate(ctx.views):
-            images = [t[i].numpy() for t in (image, depth, left)]
-            upstream = [t[i].contiguous().numpy() for t in (grad_image, grad_alpha, grad_depth)]
-            slots = _slots(view, width, height, images, upstream)
-            inputs = [t.numpy() for t in (means, quats, scales)]
-            outputs = [t.numpy() for t in (*shared, grad_rgb[i], grad_offsets[i])]
-            grad_viewmats[i, :3] = _reduce(view, width, height, inputs, slots, outputs)
+            images = (image[i].numpy(), alpha[i].numpy(), depth[i].numpy())
+            wanted = (_own(upstream[0], i), _own(upstream[1], i), _own(upstream[2], i))
+            own, offsets = grad_features[i].numpy(), grad_offsets[i].numpy()
+            slots = kernels.undraw(view, images, wanted, own)
+            colours = own if scratch is None else scratch
+            grad_viewmats[i, :3] = kernels.unlook(view, shapes, *slots, shared, colours, offsets)
         grad_background = None
         if ctx.needs_input_grad[6]:
-            grad_background = torch.einsum("chwd,chw->d", grad_image, left)
-        return (*shared, grad_rgb, grad_viewmats, grad_background, grad_offsets, None, None, None)
+            # numpy's einsum runs in one order; a sum by torch depends on the number of threads.
+            left = 1 - alpha.numpy().astype(np.float64)
+            total = np.einsum("chwf,chw->f", upstream[0].numpy(), left)
+            grad_background = torch.from_numpy(total).to(image)
+        return (
+            *(torch.from_numpy(gradient) for gradient in shared),
+            grad_features,
+            torch.from_numpy(grad_viewmats),
+            grad_background,
+            grad_offsets,
+            None,
+            None,
+        )
+
+
+def _own(of_cameras: Tensor, i: int) -> np.ndarray:
+    """One camera's part, contiguous."""
+    return of_cameras[i].contiguous().numpy()
 
 
 @lru_cache(maxsize=8)
@@ -152,131 +150,63 @@ def _zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def _camera_row(viewmat: Tensor, K: Tensor) -> np.ndarray:
-    row = torch.cat([viewmat.detach()[:3].reshape(-1), K.new_zeros(4)])
-    row[12], row[13], row[14], row[15] = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
-    assert len(row) == CAMERA
-    return row.detach().numpy()
+class _MedianDepth(torch.autograd.Function):
+    """Camera z of the Gaussians that ``chosen`` (``c h w``) names, 0 where it is negative.
 
-
-def _draw(
-    arrays: list[np.ndarray],
-    camera: np.ndarray,
-    width: int,
-    height: int,
-    background: np.ndarray,
-    outputs: list[np.ndarray],
-    radii: np.ndarray,
-) -> _View:
-    """One camera's forward pass into ``outputs`` (colour, alpha, depth, transmittance)."""
-    n, threads = len(radii), thread_count()
-    records = torch.empty(n, RECORD).numpy()  # torch aligns to 64 bytes, so that a record is one cache line
-    depths, tiles = np.empty(n, np.float32), np.empty((n, 4), np.int16)
-    size = (width, height, TILE_WIDTH, TILE_HEIGHT)
-    bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
-    sound = [True] * len(bounds)
-
-    def project_range(part: int, start: int, stop: int) -> None:
-        sound[part] = project(*arrays, camera, *size, start, stop, records, depths, tiles, radii)
-
-    run_ranges(project_range, bounds, threads)
-    if not all(sound):
-        raise ValueError("a quaternion of length zero has no orientation")
-    columns, rows = -(-width // TILE_WIDTH), -(-height // TILE_HEIGHT)
-    tile_starts, entries, slot_starts = sort_into_tiles(depths, tiles, columns, rows, threads)
-    ends = np.empty(columns * rows, np.int32)
-    run_ranges(
-        lambda _, a, b: blend(records, tile_starts, entries, width, height, a, b, background, *outputs, ends),
-        _tile_chunks(tile_starts, threads),
-        threads,
-    )
-    return _View(camera, records, tile_starts, entries, slot_starts, ends)
-
-
-def _slots(
-    view: _View, width: int, height: int, images: list[np.ndarray], upstream: list[np.ndarray]
-) -> np.ndarray:
-    """Gradients of every (Gaussian, tile) pair."""
-    threads = thread_count()
-    slots = np.empty(len(view.entries) * SLOT + LANES, np.float32)  # the last one is read as whole lanes
-    run_ranges(
-        lambda _, a, b: blend_backward(
-            view.records,
-            view.tile_starts,
-            view.entries,
-            width,
-            height,
-            a,
-            b,
-            *images,
-            view.ends,
-            *upstream,
-            slots,
-        ),
-        _tile_chunks(view.tile_starts, threads),
-        threads,
-    )
-    return slots
-
-
-def _reduce(
-    view: _View,
-    width: int,
-    height: int,
-    inputs: list[np.ndarray],
-    slots: np.ndarray,
-    outputs: list[np.ndarray],
-) -> Tensor:
-    """Add the gradients of one camera to ``outputs``; returns the one of its view matrix, ``3 4``."""
-    n, threads = len(view.records), thread_count()
-    partial = np.zeros((-(-n // VIEW_BLOCK), VIEW, LANES), np.float32)
-    run_ranges(
-        lambda _, a, b: project_backward(
-            *inputs,
-            view.camera,
-            width,
-            height,
-            a,
-            b,
-            view.records,
-            view.slot_starts,
-            slots,
-            *outputs,
-            partial,
-        ),
-        split(n, threads, VIEW_BLOCK),
-        threads,
-    )
-    total = partial.sum((0, 2), dtype=np.float64)
-    return torch.from_numpy(np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1))
-
-
-def _tile_chunks(tile_starts: np.ndarray, threads: int) -> list[int]:
-    """Bounds of runs of neighbouring tiles of about equal work, in image order (their data is near each
-    other).
+    Sums of the backward pass are numpy's, which run in one order; torch's depend on the number of threads.
     """
-    tiles = len(tile_starts) - 1
-    if threads == 1:
-        return [0, tiles]
-    work = tile_starts.astype(np.int64) + TILE_COST * np.arange(tiles + 1)
-    chunks = min(tiles, threads * CHUNKS_A_THREAD)
-    inner = np.searchsorted(work, work[-1] * np.arange(1, chunks) // chunks)
-    return [0, *(int(i) for i in np.unique(inner) if 0 < i < tiles), tiles]
+
+    @staticmethod
+    def forward(ctx: Any, means: Tensor, viewmats: Tensor, chosen: np.ndarray) -> Tensor:
+        ctx.save_for_backward(means.detach(), viewmats.detach())
+        ctx.chosen = chosen
+        rows = viewmats.detach()[:, 2]
+        depths = (means.detach() * rows[:, None, :3]).sum(-1) + rows[:, 3:]
+        image = np.zeros(chosen.shape, np.float32)
+        for own, names, z in zip(image, chosen, depths.numpy()):
+            own[names >= 0] = z[names[names >= 0]]
+        return torch.from_numpy(image)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        means, viewmats = (t.numpy() for t in ctx.saved_tensors)
+        grad_means, grad_viewmats = np.zeros(means.shape), np.zeros(viewmats.shape)
+        for view, names, upstream, own in zip(viewmats, ctx.chosen, gradient.numpy(), grad_viewmats):
+            some = names >= 0
+            by_gaussian = np.bincount(names[some], weights=upstream[some], minlength=len(means))
+            grad_means += by_gaussian[:, None] * view[2, :3]
+            own[2, :3], own[2, 3] = np.einsum("n,nd->d", by_gaussian, means), by_gaussian.sum()
+        return torch.from_numpy(grad_means).to(gradient), torch.from_numpy(grad_viewmats).to(gradient), None
 
 
-def warmup(progress: Callable[[str], None] | None = None) -> None:
-    """Compile every kernel, or load it from the cache: some fifteen seconds of one core the first time, one later.
+def warmup(progress: Callable[[str], None] | None = None, *, extras: bool = False) -> None:
+    """Compile the kernels, or load them from the cache: some twenty seconds of one core the first time, one
+    later.
 
     Args:
         progress: told in a few words what is being compiled, before it is.
+        extras: also what few programs use, another ten seconds: features, median depth, weights. Without it
+            they compile when they are first called.
     """
     report = progress or (lambda text: None)
-    report("Gaussian rasterizer: projection, sorting, blending")
-    n, view, K = 4, torch.eye(4)[None], torch.tensor([[[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]])
+    n, K = 4, torch.tensor([[[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]])
     means = torch.tensor([[0.0, 0.0, 1.0 + 0.1 * i] for i in range(n)], requires_grad=True)
-    quats, scales = torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1), torch.full((n, 3), 0.1)
-    image, *_ = rasterize(
-        means, quats, scales, torch.full((n,), -1.0), torch.ones(1, n, 3), view, K, 8, 8, torch.zeros(3), None
-    )
+    quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(n, 1)
+    shapes = (means, quats, torch.full((n, 3), -2.0), torch.zeros(n), torch.zeros(n, 4, 3))
+    gaussians, cameras = Gaussians(*shapes), Cameras(torch.eye(4)[None], K, 8, 8)
+
+    def draw(features: Tensor, *also: Extra) -> Tensor:
+        background = torch.zeros(features.shape[-1])
+        result = rasterize(gaussians, cameras, features, background, None, "classic", also)
+        return result.features_premul.sum()
+
+    report("Gaussian rasterizer: projection, sorting, blending")
+    loss = draw(rgb_from_sh(gaussians.sh, means, torch.zeros(1, 3)))
     report("Gaussian rasterizer: gradients")
-    image.sum().backward()
+    loss.backward()
+    if not extras:
+        return
+    report("Gaussian rasterizer: features")
+    draw(torch.ones(1, n, 1)).backward()
+    report("Gaussian rasterizer: median depth and weights")
+    draw(torch.ones(1, n, 3), "median_depth", "weights")

@@ -1,13 +1,15 @@
-"""Adapter to gsplat (https://github.com/nerfstudio-project/gsplat, Apache-2.0, version 1.5 or later) on
+"""Adapter to gsplat (https://github.com/nerfstudio-project/gsplat, Apache-2.0, version 1.5.3 or later) on
 NVIDIA cards.
 
 gsplat's ``rasterization`` hides the projected centres, whose gradient densification needs, so its public
 parts are called one after another: projection, tile lists, blending. Its thresholds are the rules of
-``render.gaussians.reference``; its radii are bounds of 3.33 standard deviations or so, not of 1/255.
+``render.gaussians.reference``; its radii are whole pixels, and at most 3.33 standard deviations. It has
+neither median depths nor per-Gaussian weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -16,9 +18,9 @@ from torch import Tensor
 
 from render.camera import Cameras
 from render.errors import MissingExtraError
-from render.gaussians.record import GaussianRendering, Gaussians, ScreenStatistics
+from render.gaussians import reference
+from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
 from render.gaussians.reference import DILATION, NEAR
-from render.gaussians.spherical_harmonics import rgb_from_sh
 
 TILE = 16
 
@@ -26,19 +28,29 @@ TILE = 16
 def rasterize(
     gaussians: Gaussians,
     cameras: Cameras,
-    background: Float[Tensor, "rgb=3"] | None,
+    features: Float[Tensor, "c n f"],
+    background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
-) -> GaussianRendering:
-    """As ``rasterize_gaussians``, by gsplat; everything must be on one CUDA device.
+    mode: Mode,
+    also: Collection[Extra],
+) -> FeatureRendering:
+    """Images of all cameras, of colours or any other features of the Gaussians, by gsplat; everything must be
+    on one CUDA device.
 
     Raises:
         MissingExtraError: gsplat is not installed.
+        ValueError: something is to be measured that gsplat does not have.
     """
     gsplat = _gsplat()
+    if also:
+        raise ValueError(
+            f"the cuda backend cannot measure {', '.join(sorted(also))}: gsplat does not; use cpu"
+        )
+    if not len(gaussians):  # kernels are not launched for nothing
+        return reference.rasterize(gaussians, cameras, features, background, screen_offsets, mode, also)
     opacities = torch.sigmoid(gaussians.logit_opacities)
-    rgb = rgb_from_sh(gaussians.sh, gaussians.means, cameras.centers())
     width, height, count = cameras.width, cameras.height, len(cameras)
-    radii, means2d, depths, conics, _ = gsplat.fully_fused_projection(
+    radii, means2d, depths, conics, compensations = gsplat.fully_fused_projection(
         gaussians.means,
         None,
         gaussians.quats,
@@ -49,32 +61,31 @@ def rasterize(
         height,
         eps2d=DILATION,
         near_plane=NEAR,
+        calc_compensations=mode == "antialiased",
+        opacities=opacities.detach(),  # for tighter boxes
     )
+    opacities = opacities.expand(count, -1)
+    if compensations is not None:
+        # What gsplat leaves in the rows of Gaussians that are not drawn is nobody's business.
+        opacities = opacities * torch.where((radii > 0).all(-1), compensations, 0)
     if screen_offsets is not None:
         means2d = means2d + screen_offsets
     columns, rows = -(-width // TILE), -(-height // TILE)
-    _, ids, order = gsplat.isect_tiles(means2d, radii, depths, TILE, columns, rows)
+    _, ids, order = gsplat.isect_tiles(means2d.detach(), radii, depths.detach(), TILE, columns, rows)
     images, alpha = gsplat.rasterize_to_pixels(
         means2d,
         conics,
-        torch.cat([rgb, depths[..., None]], dim=-1),
-        opacities.expand(count, -1),
+        torch.cat([features, depths[..., None]], dim=-1),
+        opacities.contiguous(),
         width,
         height,
         TILE,
         gsplat.isect_offset_encode(ids, count, columns, rows),
         order,
-        backgrounds=_backgrounds(background, gaussians.means, count),
+        backgrounds=torch.cat([background, background.new_zeros(1)]).expand(count, -1).contiguous(),
     )
-    half = radii.amax(-1) if radii.ndim == 3 else radii
-    statistics = ScreenStatistics(half.to(gaussians.means.dtype))
-    return GaussianRendering(images[..., :3], alpha[..., 0], images[..., 3], statistics)
-
-
-def _backgrounds(background: Tensor | None, like: Tensor, count: int) -> Tensor:
-    """Colour behind every image, and depth zero."""
-    rgb = like.new_zeros(3) if background is None else background
-    return torch.cat([rgb, rgb.new_zeros(1)]).expand(count, 4).contiguous()
+    statistics = ScreenStatistics(radii.amax(-1).to(gaussians.means.dtype))
+    return FeatureRendering(images[..., :-1], alpha[..., 0], images[..., -1], statistics)
 
 
 def _gsplat() -> Any:
@@ -83,7 +94,7 @@ def _gsplat() -> Any:
     except ImportError as error:
         raise MissingExtraError(
             "the cuda backend of rasterize_gaussians needs gsplat, which is not installed",
-            expected="gsplat 1.5 or later",
+            expected="gsplat 1.5.3 or later",
             remedy="pip install 'simulacra[cuda]', or backend='cpu'",
         ) from error
     return gsplat

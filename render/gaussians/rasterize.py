@@ -1,8 +1,11 @@
-"""``rasterize_gaussians``: one call, several backends that agree in value and gradient."""
+"""``rasterize_gaussians`` and ``rasterize_features``: one call each, several backends that agree in value and
+gradient.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -10,10 +13,13 @@ from torch import Tensor
 
 from render.camera import Cameras
 from render.gaussians import cpu, reference
-from render.gaussians.record import FIELDS, GaussianRendering, Gaussians, ScreenStatistics
+from render.gaussians.record import Extra, FeatureRendering, GaussianRendering, Gaussians, Mode
 from render.gaussians.spherical_harmonics import rgb_from_sh
 
 Backend = Literal["auto", "reference", "cpu", "cuda"]
+
+MOST_CHANNELS = 32
+SHAPES = ("means", "quats", "log_scales", "logit_opacities")
 
 
 def rasterize_gaussians(
@@ -22,75 +28,147 @@ def rasterize_gaussians(
     *,
     background: Float[Tensor, "rgb=3"] | None = None,
     screen_offsets: Float[Tensor, "c n 2"] | None = None,
+    mode: Mode = "classic",
+    also: Collection[Extra] = (),
     backend: Backend = "auto",
 ) -> GaussianRendering:
     """Draw Gaussians in every camera of the batch (3D Gaussian splatting, Kerbl et al. 2023).
 
-    Gradients flow from colour, alpha and depth to every field of ``gaussians``, to ``background``,
-    ``screen_offsets`` and ``cameras.viewmats``; not to ``cameras.Ks``. The exact rules (near plane,
-    thresholds, order) are in ``render.gaussians.reference``.
+    Gradients flow from colour, alpha, depth and median depth to every field of ``gaussians``, to
+    ``background``, ``screen_offsets`` and ``cameras.viewmats``; not to ``cameras.Ks``. The exact rules (near
+    plane, thresholds, order) are in ``render.gaussians.reference``.
 
     Args:
-        gaussians: what to draw. cameras: from where; OpenCV axes, first pixel centre (0.5, 0.5), zero skew.
-        background: colour behind everything; black if None. screen_offsets: shifts of the projected centres
-        in pixels, usually zeros that require a gradient: after
-            ``backward``, ``screen_offsets.grad`` is the loss's gradient by each Gaussian's place on each
-            screen, whose norm is what densification asks for.
+        gaussians: what to draw.
+        cameras: from where; OpenCV axes, first pixel centre (0.5, 0.5), zero skew.
+        background: colour behind everything; black if None.
+        screen_offsets: shifts of the projected centres in pixels, usually zeros that require a gradient:
+            after ``backward``, ``screen_offsets.grad`` is the loss's gradient by each Gaussian's place on
+            each screen, whose norm is what densification asks for.
+        mode: ``classic``, or ``antialiased``: Gaussians that are thinner than a pixel are fainter instead of
+            wider (Mip-Splatting's compensation, Yu et al. 2024), so an image looks the same at any size. A
+            scene must be drawn in the mode in which it was trained.
+        also: what to measure besides, each in one more pass: ``median_depth``, and ``weights`` (see
+            ``ScreenStatistics``).
         backend: ``reference`` (dense torch, any float type, small scenes), ``cpu`` (compiled, float32),
-        ``cuda``
-            (gsplat), or ``auto``: by the device of ``gaussians.means``.
+            ``cuda`` (gsplat), or ``auto``: by the device of ``gaussians.means``.
 
     Raises:
         ValueError: numbers that are not finite, quaternions of length zero, types or devices that the backend
-            cannot take.
+            cannot take, extras that the ``cuda`` backend does not have.
         MissingExtraError: the ``cuda`` backend without gsplat.
     """
-    if backend == "auto":
-        backend = "cuda" if gaussians.means.is_cuda else "cpu"
-    _check(gaussians, cameras, backend)
+    backend = _chosen(gaussians, backend)
+    _check(gaussians, cameras, mode, also)
+    _check_tensors(_tensors(gaussians, cameras) | {"sh": gaussians.sh}, backend)
+    centers = cameras.centers()
+    if backend == "cpu":
+        rgb = cpu.rgb_from_sh(gaussians.sh, gaussians.means, centers)
+    else:
+        rgb = rgb_from_sh(gaussians.sh, gaussians.means, centers)
+    if background is None:
+        background = gaussians.means.new_zeros(3)
+    drawn = _draw(backend, gaussians, cameras, rgb, background, screen_offsets, mode, also)
+    return GaussianRendering(
+        drawn.features_premul, drawn.alpha, drawn.depth, drawn.screen, drawn.median_depth
+    )
+
+
+def rasterize_features(
+    gaussians: Gaussians,
+    features: Float[Tensor, "n f"] | Float[Tensor, "c n f"],
+    cameras: Cameras,
+    *,
+    background: Float[Tensor, " f"] | None = None,
+    screen_offsets: Float[Tensor, "c n 2"] | None = None,
+    mode: Mode = "classic",
+    also: Collection[Extra] = (),
+    backend: Backend = "auto",
+) -> FeatureRendering:
+    """Draw 1 to 32 numbers of any meaning that each Gaussian carries, as ``rasterize_gaussians`` draws colour.
+
+    ``gaussians.sh`` is not looked at and gets no gradient; ``features`` get one, and all else as there.
+
+    Args:
+        features: the same for all cameras, or of each camera its own (normals, for instance: see
+            ``gaussian_normals``).
+        background: features behind everything; zero if None.
+        gaussians, cameras, screen_offsets, mode, also, backend: as for ``rasterize_gaussians``.
+
+    Raises:
+        ValueError, MissingExtraError: as ``rasterize_gaussians``; also no channels, more than 32, or features
+            that do not fit the Gaussians and cameras.
+    """
+    backend = _chosen(gaussians, backend)
+    _check(gaussians, cameras, mode, also)
+    channels = features.shape[-1]
+    if not 1 <= channels <= MOST_CHANNELS:
+        raise ValueError(f"1 to {MOST_CHANNELS} channels can be drawn at once, not {channels}")
+    rows = (len(cameras), len(gaussians))
+    if features.shape[:-1] not in (rows[1:], rows):
+        raise ValueError(
+            f"features of shape {tuple(features.shape)} for {rows[0]} cameras and {rows[1]} Gaussians"
+        )
+    _check_tensors(_tensors(gaussians, cameras) | {"features": features}, backend)
+    if background is None:
+        background = features.new_zeros(channels)
+    features = features.expand(*rows, channels)
+    return _draw(backend, gaussians, cameras, features, background, screen_offsets, mode, also)
+
+
+def _draw(
+    backend: str,
+    gaussians: Gaussians,
+    cameras: Cameras,
+    features: Float[Tensor, "c n f"],
+    background: Float[Tensor, " f"],
+    screen_offsets: Float[Tensor, "c n 2"] | None,
+    mode: Mode,
+    also: Collection[Extra],
+) -> FeatureRendering:
     if backend == "cuda":
         from render.gaussians import cuda  # gsplat is optional
 
-        return cuda.rasterize(gaussians, cameras, background, screen_offsets)
-    if background is None:
-        background = gaussians.means.new_zeros(3)
-    draw = reference.rasterize if backend == "reference" else cpu.rasterize
-    rgb, alpha, depth, radii = draw(
-        gaussians.means,
-        gaussians.quats,
-        torch.exp(gaussians.log_scales),
-        torch.nn.functional.logsigmoid(gaussians.logit_opacities),
-        rgb_from_sh(gaussians.sh, gaussians.means, cameras.centers()),
-        cameras.viewmats,
-        cameras.Ks,
-        cameras.width,
-        cameras.height,
-        background,
-        screen_offsets,
-    )
-    return GaussianRendering(rgb, alpha, depth, ScreenStatistics(radii))
+        draw = cuda.rasterize
+    else:
+        draw = reference.rasterize if backend == "reference" else cpu.rasterize
+    return draw(gaussians, cameras, features, background, screen_offsets, mode, also)
 
 
-def _check(gaussians: Gaussians, cameras: Cameras, backend: str) -> None:
+def _chosen(gaussians: Gaussians, backend: Backend) -> Backend:
+    if backend == "auto":
+        return "cuda" if gaussians.means.is_cuda else "cpu"
+    return backend
+
+
+def _tensors(gaussians: Gaussians, cameras: Cameras) -> dict[str, Tensor]:
+    tensors = {name: getattr(gaussians, name) for name in SHAPES}
+    return tensors | {"viewmats": cameras.viewmats, "Ks": cameras.Ks}
+
+
+def _check(gaussians: Gaussians, cameras: Cameras, mode: str, also: Collection[str]) -> None:
     if cameras.width < 1 or cameras.height < 1 or len(cameras) < 1:
         raise ValueError(
             f"nothing to draw: {len(cameras)} cameras of {cameras.width} x {cameras.height} pixels"
         )
-    if backend == "cpu":
-        tensors = {name: getattr(gaussians, name) for name in FIELDS}
-        tensors |= {"viewmats": cameras.viewmats, "Ks": cameras.Ks}
-        for name, tensor in tensors.items():
-            if tensor.dtype != torch.float32 or tensor.device.type != "cpu":
-                raise ValueError(
-                    f"the cpu backend takes float32 on the CPU; {name} is {tensor.dtype} on {tensor.device}"
-                )
-    for name in FIELDS:
-        _check_finite(name, getattr(gaussians, name).detach())
+    if mode not in get_args(Mode):
+        raise ValueError(f"no mode {mode!r}; there are {', '.join(get_args(Mode))}")
+    if unknown := set(also) - set(get_args(Extra)):
+        raise ValueError(
+            f"nothing called {sorted(unknown)} can be measured; only {', '.join(get_args(Extra))}"
+        )
+
+
+def _check_tensors(tensors: dict[str, Tensor], backend: str) -> None:
+    for name, tensor in tensors.items():
+        if backend == "cpu" and (tensor.dtype != torch.float32 or tensor.device.type != "cpu"):
+            raise ValueError(
+                f"the cpu backend takes float32 on the CPU; {name} is {tensor.dtype} on {tensor.device}"
+            )
+        _check_finite(name, tensor.detach())
     # The cpu backend looks at quaternions where it reads them anyway.
-    if backend != "cpu" and bool((gaussians.quats.detach() == 0).all(-1).any()):
+    if backend != "cpu" and bool((tensors["quats"].detach() == 0).all(-1).any()):
         raise ValueError("a quaternion of length zero has no orientation")
-    _check_finite("viewmats", cameras.viewmats.detach())
-    _check_finite("Ks", cameras.Ks.detach())
 
 
 def _check_finite(name: str, values: Tensor) -> None:

@@ -9,11 +9,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Mode = Literal["classic", "antialiased"]
+"""How a Gaussian thinner than a pixel is drawn: as opaque as a wide one, or as faint as it is thin."""
+
+Extra = Literal["median_depth", "weights"]
+"""What may be measured besides colour, alpha and depth, at the cost of one more pass."""
 
 FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
 
@@ -78,11 +84,16 @@ class ScreenStatistics:
 
     Attributes:
         radii: half the longer side of the box, in pixels, outside of which the Gaussian stays below 1/255;
-        0 where
-            it is not drawn (behind the near plane, outside the image, or too transparent).
+            0 where it is not drawn (behind the near plane, outside the image, or too transparent).
+        total_weights: the sum over all pixels of its share ``alpha T`` of the pixel, i.e. the pixels' worth
+            of image that it paints; None unless ``"weights"`` were asked for.
+        largest_weights: its largest share of any one pixel, 0..1; None likewise. A Gaussian whose share is
+            nowhere more than a hundredth or so is hidden or superfluous.
     """
 
     radii: Float[Tensor, "c n"]
+    total_weights: Float[Tensor, "c n"] | None = None
+    largest_weights: Float[Tensor, "c n"] | None = None
 
     @property
     def visible(self) -> Tensor:
@@ -96,11 +107,38 @@ class GaussianRendering:
 
     Attributes:
         rgb_premul: colour, premultiplied by alpha; with a background it is already laid over it. Not
-        clamped above. alpha: coverage, 0..1. depth: camera z blended like a colour, metres times alpha: the
-        expected depth is ``depth / alpha``. screen: per-Gaussian statistics.
+            clamped above.
+        alpha: coverage, 0..1.
+        depth: camera z blended like a colour, metres times alpha; see ``expected_depth``.
+        screen: per-Gaussian statistics.
+        median_depth: camera z, metres, of the centre of the Gaussian at which the transmittance falls to
+            one half or less; 0 where it never does. None unless ``"median_depth"`` was asked for.
     """
 
     rgb_premul: Float[Tensor, "c h w 3"]
     alpha: Float[Tensor, "c h w"]
     depth: Float[Tensor, "c h w"]
     screen: ScreenStatistics
+    median_depth: Float[Tensor, "c h w"] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureRendering:
+    """Images of one call of ``rasterize_features``; symbol ``f``: channels.
+
+    Attributes:
+        features_premul: the Gaussians' features blended like a colour; with a background it is already
+            behind them. alpha, depth, screen, median_depth: as those of ``GaussianRendering``.
+    """
+
+    features_premul: Float[Tensor, "c h w f"]
+    alpha: Float[Tensor, "c h w"]
+    depth: Float[Tensor, "c h w"]
+    screen: ScreenStatistics
+    median_depth: Float[Tensor, "c h w"] | None = None
+
+
+def expected_depth(rendering: GaussianRendering | FeatureRendering) -> Float[Tensor, "c h w"]:
+    """Camera z, metres, averaged over what each pixel shows; 0 (and no gradient) where nothing is drawn."""
+    drawn = rendering.alpha > 0
+    return torch.where(drawn, rendering.depth / torch.where(drawn, rendering.alpha, 1), 0)

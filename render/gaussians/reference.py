@@ -10,20 +10,28 @@ The rules, which every backend keeps (Kerbl et al. 2023, Zwicker et al. 2002; th
 2. Its covariance ``R S S R^T`` goes to the screen through the Jacobian of the perspective at its centre,
    taken no further than ``JACOBIAN_MARGIN`` of the half image beyond the image's edge; ``DILATION`` px^2 is
    added to the diagonal. Should the determinant exceed ``MAX_DETERMINANT``, the Gaussian is not drawn.
+   In mode ``antialiased`` the opacity is multiplied by the root of the ratio of the determinants without and
+   with the dilation (Yu et al. 2024, "Mip-Splatting"; gsplat's mode of that name), so that its sum over the
+   image stays what it was; rules 1 and 3 then look at the product.
 3. ``alpha = min(ALPHA_MAX, opacity exp(-d^T C^-1 d / 2))`` at pixel centres; below ``ALPHA_MIN`` it is
    nothing.
 4. Front to back in order of centre depth, ties in order of index: ``w = alpha T``, ``T <- T (1 - alpha)``.
    A pixel stops before the Gaussian that would bring T to ``TRANSMITTANCE_MIN`` or less.
+5. The median depth of a pixel is the centre depth of the first Gaussian that brings T to ``MEDIAN`` or less,
+   and 0 where there is none. Its gradient is that Gaussian's: which one it is does not move.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from render.camera import Cameras
+from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
 from render.rotation import quat_to_matrix
 
 NEAR = 0.01  # metres
@@ -32,32 +40,34 @@ ALPHA_MIN = 1.0 / 255.0
 ALPHA_MAX = 0.999  # keeps 1 - alpha invertible
 TRANSMITTANCE_MIN = 1e-4
 JACOBIAN_MARGIN = 0.3
+MEDIAN = 0.5  # of the transmittance
 MAX_DETERMINANT = 1e30  # px^4; float32 would overflow soon after
 
 
 @dataclass(frozen=True)
 class ScreenGaussians:
-    """Gaussians as one camera sees them: centres px, covariances px^2, depth metres, drawn or not."""
+    """Gaussians as one camera sees them: centres px, covariances px^2, depth metres, opacity (compensated
+    where the mode asks for it), drawn or not.
+    """
 
     means: Float[Tensor, "n 2"]
     covariances: Float[Tensor, "n 2 2"]
     depths: Float[Tensor, " n"]
+    opacities: Float[Tensor, " n"]
     drawn: Bool[Tensor, " n"]
 
 
 def project(
-    means: Float[Tensor, "n 3"],
-    quats: Float[Tensor, "n 4"],
-    scales: Float[Tensor, "n 3"],
-    opacities: Float[Tensor, " n"],
+    gaussians: Gaussians,
     viewmat: Float[Tensor, "4 4"],
     K: Float[Tensor, "3 3"],
     width: int,
     height: int,
+    mode: Mode = "classic",
 ) -> ScreenGaussians:
     """Rules 1 and 2: centres and covariances in the image of one camera."""
     rotation = viewmat[:3, :3]
-    local = means @ rotation.T + viewmat[:3, 3]
+    local = gaussians.means @ rotation.T + viewmat[:3, 3]
     in_front = local[:, 2] > NEAR
     x, y, z = torch.where(in_front[:, None], local, local.new_tensor([0.0, 0.0, 1.0])).unbind(-1)
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
@@ -66,22 +76,33 @@ def project(
     v = (y / z).clamp(-cy / fy - margin_y, (height - cy) / fy + margin_y)
     zero = torch.zeros_like(z)
     jacobian = torch.stack([fx / z, zero, -fx * u / z, zero, fy / z, -fy * v / z], -1).unflatten(-1, (2, 3))
-    axes = jacobian @ rotation @ (quat_to_matrix(quats) * scales[:, None, :])
-    dilation = DILATION * torch.eye(2, dtype=means.dtype, device=means.device)
+    scales = torch.exp(gaussians.log_scales)
+    axes = jacobian @ rotation @ (quat_to_matrix(gaussians.quats) * scales[:, None, :])
+    dilation = DILATION * torch.eye(2, dtype=axes.dtype, device=axes.device)
     covariances = axes @ axes.transpose(1, 2) + dilation
-    bounded = torch.linalg.det(covariances) < MAX_DETERMINANT
-    drawn = in_front & bounded & (opacities >= ALPHA_MIN)
+    determinants = torch.linalg.det(covariances)
+    opacities = torch.sigmoid(gaussians.logit_opacities)
+    if mode == "antialiased":
+        opacities = opacities * _compensations(axes, determinants)
+    drawn = in_front & (determinants < MAX_DETERMINANT) & (opacities >= ALPHA_MIN)
     centres = torch.stack([fx * x / z + cx, fy * y / z + cy], -1)
-    return ScreenGaussians(centres, covariances, torch.where(in_front, z, local[:, 2]), drawn)
+    return ScreenGaussians(centres, covariances, torch.where(in_front, z, local[:, 2]), opacities, drawn)
 
 
-def radii(
-    screen: ScreenGaussians, opacities: Float[Tensor, " n"], width: int, height: int
-) -> Float[Tensor, " n"]:
+def _compensations(axes: Float[Tensor, "n 2 3"], dilated: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Root of the determinant of ``axes axes^T`` (by Lagrange's identity, which cannot cancel) over the
+    dilated one; 0, without a gradient, for a Gaussian that is a line or a point.
+    """
+    ratio = torch.linalg.cross(axes[:, 0], axes[:, 1]).square().sum(-1) / dilated
+    some = ratio > 0
+    return torch.where(some, torch.where(some, ratio, 1).sqrt(), 0)
+
+
+def radii(screen: ScreenGaussians, width: int, height: int) -> Float[Tensor, " n"]:
     """Half the longer side of the box in which alpha may reach ALPHA_MIN; 0 if no pixel centre of the
     image is in it.
     """
-    reach = (2 * torch.log(opacities / ALPHA_MIN).clamp(min=0)).sqrt()
+    reach = (2 * torch.log(screen.opacities / ALPHA_MIN).clamp(min=0)).sqrt()
     half = reach[:, None] * torch.diagonal(screen.covariances, dim1=1, dim2=2).sqrt()
     first = torch.ceil(screen.means - half - 0.5).clamp(min=0)
     last = torch.minimum(torch.floor(screen.means + half - 0.5), half.new_tensor([width - 1, height - 1]))
@@ -89,16 +110,14 @@ def radii(
     return torch.where(seen, half.amax(-1), torch.zeros_like(reach))
 
 
-def pixel_alphas(
-    screen: ScreenGaussians, opacities: Float[Tensor, " n"], width: int, height: int
-) -> Float[Tensor, "p n"]:
+def pixel_alphas(screen: ScreenGaussians, width: int, height: int) -> Float[Tensor, "p n"]:
     """Rule 3: what each Gaussian by itself covers of each pixel, rows first."""
     means, identity = screen.means, torch.eye(2).to(screen.means)
     y, x = torch.meshgrid(torch.arange(height).to(means), torch.arange(width).to(means), indexing="ij")
     offset = torch.stack([x, y], -1).reshape(-1, 1, 2) + 0.5 - means
     covariances = torch.where(screen.drawn[:, None, None], screen.covariances, identity)
     mahalanobis = torch.einsum("pni,nij,pnj->pn", offset, torch.linalg.inv(covariances), offset)
-    alphas = (opacities * torch.exp(-0.5 * mahalanobis)).clamp(max=ALPHA_MAX)
+    alphas = (screen.opacities * torch.exp(-0.5 * mahalanobis)).clamp(max=ALPHA_MAX)
     return torch.where((alphas >= ALPHA_MIN) & screen.drawn, alphas, torch.zeros_like(alphas))
 
 
@@ -119,38 +138,44 @@ def depth_order(depths: Float[Tensor, " n"]) -> Int[Tensor, " n"]:
     return torch.argsort(depths.detach(), stable=True)
 
 
+def median_depths(alphas: Float[Tensor, "p n"], depths: Float[Tensor, " n"]) -> Float[Tensor, " p"]:
+    """Rule 5 for alphas and depths already in order."""
+    if not alphas.shape[1]:
+        return depths.new_zeros(len(alphas))
+    passed = torch.cumprod(1 - alphas, dim=1) <= MEDIAN
+    return torch.where(passed.any(1), depths[passed.int().argmax(1)], 0)
+
+
 def rasterize(
-    means: Float[Tensor, "n 3"],
-    quats: Float[Tensor, "n 4"],
-    scales: Float[Tensor, "n 3"],
-    log_opacities: Float[Tensor, " n"],
-    rgb: Float[Tensor, "c n 3"],
-    viewmats: Float[Tensor, "c 4 4"],
-    Ks: Float[Tensor, "c 3 3"],
-    width: int,
-    height: int,
-    background: Float[Tensor, "rgb=3"],
+    gaussians: Gaussians,
+    cameras: Cameras,
+    features: Float[Tensor, "c n f"],
+    background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
-) -> tuple[Float[Tensor, "c h w 3"], Float[Tensor, "c h w"], Float[Tensor, "c h w"], Float[Tensor, "c n"]]:
-    """Images of all cameras: colour over the background, alpha, accumulated depth; and radii on the
-    screen.
+    mode: Mode,
+    also: Collection[Extra],
+) -> FeatureRendering:
+    """Images of all cameras, of colours or any other features of the Gaussians; ``gaussians.sh`` is not
+    looked at.
     """
-    opacities = log_opacities.exp()
-    images = []
-    for i in range(len(viewmats)):
-        screen = project(means, quats, scales, opacities, viewmats[i], Ks[i], width, height)
+    size = (cameras.width, cameras.height)
+    views = []
+    for i in range(len(cameras)):
+        screen = project(gaussians, cameras.viewmats[i], cameras.Ks[i], *size, mode)
         if screen_offsets is not None:
-            screen = ScreenGaussians(
-                screen.means + screen_offsets[i], screen.covariances, screen.depths, screen.drawn
-            )
+            screen = replace(screen, means=screen.means + screen_offsets[i])
         order = depth_order(screen.depths)
-        alphas = pixel_alphas(screen, opacities, width, height)[:, order]
+        alphas = pixel_alphas(screen, *size)[:, order]
         weights, left = blend_weights(alphas)
-        colour = weights @ rgb[i][order] + left[:, None] * background
+        blended = weights @ features[i][order] + left[:, None] * background
         depth = weights @ screen.depths[order]
-        shape = (height, width)
+        median = median_depths(alphas, screen.depths[order])
         with torch.no_grad():
-            extent = radii(screen, opacities, width, height)
-        images.append((colour.view(*shape, 3), (1 - left).view(shape), depth.view(shape), extent))
-    rgb_image, alpha, depth, extent = (torch.stack(parts) for parts in zip(*images))
-    return rgb_image, alpha, depth, extent
+            back = torch.argsort(order)
+            most = weights.amax(0) if len(order) else weights.sum(0)
+            measured = (radii(screen, *size), weights.sum(0)[back], most[back])
+        views.append((blended, 1 - left, depth, median, *measured))
+    images = [torch.stack(parts) for parts in zip(*views)]
+    blended, alpha, depth, median = (part.unflatten(1, size[::-1]) for part in images[:4])
+    statistics = ScreenStatistics(images[4], *(images[5:] if "weights" in also else ()))
+    return FeatureRendering(blended, alpha, depth, statistics, median if "median_depth" in also else None)

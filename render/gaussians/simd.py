@@ -17,9 +17,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, no_type_check
 
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba import njit
 from numba.core import cgutils, types
 from numba.core.typing import signature
 from numba.core.typing.templates import AbstractTemplate, infer_global
@@ -29,12 +27,12 @@ LANES = 8
 # Fast-math without `reassoc`, for Numba's scalar code and for the lanes alike.
 FAST = ("nnan", "ninf", "nsz", "arcp", "contract")
 
-_INT32 = ir.IntType(32)
-_INT64 = ir.IntType(64)
-_FLOATS = ir.VectorType(ir.FloatType(), LANES)
-_INTS = ir.VectorType(_INT32, LANES)
-_BITS = ir.VectorType(ir.IntType(1), LANES)
-_UNDEFINED = ir.Constant(_FLOATS, ir.Undefined)
+INT32 = ir.IntType(32)
+INT64 = ir.IntType(64)
+FLOATS = ir.VectorType(ir.FloatType(), LANES)
+INTS = ir.VectorType(INT32, LANES)
+BITS = ir.VectorType(ir.IntType(1), LANES)
+UNDEFINED = ir.Constant(FLOATS, ir.Undefined)
 
 
 class Float8Type(types.Type):
@@ -58,18 +56,18 @@ mask8 = Mask8Type()
 @register_model(Float8Type)
 class _Float8Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _FLOATS)
+        super().__init__(manager, kind, FLOATS)
 
 
 @register_model(Mask8Type)
 class _Mask8Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _BITS)
+        super().__init__(manager, kind, BITS)
 
 
 def _splat(builder: Any, scalar: Any) -> Any:
-    first = builder.insert_element(_UNDEFINED, scalar, ir.Constant(_INT32, 0))
-    return builder.shuffle_vector(first, _UNDEFINED, ir.Constant(_INTS, [0] * LANES))
+    first = builder.insert_element(UNDEFINED, scalar, ir.Constant(INT32, 0))
+    return builder.shuffle_vector(first, UNDEFINED, ir.Constant(INTS, [0] * LANES))
 
 
 def _lanes(builder: Any, kind: Any, value: Any) -> Any:
@@ -166,7 +164,7 @@ def _unary(name: str) -> Callable:
     @no_type_check
     def call(typing_context, a):
         def generate(context, builder, signature, arguments):
-            kind = ir.FunctionType(_FLOATS, [_FLOATS])
+            kind = ir.FunctionType(FLOATS, [FLOATS])
             function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f32")
             return builder.call(function, arguments)
 
@@ -232,7 +230,7 @@ def iota(typing_context):
     """0, 1, ... 7."""
 
     def generate(context, builder, signature, arguments):
-        return ir.Constant(_FLOATS, [float(i) for i in range(LANES)])
+        return ir.Constant(FLOATS, [float(i) for i in range(LANES)])
 
     return float8(), generate
 
@@ -243,8 +241,8 @@ def with_sign_set(typing_context, a):
     """-|a|, by the sign bit."""
 
     def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], _INTS)
-        return builder.bitcast(builder.or_(bits, ir.Constant(_INTS, [-(2**31)] * LANES)), _FLOATS)
+        bits = builder.bitcast(arguments[0], INTS)
+        return builder.bitcast(builder.or_(bits, ir.Constant(INTS, [-(2**31)] * LANES)), FLOATS)
 
     return float8(a), generate
 
@@ -255,247 +253,36 @@ def without_sign(typing_context, a):
     """|a|, by the sign bit."""
 
     def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], _INTS)
-        return builder.bitcast(builder.and_(bits, ir.Constant(_INTS, [2**31 - 1] * LANES)), _FLOATS)
+        bits = builder.bitcast(arguments[0], INTS)
+        return builder.bitcast(builder.and_(bits, ir.Constant(INTS, [2**31 - 1] * LANES)), FLOATS)
 
     return float8(a), generate
 
 
-@intrinsic
-@no_type_check
-def _add_exponent(typing_context, integer_in_low_bits, a):
-    """``a`` times 2 to the integer that the magic-number rounding left in the low mantissa bits."""
-
-    def generate(context, builder, signature, arguments):
-        exponent = builder.shl(builder.bitcast(arguments[0], _INTS), ir.Constant(_INTS, [23] * LANES))
-        return builder.bitcast(builder.add(exponent, builder.bitcast(arguments[1], _INTS)), _FLOATS)
-
-    return float8(integer_in_low_bits, a), generate
-
-
-# 2**f on [-1/2, 1/2]: minimax polynomial of its relative error (9e-8; with float32 rounding 2e-7), 1 at f =
-# 0.
-_ROUND = np.float32(12582912.0)  # 1.5 * 2**23: adding it leaves the nearest integer in the low mantissa bits
-_ONE = np.float32(1.0)
-_E1 = np.float32(6.9314700e-1)
-_E2 = np.float32(2.4022242e-1)
-_E3 = np.float32(5.5507336e-2)
-_E4 = np.float32(9.671513e-3)
-_E5 = np.float32(1.326472e-3)
-
-
-@njit(fastmath=set(FAST), inline="always")
-@no_type_check
-def exp2(x):
-    """2**x for lanes in about [-126, 127]; garbage outside, which the caller masks."""
-    rounded = x + _ROUND
-    f = x - (rounded - _ROUND)
-    return _add_exponent(rounded, ((((f * _E5 + _E4) * f + _E3) * f + _E2) * f + _E1) * f + _ONE)
-
-
-def _element_pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
-
-
-@intrinsic
-@no_type_check
-def load(typing_context, array, index):
-    """Eight consecutive float32 of a contiguous array, from flat ``index`` on (no bounds check)."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        value = builder.load(builder.bitcast(pointer, _FLOATS.as_pointer()))
-        value.align = 4
-        return value
-
-    return float8(array, types.int64), generate
-
-
-@intrinsic
-@no_type_check
-def store(typing_context, array, index, value):
-    """Write eight consecutive float32 of a contiguous array, from flat ``index`` on (no bounds check)."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        instruction = builder.store(arguments[2], builder.bitcast(pointer, _FLOATS.as_pointer()))
-        instruction.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, float8), generate
-
-
-@intrinsic
-@no_type_check
-def peek(typing_context, array, index):
-    """One element of a contiguous array at a flat index that is known to be inside: no check, no negative
-    indices.
-    """
-
-    def generate(context, builder, signature, arguments):
-        return builder.load(_element_pointer(context, builder, signature.args[0], *arguments))
-
-    return array.dtype(array, types.int64), generate
-
-
-@intrinsic
-@no_type_check
-def poke(typing_context, array, index, value):
-    """Write one element of a contiguous array at a flat index that is known to be inside."""
-
-    def generate(context, builder, signature, arguments):
-        builder.store(arguments[2], _element_pointer(context, builder, signature.args[0], *arguments[:2]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, array.dtype), generate
-
-
-def _row_pointers(context: Any, builder: Any, kind: Any, arguments: Any) -> list[Any]:
-    """Pointers to one column of eight consecutive rows; rows beyond the last are the last."""
-    array, first, last, stride, column = arguments
-    pointers = []
-    for i in range(LANES):
-        row = builder.add(first, ir.Constant(_INT64, i))
-        row = builder.select(builder.icmp_signed("<", row, last), row, last)
-        at = builder.add(builder.mul(row, stride), column)
-        pointers.append(_element_pointer(context, builder, kind, array, at))
-    return pointers
-
-
-@intrinsic
-@no_type_check
-def load_rows(typing_context, array, first, last, stride, column):
-    """``column`` of the rows ``first``, ``first + 1``, ...; lanes beyond row ``last`` repeat it."""
-
-    def generate(context, builder, signature, arguments):
-        lanes = _UNDEFINED
-        for i, pointer in enumerate(_row_pointers(context, builder, signature.args[0], arguments)):
-            lanes = builder.insert_element(lanes, builder.load(pointer), ir.Constant(_INT32, i))
-        return lanes
-
-    return float8(array, *[types.int64] * 4), generate
-
-
-@intrinsic
-@no_type_check
-def store_rows(typing_context, array, first, last, stride, column, value):
-    """The reverse of ``load_rows``: lanes beyond row ``last`` carry that row's value again, so they do no
-    harm.
-
-    An array of integers gets the lanes truncated.
-    """
-
-    def generate(context, builder, signature, arguments):
-        value = arguments[5]
-        if isinstance(signature.args[0].dtype, types.Integer):
-            bits = ir.VectorType(ir.IntType(signature.args[0].dtype.bitwidth), LANES)
-            value = builder.fptosi(value, bits)
-        for i, pointer in enumerate(_row_pointers(context, builder, signature.args[0], arguments[:5])):
-            builder.store(builder.extract_element(value, ir.Constant(_INT32, i)), pointer)
-        return context.get_dummy_value()
-
-    return types.void(array, *[types.int64] * 4, float8), generate
-
-
-@intrinsic
-@no_type_check
-def load_listed(typing_context, array, rows, first, last, stride, column):
-    """``column`` of the rows that are named by ``rows[2 i]`` for i = ``first``, ...; beyond ``last``, again
-    that one.
-
-    ``rows`` is a contiguous int32 array of pairs, of which the first of each names a row.
-    """
-
-    def generate(context, builder, signature, arguments):
-        array, rows, first, last, stride, column = arguments
-        lanes = _UNDEFINED
-        for i in range(LANES):
-            place = builder.add(first, ir.Constant(_INT64, i))
-            place = builder.select(builder.icmp_signed("<", place, last), place, last)
-            place = builder.mul(place, ir.Constant(_INT64, 2))
-            row = builder.load(_element_pointer(context, builder, signature.args[1], rows, place))
-            at = builder.add(builder.mul(builder.sext(row, _INT64), stride), column)
-            pointer = _element_pointer(context, builder, signature.args[0], array, at)
-            lanes = builder.insert_element(lanes, builder.load(pointer), ir.Constant(_INT32, i))
-        return lanes
-
-    return float8(array, rows, *[types.int64] * 4), generate
-
-
-@intrinsic
-@no_type_check
-def store_integers(typing_context, array, index, value):
-    """Write the lanes, truncated to integers, to eight consecutive places of a contiguous int32 array."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        integers = builder.fptosi(arguments[2], _INTS)
-        builder.store(integers, builder.bitcast(pointer, _INTS.as_pointer())).align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, float8), generate
-
-
-_TRIPLE = ir.VectorType(ir.FloatType(), 3 * LANES)
-_TRIPLE_INTS = ir.VectorType(_INT32, 3 * LANES)
-
-
-@intrinsic
-@no_type_check
-def store_triples(typing_context, array, index, a, b, c):
-    """Write a0 b0 c0 a1 b1 c1 ... to 24 consecutive float32 of a contiguous array."""
-
-    def generate(context, builder, signature, arguments):
-        a, b, c = arguments[2:]
-        double = ir.Constant(ir.VectorType(_INT32, 2 * LANES), list(range(2 * LANES)))
-        ab, c_ = builder.shuffle_vector(a, b, double), builder.shuffle_vector(c, c, double)
-        order = [channel * LANES + i for i in range(LANES) for channel in range(3)]
-        triples = builder.shuffle_vector(ab, c_, ir.Constant(_TRIPLE_INTS, order))
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(triples, builder.bitcast(pointer, _TRIPLE.as_pointer())).align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, a, b, c), generate
-
-
-@intrinsic
-@no_type_check
-def load_triples(typing_context, array, index):
-    """The reverse of ``store_triples``: three values of eight lanes."""
-    result = types.UniTuple(float8, 3)
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        triples = builder.load(builder.bitcast(pointer, _TRIPLE.as_pointer()))
-        triples.align = 4
-        parts = [
-            builder.shuffle_vector(
-                triples, triples, ir.Constant(_INTS, [3 * i + channel for i in range(LANES)])
-            )
-            for channel in range(3)
-        ]
-        return context.make_tuple(builder, result, parts)
-
-    return result(array, types.int64), generate
-
-
 def _shuffle(builder: Any, a: Any, b: Any, indices: list[int]) -> Any:
-    return builder.shuffle_vector(a, b, ir.Constant(_INTS, indices))
+    return builder.shuffle_vector(a, b, ir.Constant(INTS, indices))
 
 
-@intrinsic
-@no_type_check
-def sum_lanes(typing_context, a):
-    """The sum of the eight lanes, always in the same order."""
+def _folded(combine: Callable) -> Callable:
+    """All lanes into one, always in the same order, by ``combine(builder, x, y)``."""
 
-    def generate(context, builder, signature, arguments):
-        value = arguments[0]
-        for step in (4, 2, 1):
-            turned = _shuffle(builder, value, value, [(i + step) % LANES for i in range(LANES)])
-            value = builder.fadd(value, turned)
-        return builder.extract_element(value, ir.Constant(_INT32, 0))
+    @intrinsic
+    @no_type_check
+    def fold(typing_context, a):
+        def generate(context, builder, signature, arguments):
+            value = arguments[0]
+            for step in (4, 2, 1):
+                turned = _shuffle(builder, value, value, [(i + step) % LANES for i in range(LANES)])
+                value = combine(builder, value, turned)
+            return builder.extract_element(value, ir.Constant(INT32, 0))
 
-    return types.float32(float8), generate
+        return types.float32(a), generate
+
+    return fold
+
+
+sum_lanes = _folded(lambda builder, x, y: builder.fadd(x, y))
+max_lane = _folded(lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y, flags=FAST), x, y))
 
 
 @intrinsic
@@ -528,19 +315,3 @@ def sum_each(typing_context, a, b, c, d, e, f, g, h):
         return vectors[0]
 
     return float8(*[float8] * LANES), generate
-
-
-@intrinsic
-@no_type_check
-def prefetch(typing_context, array, index):
-    """Ask the processor to bring the cache line at flat ``index`` of a contiguous array nearer."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [address.type, _INT32, _INT32, _INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [address, *(ir.Constant(_INT32, i) for i in (0, 3, 1))])  # read, keep, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), generate

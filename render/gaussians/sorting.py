@@ -19,11 +19,11 @@ import numpy as np
 from numba import njit
 
 from render.compiled import kernel_compiler
-from render.gaussians import simd
-from render.gaussians.simd import prefetch
+from render.gaussians import simd, simd_memory
+from render.gaussians.simd_memory import prefetch
 from render.threads import run_ranges, split
 
-kernel = kernel_compiler(__file__, simd.__file__)
+kernel = kernel_compiler(__file__, simd.__file__, simd_memory.__file__)
 
 RADIX_BITS = 12
 RADIX = 1 << RADIX_BITS

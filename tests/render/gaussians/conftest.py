@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from render.camera import Cameras, look_at
 from render.gaussians import Gaussians, reference
-from render.gaussians.record import FIELDS
+from render.gaussians.record import FIELDS, Mode
 
 INPUTS = (*FIELDS, "viewmats", "background", "screen_offsets")
 
@@ -68,34 +68,33 @@ def make_scene(
     return Scene({k: v.float().double() for k, v in leaves.items()}, views.Ks.double(), width, height)
 
 
-def decided_pixels(scene: Scene) -> Tensor:
+def decided_pixels(scene: Scene, mode: Mode = "classic") -> Tensor:
     """Pixels ``c h w`` where no threshold and no order is so close that float32 rounding may decide it
     otherwise.
 
-    The rules jump at alpha = 1/255 (by 1/255), where a pixel stops, where alpha is cut at 0.999, and where
-    two Gaussians of the same depth change places. A float32 log-alpha is good to about 1e-5 here, so 1e-4
-    is left around.
+    The rules jump at alpha = 1/255 (by 1/255), where a pixel stops, where alpha is cut at 0.999, where the
+    transmittance passes one half, and where two Gaussians of the same depth change places. A float32
+    log-alpha is good to about 1e-5 here, so 1e-4 is left around.
     """
     leaves = scene.leaves
-    opacities = torch.sigmoid(leaves["logit_opacities"])
     decided = []
     for view, K, offsets in zip(leaves["viewmats"], scene.Ks, leaves["screen_offsets"]):
-        args = (leaves["means"], leaves["quats"], leaves["log_scales"].exp(), opacities, view, K)
-        screen = reference.project(*args, scene.width, scene.height)
-        screen = reference.ScreenGaussians(
-            screen.means + offsets, screen.covariances, screen.depths, screen.drawn
-        )
+        screen = reference.project(scene.gaussians(leaves), view, K, scene.width, scene.height, mode)
+        screen = replace(screen, means=screen.means + offsets)
         order = reference.depth_order(screen.depths)
-        alphas = reference.pixel_alphas(screen, opacities, scene.width, scene.height)[:, order]
+        alphas = reference.pixel_alphas(screen, scene.width, scene.height)[:, order]
         y, x = torch.meshgrid(torch.arange(scene.height), torch.arange(scene.width), indexing="ij")
         offset = torch.stack([x, y], -1).reshape(-1, 1, 2) + 0.5 - screen.means[order]
         inverse = torch.linalg.inv(screen.covariances[order])
-        log_alpha = opacities[order].log() - 0.5 * torch.einsum("pni,nij,pnj->pn", offset, inverse, offset)
+        log_alpha = screen.opacities[order].log() - 0.5 * torch.einsum(
+            "pni,nij,pnj->pn", offset, inverse, offset
+        )
         drawn = screen.drawn[order]
         near_threshold = ((log_alpha - torch.tensor(reference.ALPHA_MIN).log()).abs() < 1e-4) & drawn
         near_cut = ((log_alpha - torch.tensor(reference.ALPHA_MAX).log()).abs() < 1e-4) & drawn
         running = torch.cumprod(1 - alphas, dim=1)
         near_stop = ((running / reference.TRANSMITTANCE_MIN).log().abs() < 1e-2) & (alphas > 0)
+        near_stop |= ((running / reference.MEDIAN).log().abs() < 1e-4) & (alphas > 0)
         close = (screen.depths[order].diff() < 1e-5) & drawn[1:] & drawn[:-1]
         swapped = (close & (alphas[:, 1:] > 0) & (alphas[:, :-1] > 0)).any(1)
         unclear = (near_threshold | near_cut | near_stop).any(1) | swapped

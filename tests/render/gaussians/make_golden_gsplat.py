@@ -31,8 +31,13 @@ def main() -> None:
     viewmats[1, :3, 3] = torch.tensor([0.2, -0.1, 1.0], dtype=torch.float64)
     Ks = torch.tensor([[35.0, 0, 19.0], [0, 37.0, 16.0], [0, 0, 1]], dtype=torch.float64).repeat(2, 1, 1)
     covariances, _ = _quat_scale_to_covar_preci(quats, scales, True, False, triu=False)
-    _, means2d, depths, conics, _ = _fully_fused_projection(
-        means, covariances, viewmats, Ks, WIDTH, HEIGHT, eps2d=0.3, near_plane=0.01
+    _, means2d, depths, conics, compensations = _fully_fused_projection(
+        means, covariances, viewmats, Ks, WIDTH, HEIGHT, eps2d=0.3, near_plane=0.01, calc_compensations=True
+    )
+    # The same a tenth of the size: most are thinner than a pixel.
+    thin, _ = _quat_scale_to_covar_preci(quats, 0.1 * scales, True, False, triu=False)
+    *_, thin_compensations = _fully_fused_projection(
+        means, thin, viewmats, Ks, WIDTH, HEIGHT, eps2d=0.3, near_plane=0.01, calc_compensations=True
     )
     directions, sh = normal(40, 3), normal(40, 16, 3)
     colours = [_spherical_harmonics(degree, directions, sh[:, : (degree + 1) ** 2]) for degree in range(4)]
@@ -45,6 +50,8 @@ def main() -> None:
         "means2d": means2d,
         "depths": depths,
         "conics": conics,
+        "compensations": compensations,
+        "thin_compensations": thin_compensations,
         "directions": directions,
         "sh": sh,
         "colours": torch.stack(colours),

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from render.gaussians import simd
+from render.gaussians import simd, simd_math, simd_memory
 
 f32 = np.float32
 
 
 @njit
 def _arithmetic(a, b, s, out):
-    x, y = simd.load(a, 0), simd.load(b, 3)  # unaligned on purpose
-    simd.store(out, 0, x + y * s)
-    simd.store(out, 8, s - x / y)
-    simd.store(out, 16, -x * y)
-    simd.store(out, 24, simd.minimum(x, y) + simd.maximum(x, s))
-    simd.store(out, 32, simd.select(simd.both(simd.greater(x, y), simd.less(x, s)), x, s))
-    simd.store(out, 40, simd.floor(x) + simd.ceil(y))
-    simd.store(out, 48, simd.square_root(simd.maximum(x, f32(0))) + simd.iota())
-    simd.store(out, 56, simd.with_sign_set(x) + simd.broadcast(s))
+    x, y = simd_memory.load(a, 0), simd_memory.load(b, 3)  # unaligned on purpose
+    simd_memory.store(out, 0, x + y * s)
+    simd_memory.store(out, 8, s - x / y)
+    simd_memory.store(out, 16, -x * y)
+    simd_memory.store(out, 24, simd.minimum(x, y) + simd.maximum(x, s))
+    simd_memory.store(out, 32, simd.select(simd.both(simd.greater(x, y), simd.less(x, s)), x, s))
+    simd_memory.store(out, 40, simd.floor(x) + simd.ceil(y))
+    simd_memory.store(out, 48, simd.square_root(simd.maximum(x, f32(0))) + simd.iota())
+    simd_memory.store(out, 56, simd.with_sign_set(x) + simd.broadcast(s))
 
 
 def test_arithmetic() -> None:
@@ -46,7 +46,7 @@ def test_arithmetic() -> None:
 @njit
 def _exp2(x, out):
     for i in range(0, len(x), 8):
-        simd.store(out, i, simd.exp2(simd.load(x, i)))
+        simd_memory.store(out, i, simd_math.exp2(simd_memory.load(x, i)))
 
 
 def test_exp2_over_the_range_that_alpha_uses() -> None:
@@ -58,9 +58,9 @@ def test_exp2_over_the_range_that_alpha_uses() -> None:
 
 @njit
 def _sums(a, out):
-    v = (simd.load(a, 0), simd.load(a, 8), simd.load(a, 16), simd.load(a, 24))
-    w = (simd.load(a, 32), simd.load(a, 40), simd.load(a, 48), simd.load(a, 56))
-    simd.store(out, 0, simd.sum_each(v[0], v[1], v[2], v[3], w[0], w[1], w[2], w[3]))
+    v = (simd_memory.load(a, 0), simd_memory.load(a, 8), simd_memory.load(a, 16), simd_memory.load(a, 24))
+    w = (simd_memory.load(a, 32), simd_memory.load(a, 40), simd_memory.load(a, 48), simd_memory.load(a, 56))
+    simd_memory.store(out, 0, simd.sum_each(v[0], v[1], v[2], v[3], w[0], w[1], w[2], w[3]))
     out[8] = simd.sum_lanes(v[3])
 
 
@@ -74,9 +74,9 @@ def test_sums_of_lanes() -> None:
 
 @njit
 def _rows(a, integers, out):
-    value = simd.load_rows(a, 2, 6, 3, 1)
-    simd.store_rows(out, 2, 6, 3, 1, value * f32(2))
-    simd.store_rows(integers, 2, 6, 1, 0, value)
+    value = simd_memory.load_rows(a, 2, 6, 3, 1)
+    simd_memory.store_rows(out, 2, 6, 3, 1, value * f32(2))
+    simd_memory.store_rows(integers, 2, 6, 1, 0, value)
 
 
 def test_rows_stop_at_the_last() -> None:
@@ -93,11 +93,11 @@ def test_rows_stop_at_the_last() -> None:
 
 @njit
 def _lists(a, pairs, integers, triples, out):
-    value = simd.load_listed(a, pairs, 1, 5, 3, 2)
-    simd.store_integers(integers, 1, value)
-    x, y, z = simd.load_triples(triples, 2)
-    simd.store_triples(out, 1, x, y * f32(2), z)
-    simd.store(out, 25, simd.without_sign(x - z))
+    value = simd_memory.load_listed(a, pairs, 1, 5, 3, 2)
+    simd_memory.store_integers(integers, 1, value)
+    x, y, z = simd_memory.load_triples(triples, 2)
+    simd_memory.store_triples(out, 1, x, y * f32(2), z)
+    simd_memory.store(out, 25, simd.without_sign(x - z))
     return simd.any_lane(simd.greater(x, f32(28))), simd.any_lane(simd.greater(x, f32(22.5)))
 
 

@@ -1,0 +1,341 @@
+"""Compiled blending of any number of channels, and its reverse: ``blending`` for features instead of colour.
+
+The rules, the symbols, the tiles and the order of everything are those of ``blending``; only the number of
+channels is known when the kernel runs. Depth is one of them (the last that is used), and their number C is
+rounded up to a multiple of four, so that four at a time can be written out. A pixel's light is worked out
+once for all channels; then w c_k is added to plane k. To keep the planes of a box near each other, a row of
+the tile has its C channel rows side by side: channel k of pixel (x, y) is at (y C + k) ROW + x.
+
+Backward, the sums over pixels of w g_k, one of each channel, are kept in a small array of lanes. A slot of a
+(Gaussian, tile) pair is then six moments, two empty places, and C sums (to a multiple of eight).
+``reduce_slots`` adds the slots of each Gaussian; what comes out are its features' gradients, and moments in
+the form that ``projection_backward`` takes.
+"""
+
+from __future__ import annotations
+
+from typing import no_type_check
+
+import numpy as np
+from numba import njit
+
+from render.compiled import kernel_compiler
+from render.gaussians.blending import (
+    AHEAD,
+    BATCH,
+    HALF,
+    LOG2_ALPHA_MAX,
+    ONE,
+    PLANE,
+    ROW,
+    SOURCES,
+    T_MIN,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    ZERO,
+    any_alive,
+    boxes,
+    start_tile,
+)
+from render.gaussians.projection import (
+    LOG2_ALPHA_MIN,
+    LOG2_OPACITY,
+    RECORD,
+    SLOT,
+    SUM_DEPTH,
+    A,
+    B,
+    D,
+    X,
+    Y,
+)
+from render.gaussians.simd import (
+    FAST,
+    LANES,
+    both,
+    broadcast,
+    greater,
+    greater_equal,
+    iota,
+    less,
+    maximum,
+    minimum,
+    select,
+    sum_each,
+    with_sign_set,
+)
+from render.gaussians.simd_math import exp2
+from render.gaussians.simd_memory import load, peek, poke, prefetch, store
+
+kernel = kernel_compiler(__file__, *SOURCES)
+
+f32 = np.float32
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _box(limits, place):
+    """First and last column, first and last row of one entry of a batch."""
+    return (
+        np.int64(peek(limits, place)),
+        np.int64(peek(limits, place + BATCH)),
+        np.int64(peek(limits, place + 2 * BATCH)),
+        np.int64(peek(limits, place + 3 * BATCH)),
+    )
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _write_tile(planes, tile, channels, background, features, alpha, depth):
+    """Planes to images; ``tile`` is its first column and row and how many of each the image has."""
+    x_tile, y_tile, x_count, y_count = tile
+    count = features.shape[2]
+    for y in range(y_count):
+        for x in range(x_count):
+            t = abs(planes[y * ROW + x])
+            first = PLANE + y * channels * ROW + x
+            for channel in range(count):
+                value = planes[first + channel * ROW] + t * background[channel]
+                features[y_tile + y, x_tile + x, channel] = value
+            alpha[y_tile + y, x_tile + x] = ONE - t
+            depth[y_tile + y, x_tile + x] = planes[first + count * ROW]
+
+
+@kernel(fastmath=set(FAST), error_model="numpy")
+@no_type_check
+def blend_channels(
+    records,
+    values,
+    tile_starts,
+    entries,
+    width,
+    height,
+    start,
+    stop,
+    background,
+    features,
+    alpha,
+    depth,
+    ends,
+):
+    """Images of tiles start..stop; ``ends[tile]`` is the entry before which a tile finished.
+
+    ``values`` has a row of C numbers for every Gaussian: its features, its depth, and zeros.
+    """
+    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+    channels = np.int64(values.shape[1])
+    planes, limits = np.empty(PLANE * (1 + channels), np.float32), np.empty(4 * BATCH, np.int32)
+    for tile in range(start, stop):
+        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
+        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        start_tile(planes, 1 + channels, x_count, y_count)
+        entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
+        while entry < end and any_alive(planes):
+            batch = entry
+            boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), limits)
+            while entry < min(batch + BATCH, end):
+                ahead = np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1)))
+                prefetch(records, ahead * RECORD)
+                prefetch(values, ahead * channels)
+                x0, x1, y0, y1 = _box(limits, entry - batch)
+                at = np.int64(peek(entries, 2 * entry)) * RECORD
+                own = np.int64(peek(entries, 2 * entry)) * channels
+                px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
+                a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
+                log2_opacity = peek(records, at + LOG2_OPACITY)
+                for x in range(x0, x1 + 1, LANES):
+                    dx = iota() + (f32(x) + HALF - px)
+                    constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
+                    dy = broadcast(f32(y0) + HALF - py)
+                    pixel = y0 * ROW + x
+                    place = PLANE + y0 * channels * ROW + x
+                    for _ in range(y0, y1 + 1):
+                        e = constant + dy * (linear - dy * d)
+                        cut = exp2(minimum(e, LOG2_ALPHA_MAX))
+                        opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
+                        t = load(planes, pixel)
+                        t_before = maximum(t, ZERO)
+                        weight = opaque * t_before
+                        t_after = t_before - weight
+                        alive = greater(t_after, T_MIN)
+                        weight = select(alive, weight, ZERO)
+                        store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                        for channel in range(0, channels, 4):
+                            c = own + channel
+                            store(planes, place, load(planes, place) + weight * peek(values, c))
+                            place += ROW
+                            store(planes, place, load(planes, place) + weight * peek(values, c + 1))
+                            place += ROW
+                            store(planes, place, load(planes, place) + weight * peek(values, c + 2))
+                            place += ROW
+                            store(planes, place, load(planes, place) + weight * peek(values, c + 3))
+                            place += ROW
+                        dy = dy + ONE
+                        pixel += ROW
+                entry += 1
+        ends[tile] = entry
+        area = (x_tile, y_tile, x_count, y_count)
+        _write_tile(planes, area, channels, background, features, alpha, depth)
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _read_tile(planes, tile, channels, images, upstream):
+    """S (see ``blending``) into the plane after T, then the upstream gradients, channel rows side by side."""
+    x_tile, y_tile, x_count, y_count = tile
+    features, alpha, depth = images
+    grad_features, grad_alpha, grad_depth = upstream
+    count = features.shape[2]
+    for y in range(y_count):
+        for x in range(x_count):
+            row, column = y_tile + y, x_tile + x
+            first = 2 * PLANE + y * channels * ROW + x
+            g = grad_depth[row, column]
+            planes[first + count * ROW] = g
+            behind = g * depth[row, column] - (ONE - alpha[row, column]) * grad_alpha[row, column]
+            for channel in range(count):
+                g = grad_features[row, column, channel]
+                planes[first + channel * ROW] = g
+                behind += g * features[row, column, channel]
+            planes[PLANE + y * ROW + x] = behind
+
+
+@kernel(fastmath=set(FAST), error_model="numpy")
+@no_type_check
+def blend_channels_backward(
+    records,
+    values,
+    tile_starts,
+    entries,
+    width,
+    height,
+    start,
+    stop,
+    images,
+    ends,
+    upstream,
+    slots,
+):
+    """The slot of every entry of tiles start..stop.
+
+    ``images`` and ``upstream`` are three arrays each: features, alpha and depth, and their gradients.
+    """
+    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+    channels = np.int64(values.shape[1])
+    padded = (channels + LANES - 1) // LANES * LANES
+    stride = LANES + padded
+    planes, limits = np.empty(PLANE * (2 + channels), np.float32), np.empty(4 * BATCH, np.int32)
+    sums = np.zeros(padded * LANES, np.float32)
+    none = broadcast(ZERO)
+    for tile in range(start, stop):
+        first, end, last = np.int64(tile_starts[tile]), np.int64(ends[tile]), np.int64(tile_starts[tile + 1])
+        for entry in range(end, last):
+            slot = np.int64(peek(entries, 2 * entry + 1)) * stride
+            for i in range(0, stride, LANES):
+                store(slots, slot + i, none)
+        if end <= first:
+            continue
+        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
+        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        start_tile(planes, 2 + channels, x_count, y_count)
+        _read_tile(planes, (x_tile, y_tile, x_count, y_count), channels, images, upstream)
+        for entry in range(first, end):
+            turn = (entry - first) % BATCH
+            if turn == 0:
+                boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), limits)
+            ahead = np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1)))
+            prefetch(records, ahead * RECORD)
+            prefetch(values, ahead * channels)
+            x0, x1, y0, y1 = _box(limits, turn)
+            at = np.int64(peek(entries, 2 * entry)) * RECORD
+            own = np.int64(peek(entries, 2 * entry)) * channels
+            px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
+            a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
+            log2_opacity = peek(records, at + LOG2_OPACITY)
+            for i in range(0, channels * LANES, LANES):
+                store(sums, i, none)
+            m_1, m_x, m_y, m_xx, m_xy, m_yy = none, none, none, none, none, none
+            for x in range(x0, x1 + 1, LANES):
+                dx = iota() + (f32(x) + HALF - px)
+                constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
+                dy = broadcast(f32(y0) + HALF - py)
+                pixel = y0 * ROW + x
+                place = 2 * PLANE + y0 * channels * ROW + x
+                v_1, v_y = none, none
+                for _ in range(y0, y1 + 1):
+                    e = constant + dy * (linear - dy * d)
+                    moves = less(e, LOG2_ALPHA_MAX)
+                    cut = exp2(minimum(e, LOG2_ALPHA_MAX))
+                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
+                    t = load(planes, pixel)
+                    t_before = maximum(t, ZERO)
+                    weight = opaque * t_before
+                    t_after = t_before - weight
+                    alive = greater(t_after, T_MIN)
+                    weight = select(alive, weight, ZERO)
+                    store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                    c, c_other, total = none, none, np.int64(0)
+                    for channel in range(own, own + channels, 2):
+                        g, g_other = load(planes, place), load(planes, place + ROW)
+                        c = c + g * peek(values, channel)
+                        c_other = c_other + g_other * peek(values, channel + 1)
+                        store(sums, total, load(sums, total) + weight * g)
+                        store(sums, total + LANES, load(sums, total + LANES) + weight * g_other)
+                        total += 2 * LANES
+                        place += 2 * ROW
+                    c = c + c_other
+                    behind = load(planes, pixel + PLANE) - weight * c
+                    store(planes, pixel + PLANE, behind)
+                    v = (t_before * c - behind / (ONE - opaque)) * opaque
+                    v = select(both(alive, moves), v, ZERO)
+                    v_dy = v * dy
+                    v_1, v_y, m_yy = v_1 + v, v_y + v_dy, m_yy + v_dy * dy
+                    dy = dy + ONE
+                    pixel += ROW
+                v_dx = v_1 * dx
+                m_1, m_x, m_xx = m_1 + v_1, m_x + v_dx, m_xx + v_dx * dx
+                m_y, m_xy = m_y + v_y, m_xy + v_y * dx
+            slot = np.int64(peek(entries, 2 * entry + 1)) * stride
+            store(slots, slot, sum_each(m_1, m_x, m_y, m_xx, m_xy, m_yy, none, none))
+            for channel in range(0, padded, LANES):
+                _store_sums(slots, slot + LANES + channel, sums, channel * LANES)
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def _store_sums(slots, to, sums, at):
+    """The sums of the lanes of eight channels, to eight places of a slot."""
+    total = sum_each(
+        load(sums, at),
+        load(sums, at + LANES),
+        load(sums, at + 2 * LANES),
+        load(sums, at + 3 * LANES),
+        load(sums, at + 4 * LANES),
+        load(sums, at + 5 * LANES),
+        load(sums, at + 6 * LANES),
+        load(sums, at + 7 * LANES),
+    )
+    store(slots, to, total)
+
+
+@kernel(fastmath=set(FAST), error_model="numpy")
+@no_type_check
+def reduce_slots(slot_starts, slots, stride, start, stop, moments, grad_features):
+    """Sums over the slots of Gaussians start..stop: moments in the form of one slot of ``blending``, and the
+    gradients of the features.
+    """
+    count = grad_features.shape[1]
+    sums = np.empty(stride, np.float32)
+    for i in range(start, stop):
+        first, end = np.int64(peek(slot_starts, i)), np.int64(peek(slot_starts, i + 1))
+        for place in range(0, stride, LANES):
+            total = broadcast(ZERO)
+            for slot in range(first, end):
+                total = total + load(slots, slot * stride + place)
+            store(sums, place, total)
+        for place in range(LANES):
+            poke(moments, i * SLOT + place, sums[place])
+        poke(moments, i * SLOT + LANES, ZERO)
+        poke(moments, i * SLOT + SUM_DEPTH, sums[LANES + count])
+        for channel in range(count):
+            poke(grad_features, i * count + channel, sums[LANES + channel])

@@ -1,0 +1,216 @@
+"""One camera's view of the Gaussians on the CPU: records and tile lists, and the passes over them.
+
+Numpy arrays in, numpy arrays out. Work is cut into ranges for ``render.threads``; results are the same bits
+for any number of threads. Memory beyond inputs and images: 64 bytes a Gaussian and camera, 8 a (Gaussian,
+tile) pair, and in the backward pass 40 a pair (with N channels 32 + 4 (N + 1), rounded up to 32).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from render.gaussians.blending import TILE_HEIGHT, TILE_WIDTH, blend, blend_backward
+from render.gaussians.blending_channels import blend_channels, blend_channels_backward, reduce_slots
+from render.gaussians.blending_statistics import SHARES, measure_shares, median_gaussians, reduce_shares
+from render.gaussians.projection import CAMERA, RECORD, SLOT, project
+from render.gaussians.projection_backward import VIEW, VIEW_BLOCK, project_backward
+from render.gaussians.simd import LANES
+from render.gaussians.sorting import sort_into_tiles
+from render.threads import run_ranges, split, thread_count
+
+PROJECT_BLOCK = 2048  # least Gaussians a thread is woken for
+CHUNKS_A_THREAD = 8  # tiles go to threads in that many runs each: even load, yet neighbours stay together
+TILE_COST = 64  # the fixed cost of a tile, in entries
+COLOURS = 3  # this many channels have kernels of their own
+
+Images = tuple[np.ndarray, np.ndarray, np.ndarray]  # features h w f, alpha h w, depth h w; or their gradients
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What projection takes of the Gaussians, contiguous float32."""
+
+    means: np.ndarray
+    quats: np.ndarray
+    log_scales: np.ndarray
+    logit_opacities: np.ndarray
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All four, in the order in which kernels take them."""
+        return self.means, self.quats, self.log_scales, self.logit_opacities
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A camera: a row of ``CAMERA`` numbers, the image's size, and whether opacities are compensated."""
+
+    camera: np.ndarray
+    width: int
+    height: int
+    antialiased: bool
+
+
+@dataclass(frozen=True)
+class View:
+    """Projected and sorted Gaussians, and what the drawing leaves for its reverse.
+
+    Attributes:
+        records: ``n RECORD``. values: features, depth and zeros, ``n C``; None if the features are colours,
+            which the records hold. tile_starts, entries, slot_starts: see ``sort_into_tiles``. ends: of each
+            tile, the entry before which it was finished; filled by ``draw``.
+    """
+
+    screen: Screen
+    records: np.ndarray
+    values: np.ndarray | None
+    tile_starts: np.ndarray
+    entries: np.ndarray
+    slot_starts: np.ndarray
+    ends: np.ndarray
+
+    def over_tiles(self, work: Callable[[int, int, int], None]) -> None:
+        """Call ``work(part, start, stop)`` over all tiles."""
+        threads = thread_count()
+        run_ranges(work, _tile_chunks(self.tile_starts, threads), threads)
+
+    def over_gaussians(self, work: Callable[[int, int, int], None], block: int) -> None:
+        """Call ``work(part, start, stop)`` over all Gaussians, in multiples of ``block``."""
+        threads = thread_count()
+        run_ranges(work, split(len(self.records), threads, block), threads)
+
+
+def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
+    """The rows of (rotation | translation), then fx fy cx cy."""
+    row = np.empty(CAMERA, np.float32)
+    row[:12] = viewmat.detach().numpy()[:3].ravel()
+    matrix = K.detach().numpy()
+    row[12:] = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
+    return row
+
+
+def look(
+    shapes: Shapes, features: np.ndarray, offsets: np.ndarray, screen: Screen, radii: np.ndarray
+) -> View:
+    """Project and sort; ``radii`` (n) is written.
+
+    Raises:
+        ValueError: a quaternion of length zero.
+    """
+    n, threads, count = len(radii), thread_count(), features.shape[1]
+    records = torch.empty(n, RECORD).numpy()  # torch aligns to 64 bytes, so that a record is one cache line
+    depths, tiles = np.empty(n, np.float32), np.empty((n, 4), np.int16)
+    size = (screen.width, screen.height, TILE_WIDTH, TILE_HEIGHT)
+    colours = features if count == COLOURS else np.zeros((n, COLOURS), np.float32)
+    bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
+    sound = [True] * len(bounds)
+
+    def project_range(part: int, start: int, stop: int) -> None:
+        inputs = (*shapes.arrays(), colours, offsets, screen.camera, *size, screen.antialiased)
+        sound[part] = project(*inputs, start, stop, records, depths, tiles, radii)
+
+    run_ranges(project_range, bounds, threads)
+    if not all(sound):
+        raise ValueError("a quaternion of length zero has no orientation")
+    values = None
+    if count != COLOURS:
+        values = np.zeros((n, -(-(count + 1) // 4) * 4), np.float32)
+        values[:, :count], values[:, count] = features, depths
+    columns, rows = -(-screen.width // TILE_WIDTH), -(-screen.height // TILE_HEIGHT)
+    lists = sort_into_tiles(depths, tiles, columns, rows, threads)
+    return View(screen, records, values, *lists, np.empty(columns * rows, np.int32))
+
+
+def draw(view: View, background: np.ndarray, images: Images) -> None:
+    """Blend into ``images``."""
+    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
+    if view.values is None:
+        view.over_tiles(
+            lambda _, a, b: blend(view.records, *lists, *size, a, b, background, *images, view.ends)
+        )
+    else:
+        inputs = (view.records, view.values, *lists, *size)
+        view.over_tiles(lambda _, a, b: blend_channels(*inputs, a, b, background, *images, view.ends))
+
+
+def undraw(
+    view: View, images: Images, upstream: Images, grad_features: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The reverse of ``draw``: slots of moments and where each Gaussian's begin, for ``unlook``.
+
+    Of colours, gradients are left in the slots; those of other features are written to ``grad_features``.
+    """
+    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
+    if view.values is None:
+        slots = np.empty(len(view.entries) * SLOT + LANES, np.float32)  # the last one is read as whole lanes
+        colours = (view.records, *lists, *size)
+        view.over_tiles(lambda _, a, b: blend_backward(*colours, a, b, *images, view.ends, *upstream, slots))
+        return slots, view.slot_starts
+    n, stride = len(view.records), LANES + -(-view.values.shape[1] // LANES) * LANES
+    slots = np.empty(len(view.entries) * stride, np.float32)
+    inputs = (view.records, view.values, *lists, *size)
+    view.over_tiles(
+        lambda _, a, b: blend_channels_backward(*inputs, a, b, images, view.ends, upstream, slots)
+    )
+    moments = np.empty(n * SLOT + LANES, np.float32)
+    view.over_gaussians(
+        lambda _, a, b: reduce_slots(view.slot_starts, slots, stride, a, b, moments, grad_features), LANES
+    )
+    return moments, np.arange(n + 1, dtype=np.int32)
+
+
+def unlook(
+    view: View,
+    shapes: Shapes,
+    slots: np.ndarray,
+    slot_starts: np.ndarray,
+    shared: list[np.ndarray],
+    grad_rgb: np.ndarray,
+    grad_offsets: np.ndarray,
+) -> np.ndarray:
+    """The reverse of projection: adds to ``shared`` (gradients of the four shapes), writes this camera's
+    ``grad_rgb`` and ``grad_offsets``; returns the gradient of its view matrix, ``3 4``, float64.
+    """
+    screen = view.screen
+    partial = np.zeros((-(-len(view.records) // VIEW_BLOCK), VIEW, LANES), np.float32)
+    inputs = (*shapes.arrays(), screen.camera, screen.width, screen.height, screen.antialiased)
+    rest = (view.records, slot_starts, slots, *shared, grad_rgb, grad_offsets, partial)
+    view.over_gaussians(lambda _, a, b: project_backward(*inputs, a, b, *rest), VIEW_BLOCK)
+    total = partial.sum((0, 2), dtype=np.float64)
+    return np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1)
+
+
+def medians(view: View) -> np.ndarray:
+    """The index of the Gaussian at every pixel's median depth, -1 where there is none: int32 ``h w``."""
+    found = np.empty((view.screen.height, view.screen.width), np.int32)
+    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
+    view.over_tiles(lambda _, a, b: median_gaussians(*inputs, a, b, found))
+    return found
+
+
+def shares(view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``draw``."""
+    slots = np.empty(len(view.entries) * SHARES, np.float32)
+    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
+    view.over_tiles(lambda _, a, b: measure_shares(*inputs, a, b, view.ends, slots))
+    totals, largest = (np.empty(len(view.records), np.float32) for _ in range(2))
+    view.over_gaussians(
+        lambda _, a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), PROJECT_BLOCK
+    )
+    return totals, largest
+
+
+def _tile_chunks(tile_starts: np.ndarray, threads: int) -> list[int]:
+    """Bounds of runs of neighbouring tiles of about equal work, in image order (their data is near each
+    other).
+    """
+    tiles = len(tile_starts) - 1
+    if threads == 1:
+        return [0, tiles]
+    work = tile_starts.astype(np.int64) + TILE_COST * np.arange(tiles + 1)
+    chunks = min(tiles, threads * CHUNKS_A_THREAD)
+    inner = np.searchsorted(work, work[-1] * np.arange(1, chunks) // chunks)
+    return [0, *(int(i) for i in np.unique(inner) if 0 < i < tiles), tiles]
