@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from render.errors import RunError
+from render.errors import InputError, RunError
 
 Record = TypeVar("Record")
 
@@ -256,6 +256,10 @@ def disk_errors(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EACCES and not _within(error.filename, where):
+            raise InputError(
+                "a file may not be read", where=error.filename, remedy="change who may read it (chmod)"
+            ) from error
         if error.errno in DISK_ERRORS:
             free = shutil.disk_usage(_existing(where)).free / 2**20
             raise RunError(
@@ -265,6 +269,11 @@ def disk_errors(where: Path) -> Iterator[None]:
                 remedy="free some space, or give another --out; earlier results are untouched",
             ) from error
         raise
+
+
+def _within(name: object, folder: Path) -> bool:
+    """Whether a file that the system complains of is one that we write; it does not always name one."""
+    return not isinstance(name, str) or Path(name).absolute().is_relative_to(folder.absolute().parent)
 
 
 def _existing(path: Path) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
-from recon.animate import camera_for, draw_motion, poses_of
+from recon.animate import camera_for, cameras_along, draw_motion, poses_of
 from recon.finished import open_avatar
 from recon.progress import track
 from recon.video import write_video
@@ -12,8 +13,11 @@ from recon.video import write_video
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
 
 
-def animate_run(run: Path, motion: Path, out: Path) -> None:
+def animate_run(run: Path, motion: Path, out: Path, camera: Literal["follow", "still"] = "follow") -> None:
     """Write the clip.
+
+    Args:
+        camera: one that goes along with the person, or one that stands where it sees the whole way.
 
     Raises:
         RunError: not a finished run with an avatar, or the video cannot be written.
@@ -21,7 +25,11 @@ def animate_run(run: Path, motion: Path, out: Path) -> None:
     """
     avatar = open_avatar(run)
     poses = poses_of(avatar, motion, FPS)
-    pictures = draw_motion(avatar, poses, camera_for(avatar, poses, WIDTH, HEIGHT))
+    if camera == "follow":
+        cameras = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT)
+    else:
+        cameras = camera_for(avatar, poses, WIDTH, HEIGHT)
+    pictures = draw_motion(avatar, poses, cameras)
     count = len(poses.translation)
     write_video(out, track(pictures, "drawing", count), FPS)
     print(f"{out}: {count} pictures, {count / FPS:.1f} s")

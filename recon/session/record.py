@@ -13,6 +13,7 @@ is said when it is loaded; what is wrong with a file, when it is read.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -33,6 +34,8 @@ from render.image import read_image, read_mask, read_uint16
 SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.
 LONGEST_NAME = 255
+# What the owner of a session writes into `about`; see docs/sessions.md.
+CONSENT_FIELDS = ("subject", "consent", "retain_until")
 
 
 @dataclass(frozen=True)
@@ -198,8 +201,14 @@ class Session:
             return names, tuple(int(f) for f in stored["frames"]), stored["joints"].astype(np.float64)
 
     def fingerprint(self) -> str:
-        """sha256 over the description and the size of every file: what a run hashes as its input."""
-        digest = hashlib.sha256((self.root / SESSION_FILE).read_bytes())
+        """sha256 over the description and the size of every file: what a run hashes as its input.
+
+        Who agreed to what is not in it: filling that in afterwards changes no pixel and asks for no new run.
+        """
+        described = json.loads((self.root / SESSION_FILE).read_bytes())
+        for field in CONSENT_FIELDS:
+            described.get("about", {}).pop(field, None)
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for path in sorted(p for p in self.root.rglob("*") if p.is_file() and p.name != SESSION_FILE):
             digest.update(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size}\n".encode())
             digest.update(_edges(path))

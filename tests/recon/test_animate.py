@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.animate import camera_for, draw_motion, poses_of
+from recon.animate import camera_for, cameras_along, draw_motion, poses_of
 from recon.finished import FinishedAvatar, open_avatar
 from recon.fit import save_fit
 from recon.splat.record import SplatResult, save_splat
@@ -112,6 +112,23 @@ def test_the_camera_sees_the_whole_way(body: BodyModel, finished: FinishedAvatar
     assert bool((uv[0] >= 0).all())
     assert bool((uv[0] <= torch.tensor([64.0, 80.0])).all())
     assert float(uv[0, :, 0].max() - uv[0, :, 0].min()) > 0.5 * 64  # nor is it drawn tiny
+
+
+def test_a_camera_goes_along_and_sees_the_whole_person(body: BodyModel, finished: FinishedAvatar) -> None:
+    """Somebody walks ten metres: as large in every picture as when standing, and never out of it."""
+    still, way = body.zero_pose(61), torch.linspace(0, 10, 61)[:, None] * torch.tensor([0.8, 0, 0.6])
+    poses = BodyPose(still.rotations, way, still.expression)
+    cameras = cameras_along(finished, poses, 30.0, 64, 80)
+    verts = body.pose(finished.rig.rest, body.zero_pose()).verts[0]
+    tall = []
+    for index in range(0, 61, 10):
+        uv, depth = cameras[index].project(verts + way[index])
+        assert float(depth.min()) > 0.1
+        assert bool((uv[0] >= 0).all()) and bool((uv[0] <= torch.tensor([64.0, 80.0])).all())
+        tall.append(float(uv[0, :, 1].max() - uv[0, :, 1].min()))
+    assert min(tall) > 0.6 * 80
+    fixed, _ = camera_for(finished, poses, 64, 80).project(verts)
+    assert float(fixed[0, :, 1].max() - fixed[0, :, 1].min()) < 0.5 * min(tall)
 
 
 def test_pictures_follow_the_pose(body: BodyModel, finished: FinishedAvatar) -> None:

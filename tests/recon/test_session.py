@@ -230,6 +230,18 @@ def test_fewer_cameras_are_as_if_the_others_had_not_been(made: Session) -> None:
     assert made.has(0, "1")
 
 
+def test_the_fingerprint_does_not_change_with_consent(copy: Session) -> None:
+    before = copy.fingerprint()
+    path = copy.root / "session.json"
+    described = json.loads(path.read_text())
+    described["about"] |= {"subject": "p17", "consent": "form 3", "retain_until": "2030-01-01"}
+    path.write_text(json.dumps(described, indent=1))
+    assert load_session(copy.root).fingerprint() == before
+    described["about"]["arguments"] = {"depth_scale": 1.0}
+    path.write_text(json.dumps(described, indent=1))
+    assert load_session(copy.root).fingerprint() != before
+
+
 def test_the_fingerprint_follows_the_content(copy: Session) -> None:
     before = copy.fingerprint()
     assert load_session(copy.root).fingerprint() == before

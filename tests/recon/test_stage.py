@@ -16,6 +16,7 @@ from recon.stage import (
     RunFolder,
     StageResult,
     digest_folder,
+    disk_errors,
     open_run,
     read_json,
     record_run,
@@ -23,7 +24,7 @@ from recon.stage import (
     write_arrays,
     write_json,
 )
-from render.errors import RunError
+from render.errors import InputError, RunError
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -277,3 +278,14 @@ def test_a_run_says_what_it_was_made_with(folder: RunFolder) -> None:
     assert said["versions"]["numpy"] == np.__version__ and said["protocol"] == "held-out"
     assert said["stages"]["fit"]["digest"] == result.digest
     assert open_run(folder.root, "abc") == folder
+
+
+def test_a_file_that_may_not_be_read_is_not_the_disk_s_fault(tmp_path: Path) -> None:
+    """The names decide: tests may run as somebody who may read everything."""
+    (tmp_path / "run").mkdir()
+    elsewhere = tmp_path / "captures" / "video.mp4"
+    with pytest.raises(InputError, match="may not be read"), disk_errors(tmp_path / "run" / "stage"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(elsewhere))
+    ours = tmp_path / "run" / "stage" / "fit.npz"
+    with pytest.raises(RunError, match="cannot be written"), disk_errors(tmp_path / "run" / "stage"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(ours))
