@@ -67,6 +67,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "evaluate": _deferred(commands.evaluate),
         "animate": _deferred(commands.animate),
         "export": _deferred(commands.export),
+        "export-session": _deferred(commands.export_session),
         "bench": _bench,
         "version": _deferred(commands.version),
     }
@@ -134,6 +135,8 @@ _layouts = _one_of(
         "truedepth": _deferred(commands.import_truedepth),
         "opencv-yaml": _deferred(commands.import_opencv_yaml),
         "pose2sim": _deferred(commands.import_pose2sim),
+        "nerfstudio": _deferred(commands.import_nerfstudio),
+        "metashape": _deferred(commands.import_metashape),
         "colmap": _deferred(commands.import_colmap),
     }
 )

@@ -240,6 +240,60 @@ def import_truedepth(
     _say_session(session)
 
 
+def import_metashape(
+    src: Source,
+    session: Session,
+    /,
+    scale: Annotated[float, arg(metavar="METRES")],
+    world_up: UpOrCameras,
+    floor: FloorHeight = None,
+    xml: Annotated[str | None, arg(metavar="FILE")] = None,
+    images: Annotated[str, arg(metavar="FOLDER")] = "images",
+) -> None:
+    """Agisoft Metashape: a folder with the exported cameras.xml and images/.
+
+    Args:
+        src: the folder of the capture.
+        session: the session to make: a new or empty folder.
+        scale: metres in one unit of the chunk's world: 1 where it was scaled by markers or scale bars.
+        world_up: which axis of the world points up, or as the cameras' horizons have it.
+        floor: height of the floor over the world's origin, along up; the origin when it is not given.
+        xml: the file of cameras in SRC, where there are several.
+        images: the folder of the photographs in SRC.
+    """
+    from recon.importers.metashape import import_metashape as run
+
+    run(src, session, scale=scale, world_up=world_up, floor=floor, xml=xml, images=images)
+    _say_session(session)
+
+
+def import_nerfstudio(
+    src: Source,
+    session: Session,
+    /,
+    scale: Annotated[float, arg(metavar="METRES")],
+    world_up: UpOrCameras,
+    floor: FloorHeight = None,
+    depth_scale: Annotated[float | None, arg(metavar="UNITS")] = None,
+    moments: Annotated[Literal["one", "time", "names"] | None, arg(metavar="one|time|names")] = None,
+) -> None:
+    """nerfstudio: a folder with transforms.json. Its world has neither unit nor certain up: say both.
+
+    Args:
+        src: the folder of the data set, or its .json file.
+        session: the session to make: a new or empty folder.
+        scale: metres in one unit of the poses.
+        world_up: which axis of the poses points up, or as the cameras' horizons have it.
+        floor: height of the floor over the poses' origin, along up; the origin when it is not given.
+        depth_scale: depth units in a metre: 1000 for millimetres.
+        moments: which frames were taken together: all of them, those of one time, or those of one file name.
+    """
+    from recon.importers.nerfstudio import import_nerfstudio as run
+
+    run(src, session, scale=scale, world_up=world_up, floor=floor, depth_scale=depth_scale, moments=moments)
+    _say_session(session)
+
+
 def reconstruct(
     session: Session,
     /,
@@ -283,17 +337,24 @@ def evaluate(
     print(f"report: {write_run_report(run, folder.name)}")
 
 
-def animate(run: Run, motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")], /, out: Path) -> None:
+def animate(
+    run: Run,
+    motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")],
+    /,
+    out: Path,
+    camera: Literal["follow", "still"] = "follow",
+) -> None:
     """Move an avatar by a motion file, and write a video of it.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
         motion: a BVH file.
         out: the video to write, .mp4.
+        camera: follow: goes along with the person. still: stands where it sees the whole way.
     """
     from .animate import animate_run
 
-    animate_run(run, motion, out)
+    animate_run(run, motion, out, camera)
 
 
 def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
@@ -360,6 +421,27 @@ def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json
     from .bench.drive import run
 
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
+
+
+def export_session(
+    session: Session, /, to: Literal["colmap", "nerfstudio"], out: Path, distorted: bool = False
+) -> None:
+    """Write a session for another program: cameras, pictures, masks, and depth for nerfstudio.
+
+    `simulacra import` reads it back as it was: colmap with --scale 1 --world-up +y --layout cameras, nerfstudio
+    with --scale 1 --world-up +z.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        to: the program.
+        out: the folder to write, new or empty.
+        distorted: keep the lens in the pictures, and its model in the calibration.
+    """
+    from recon.export_session import export_session as run
+    from recon.session import load_session
+
+    written = run(load_session(session), to, out, distorted=distorted)
+    print(f"{out}: {len(written)} pictures")
 
 
 def version() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from recon.session import SessionCamera
 from render.image import write_image
-from tests.recon.ellipsoid_person import SIZE, Z_UP, picture, ring, write_video
+from tests.recon.ellipsoid_person import SIZE, Z_UP, picture, ring, write_depth, write_video
 
 HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
 
@@ -137,4 +139,109 @@ def write_colmap(
     (folder / "sparse/0").mkdir(parents=True, exist_ok=True)
     (folder / "sparse/0/cameras.txt").write_text("# cameras\n" + "\n".join(head) + "\n", "utf-8")
     (folder / "sparse/0/images.txt").write_text("# images\n" + "".join(lines), "utf-8")
+    return made
+
+
+def write_nerfstudio(
+    folder: Path,
+    *,
+    cameras: int = 3,
+    frames: int = 1,
+    scale: float = 1.0,
+    shared: bool = False,
+    timed: bool = False,
+    masks: bool = False,
+    depth: float | None = None,
+    name_of: Callable[[str, int], str] = lambda camera, frame: f"images/{camera}/{frame:04d}.png",
+    **extra: object,
+) -> tuple[SessionCamera, ...]:
+    """transforms.json of a z-up world in units of 1/scale metres; gives the cameras in our world.
+
+    ``shared``: all have the first camera's intrinsics, at the top. ``depth``: units in a metre.
+    """
+    made = tuple(replace(camera, K=ring(1)[0].K) for camera in ring(cameras)) if shared else ring(cameras)
+    described: dict[str, object] = {"camera_model": "OPENCV", **extra, "frames": []}
+    listed = []
+    for camera in made:
+        K = camera.K
+        intrinsics = {"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2], "w": SIZE, "h": SIZE}
+        c2w = np.linalg.inv(z_up(camera)) @ np.diag([1.0, -1, -1, 1])
+        c2w[:3, 3] *= scale
+        for frame in range(frames):
+            name = name_of(camera.name, frame)
+            image, mask, distance = picture(camera, frame)
+            write_image(folder / name, image)
+            entry: dict[str, object] = {"file_path": name, "transform_matrix": c2w.tolist()}
+            if timed:
+                entry["time"] = frame / 10
+            if masks:
+                entry["mask_path"] = name.replace("images", "masks")
+                write_image(folder / str(entry["mask_path"]), mask)
+            if depth:
+                entry["depth_file_path"] = name.replace("images", "depths")
+                write_depth(folder / str(entry["depth_file_path"]), distance, depth)
+            described.update(intrinsics) if shared else entry.update(intrinsics)
+            listed.append(entry)
+    (folder / "transforms.json").write_text(json.dumps({**described, "frames": listed}), "utf-8")
+    return made
+
+
+def metashape_sensor(
+    number: int, K: np.ndarray, kind: str = "frame", size: int = SIZE, **extra: float
+) -> str:
+    """A sensor of one focal length and b1, its principal point counted from the middle."""
+    values = {
+        "f": K[1, 1],
+        "cx": K[0, 2] - size / 2,
+        "cy": K[1, 2] - size / 2,
+        "b1": K[0, 0] - K[1, 1],
+        **extra,
+    }
+    inner = "".join(f"<{key}>{value:.17g}</{key}>" for key, value in values.items())
+    resolution = f'<resolution width="{size}" height="{size}"/>'
+    return (
+        f'<sensor id="{number}" label="phone" type="{kind}">{resolution}'
+        f'<calibration type="{kind}" class="initial">{resolution}<f>1</f></calibration>'
+        f'<calibration type="{kind}" class="adjusted">{resolution}{inner}</calibration></sensor>'
+    )
+
+
+def write_metashape(
+    folder: Path,
+    *,
+    cameras: int = 3,
+    T_world_chunk: np.ndarray | None = None,
+    ending: bool = False,
+    kind: str = "frame",
+    **extra: float,
+) -> tuple[SessionCamera, ...]:
+    """cameras.xml of a z-up world, the chunk in it by a similarity; a photograph a camera. Cameras in our world."""
+    made = ring(cameras)
+    T = np.eye(4) if T_world_chunk is None else T_world_chunk
+    scale = float(np.cbrt(np.linalg.det(T[:3, :3])))
+    sensors, entries = [], []
+    for number, camera in enumerate(made):
+        write_image(folder / f"images/photo {camera.name}.png", picture(camera)[0])
+        sensors.append(metashape_sensor(number, camera.K, kind, **extra))
+        c2w = np.linalg.inv(T) @ np.linalg.inv(z_up(camera))
+        c2w[:3, :3] *= scale
+        transform = " ".join(f"{value:.17g}" for value in c2w.ravel())
+        label = f"photo {camera.name}" + (".png" if ending else "")
+        entries.append(
+            f'<camera id="{number}" sensor_id="{number}" component_id="0" label="{label}">'
+            f"<transform>{transform}</transform></camera>"
+        )
+    rotation = " ".join(f"{value:.17g}" for value in (T[:3, :3] / scale).ravel())
+    translation = " ".join(f"{value:.17g}" for value in T[:3, 3])
+    transform = (
+        f'<transform><rotation locked="1">{rotation}</rotation><translation>{translation}</translation>'
+        f"<scale>{scale:.17g}</scale></transform>"
+    )
+    component = f'<component id="0" label="one">{transform if T_world_chunk is not None else ""}</component>'
+    (folder / "cameras.xml").write_text(
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<document version="2.0.0"><chunk label="Chunk 1" enabled="true">'
+        f"<sensors>{''.join(sensors)}</sensors><components>{component}</components>"
+        f'<cameras>{entries[0]}<group id="0">{"".join(entries[1:])}</group></cameras></chunk></document>',
+        "utf-8",
+    )
     return made
