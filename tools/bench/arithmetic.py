@@ -45,17 +45,8 @@ def peak_flops(threads: int) -> float:
 def useful_pairs(gaussians: Gaussians, cameras: Cameras) -> int:
     """(pixel, Gaussian) pairs that add to the image of the batch's first camera."""
     with torch.no_grad():
-        opacities = torch.sigmoid(gaussians.logit_opacities)
-        screen = project(
-            gaussians.means,
-            gaussians.quats,
-            gaussians.log_scales.exp(),
-            opacities,
-            cameras.viewmats[0],
-            cameras.Ks[0],
-            cameras.width,
-            cameras.height,
-        )
+        screen = project(gaussians, cameras.viewmats[0], cameras.Ks[0], cameras.width, cameras.height)
+        opacities = screen.opacities
         order = torch.argsort(screen.depths, stable=True)
         order = order[screen.drawn[order]]
         conics = torch.linalg.inv(screen.covariances[order]).flatten(1)

@@ -31,16 +31,15 @@ PAIRS = 1 << 23  # (pixel, Gaussian) pairs of a group of tiles: its arrays stay 
 def draw(gaussians: Gaussians, cameras: Cameras) -> Float[Tensor, "h w 3"]:
     """Colour over black of the batch's first camera."""
     viewmat, K, width, height = cameras.viewmats[0], cameras.Ks[0], cameras.width, cameras.height
-    opacities = torch.sigmoid(gaussians.logit_opacities)
-    scales = torch.exp(gaussians.log_scales)
-    screen = project(gaussians.means, gaussians.quats, scales, opacities, viewmat, K, width, height)
+    screen = project(gaussians, viewmat, K, width, height)
     rgb = rgb_from_sh(gaussians.sh, gaussians.means, cameras.centers())[0]
     columns, rows = -(-width // TILE), -(-height // TILE)
     with torch.no_grad():
-        starts, lists = _tile_lists(screen, opacities, width, height)
+        starts, lists = _tile_lists(screen, width, height)
     conics = torch.linalg.inv(screen.covariances)
     features = torch.cat(
-        [screen.means, conics[:, 0, :1], conics[:, 0, 1:], conics[:, 1, 1:], opacities[:, None], rgb], 1
+        [screen.means, conics[:, 0, :1], conics[:, 0, 1:], conics[:, 1, 1:], screen.opacities[:, None], rgb],
+        1,
     )
     tiles = features.new_zeros(columns * rows, TILE * TILE, 3)
     for group in _groups(starts[1:] - starts[:-1]):
@@ -51,11 +50,11 @@ def draw(gaussians: Gaussians, cameras: Cameras) -> Float[Tensor, "h w 3"]:
 
 
 def _tile_lists(
-    screen: ScreenGaussians, opacities: Float[Tensor, " n"], width: int, height: int
+    screen: ScreenGaussians, width: int, height: int
 ) -> tuple[Int[Tensor, " t1"], Int[Tensor, " e"]]:
     """Where each tile's list starts, and the lists: indices of Gaussians from near to far."""
-    extent = radii(screen, opacities, width, height)
-    reach = (2 * torch.log(opacities / ALPHA_MIN).clamp(min=0)).sqrt()
+    extent = radii(screen, width, height)
+    reach = (2 * torch.log(screen.opacities / ALPHA_MIN).clamp(min=0)).sqrt()
     half = reach[:, None] * torch.diagonal(screen.covariances, dim1=1, dim2=2).sqrt()
     order = torch.argsort(screen.depths, stable=True)
     order = order[extent[order] > 0]
