@@ -12,9 +12,14 @@ farther pixel; before it, the farther one covers m = 1/2 - d of the nearer:
 with the image from before for all pairs. d depends on the edge's ends, and that is where the vertices'
 gradient comes from. It says how colours change at outlines, which sampling at pixel centres cannot.
 
+An edge that goes down more than across is one for pairs side by side, the others for pairs one above the
+other. Each kind of pair alone sums to the area that an outline sweeps; both for all edges would give slanted
+outlines, that is nearly all, twice their gradient.
+
 The paper looks at the edges of the nearer pixel's own triangle only, and so misses outlines on meshes whose
 triangles are as small as pixels. Here the line from centre to centre is followed from triangle to triangle
-over the edges that are no outlines, up to ``STEPS`` of them. Distances are measured on the edges in space,
+over the edges that are no outlines, up to ``STEPS`` of them. (Not where the two triangles meet in a vertex that
+is on no outline edge: there the surface goes on.) Distances are measured on the edges in space,
 not on their projections, so that triangles which cross the near plane take part; the cut that the near
 plane itself makes is not smoothed.
 
@@ -106,18 +111,30 @@ def reference(
     result = flat
     index = face_index.reshape(-1).long()
     place = torch.arange(height * width, device=image.device).reshape(height, width)
+    ends = torch.stack([faces, faces.roll(-1, dims=1)], -1)[outlines].reshape(-1).long()
+    on_outline = torch.zeros(len(local), dtype=torch.bool, device=image.device).index_fill(0, ends, True)
     for axis, first, second in ((0, place[:, :-1], place[:, 1:]), (1, place[:-1], place[1:])):
         near, far = _different_pairs(first.reshape(-1), second.reshape(-1), index, depth.reshape(-1))
-        joined = ((neighbours[index[near]] == index[far][:, None]) & ~outlines[index[near]]).any(1)
+        corners, theirs = faces[index[near]], faces[index[far]]
+        shared = (corners[:, :, None] == theirs[:, None]).any(2) & (index[far] >= 0)[:, None]
+        joined = (shared & ~on_outline[corners]).any(1)
         near, far = near[~joined], far[~joined]
         found, edge = _follow(near, far, axis, width, local.detach(), K, outlines, index, faces, neighbours)
         near, far, edge = near[found], far[found], edge[found]
+        mine = _steep(local.detach()[edge], K) == (axis == 0)
+        near, far, edge = near[mine], far[mine], edge[mine]
         distance, _ = _crossing(near, far, axis, width, local[edge[:, 0]], local[edge[:, 1]], K)
         beyond = distance > 0.5
         target, source = torch.where(beyond, far, near), torch.where(beyond, near, far)
         amount = (distance - 0.5).abs()[:, None]
         result = result.index_add(0, target, amount * (flat[source] - flat[target]))
     return result.reshape(image.shape)
+
+
+def _steep(edges: Float[Tensor, "m 2 3"], K: Float[Tensor, "3 3"]) -> Bool[Tensor, " m"]:
+    """Whether an edge, as it is seen, goes down more than across: n . (x, y, 1) = 0 with n = a x b."""
+    normals = cross(edges[:, 0], edges[:, 1]).abs()
+    return normals[:, 0] * K[1, 1] >= normals[:, 1] * K[0, 0]
 
 
 def _different_pairs(
@@ -162,6 +179,8 @@ def _follow(
         ends = torch.where(here[:, None], chosen, ends)
         found = found | here
         active = active & ~here
+        if not active.any():
+            break
         face = torch.where(active, neighbours[face, left], face)
         entry = torch.where(active[:, None], chosen.sort(-1).values, entry)
     return found, ends
@@ -255,9 +274,9 @@ def _find(
     """All blending pairs of one camera: (target, source, vertex a, vertex b), amount, slopes by the
     vertices' x, y and z.
     """
-    outlines, near_outline = np.empty((len(faces), 3), np.bool_), np.empty(len(faces), np.bool_)
-    outline_kernels.mark_outlines(local, faces, neighbours, outlines, near_outline)
-    marks = outlines, near_outline
+    outlines, on_outline = np.empty((len(faces), 3), np.bool_), np.empty(len(local), np.bool_)
+    outline_kernels.mark_outlines(local, faces, neighbours, outlines, on_outline)
+    marks = outlines, on_outline
     most = 2 * index.size
     # Pages never touched cost nothing.
     integers, floats = np.empty((most, 4), np.int32), np.empty((most, 7), np.float32)

@@ -24,15 +24,14 @@ from render.mesh.reference import NEAR
 
 kernel = kernel_compiler(__file__, reference.__file__)
 
-STEPS = 8  # edges that the way from centre to centre may cross before the outline, the outline included
+STEPS = 64  # edges that the way from centre to centre may cross before the outline, the outline included
 
 
 @kernel()
 @no_type_check
-def mark_outlines(local, faces, neighbours, outlines, near_outline):
-    """The compiled ``render.mesh.antialias.outline_edges`` for one camera, and which triangles are fewer than
-    ``STEPS`` steps away from such an edge: the others' pixels need not be looked at.
-    """
+def mark_outlines(local, faces, neighbours, outlines, on_outline):
+    """The compiled ``render.mesh.antialias.outline_edges`` for one camera, and the vertices on such edges."""
+    on_outline[:] = False
     away = np.empty(len(faces), np.bool_)
     for face in range(len(faces)):
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
@@ -42,31 +41,17 @@ def mark_outlines(local, faces, neighbours, outlines, near_outline):
             + local[a, 2] * (local[b, 0] * local[c, 1] - local[b, 1] * local[c, 0])
         )
         away[face] = determinant > 0
-    reached, count = np.empty(len(faces), np.int32), 0
     for face in range(len(faces)):
         for i in range(3):
             neighbour = neighbours[face, i]
             outlines[face, i] = neighbour < 0 or away[neighbour] != away[face]
-        near_outline[face] = outlines[face, 0] or outlines[face, 1] or outlines[face, 2]
-        if near_outline[face]:
-            reached[count] = face
-            count += 1
-    begin = 0
-    for _ in range(STEPS - 1):
-        end = count
-        for place in range(begin, end):
-            for i in range(3):
-                neighbour = neighbours[reached[place], i]
-                if neighbour >= 0 and not near_outline[neighbour]:
-                    near_outline[neighbour] = True
-                    reached[count] = neighbour
-                    count += 1
-        begin = end
+            if outlines[face, i]:
+                on_outline[faces[face, i]] = on_outline[faces[face, (i + 1) % 3]] = True
 
 
 @kernel()
 @no_type_check
-def find(local, K, faces, neighbours, outlines, near_outline, face_index, depth, integers, floats):
+def find(local, K, faces, neighbours, outlines, on_outline, face_index, depth, integers, floats):
     """Fill the pairs' rows, pixel by pixel, to the right before downwards; returns how many."""
     height, width = face_index.shape
     count = 0
@@ -85,7 +70,7 @@ def find(local, K, faces, neighbours, outlines, near_outline, face_index, depth,
                     continue
                 first_nearer = here >= 0 and (there < 0 or depth[y, x] < depth[y2, x2])
                 face, beyond = (here, there) if first_nearer else (there, here)
-                if not near_outline[face] or _joined(face, beyond, neighbours, outlines):
+                if _joined(face, beyond, faces, on_outline):
                     continue
                 nx, ny, direction = (x, y, 1.0) if first_nearer else (x2, y2, -1.0)
                 row, numbers = integers[count], floats[count]
@@ -105,13 +90,16 @@ def find(local, K, faces, neighbours, outlines, near_outline, face_index, depth,
 
 @njit(inline="always")
 @no_type_check
-def _joined(face, other, neighbours, outlines):
-    """Whether two triangles lie side by side on one surface."""
-    return other >= 0 and (
-        (neighbours[face, 0] == other and not outlines[face, 0])
-        or (neighbours[face, 1] == other and not outlines[face, 1])
-        or (neighbours[face, 2] == other and not outlines[face, 2])
-    )
+def _joined(face, other, faces, on_outline):
+    """Whether two triangles meet in a vertex within the surface that is seen."""
+    if other < 0:
+        return False
+    found = False
+    for i in range(3):
+        vertex = faces[face, i]
+        same = vertex == faces[other, 0] or vertex == faces[other, 1] or vertex == faces[other, 2]
+        found |= same and not on_outline[vertex]
+    return found
 
 
 @njit
@@ -148,8 +136,7 @@ def _follow(local, K, faces, neighbours, outlines, face, last, x, y, axis, direc
         if outlines[face, left]:
             row[2], row[3] = entry_a, entry_b
             numbers[0] = best
-            _slopes(local, K, entry_a, entry_b, best_t, axis, direction, numbers)
-            return True
+            return _slopes(local, K, entry_a, entry_b, best_t, axis, direction, numbers)
         face = neighbours[face, left]
         if face == last:
             return False
@@ -159,17 +146,21 @@ def _follow(local, K, faces, neighbours, outlines, face, last, x, y, axis, direc
 @njit
 @no_type_check
 def _slopes(local, K, a, b, t, axis, direction, numbers):
-    """Derivatives of the distance by the ends' x, y, z."""
+    """Derivatives of the distance by the ends' x, y, z; whether the edge is one for pairs along this axis."""
     a0, a1, a2 = local[a, 0], local[a, 1], local[a, 2]
     b0, b1, b2 = local[b, 0], local[b, 1], local[b, 2]
+    n0, n1 = a1 * b2 - a2 * b1, a2 * b0 - a0 * b2
+    steep = abs(n0) * K[1, 1] >= abs(n1) * K[0, 0]
+    if steep != (axis == 0):
+        return False
     z = a2 + t * (b2 - a2)
     d0, d1 = (a0 + t * (b0 - a0)) / z, (a1 + t * (b1 - a1)) / z
-    n = a1 * b2 - a2 * b1 if axis == 0 else a2 * b0 - a0 * b2
-    scale = -direction * K[axis, axis] / n
+    scale = -direction * K[axis, axis] / (n0 if axis == 0 else n1)
     numbers[1], numbers[2] = scale * (b1 - b2 * d1), scale * (b2 * d0 - b0)
     numbers[3] = scale * (b0 * d1 - b1 * d0)
     numbers[4], numbers[5] = scale * (d1 * a2 - a1), scale * (a0 - d0 * a2)
     numbers[6] = scale * (d0 * a1 - d1 * a0)
+    return True
 
 
 @kernel()

@@ -97,6 +97,43 @@ def test_cpu_equals_reference(seed: int, triangles: int, size: int) -> None:
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5 * scale)
 
 
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**31 - 1), size=st.integers(2, 24))
+def test_cpu_equals_reference_on_sheets_through_the_near_plane(seed: int, size: int) -> None:
+    """Connected triangles, many of them smaller than a pixel, some behind the camera: image and gradients.
+
+    Both start from the same float32 places in the camera's frame and count in float64; amounts and slopes are
+    kept in float32: 1e-5 of the largest.
+    """
+    g = torch.Generator().manual_seed(seed)
+    cells = 6
+    line = torch.linspace(-1, 1, cells + 1)
+    sheet = torch.stack([line.expand(cells + 1, -1), line[:, None].expand(-1, cells + 1)], -1).reshape(-1, 2)
+    verts = torch.cat([sheet, 0.5 + torch.randn(len(sheet), 1, generator=g)], -1)
+    row = torch.arange(cells)[:, None] * (cells + 1) + torch.arange(cells)
+    corners = row, row + 1, row + cells + 2, row + cells + 1
+    faces = torch.cat([torch.stack([corners[0], corners[k], corners[k + 1]], -1) for k in (1, 2)]).reshape(
+        -1, 3
+    )
+    K = torch.tensor([[[0.6 * size, 0, size / 2], [0, 0.5 * size, size / 2.5], [0, 0, 1]]])
+    cameras = Cameras(torch.eye(4)[None], K, size, size)
+    image = torch.rand(1, size, size, 2, generator=g)
+    upstream = torch.randn(1, size, size, 2, generator=g)
+    rendering = rasterize_mesh(verts, faces, cameras)
+    results = []
+    for dtype, backend in ((torch.float32, "cpu"), (torch.float64, "reference")):
+        leaf, picture = verts.to(dtype).requires_grad_(), image.to(dtype).requires_grad_()
+        drawn = type(rendering)(
+            rendering.face_index, rendering.barycentrics.to(dtype), rendering.depth.to(dtype)
+        )
+        result = antialias(picture, leaf, faces, cameras.to(dtype), drawn, backend=backend)
+        gradients = torch.autograd.grad((result * upstream.to(dtype)).sum(), [leaf, picture])
+        results.append([result, *gradients])
+    for found, expected in zip(*results):
+        scale = max(1.0, float(expected.detach().abs().max()))
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5 * scale)
+
+
 def test_reference_gradients_by_finite_differences() -> None:
     verts, faces = rectangle(2.3, 5.1, 1.7, 6.2)
     tilt = torch.tensor([[0.0, 0.1, 0.0], [0.3, 0.0, 0.0], [0.0, 0.0, 0.0], [-0.2, 0.0, 0.0]])
