@@ -22,6 +22,7 @@ UpOrCameras = Annotated[
 LengthUnits = Annotated[Literal["m", "cm", "mm"], arg(metavar="m|cm|mm")]
 FloorHeight = Annotated[float | None, arg(metavar="METRES")]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
+Pixels = Annotated[float | None, arg(metavar="PIXELS")]
 
 
 def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo") -> None:
@@ -207,6 +208,56 @@ def import_colmap(
     from recon.importers.colmap import import_colmap as run
 
     run(src, session, scale=scale, world_up=world_up, floor=floor, layout=layout, model=model, images=images)
+    _say_session(session)
+
+
+def import_colour_depth(
+    src: Source,
+    session: Session,
+    /,
+    depth_scale: float,
+    depth_is: Literal["aligned", "separate"],
+    fx: Pixels = None,
+    fy: Pixels = None,
+    cx: Pixels = None,
+    cy: Pixels = None,
+    pixel_centre: Annotated[Literal["0", "0.5"] | None, arg(metavar="0|0.5")] = None,
+    units: Annotated[Literal["m", "cm", "mm"] | None, arg(metavar="m|cm|mm")] = None,
+    matches: Annotated[str | None, arg(metavar="FILE|SECONDS")] = None,
+    color: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    depth: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    mask: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    calibration: Annotated[str | None, arg(metavar="FILE")] = None,
+    world_up: UpOrCameras = "cameras",
+    floor: FloorHeight = None,
+) -> None:
+    """Folders of colour and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera or several.
+
+    Args:
+        src: the folder with a colour and a depth folder, or with a folder a camera that have them.
+        session: the session to make: a new or empty folder.
+        depth_scale: depth units in a metre: 1000 for millimetres, 5000 for TUM.
+        depth_is: aligned to the colour images, or of a separate camera that the calibration describes.
+        fx: focal length in pixels, instead of a calibration file; with --fy, --cx and --cy.
+        fy: as --fx, along the columns.
+        cx: principal point in pixels.
+        cy: as --cx, along the columns.
+        pixel_centre: where the first pixel's centre is in --cx --cy: 0 in OpenCV and most camera software.
+        units: of a calibration's translations, where it does not say them.
+        matches: images named by times: an associations file in SRC, or seconds that times may differ by.
+        color: folder of the colour images, where it is not the usual one.
+        depth: folder of the depth images, where it is not the usual one.
+        mask: folder of the person's masks; none when it is not given.
+        calibration: file with the intrinsics, where it is not camera_intrinsic.json or like it.
+        world_up: which axis of the calibration, or of the only camera, points up, or as cameras stand.
+        floor: height of the floor over the origin, along up; the origin when it is not given.
+    """
+    from .depth_folders import run_import
+
+    run_import(
+        src, session, (fx, fy, cx, cy), matches, (color, depth, mask, calibration), depth_scale=depth_scale,
+        depth_is=depth_is, pixel_centre=pixel_centre, units=units, world_up=world_up, floor=floor,
+    )  # fmt: skip
     _say_session(session)
 
 

@@ -9,9 +9,16 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from recon.session import Lens
+from recon.session.lens import distort
+
 # Neighbours whose depths differ by more than this share are of two surfaces.
 SAME_SURFACE = 0.05
 STRIP = 128
+# Metres: nothing is measured nearer to a camera.
+NEAREST = 1e-3
+# Pixels that neighbouring depth pixels may lie apart in the colour image.
+WIDEST_CELL = 24
 
 
 def resample_depth(depth: Float[np.ndarray, "h w"], width: int, height: int) -> Float[np.ndarray, "h2 w2"]:
@@ -45,41 +52,46 @@ def _neighbours(count: int, stored: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def register_depth(
     depth: Float[np.ndarray, "h w"],
-    K_depth: Float[np.ndarray, "3 3"],
+    rays: Float[np.ndarray, "h w 2"],
     T_color_depth: Float[np.ndarray, "4 4"],
     K_color: Float[np.ndarray, "3 3"],
-    width: int,
-    height: int,
+    lens: Lens | None,
+    size: tuple[int, int],
 ) -> Float[np.ndarray, "h2 w2"]:
     """Depth of one camera as the other would have measured it, by drawing the depth image's surface into it.
 
     Neighbouring depth pixels on one surface make a cell of two triangles, which is filled; across edges nothing is.
-    Of several surfaces the nearest counts. Pixels that the depth camera does not see stay 0: behind the person's
-    outline as seen from the side, and around the depth camera's field of view.
+    Of several surfaces the nearest counts. What the depth camera does not see stays 0: a shadow beside the person's
+    outline, on the side of the colour camera, and what is out of its view.
 
     Args:
-        depth: metres, 0 where not measured; undistorted, as are both K. T_color_depth: metres.
+        depth: along the depth camera's axis, metres, 0 where not measured.
+        rays: x / z and y / z of the depth camera's pixels, its lens taken out; nan where it has none.
+        T_color_depth: metres. lens: of the colour camera, whose recorded image the result lies over.
+        size: width and height of the colour image.
 
     Returns:
         metres along the colour camera's axis, 0 where not known.
     """
-    rows, columns = np.mgrid[: depth.shape[0], : depth.shape[1]]
-    rays = np.stack(
-        [
-            (columns + 0.5 - K_depth[0, 2]) / K_depth[0, 0],
-            (rows + 0.5 - K_depth[1, 2]) / K_depth[1, 1],
-            np.ones(depth.shape),
-        ],
-        axis=-1,
-    )
-    points = (rays * depth[..., None]) @ T_color_depth[:3, :3].T + T_color_depth[:3, 3]
-    known = (depth > 0) & (points[..., 2] > 1e-3)
+    points = np.concatenate([rays, np.ones((*depth.shape, 1))], axis=-1) * depth[..., None]
+    points = points @ T_color_depth[:3, :3].T + T_color_depth[:3, 3]
+    known = (depth > 0) & np.isfinite(points).all(axis=-1)
+    known &= np.where(known, points[..., 2], 0.0) > NEAREST
     z = np.where(known, points[..., 2], 1.0)
-    x = K_color[0, 0] * points[..., 0] / z + K_color[0, 2]
-    y = K_color[1, 1] * points[..., 1] / z + K_color[1, 2]
-    corners = _cells(np.stack([x, y, 1 / z], axis=-1))
+    seen = np.where(known[..., None], points[..., :2] / z[..., None], 0.0)
+    if lens is not None:
+        seen = distort(lens, seen)
+        known &= np.isfinite(seen).all(axis=-1)
+    x, y = (K_color[i, i] * seen[..., i] + K_color[i, 2] for i in (0, 1))
+    width, height = size
+    # What falls far outside is not drawn, and must not overflow a pixel's number.
+    known &= (np.abs(x) < 4 * width + 1e4) & (np.abs(y) < 4 * height + 1e4)
+    corners = _cells(np.where(known[..., None], np.stack([x, y, 1 / z], axis=-1), 0.0))
     depths = _cells(np.where(known, depth, 0.0)[..., None])[..., 0]
     whole = depths.min(axis=1) * (1 + SAME_SURFACE) > depths.max(axis=1)
+    # A surface seen nearly edge-on by the colour camera spans many pixels and is no surface to it.
+    extent = corners[..., :2].max(axis=1) - corners[..., :2].min(axis=1)
+    whole &= (extent < WIDEST_CELL).all(axis=1)
     inverse = np.zeros((height, width))
     _draw_points(inverse, x[known], y[known], 1 / z[known])
     _fill(inverse, corners[whole])

@@ -197,7 +197,7 @@ def test_a_lens_with_its_own_centre(tmp_path: Path) -> None:
     camera = imported(tmp_path, "jpg", phone).camera("phone")
     assert camera.lens is not None and camera.lens.model == "radial_table"
     x, y, largest, *factors = camera.lens.coefficients
-    # The centre in the shown picture: (180, 140) of 384 x 288, a quarter turn clockwise, is (288 - 140, 180) of 288 x 384.
+    # The centre in the shown picture: (180, 140) of 384 x 288, a quarter turn clockwise, is (148, 180) of 288 x 384.
     assert (x * FOCAL / 2 + camera.K[0, 2], y * FOCAL / 2 + camera.K[1, 2]) == pytest.approx((74.0, 90.0))
     r = np.linspace(0, np.hypot(384 - 180, 288 - 140), len(factors))
     assert largest * FOCAL == pytest.approx(r[-1])
