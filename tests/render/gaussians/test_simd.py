@@ -111,3 +111,36 @@ def test_listed_rows_and_triples() -> None:
     expected = triples[2:].reshape(8, 3) * [1, 2, 1]
     assert np.array_equal(out[1:25], expected.ravel())
     assert np.array_equal(out[25:], np.full(8, 2))
+
+
+@njit
+def _log2(x, logarithms, sigmoids):
+    for i in range(0, len(x), 8):
+        v = simd_memory.load(x, i)
+        simd_memory.store(logarithms, i, simd_math.log2(simd.maximum(v, f32(1e-30))))
+        simd_memory.store(sigmoids, i, simd_math.log2_sigmoid(v))
+
+
+def test_logarithms() -> None:
+    """log2 to two roundings of its value; of a sigmoid, to those of 1 + 2**-|x|, at any x."""
+    x = np.concatenate([np.geomspace(1e-30, 1e30, 8000), 1 + np.linspace(-1e-3, 1e-3, 8000)]).astype(f32)
+    logarithms, sigmoids = np.zeros_like(x), np.zeros_like(x)
+    _log2(x, logarithms, sigmoids)
+    np.testing.assert_allclose(logarithms, np.log2(x.astype(np.float64)), rtol=3e-7, atol=1e-9)
+    x = np.concatenate([np.linspace(-300, 300, 8000), np.linspace(-1, 1, 8000)]).astype(f32)
+    _log2(x, logarithms, sigmoids)
+    expected = -np.logaddexp2(0, -x.astype(np.float64))
+    np.testing.assert_allclose(sigmoids, expected, rtol=3e-7, atol=2e-7)
+
+
+@njit
+def _most(a, out):
+    out[0] = simd.max_lane(simd_memory.load(a, 0))
+
+
+def test_greatest_lane() -> None:
+    for place in range(8):
+        a, out = -np.ones(8, f32), np.zeros(1, f32)
+        a[place] = 3
+        _most(a, out)
+        assert out[0] == 3
