@@ -49,38 +49,43 @@ def _cross(a0, a1, a2, b0, b1, b2):
 def set_up(local, faces, K, width, height, cull, start, stop, setup, boxes):
     """Edge functions and pixel boxes (x0 x1 y0 y1, inclusive; empty if x1 < x0) of triangles start..stop."""
     fx, fy, cx, cy = np.float64(K[0, 0]), np.float64(K[1, 1]), np.float64(K[0, 2]), np.float64(K[1, 2])
+    camera = (1.0 / fx, 1.0 / fy, cx / fx, cy / fy)
     corner = np.empty((3, 3), np.float64)
     for face in range(start, stop):
         for i in range(3):
             for k in range(3):
                 corner[i, k] = local[faces[face, i], k]
-        determinant, size = 0.0, 0.0
-        for i in range(3):
-            j, k = (i + 1) % 3, (i + 2) % 3
-            n0, n1, n2 = _cross(
-                corner[j, 0], corner[j, 1], corner[j, 2], corner[k, 0], corner[k, 1], corner[k, 2]
-            )
-            setup[face, 3 * i], setup[face, 3 * i + 1] = n0 / fx, n1 / fy
-            setup[face, 3 * i + 2] = n2 - n0 * (cx / fx) - n1 * (cy / fy)
-            if i == 0:
-                determinant = corner[0, 0] * n0 + corner[0, 1] * n1 + corner[0, 2] * n2
-                for m in range(3):
-                    n, o = (m + 1) % 3, (m + 2) % 3
-                    size += abs(corner[0, m]) * (
-                        abs(corner[1, n] * corner[2, o]) + abs(corner[1, o] * corner[2, n])
-                    )
-        setup[face, 9] = abs(determinant)
-        if determinant < 0:
-            for i in range(9):
-                setup[face, i] = -setup[face, i]
-        for i in range(3):
-            a, b = setup[face, 3 * i], setup[face, 3 * i + 1]
-            setup[face, 10 + i] = 0.0 if a > 0 or (a == 0 and b > 0) else LEAST
+        a0, a1, a2 = corner[0, 0], corner[0, 1], corner[0, 2]
+        b0, b1, b2 = corner[1, 0], corner[1, 1], corner[1, 2]
+        c0, c1, c2 = corner[2, 0], corner[2, 1], corner[2, 2]
+        n = _cross(b0, b1, b2, c0, c1, c2)
+        determinant = a0 * n[0] + a1 * n[1] + a2 * n[2]
+        size = (
+            abs(a0) * (abs(b1 * c2) + abs(b2 * c1))
+            + abs(a1) * (abs(b2 * c0) + abs(b0 * c2))
+            + abs(a2) * (abs(b0 * c1) + abs(b1 * c0))
+        )
         culled = (cull == 1 and determinant > 0) or (cull == 2 and determinant < 0)
         if culled or not abs(determinant) > FLAT_SHARE * size or not math.isfinite(determinant):
             boxes[face, 0], boxes[face, 1], boxes[face, 2], boxes[face, 3] = 0, -1, 0, -1
-        else:
-            _box(corner, fx, fy, cx, cy, width, height, boxes[face])
+            continue
+        sign = 1.0 if determinant > 0 else -1.0
+        row = setup[face]
+        _edge_function(n, sign, camera, row, 0)
+        _edge_function(_cross(c0, c1, c2, a0, a1, a2), sign, camera, row, 1)
+        _edge_function(_cross(a0, a1, a2, b0, b1, b2), sign, camera, row, 2)
+        row[9] = sign * determinant
+        _box(corner, fx, fy, cx, cy, width, height, boxes[face])
+
+
+@njit(inline="always")
+@no_type_check
+def _edge_function(n, sign, camera, row, i):
+    """Entries of edge i in a triangle's row of the set-up."""
+    a, b = sign * n[0] * camera[0], sign * n[1] * camera[1]
+    row[3 * i], row[3 * i + 1] = a, b
+    row[3 * i + 2] = sign * (n[2] - n[0] * camera[2] - n[1] * camera[3])
+    row[10 + i] = 0.0 if a > 0 or (a == 0 and b > 0) else LEAST
 
 
 @njit(inline="always")
@@ -88,20 +93,22 @@ def set_up(local, faces, K, width, height, cull, start, stop, setup, boxes):
 def _box(corner, fx, fy, cx, cy, width, height, box):
     """Pixels around what lies beyond the near plane; a hair too large, the edge functions decide."""
     x_low, x_high, y_low, y_high = 1e30, -1e30, 1e30, -1e30
+    crossing = False
     for i in range(3):
-        j = (i + 1) % 3
-        for end in range(2):  # the corner itself, then where its edge goes through the near plane
-            if end == 0:
-                if corner[i, 2] < NEAR:
-                    continue
-                t = 0.0
-            else:
-                if (corner[i, 2] < NEAR) == (corner[j, 2] < NEAR):
-                    continue
-                t = (NEAR - corner[i, 2]) / (corner[j, 2] - corner[i, 2])
-            z = max(corner[i, 2] + t * (corner[j, 2] - corner[i, 2]), NEAR)
-            x = fx * (corner[i, 0] + t * (corner[j, 0] - corner[i, 0])) / z + cx
-            y = fy * (corner[i, 1] + t * (corner[j, 1] - corner[i, 1])) / z + cy
+        if corner[i, 2] < NEAR:
+            crossing = True
+            continue
+        inverse = 1.0 / corner[i, 2]
+        x, y = fx * corner[i, 0] * inverse + cx, fy * corner[i, 1] * inverse + cy
+        x_low, x_high, y_low, y_high = min(x_low, x), max(x_high, x), min(y_low, y), max(y_high, y)
+    if crossing:
+        for i in range(3):  # where an edge goes through the near plane
+            j = (i + 1) % 3
+            if (corner[i, 2] < NEAR) == (corner[j, 2] < NEAR):
+                continue
+            t = (NEAR - corner[i, 2]) / (corner[j, 2] - corner[i, 2])
+            x = fx * (corner[i, 0] + t * (corner[j, 0] - corner[i, 0])) / NEAR + cx
+            y = fy * (corner[i, 1] + t * (corner[j, 1] - corner[i, 1])) / NEAR + cy
             x_low, x_high, y_low, y_high = min(x_low, x), max(x_high, x), min(y_low, y), max(y_high, y)
     hair = 1e-3
     box[0] = int(min(max(math.ceil(x_low - 0.5 - hair), 0.0), float(width)))
