@@ -40,24 +40,24 @@ def run_ranges(work: Callable[[int, int, int], None], bounds: Sequence[int], thr
     that has not been woken yet. Which thread does a range is left to chance, so ``work`` must not care.
     """
     waiting = deque(enumerate(pairwise(bounds)))
-
-    def drain() -> None:
-        while True:
-            try:
-                part, (start, stop) = waiting.popleft()
-            except IndexError:
-                return
-            work(part, start, stop)
-
     count = min(threads, len(waiting)) - 1
-    helpers = [_executor(count).submit(drain) for _ in range(count)]
+    helpers = [_executor(count).submit(_drain, waiting, work) for _ in range(count)]
     try:
-        drain()
+        _drain(waiting, work)
     finally:
         waiting.clear()
         for helper in helpers:
             if not helper.cancel():
                 helper.result()
+
+
+def _drain(waiting: deque[tuple[int, tuple[int, int]]], work: Callable[[int, int, int], None]) -> None:
+    while True:
+        try:
+            part, (start, stop) = waiting.popleft()
+        except IndexError:
+            return
+        work(part, start, stop)
 
 
 def _executor(threads: int) -> ThreadPoolExecutor:
