@@ -106,13 +106,10 @@ def look(
     size = (screen.width, screen.height, TILE_WIDTH, TILE_HEIGHT)
     colours = features if count == COLOURS else np.zeros((n, COLOURS), np.float32)
     bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
-    sound = [True] * len(bounds)
-
-    def project_range(part: int, start: int, stop: int) -> None:
-        inputs = (*shapes.arrays(), colours, offsets, screen.camera, *size, screen.antialiased)
-        sound[part] = project(*inputs, start, stop, records, depths, tiles, radii)
-
-    run_ranges(project_range, bounds, threads)
+    inputs = (*shapes.arrays(), colours, offsets, screen.camera, *size, screen.antialiased)
+    outputs = (records, depths, tiles, radii)
+    sound: list[bool] = []
+    run_ranges(lambda _, a, b: sound.append(project(*inputs, a, b, *outputs)), bounds, threads)
     if not all(sound):
         raise ValueError("a quaternion of length zero has no orientation")
     values = None
