@@ -2,9 +2,10 @@
 
 from render.mesh.antialias import antialias
 from render.mesh.lighting import light_from_directions, shade_sh
+from render.mesh.normals import face_normals, vertex_normals
 from render.mesh.rasterize import interpolate, rasterize_mesh
 from render.mesh.record import MeshRendering
-from render.mesh.shading import face_normals, shade, vertex_normals
+from render.mesh.shading import shade
 from render.mesh.texture import Mipmaps, build_mips, mip_levels, sample_texture
 from render.mesh.topology import face_neighbours
 from render.mesh.warm import warmup

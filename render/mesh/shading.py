@@ -1,4 +1,4 @@
-"""Normals and plain shading, for overlays and turntables."""
+"""Plain shading, for overlays and turntables."""
 
 from __future__ import annotations
 
@@ -7,25 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from render.camera import Cameras
+from render.mesh.normals import vertex_normals
 from render.mesh.rasterize import Backend, interpolate, rasterize_mesh
 
 AMBIENT = 0.35  # share of the light that comes from everywhere
-
-
-def face_normals(verts: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "f 3"]:
-    """Outward normals (counter-clockwise seen from outside) of length twice the triangle's area."""
-    a, b, c = verts[faces].unbind(1)
-    return torch.linalg.cross(b - a, c - a)
-
-
-def vertex_normals(verts: Float[Tensor, "v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "v 3"]:
-    """Unit normals: the area-weighted mean of the triangles around a vertex; zero for a vertex of no
-    triangle.
-    """
-    normals = face_normals(verts, faces)
-    index = faces.reshape(-1, 1).long().expand(-1, 3)
-    total = torch.zeros_like(verts).scatter_add(0, index, normals.repeat_interleave(3, dim=0))
-    return torch.nn.functional.normalize(total, dim=-1)
 
 
 def shade(

@@ -8,6 +8,7 @@ import torch
 
 from render.camera import Cameras
 from render.mesh.antialias import antialias
+from render.mesh.normals import vertex_normals
 from render.mesh.rasterize import interpolate, rasterize_mesh
 from render.mesh.texture import build_mips, mip_levels, sample_texture
 
@@ -26,6 +27,8 @@ def warmup(progress: Callable[[str], None] | None = None) -> None:
     rendering = rasterize_mesh(verts, faces, cameras, backend="cpu")
     image = interpolate(verts, faces, rendering)
     (image.sum() + rendering.depth.sum()).backward(retain_graph=True)
+    report("mesh normals")
+    vertex_normals(verts, faces).sum().backward()
     report("mesh silhouettes")
     antialias(image.detach(), verts, faces, cameras, rendering, backend="cpu").sum().backward()
     report("mesh textures")
