@@ -16,6 +16,9 @@ from jaxtyping import Float, UInt8
 from recon.stage import disk_errors
 from render.errors import InputError
 
+# Frames further apart are sought rather than reached by decoding all between.
+_FAR = 60
+
 
 @dataclass(frozen=True)
 class VideoFacts:
@@ -70,12 +73,61 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
 def read_video_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
     """One frame: from the nearest key frame before it where the stream has honest time stamps, else from the start."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
             found = _seek(container, stream, number)
     except (av.FFmpegError, OSError, IndexError):
         found = None
     return found if found is not None else next(iter_video(path, [number]))
+
+
+def iter_video_near(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """As `iter_video`, and each stretch of the video that holds no wanted frame is passed over by seeking.
+
+    Raises:
+        InputError: a frame is not there.
+    """
+    start = 0
+    while start < len(numbers):
+        end = start + 1
+        while end < len(numbers) and numbers[end] - numbers[end - 1] <= _FAR:
+            end += 1
+        found = 0
+        for pixels in _stretch(path, numbers[start:end]):
+            yield pixels
+            found += 1
+        # Where stamps and numbers do not agree, counting from the start is slow and right.
+        if found < end - start:
+            yield from iter_video(path, numbers[start + found : end])
+        start = end
+
+
+def _stretch(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Rising frames that are near each other, decoded once from the key frame before them; ends at any doubt."""
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            stream = container.streams.video[0]
+            pixels = _seek(container, stream, numbers[0])
+            if pixels is None:
+                return
+            yield pixels
+            rate, base, first = stream.average_rate, stream.time_base, stream.start_time or 0
+            position, last = 1, numbers[0]
+            while position < len(numbers) and numbers[position] == last:
+                yield pixels
+                position += 1
+            for frame in container.decode(stream):
+                if position == len(numbers) or frame.pts is None or not rate or not base:
+                    return
+                place = (frame.pts - first) * base * rate
+                last += 1
+                if abs(place - last) >= 0.25:
+                    return
+                while position < len(numbers) and numbers[position] == last:
+                    yield frame.to_ndarray(format="rgb24")
+                    position += 1
+    except (av.FFmpegError, OSError, IndexError):
+        return
 
 
 def _seek(container: InputContainer, stream: VideoStream, number: int) -> UInt8[np.ndarray, "h w 3"] | None:
@@ -103,7 +155,7 @@ def _decode(path: Path) -> Iterator[av.VideoFrame]:
         raise InputError("a video is missing", where=path)
     count = packets = hidden = 0
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InputError("a file holds no video", where=path)
             stream = container.streams.video[0]

@@ -16,7 +16,13 @@ class UserError(Exception):
         expected: what was wanted there.
         found: what was there instead.
         remedy: what to do now.
+        code: the check of the preflight that this is a case of; the class's own if not given.
+
+    Attributes:
+        code: a stable word for programs: the same in a refused import and in a preflight.
     """
+
+    code = "other"
 
     def __init__(
         self,
@@ -26,8 +32,10 @@ class UserError(Exception):
         expected: object = None,
         found: object = None,
         remedy: str | None = None,
+        code: str | None = None,
     ) -> None:
         self.what = what
+        self.code = code or type(self).code
         self.where = where
         self.expected = expected
         self.found = found
@@ -48,9 +56,13 @@ class UserError(Exception):
 class InputError(UserError):
     """A file or folder is missing, unreadable, truncated or of another format."""
 
+    code = "storage"
+
 
 class CalibrationError(InputError):
     """A calibration cannot be right: another image size, a singular K, a mirrored rotation."""
+
+    code = "calibration"
 
 
 class CaptureError(UserError):

@@ -1,17 +1,37 @@
 """Is this capture usable? Every check has a code, a measure, a limit, and one line on what to do.
 
-A preflight is quick: it reads the description, and a few frames of each camera. What cannot be read at all raises at
-once; what can be read and is wrong is a failed check, which stops a reconstruction unless its code is to be ignored.
+A preflight is quick: it reads the description, and a few frames of each camera, once (`look`). What is wrong is a
+failed check, a file that cannot be read among them, which stops a reconstruction unless its code is to be ignored.
+
+    codes           what each code means, for ever
+    record          checks, and the file that holds them
+    reading, look   files and pictures: what was seen of each camera
+    geometry        cameras as they are described
+    times           frames and their order
+    light           exposure, colours, sharpness
+    bodies          landmarks in all cameras, triangulated
+    diagnosis       which known mistake, undone, makes them agree
+    remedies        which small change of a camera would
+    consistency     checks made of these three
+    masks           visual hulls
+    depths          scale, holes, agreement; registration and depth_pose
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from recon.preflight.geometry import check_cameras, check_frames
-from recon.preflight.pictures import check_pictures
+from recon.preflight.codes import CODES
+from recon.preflight.consistency import Consistency, check_consistency, measure_consistency
+from recon.preflight.depths import check_depths
+from recon.preflight.geometry import check_cameras
+from recon.preflight.light import check_light
+from recon.preflight.look import Eyes, Look, look_at_session
+from recon.preflight.masks import check_masks
+from recon.preflight.presence import check_eyes, check_presence
+from recon.preflight.reading import Problems
 from recon.preflight.record import (
-    CODES,
     Check,
     Preflight,
     PreflightConfig,
@@ -19,19 +39,33 @@ from recon.preflight.record import (
     load_preflight,
     save_preflight,
 )
+from recon.preflight.storage import check_files, check_sizes, check_storage
+from recon.preflight.times import check_frames, check_motion
 from recon.session import Session
 from render.errors import CaptureError
 
 __all__ = [
     "CODES",
     "Check",
+    "Eyes",
+    "Inspection",
     "Preflight",
     "PreflightConfig",
     "Status",
+    "inspect",
     "load_preflight",
     "preflight",
     "save_preflight",
 ]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A preflight and what it was made of, to be shown."""
+
+    record: Preflight
+    look: Look
+    consistency: Consistency | None
 
 
 def preflight(
@@ -40,14 +74,30 @@ def preflight(
     """Checks a session.
 
     Args:
-        cameras: those to be looked at; all if None.
+        cameras: those to be looked at; all if None. Nothing of the others is read.
         settings: how many frames are read.
 
     Returns:
         all checks, passed or not; ``raise_on_fail`` stops on failed ones.
 
     Raises:
-        InputError: a file is missing, unreadable or of another size than its camera.
+        CaptureError: those cameras recorded nothing.
+    """
+    return inspect(session, cameras, settings).record
+
+
+def inspect(
+    session: Session,
+    cameras: Sequence[str] | None = None,
+    settings: PreflightConfig | None = None,
+    eyes: Eyes | None = None,
+) -> Inspection:
+    """As `preflight`, with what was seen.
+
+    Args:
+        eyes: finds persons; the landmark network if None.
+
+    Raises:
         CaptureError: those cameras recorded nothing.
     """
     settings = settings or PreflightConfig()
@@ -59,5 +109,27 @@ def preflight(
             expected="a frame of a camera that is not held out",
             found=f"cameras {', '.join(looked_at.camera_names) or 'none'}",
         )
-    checks = check_frames(looked_at) + check_cameras(looked_at) + check_pictures(looked_at, settings.frames)
-    return Preflight(tuple(checks), session.notes)
+    problems = Problems()
+    files = check_files(looked_at, problems)
+    look = look_at_session(
+        looked_at, problems, stills=settings.frames, motion=settings.motion_frames, eyes=eyes
+    )
+    found = measure_consistency(looked_at, look)
+    checks = check_frames(looked_at) + check_cameras(looked_at) + check_eyes(look)
+    checks += check_presence(looked_at, look) + check_motion(look)
+    checks += check_light({c.name: tuple(s.light for s in c.stills) for c in look.cameras})
+    checks += check_consistency(looked_at, look, found)
+    checks += check_masks(looked_at, look, problems)
+    checks += check_depths(looked_at, look, found, problems)
+    ordered = check_storage(problems, files) + check_sizes(looked_at, problems, look) + checks
+    return Inspection(Preflight(tuple(settle(ordered)), session.notes), look, found)
+
+
+def settle(checks: Sequence[Check]) -> list[Check]:
+    """One check a code where two looked at the same thing: the worse one; in the order of the codes."""
+    rank = {"pass": 0, "warn": 1, "fail": 2}
+    best: dict[str, Check] = {}
+    for check in checks:
+        if check.code not in best or rank[check.status] > rank[best[check.code].status]:
+            best[check.code] = check
+    return [best[code] for code in CODES if code in best]

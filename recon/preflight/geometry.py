@@ -1,4 +1,4 @@
-"""Checks of cameras and times: what the session's description alone can show."""
+"""Checks of cameras: what the session's description alone can show."""
 
 from __future__ import annotations
 
@@ -167,70 +167,4 @@ def _placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
             "y = 0 is not the floor: motion will float or sink",
         )
     )
-    return checks
-
-
-def check_frames(session: Session) -> list[Check]:
-    """How many frames, which are missing, and whether their times make sense."""
-    count = len(session.frames)
-    checks = [Check("frames", "session", float(count), "frames", ">= 1", "pass", "")]
-    missed = {n: 1 - sum(n in f.sources for f in session.frames) / count for n in session.camera_names}
-    worst = max(missed, key=lambda n: missed[n])
-    status: Status = "fail" if missed[worst] == 1 else "warn" if missed[worst] > 0.02 else "pass"
-    checks.append(
-        Check(
-            "missing-frames",
-            worst,
-            missed[worst],
-            "of its frames",
-            "<= 0.02, and never all",
-            status,
-            "the recorder dropped frames: a faster disk, fewer cameras on a bus, or leave that camera out",
-        )
-    )
-    return checks + _times(session)
-
-
-def _times(session: Session) -> list[Check]:
-    backwards = {}
-    intervals = []
-    for name in session.camera_names:
-        times = [f.sources[name].time for f in session.frames if name in f.sources]
-        known = np.array([time for time in times if time is not None])
-        if len(known) > 1:
-            backwards[name] = float(np.mean(np.diff(known) <= 0))
-            intervals.append(float(np.median(np.diff(known))))
-    if not backwards:
-        return []
-    worst = max(backwards, key=lambda n: backwards[n])
-    checks = [
-        Check(
-            "timestamps",
-            worst,
-            backwards[worst],
-            "of its frames",
-            "0",
-            "pass" if backwards[worst] == 0 else "fail",
-            "frames are out of order or doubled: import again",
-        )
-    ]
-    spreads = []
-    for frame in session.frames:
-        together = [source.time for source in frame.sources.values() if source.time is not None]
-        if len(together) > 1:
-            spreads.append(max(together) - min(together))
-    interval = float(np.median(intervals))
-    if spreads and interval > 0:
-        late = float(np.median(spreads)) / interval
-        checks.append(
-            Check(
-                "synchrony",
-                "all cameras",
-                late,
-                "frame intervals",
-                "< 0.5",
-                "pass" if late < 0.5 else "warn",
-                "cameras did not record at the same time: fast motion will be blurred between them",
-            )
-        )
     return checks

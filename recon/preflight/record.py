@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from recon.configuration import config
+from recon.preflight.codes import CODES
 from recon.stage import read_json, write_json
 from render.errors import CaptureError, ConfigError
 
 Status = Literal["pass", "warn", "fail"]
 PREFLIGHT_FILE = "preflight.json"
-# Codes never change their meaning: people write them into configurations and scripts.
-CODES = {
-    "cameras": "how many cameras there are: without depth, one cannot place anything",
-    "frames": "how many frames were recorded",
-    "missing-frames": "the largest share of frames that a camera missed",
-    "timestamps": "times of a camera that do not rise",
-    "synchrony": "how far apart cameras recorded one frame, in frame intervals",
-    "focal": "horizontal field of view",
-    "pixel-aspect": "ratio of the two focal lengths",
-    "principal-point": "distance of the principal point from the image's middle, in image widths",
-    "rotation": "how far a camera's rotation is from rigid",
-    "lens": "whether the lens model can be inverted over the whole image",
-    "camera-distance": "largest distance between two cameras",
-    "camera-apart": "smallest distance between two cameras",
-    "up-axis": "angle between the cameras' mean up and +Y",
-    "camera-height": "height of the lowest camera over the floor",
-    "image-size": "images that were read and are of their camera's size",
-    "exposure": "mean brightness of the person, or of the image without a mask",
-    "person-visible": "share of the image that the person's mask takes",
-    "person-in-frame": "share of the image's border that the person's mask touches",
-    "stature": "height of the person in one camera's depth",
-    "depth-agreement": "median difference of two cameras' depths at one point",
-    "depth-overlap": "share of a camera's points that its neighbours confirm",
-    "mask-agreement": "share of a camera's points of the person inside the other cameras' masks, and theirs in its",
-}
 
 
 @config
@@ -47,11 +23,13 @@ class PreflightConfig:
 
     Attributes:
         ignore: codes of checks whose failure does not stop a reconstruction.
-        frames: so many frames are looked at, spread over the session.
+        frames: so many frames are looked at closely, spread over the session.
+        motion_frames: so many consecutive frames are looked at for what moves, fewer with many cameras; 0 for none.
     """
 
     ignore: tuple[str, ...] = ()
     frames: int = 3
+    motion_frames: int = 100
 
     def __post_init__(self) -> None:
         for code in self.ignore:
@@ -68,6 +46,13 @@ class PreflightConfig:
             raise ConfigError(
                 "the checks need a frame", where="preflight.frames", expected=">= 1", found=self.frames
             )
+        if self.motion_frames < 0:
+            raise ConfigError(
+                "frames are counted",
+                where="preflight.motion_frames",
+                expected=">= 0",
+                found=self.motion_frames,
+            )
 
 
 @dataclass(frozen=True)
@@ -76,9 +61,10 @@ class Check:
 
     Attributes:
         code: of ``CODES``.
-        where: the camera or frames that the measure is about: the worst ones.
-        measured: in ``unit``. limit: what is wanted, in words.
+        where: the cameras or frames that the measure is about: those beyond the limit, worst first, or the worst.
+        measured: in ``unit``, of the worst. limit: what is wanted, in words.
         remedy: what to do where it is not met.
+        evidence: what else was seen that speaks for it, in words.
     """
 
     code: str
@@ -88,6 +74,7 @@ class Check:
     limit: str
     status: Status
     remedy: str
+    evidence: str = ""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -95,7 +82,13 @@ class Check:
 
     def line(self) -> str:
         """The check in one line."""
-        return f"{self.status:4s} {self.code}: {self.measured:.4g} {self.unit} ({self.limit}) {self.where}".strip()
+        said = f"{self.status:4s} {self.code}: {self.measured:.4g} {self.unit} ({self.limit}) {self.where}".strip()
+        return f"{said}: {self.evidence}" if self.evidence else said
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """``where``, one by one."""
+        return tuple(self.where.replace(" and ", ", ").split(", "))
 
 
 @dataclass(frozen=True)
@@ -131,6 +124,35 @@ class Preflight:
             found="; ".join(f"{check.code} {check.measured:.3g} {check.unit}".strip() for check in failed),
             remedy=f"{'; '.join(remedies)}; or go on regardless: preflight.ignore [{codes}]",
         )
+
+
+def judged(
+    code: str,
+    values: Mapping[str, float],
+    *,
+    warn: Callable[[float], bool],
+    fail: Callable[[float], bool] = lambda value: False,
+    worse: Callable[[float], float] = lambda value: value,
+    unit: str,
+    limit: str,
+    remedy: str,
+    evidence: str = "",
+) -> list[Check]:
+    """One check of a measure that every camera has: named are those beyond the limit, worst first, or the worst.
+
+    Args:
+        values: the measure of each camera; none gives no check.
+        warn, fail: whether a value is doubtful, or wrong.
+        worse: grows with how bad a value is.
+    """
+    if not values:
+        return []
+    order = sorted(values, key=lambda name: -worse(values[name]))
+    beyond = [name for name in order if fail(values[name])]
+    doubtful = [name for name in order if warn(values[name]) and name not in beyond]
+    status: Status = "fail" if beyond else "warn" if doubtful else "pass"
+    named = beyond + doubtful or order[:1]
+    return [Check(code, ", ".join(named), values[named[0]], unit, limit, status, remedy, evidence)]
 
 
 def save_preflight(folder: Path, record: Preflight) -> None:

@@ -1,0 +1,270 @@
+"""Checks of the cameras against the body that they see: do they put it at one place, and if not, which and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.adjust import turned
+from recon.preflight.bodies import (
+    SEGMENTS,
+    Agreement,
+    Views,
+    agree,
+    at_nominal_size,
+    pair_errors,
+    stature,
+    upright_axis,
+    views_of,
+)
+from recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose
+from recon.preflight.look import Look
+from recon.preflight.record import Check, Status, judged
+from recon.preflight.remedies import Remedy, best_remedies
+from recon.session import Session
+from recon.synchronise import SynchroniseConfig, estimate_time_offsets
+
+# A person who stands or sits; children included, metres.
+SHORTEST, TALLEST = 0.4, 2.6
+# A turn is believed if it removes so much of the disagreement of parts of the body that it was not found from, and at
+# least so much of the body's height: a third of what detectors err by.
+BELIEVED, WORTH = 0.25, 0.004
+# Part of the disagreement of all cameras together that turning one must remove.
+TOGETHER = 0.05
+# Degrees from which a camera is doubtful, and from which it cannot be used: half a degree is the width of a wrist at
+# four metres, three degrees that of a head.
+TURN_WARNS, TURN_FAILS = 0.5, 3.0
+MOST_FRAMES = 20
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """What the checks are made of; kept for the page.
+
+    Attributes:
+        stills: agreement on the stills. motion: on frames spread over the consecutive ones.
+        pairs: epipolar errors of pairs of cameras, share of the body's height.
+    """
+
+    stills: Agreement
+    motion: Agreement
+    pairs: Float[np.ndarray, "c c"]
+    diagnoses: tuple[Diagnosis, ...]
+    turns: dict[str, Remedy]
+
+
+def measure_consistency(session: Session, look: Look) -> Consistency | None:
+    """Triangulates what was seen; None where no body was seen in two cameras."""
+    everything = views_of(session, look)
+    seen = (everything.weight > 0).any((0, 2)).sum() if len(everything.frames) else 0
+    if len(session.cameras) < 2 or seen < 2:
+        return None
+    stills = agree(everything.of_frames(look.stills))
+    step = max(1, len(everything.frames) // MOST_FRAMES)
+    motion = (
+        agree(everything.of_frames(everything.frames[::step])) if step < len(everything.frames) else stills
+    )
+    diagnoses = tuple(diagnose(everything.of_frames(look.stills), stills))
+    return Consistency(
+        stills, motion, pair_errors(motion.views), diagnoses, {} if diagnoses else _turns(motion)
+    )
+
+
+def check_consistency(session: Session, look: Look, found: Consistency | None) -> list[Check]:
+    """All checks of this file; none where no body was seen in two cameras."""
+    if found is None:
+        return []
+    checks = _reprojection(found) + _epipolar(found)
+    checks += _diagnosed(found) + _pose(found)
+    checks += _stature(found) + _upright(found)
+    if not found.diagnoses:
+        checks += _time_offset(session, look)
+    return checks
+
+
+def _reprojection(found: Consistency) -> list[Check]:
+    errors = found.motion.of_cameras()
+    blind = [name for name in found.stills.of_cameras() if name not in errors]
+    values = errors | dict.fromkeys(blind, 0.2)
+    lost = [
+        n for c, n in enumerate(found.motion.views.names) if n not in values and _sees(found.motion.views, c)
+    ]
+    if not values and len(lost) >= 2:
+        values = dict.fromkeys(lost, 0.2)
+    return judged(
+        "reprojection", {name: 100 * value for name, value in values.items()},
+        warn=lambda v: v > 100 * SOUND, fail=lambda v: v > 100 * WRONG,
+        unit="% of the body's height", limit=f"<= {100 * SOUND:g}, fails over {100 * WRONG:g}",
+        remedy="its calibration is of another moment, lens or convention: see the checks below, or calibrate again",
+        evidence="; ".join(d.evidence() for d in found.diagnoses),
+    )  # fmt: skip
+
+
+def _sees(views: Views, c: int) -> bool:
+    return bool((views.weight[:, c] > 0).sum() >= 8)
+
+
+def _epipolar(found: Consistency) -> list[Check]:
+    """The worst pair, and the camera without which the rest is consistent."""
+    pairs, names = found.pairs, found.motion.views.names
+    if not np.isfinite(pairs).any():
+        return []
+    i, j = np.unravel_index(int(np.nanargmax(pairs)), pairs.shape)
+    value = float(pairs[i, j])
+    own = {n: float(np.nanmedian(pairs[c])) for c, n in enumerate(names) if np.isfinite(pairs[c]).any()}
+    evidence, where = "", f"{names[min(i, j)]} and {names[max(i, j)]}"
+    worst = max(own, key=lambda n: own[n])
+    c = names.index(worst)
+    rest = np.delete(np.delete(pairs, c, 0), c, 1)
+    status: Status = "pass" if value <= SOUND else "warn" if value <= WRONG else "fail"
+    if len(names) > 2 and np.isfinite(rest).any():
+        without = float(np.nanmedian(rest))
+        evidence = f"pairs with {worst} {100 * own[worst]:.1f} %, pairs without it {100 * without:.1f} %"
+        # One camera's pairs are half as bad again as all others, beyond a detector's noise: it is the odd one out.
+        if own[worst] > 1.5 * without and own[worst] > 0.0125 and len(found.motion.views.frames) >= 5:
+            status, where = ("fail" if own[worst] > WRONG else "warn"), worst
+            value = own[worst]
+    return [
+        Check(
+            "epipolar", where, 100 * value, "% of the body's height",
+            f"<= {100 * SOUND:g}, and one camera like another", status,
+            "calibrate that camera again, or leave it out", evidence,
+        )
+    ]  # fmt: skip
+
+
+REMEDIES = {
+    "pose-convention": "import again with poses from world to camera and OpenCV's axes (x right, y down, z forward)",
+    "camera-order": "give each camera its own calibration: names and files are exchanged",
+    "image-turned": "turn the pictures back, or calibrate them as they are",
+    "image-mirrored": "mirror the pictures back: some recorders show and store a mirror image",
+    "image-scale": "scale K with the pictures, or use pictures of the size that was calibrated",
+    "principal-point": "correct the principal point",
+    "lens-match": "give the lens of these files: recorded pictures have one, undistorted pictures have none",
+}
+
+
+def _diagnosed(found: Consistency) -> list[Check]:
+    """One failed check for each kind of mistake, and a passed one for the kinds that were looked for in vain."""
+    checks = []
+    everyone = "all cameras"
+    for code in REMEDIES:
+        of_code = [d for d in found.diagnoses if d.mistake.code == code]
+        if of_code:
+            names = [name for d in of_code for name in d.mistake.cameras] or [everyone]
+            worst = max(of_code, key=lambda d: d.before)
+            checks.append(
+                Check(
+                    code, ", ".join(dict.fromkeys(names)), 100 * worst.before, "% of the body's height",
+                    f"<= {100 * SOUND:g}, or no better with the mistake undone", "fail", REMEDIES[code],
+                    "; ".join(d.evidence() for d in of_code),
+                )
+            )  # fmt: skip
+    return checks
+
+
+def _turns(agreement: Agreement) -> dict[str, Remedy]:
+    """Cameras that are turned a little: one after the other the one that makes all agree best."""
+    found: dict[str, Remedy] = {}
+    views, state = agreement.views, agreement
+    if len(views.cameras) < 3:
+        return found
+    for _ in range(max(1, len(views.cameras) // 2 - 1)):
+        before, best = cost(state), None
+        for c, name in enumerate(views.names):
+            remedy = best_remedies(state, c).get("turn") if name not in found else None
+            if remedy is None or remedy.gain < BELIEVED or remedy.before - remedy.after < WORTH:
+                continue
+            axis = np.zeros((len(views.cameras), 3))
+            axis[c] = remedy.values
+            moved = replace(views, viewmats=turned(views.viewmats, axis), scale=float("nan"))
+            after = agree(moved, resolve_sides=False)
+            if best is None or cost(after) < best[0]:
+                best = (cost(after), name, remedy, after)
+        if best is None or best[0] > (1 - TOGETHER) * before:
+            break
+        found[best[1]] = best[2]
+        state = best[3]
+        views = state.views
+    return found
+
+
+def _pose(found: Consistency) -> list[Check]:
+    if found.diagnoses or len(found.motion.views.cameras) < 3:
+        return []
+    values = {n: found.turns[n].size if n in found.turns else 0.0 for n in found.motion.views.names}
+    evidence = []
+    for name, remedy in found.turns.items():
+        c = found.motion.views.names.index(name)
+        others = best_remedies(found.motion, c)
+        move = others.get("move")
+        evidence.append(
+            f"turned by {remedy.size:.1f} degrees"
+            + (f" (or moved by {100 * move.size:.0f} cm)" if move is not None else "")
+            + f", {name} sees the body within {100 * remedy.after:.1f} % of its height instead of"
+            f" {100 * remedy.before:.1f} % (parts of the body that the turn was not found from)"
+        )
+    return judged(
+        "camera-pose", values, warn=lambda v: v >= TURN_WARNS, fail=lambda v: v >= TURN_FAILS, unit="degrees",
+        limit=f"< {TURN_WARNS:g}, fails from {TURN_FAILS:g}",
+        remedy="the camera was touched after its calibration: calibrate again; the fit turns it back where it can",
+        evidence="; ".join(evidence),
+    )  # fmt: skip
+
+
+def _stature(found: Consistency) -> list[Check]:
+    """By limbs in the calibration's own units: a person is between 0.4 and 2.6 of them."""
+    views = found.stills.views
+    scale = views.scale
+    if not np.isfinite(scale) or scale <= 0:
+        return []
+    height = stature(found.stills.points) * scale
+    if not np.isfinite(height):
+        return []
+    status: Status = "pass" if SHORTEST <= height <= TALLEST else "fail"
+    return [
+        Check(
+            "stature", "all cameras", height, "m", f"{SHORTEST} to {TALLEST}", status,
+            f"the calibration is not in metres: 1 of its units is about {1.7 / height:.3g} m",
+            f"by {len(SEGMENTS)} limbs of the triangulated body",
+        )
+    ]  # fmt: skip
+
+
+def _upright(found: Consistency) -> list[Check]:
+    axis = upright_axis(found.motion.points)
+    if axis is None:
+        return []
+    lean = float(np.degrees(np.arccos(np.clip(axis[1], -1, 1))))
+    cameras = -np.mean(found.motion.views.viewmats[:, 1, :3], axis=0)
+    tilt = float(np.degrees(np.arctan2(np.hypot(cameras[0], cameras[2]), cameras[1])))
+    # People lie down and stand on their hands, and cameras are hung oddly: both together are a wrong axis.
+    status: Status = "pass" if lean < 60 else "fail" if tilt > 45 else "warn"
+    return [
+        Check(
+            "person-upright", "all cameras", lean, "degrees", "< 60; fails if the cameras lean over 45 too", status,
+            "the world's up is not +Y: import again with --world-up", f"the cameras' mean up is {tilt:.0f} degrees off",
+        )
+    ]  # fmt: skip
+
+
+def _time_offset(session: Session, look: Look) -> list[Check]:
+    views = views_of(session, look).of_frames(look.motion)
+    frames = sorted(look.motion)
+    complete = list(views.frames) == frames and len(frames) >= SynchroniseConfig().fewest_frames
+    if len(views.cameras) < 2 or not complete or not np.isfinite(views.scale):
+        return []
+    nominal = at_nominal_size(views)
+    offsets = estimate_time_offsets(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
+    values = dict(zip(views.names, offsets.frames.tolist()))
+    errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, offsets.standard_errors) if np.isfinite(e))
+    if not errors:
+        return []
+    return judged(
+        "time-offset", values, warn=lambda v: abs(v) >= 0.5, fail=lambda v: False, worse=abs, unit="frames late",
+        limit="within 0.5",
+        remedy="start cameras together (genlock, or a clap to align by); the fit shifts small offsets",
+        evidence=f"standard errors: {errors} frames",
+    )  # fmt: skip

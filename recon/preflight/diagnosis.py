@@ -1,0 +1,351 @@
+"""Which known mistake, undone, makes the cameras agree.
+
+Cameras that do not put the body at one place say that something is wrong, not what. So the mistakes that people make
+are undone one by one (a pose of another convention, two cameras' calibrations exchanged, a picture turned, in a mirror,
+of another size, a lens taken out twice), in all cameras and in each: the one that brings the disagreement down to what
+cameras of a sound session have is named. Nothing is repaired: this is for the message.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from recon.preflight.bodies import (
+    LOST,
+    MIRROR,
+    Agreement,
+    Views,
+    agree,
+    person_scale,
+    robust_mean,
+    without_lens,
+)
+from recon.preflight.look import unturned
+
+# Typical distance of a body's landmarks to where the other cameras put them, share of its height: detectors err by 1 to
+# 2 % (a limb's half width); beyond 6 % a forearm lies beside the forearm, and nothing fits.
+SOUND, WRONG = 0.035, 0.06
+# A mistake is named if undoing it removes so much of the disagreement, and leaves little.
+GAIN = 0.25
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Something that may have gone wrong, and the views as they would be without."""
+
+    code: str
+    cameras: tuple[str, ...]
+    said: str
+    undo: Callable[[Views], Views]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A mistake that explains the disagreement; errors are shares of the body's height."""
+
+    mistake: Mistake
+    before: float
+    after: float
+
+    def evidence(self) -> str:
+        """In words."""
+        return (
+            f"{self.mistake.said}: the views then agree to {100 * self.after:.1f} % of the body's height "
+            f"instead of {100 * self.before:.1f} %"
+        )
+
+
+def diagnose(views: Views, agreement: Agreement) -> list[Diagnosis]:
+    """Mistakes one after the other, each with the earlier ones undone, until the cameras agree or nothing helps."""
+    found: list[Diagnosis] = []
+    current, state = views, agreement
+    for _ in range(max(1, len(views.cameras) // 2)):
+        best = _best(current, state)
+        if best is None:
+            break
+        found.append(best)
+        current = rescaled(best.mistake.undo(current))
+        state = agree(current)
+        if len(best.mistake.cameras) == 0:
+            break
+    return found
+
+
+def cost(agreement: Agreement) -> float:
+    """Mean error of all cameras; what shares nothing with the others is lost."""
+    errors = agreement.of_cameras(robust_mean)
+    known = [errors.get(name, LOST) for name, seen in _seen(agreement.views).items() if seen]
+    return float(np.mean(known)) if known else LOST
+
+
+def _seen(views: Views) -> dict[str, bool]:
+    return {name: bool((views.weight[:, c] > 0).sum() >= 8) for c, name in enumerate(views.names)}
+
+
+def rescaled(views: Views) -> Views:
+    """With the scale found again: poses have changed."""
+    return replace(views, scale=person_scale(views))
+
+
+def _best(views: Views, state: Agreement) -> Diagnosis | None:
+    errors = state.of_cameras()
+    seen = [name for name, there in _seen(views).items() if there]
+    bad = [name for name in seen if errors.get(name, LOST) > SOUND]
+    if len(seen) < 2 or not bad:
+        return None
+    suspects = sorted(bad, key=lambda name: -errors.get(name, LOST))
+    # A camera that is wrong spoils what the others are compared with: with few of them, all are suspects.
+    if len(seen) <= 4:
+        suspects += [name for name in seen if name not in suspects]
+    mistakes = [*_of_all(views), *_swaps(views, suspects)]
+    for name in suspects[:4]:
+        mistakes += _of_camera(views, views.names.index(name), state)
+    before = agree(views, resolve_sides=False)
+    states = [agree(rescaled(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
+    costs = [cost(undone) for undone in states]
+    best = int(np.argmin(costs))
+    mistake = mistakes[best]
+    affected = mistake.cameras or tuple(seen)
+    was = _mean_of(before, affected)
+    left = _mean_of(states[best], affected)
+    if was < SOUND or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
+        return None
+    return Diagnosis(mistake, was, left)
+
+
+def _mean_of(state: Agreement, names: Sequence[str]) -> float:
+    errors = state.of_cameras(robust_mean)
+    return float(np.mean([errors.get(name, LOST) for name in names]))
+
+
+# -- mistakes of all cameras -----------------------------------------------------------------------
+
+
+def _poses(views: Views, change: Callable[[np.ndarray], np.ndarray], which: slice | list[int]) -> Views:
+    viewmats = views.viewmats.copy()
+    viewmats[which] = change(viewmats[which])
+    return replace(views, viewmats=viewmats)
+
+
+def _inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+    return np.linalg.inv(viewmats)
+
+
+def _transposed(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+    result = viewmats.copy()
+    result[:, :3, :3] = np.swapaxes(viewmats[:, :3, :3], 1, 2)
+    return result
+
+
+def _centre_for_translation(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+    result = viewmats.copy()
+    result[:, :3, 3] = -np.einsum("nij,nj->ni", viewmats[:, :3, :3], viewmats[:, :3, 3])
+    return result
+
+
+def _opengl(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+    return np.diag([1.0, -1.0, -1.0, 1.0]) @ viewmats
+
+
+def _opengl_inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+    return np.linalg.inv(viewmats @ np.diag([1.0, -1.0, -1.0, 1.0]))
+
+
+CONVENTIONS = (
+    ("poses are camera to world", _inverse),
+    ("rotations are transposed", _transposed),
+    ("positions stand in the place of translations", _centre_for_translation),
+    ("camera axes are OpenGL's (y up, looking backwards)", _opengl),
+    ("poses are camera to world with OpenGL's axes", _opengl_inverse),
+)
+
+
+def _of_all(views: Views) -> Iterator[Mistake]:
+    every = list(range(len(views.cameras)))
+    for said, change in CONVENTIONS:
+        yield Mistake(
+            "pose-convention", (), f"all {said}", functools.partial(_poses, change=change, which=every)
+        )
+    yield Mistake("image-mirrored", (), "all pictures are in a mirror", lambda v: _each(v, every, _mirrored))
+    for turns in (1, 2, 3):
+        said = f"all pictures are turned by {90 * turns} degrees"
+        yield Mistake(
+            "image-turned", (), said, functools.partial(_each, cameras=every, change=_turned(turns))
+        )
+    for factor in (0.5, 2 / 3, 0.75, 4 / 3, 1.5, 2.0):
+        said = f"all pictures are {1 / factor:.2g} times the size that they were calibrated at"
+        yield Mistake("image-scale", (), said, functools.partial(_all_scaled, factor=factor))
+    if any(camera.lens for camera in views.cameras):
+        yield Mistake(
+            "lens-match", (), "all pictures have no lens left in", lambda v: _each(v, every, _lens_left_in)
+        )
+        yield Mistake(
+            "lens-match",
+            (),
+            "lenses are half taken out of all pictures",
+            lambda v: _each(v, every, _lens_twice),
+        )
+
+
+def _swaps(views: Views, suspects: list[str]) -> Iterator[Mistake]:
+    for i, one in enumerate(views.names):
+        for j, other in enumerate(views.names[:i]):
+            if one in suspects and other in suspects:
+                yield Mistake(
+                    "camera-order", (other, one), f"{other} and {one} have each other's calibration",
+                    functools.partial(_exchanged, a=j, b=i),
+                )  # fmt: skip
+
+
+def _exchanged(views: Views, a: int, b: int) -> Views:
+    order = list(range(len(views.cameras)))
+    order[a], order[b] = order[b], order[a]
+    cameras = views.cameras
+    changed = replace(views, viewmats=views.viewmats[order], Ks=views.Ks[order])
+    px = changed.px.copy()
+    for mine, theirs in ((a, b), (b, a)):
+        px[:, mine] = without_lens(views.raw[:, mine], cameras[theirs].K, cameras[theirs].lens)
+    return replace(changed, px=px)
+
+
+# -- mistakes of one camera ------------------------------------------------------------------------
+
+
+def _of_camera(views: Views, c: int, state: Agreement) -> Iterator[Mistake]:
+    name = views.names[c]
+    for said, change in CONVENTIONS:
+        yield Mistake(
+            "pose-convention", (name,), f"of {name}, {said}", functools.partial(_poses, change=change, which=[c])
+        )  # fmt: skip
+    yield Mistake("image-mirrored", (name,), f"{name} is in a mirror", lambda v: _each(v, [c], _mirrored))
+    yield Mistake(
+        "image-mirrored", (name,), f"{name} is upside down in a mirror", lambda v: _each(v, [c], _flipped)
+    )
+    for turns in (1, 2, 3):
+        said = f"{name} is turned by {90 * turns} degrees"
+        yield Mistake(
+            "image-turned", (name,), said, functools.partial(_each, cameras=[c], change=_turned(turns))
+        )
+    factor = _size_factor(state, c)
+    if factor is not None:
+        said = f"{name} has pictures of {1 / factor:.2f} times the size that it was calibrated at"
+        yield Mistake("image-scale", (name,), said, lambda v: _scaled(v, c, factor))
+    yield Mistake(
+        "principal-point", (name,), f"cx and cy of {name} are exchanged", lambda v: _centred(v, c, True)
+    )
+    yield Mistake(
+        "principal-point",
+        (name,),
+        f"the principal point of {name} is in its middle",
+        lambda v: _centred(v, c, False),
+    )
+    if views.cameras[c].lens is not None:
+        yield Mistake(
+            "lens-match",
+            (name,),
+            f"the pictures of {name} have no lens left in",
+            lambda v: _each(v, [c], _lens_left_in),
+        )
+        yield Mistake(
+            "lens-match",
+            (name,),
+            f"the lens of {name} is half taken out",
+            lambda v: _each(v, [c], _lens_twice),
+        )
+
+
+Points = Float[np.ndarray, "t k 2"]
+
+
+def _each(views: Views, cameras: list[int], change: Callable[[Views, int], tuple[Points, bool]]) -> Views:
+    """Landmarks of some cameras changed; sides exchanged where the change is a mirror."""
+    px, weight, raw = views.px.copy(), views.weight.copy(), views.raw
+    for c in cameras:
+        moved, mirrored = change(views, c)
+        px[:, c] = moved[:, MIRROR] if mirrored else moved
+        weight[:, c] = weight[:, c][:, MIRROR] if mirrored else weight[:, c]
+        weight[:, c] = np.where(np.isfinite(px[:, c]).all(-1), weight[:, c], 0.0)
+    return replace(views, px=px, weight=weight, raw=raw)
+
+
+def _relensed(views: Views, c: int, raw: Points) -> Points:
+    camera = views.cameras[c]
+    return without_lens(raw, camera.K, camera.lens)
+
+
+def _mirrored(views: Views, c: int) -> tuple[Points, bool]:
+    raw = views.raw[:, c] * np.array([-1.0, 1.0]) + np.array([views.cameras[c].width, 0.0])
+    return _relensed(views, c, raw), True
+
+
+def _flipped(views: Views, c: int) -> tuple[Points, bool]:
+    raw = views.raw[:, c] * np.array([1.0, -1.0]) + np.array([0.0, views.cameras[c].height])
+    return _relensed(views, c, raw), True
+
+
+def _turned(turns: int) -> Callable[[Views, int], tuple[Points, bool]]:
+    def change(views: Views, c: int) -> tuple[Points, bool]:
+        camera = views.cameras[c]
+        width, height = camera.width, camera.height
+        raw = views.raw[:, c]
+        # The picture before it was turned had its sides exchanged, and was brought to this camera's size after.
+        back = unturned(raw, turns, width, height) if turns == 2 else unturned(raw, turns, height, width)
+        if turns != 2:
+            back = back * np.array([width / height, height / width])
+        return _relensed(views, c, back), False
+
+    return change
+
+
+def _lens_left_in(views: Views, c: int) -> tuple[Points, bool]:
+    return views.raw[:, c], False
+
+
+def _lens_twice(views: Views, c: int) -> tuple[Points, bool]:
+    camera = views.cameras[c]
+    return without_lens(views.px[:, c], camera.K, camera.lens), False
+
+
+def _size_factor(state: Agreement, c: int) -> float | None:
+    """The factor that brings landmarks to projected points: median of ratios of distances between landmarks."""
+    views = state.views
+    local = state.others[c] @ views.viewmats[c, :3, :3].T + views.viewmats[c, :3, 3]
+    K = views.Ks[c]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        target = local[..., :2] / local[..., 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
+    known = np.isfinite(target).all(-1) & (views.weight[:, c] > 0) & (local[..., 2] > 0)
+    ratios = []
+    for t in range(len(known)):
+        a, b = views.px[t, c, known[t]], target[t, known[t]]
+        if len(a) >= 4:
+            ratios.append(
+                np.linalg.norm(b - b.mean(0), axis=-1).sum() / np.linalg.norm(a - a.mean(0), axis=-1).sum()
+            )
+    factor = float(np.median(ratios)) if ratios else 1.0
+    return factor if abs(np.log(factor)) > 0.1 else None
+
+
+def _all_scaled(views: Views, factor: float) -> Views:
+    return replace(views, px=views.px * factor, height_px=views.height_px * factor)
+
+
+def _scaled(views: Views, c: int, factor: float) -> Views:
+    px, height = views.px.copy(), views.height_px.copy()
+    px[:, c] *= factor
+    height[:, c] *= factor
+    return replace(views, px=px, height_px=height)
+
+
+def _centred(views: Views, c: int, exchanged: bool) -> Views:
+    Ks = views.Ks.copy()
+    camera = views.cameras[c]
+    Ks[c, :2, 2] = Ks[c, [1, 0], 2] if exchanged else (camera.width / 2, camera.height / 2)
+    px = views.px.copy()
+    if camera.lens is not None:
+        px[:, c] = without_lens(views.raw[:, c], Ks[c], camera.lens)
+    return replace(views, Ks=Ks, px=px)

@@ -1,0 +1,340 @@
+"""Light, colour, sharpness and noise: of each camera's picture of the person, and against the other cameras'.
+
+Cameras see other sides of one person in one light. How much of it is dark or bright differs between views, but its
+parts (trunk, limbs, head) have much the same colour all round, whatever it wears. So the colours of the parts are
+compared as logarithms: a camera's offset to the others is its exposure and white balance, its slope a gamma or haze.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from recon.preflight.record import Check, Status, judged
+
+# Fine detail is compared at these scales, pixels: a third octave over the pixel grid, and the octave above.
+FINE, MIDDLE = 0.7, 1.4
+# Added to colours before their ratios are taken, of 1: darker ones are noise.
+FLOOR = 0.02
+FEWEST_PIXELS = 400
+# Colours of parts that a camera must share with the others to be compared, and their range for a slope, doublings.
+FEWEST_COLOURS, LEAST_RANGE = 6, 1.0
+
+
+@dataclass(frozen=True)
+class LightStats:
+    """Of the person's pixels, or of the whole picture where no person is known; 0..1, sRGB.
+
+    Attributes:
+        mean: RGB. low, middle, high: quantiles 0.1, 0.5, 0.9 of brightness.
+        white, black: share of pixels at the ends of the scale.
+        log_detail: base 2 logarithm of fine over middle detail (energies of two octaves).
+        noise: standard deviation of the noise in the flattest parts of the whole picture.
+        skin: RGB of face or hand, whichever is the reddest; None where none is seen.
+        parts: RGB of the body's parts, NaN where not seen.
+        of_person: whether it is of a person.
+    """
+
+    mean: Float[np.ndarray, "3"]
+    low: float
+    middle: float
+    high: float
+    white: float
+    black: float
+    log_detail: float
+    noise: float
+    skin: Float[np.ndarray, "3"] | None
+    parts: Float[np.ndarray, "p 3"]
+    of_person: bool
+
+
+def measure_light(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    inside: Bool[np.ndarray, "h w"] | None,
+    px: Float[np.ndarray, "33 2"] | None = None,
+    visibility: Float[np.ndarray, "33"] | None = None,
+) -> LightStats:
+    """Measures one picture, within a silhouette if there is one, and at a person's landmarks if there are any."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    of_person = inside is not None and int(inside.sum()) >= FEWEST_PIXELS
+    region = np.ones(grey.shape, bool)
+    if of_person and inside is not None:
+        reach = max(3, int(0.01 * max(grey.shape)))
+        core = cv2.erode(inside.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
+        region = core if core.sum() >= FEWEST_PIXELS else inside
+    colours = pixels[region]
+    low, middle, high = np.quantile(grey[region], [0.1, 0.5, 0.9]) / 255.0
+    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return LightStats(
+        mean=colours.mean(0) / 255.0,
+        low=float(low),
+        middle=float(middle),
+        high=float(high),
+        white=float((colours >= 254).any(-1).mean()),
+        black=float((colours <= 1).all(-1).mean()),
+        log_detail=_log_detail(grey[box], region[box]),
+        noise=_noise(grey),
+        skin=None if px is None or visibility is None else _skin(pixels, px, visibility),
+        parts=_parts(pixels, px, visibility),
+        of_person=of_person,
+    )
+
+
+def _log_detail(grey: UInt8[np.ndarray, "h w"], region: Bool[np.ndarray, "h w"]) -> float:
+    """Detail of one octave over that of the next: natural pictures have about as much in each, blurred ones do not."""
+    scales = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), s) for s in (FINE, MIDDLE, 2 * MIDDLE)]
+    fine, middle = (np.square(a - b)[region].mean() for a, b in itertools.pairwise(scales))
+    return float(np.log2((fine + 1e-3) / (middle + 1e-3)))
+
+
+def _noise(grey: UInt8[np.ndarray, "h w"]) -> float:
+    """Immerkaer's estimate (1996) in blocks; a tenth of the blocks that are neither black nor white is flatter."""
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    answer = np.abs(cv2.filter2D(grey.astype(np.float32), -1, kernel))
+    side = 16
+    h, w = (size // side * side for size in grey.shape)
+    if h == 0 or w == 0:
+        return 0.0
+
+    def blocks(values: np.ndarray) -> np.ndarray:
+        return values[:h, :w].reshape(h // side, side, w // side, side).mean((1, 3))
+
+    level = blocks(grey.astype(np.float32))
+    lit = (level > 12) & (level < 243)
+    if lit.sum() < 4:
+        return 0.0
+    return float(np.sqrt(np.pi / 2) / 6 * np.quantile(blocks(answer)[lit], 0.1) / 255.0)
+
+
+# Landmarks whose connections run through the body's parts: trunk, upper arms, forearms, thighs, shanks, head.
+PARTS = (
+    ((11, 23), (12, 24), (11, 24), (12, 23)), ((11, 13), (12, 14)), ((13, 15), (14, 16)),
+    ((23, 25), (24, 26)), ((25, 27), (26, 28)), ((7, 8), (0, 7), (0, 8)),
+)  # fmt: skip
+# Face between eye and mouth on both sides and the nose, and the two hands.
+SKIN = (((0, 0), (2, 9), (5, 10)), ((15, 19), (15, 17)), ((16, 20), (16, 18)))
+
+
+def _parts(
+    pixels: UInt8[np.ndarray, "h w 3"],
+    px: Float[np.ndarray, "33 2"] | None,
+    visibility: Float[np.ndarray, "33"] | None,
+) -> Float[np.ndarray, "p 3"]:
+    """Median colours along the parts' middle lines."""
+    parts = np.full((len(PARTS), 3), np.nan)
+    if px is not None and visibility is not None:
+        for row, lines in enumerate(PARTS):
+            seen = [line for line in lines if visibility[list(line)].min() > 0.6]
+            samples = [_along(pixels, px[a], px[b]) for a, b in seen]
+            if samples and sum(map(len, samples)) >= 5:
+                parts[row] = np.median(np.concatenate(samples), axis=0) / 255.0
+    return parts
+
+
+def _along(
+    pixels: UInt8[np.ndarray, "h w 3"], start: Float[np.ndarray, "2"], end: Float[np.ndarray, "2"]
+) -> UInt8[np.ndarray, "n 3"]:
+    """Pixels between two points, from a fifth of the way to four fifths."""
+    points = start + np.linspace(0.2, 0.8, 25)[:, None] * (end - start)
+    at = np.floor(points).astype(int)
+    inside = (at >= 0).all(-1) & (at[:, 0] < pixels.shape[1]) & (at[:, 1] < pixels.shape[0])
+    return pixels[at[inside, 1], at[inside, 0]]
+
+
+def _skin(
+    pixels: UInt8[np.ndarray, "h w 3"], px: Float[np.ndarray, "33 2"], visibility: Float[np.ndarray, "33"]
+) -> Float[np.ndarray, "3"] | None:
+    """The reddest of face and hands: caps, hair, gloves and sleeves may be in the way of each."""
+    found = []
+    for lines in SKIN:
+        samples = [_along(pixels, px[a], px[b]) for a, b in lines if visibility[[a, b]].min() > 0.8]
+        if samples and sum(map(len, samples)) >= 5:
+            found.append(np.median(np.concatenate(samples), axis=0) / 255.0)
+    return max(found, key=lambda c: (c[0] + FLOOR) / (c[2] + FLOOR)) if found else None
+
+
+# -- checks ----------------------------------------------------------------------------------------
+
+
+def check_light(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    """Checks of all cameras' pictures; of each camera the median over its stills."""
+    known = {name: found for name, found in stats.items() if found}
+    if not known:
+        return []
+    return [
+        *_exposure(known),
+        *_clipping(known),
+        *_matching(known),
+        *_channel_order(known),
+        *_sharpness(known),
+    ]
+
+
+def _median(stats: Mapping[str, tuple[LightStats, ...]], field: str) -> dict[str, float]:
+    return {name: float(np.median([getattr(s, field) for s in found])) for name, found in stats.items()}
+
+
+def _exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    brightness = {name: float(np.mean([s.mean.mean() for s in found])) for name, found in stats.items()}
+    # 0.02 is the noise of a sensor: nothing can be matched, trained on or seen there.
+    return judged(
+        "exposure", brightness, warn=lambda v: not 0.06 < v < 0.94, fail=lambda v: not 0.02 < v < 0.98,
+        worse=lambda v: abs(v - 0.5), unit="of white", limit="0.06 to 0.94; fails outside of 0.02 to 0.98",
+        remedy="more or less light, or another exposure; a lens cap?",
+    )  # fmt: skip
+
+
+def _clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    clipped = {n: float(np.median([s.white + s.black for s in found])) for n, found in stats.items()}
+    # Highlights on skin and dark hair reach the ends in a few per cent of a well exposed person.
+    return judged(
+        "clipping", clipped, warn=lambda v: v > 0.1, unit="of the person", limit="<= 0.1",
+        remedy="colours at the ends of the scale are lost: less exposure, or a flatter picture profile",
+    )  # fmt: skip
+
+
+def _against_others(values: Mapping[str, float]) -> dict[str, float]:
+    """Each camera's value less the median of the other cameras'."""
+    if len(values) < 2:
+        return {}
+    return {
+        name: value - float(np.median([v for other, v in values.items() if other != name]))
+        for name, value in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class Match:
+    """A camera's colours of the body's parts against the others': log2 of offset, slope and tint."""
+
+    offset: float
+    slope: float | None
+    chroma: float
+
+
+def match_colors(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, Match]:
+    """Each camera's colours of the parts against the median of the other cameras' colours of the same parts."""
+    colours = {}
+    for name, found in stats.items():
+        stacked = np.stack([s.parts for s in found])
+        seen = np.isfinite(stacked).all(-1).any(0)
+        colours[name] = np.full(stacked.shape[1:], np.nan)
+        colours[name][seen] = np.nanmedian(np.log2(stacked[:, seen] + FLOOR), axis=0)
+    matches = {}
+    for name, own in colours.items():
+        others = np.stack([c for other, c in colours.items() if other != name] or [np.full_like(own, np.nan)])
+        both = np.isfinite(own).all(-1) & np.isfinite(others).all(-1).any(0)
+        if 3 * both.sum() < FEWEST_COLOURS:
+            continue
+        theirs, mine = np.nanmedian(others[:, both], axis=0), own[both]
+        shift = np.median(mine - theirs, axis=0)
+        matches[name] = Match(
+            float(shift.mean()),
+            _slope(theirs.ravel(), mine.ravel()),
+            float(np.abs(shift[[0, 2]] - shift[1]).max()),
+        )
+    return matches
+
+
+def _slope(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float | None:
+    """log2 of the slope of y over x: the median over pairs that are far apart (Theil 1950, Sen 1968)."""
+    if np.quantile(x, 0.9) - np.quantile(x, 0.1) < LEAST_RANGE:
+        return None
+    i, j = np.triu_indices(len(x), 1)
+    apart = x[j] - x[i]
+    far = np.abs(apart) > 0.5 * LEAST_RANGE
+    slope = float(np.median((y[j] - y[i])[far] / apart[far]))
+    return float(np.log2(max(slope, 0.05)))
+
+
+def _matching(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    """Brightness, contrast and colour of each camera against the others'."""
+    matches = match_colors(stats)
+    return [
+        # sRGB values: 0.6 doublings are 1.3 stops of light, more than front and back of a person differ in a room.
+        *judged(
+            "brightness-match", {n: m.offset for n, m in matches.items()}, warn=lambda v: abs(v) > 0.6, worse=abs,
+            unit="doublings of the pixel value", limit="within 0.6",
+            remedy="lock exposure and gain to the same on all cameras, or match colours before training",
+        ),
+        # The slope of logarithms is the gamma: 2.2 against 1 is 1.14, and 1.4 is half a doubling.
+        *judged(
+            "contrast-match", {n: m.slope for n, m in matches.items() if m.slope is not None},
+            warn=lambda v: abs(v) > 0.5, worse=abs, unit="doublings of gamma", limit="within 0.5",
+            remedy="the same picture profile and gamma on all cameras; haze or stray light on a lens?",
+        ),
+        # Cameras of different make disagree by some 15 % after white balance; 30 % is a colour cast to the eye.
+        *judged(
+            "color-match", {n: m.chroma for n, m in matches.items()}, warn=lambda v: v > 0.4,
+            unit="doublings of red or blue over green", limit="<= 0.4",
+            remedy="lock the white balance to the same on all cameras, or match colours",
+        ),
+    ]  # fmt: skip
+
+
+def _red_over_blue(colour: Float[np.ndarray, "3"]) -> float:
+    return float(np.log2((colour[0] + FLOOR) / (colour[2] + FLOOR)))
+
+
+def _channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    """Red over blue: of skin, where faces are seen, and of the person against the other cameras."""
+    skin = {
+        name: float(np.median([_red_over_blue(s.skin) for s in found if s.skin is not None]))
+        for name, found in stats.items()
+        if any(s.skin is not None for s in found)
+    }  # fmt: skip
+    person = {
+        name: float(np.median([_red_over_blue(s.mean) for s in found]))
+        for name, found in stats.items()
+        if all(s.of_person for s in found)
+    }
+    # Skin of every tone reflects more red than blue, by half a doubling at least in white light. A bluish cast takes
+    # some of that; it does not turn it round.
+    swapped = {name: value for name, value in skin.items() if value < -0.2}
+    for name in person:
+        others = [value for other, value in person.items() if other != name and other not in swapped]
+        if len(others) >= 2:
+            middle = float(np.median(others))
+            # As far on the other side: an exchange turns the sign of the logarithm.
+            if abs(middle) > 0.3 and abs(person[name] + middle) < 0.5 * abs(person[name] - middle):
+                swapped[name] = person[name]
+    if not skin and len(person) < 3:
+        return []
+    status: Status = "fail" if swapped else "pass"
+    everyone = skin or person
+    named = sorted(swapped, key=lambda n: swapped[n]) or [min(everyone, key=lambda n: everyone[n])]
+    value = swapped[named[0]] if swapped else everyone[named[0]]
+    return [
+        Check(
+            "channel-order", ", ".join(named), value, "doublings of red over blue", "skin > -0.2, as the others",
+            status, "red and blue are exchanged (BGR written as RGB): convert the images",
+        )
+    ]  # fmt: skip
+
+
+def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+    # The sharpest still counts: in others the person may have moved.
+    detail = {name: max(s.log_detail for s in found) for name, found in stats.items()}
+    noise = _median(stats, "noise")
+    against = _against_others(detail)
+    checks = judged(
+        "blur", detail,
+        # Two doublings less than the others: a blur of about one pixel over theirs. Four less than a picture with
+        # equal detail in all octaves: over two pixels wide whatever is seen.
+        warn=lambda v: v < -5.0 or (bool(against) and v - float(np.median(list(detail.values()))) < -2.0),
+        worse=lambda v: -v, unit="log2 of fine over middle detail", limit="> -5, and within 2 of the other cameras",
+        remedy="focus, clean the lens, shorter exposure; was the picture enlarged or compressed?",
+    )  # fmt: skip
+    middle = float(np.median(list(noise.values())))
+    return checks + judged(
+        "noise", noise,
+        # 8 of 255 levels are seen by everyone; three times the others' is a camera with far more gain.
+        warn=lambda v: v > 0.03 or (len(noise) > 2 and v > max(3 * middle, 0.012)),
+        unit="of white", limit="<= 0.03, and not three times the others'", remedy="more light, less gain",
+    )  # fmt: skip

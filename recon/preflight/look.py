@@ -1,0 +1,315 @@
+"""One pass over a few frames of each camera: what all checks of pictures share, read once.
+
+Two kinds of frames are looked at. A few stills, spread over the session, closely: light and sharpness at full
+resolution, the person by several looks of the landmark network and in all four quarter turns, a small picture to show.
+And a stretch of consecutive frames for what moves: landmarks, and a grey thumbnail of each. What is kept does not grow
+with the session.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from recon.observe.consensus import look_repeatedly
+from recon.observe.pose import PoseDetection, PoseNetwork
+from recon.observe.roi import Roi
+from recon.preflight.light import LightStats, measure_light
+from recon.preflight.reading import Problems, iter_raw
+from recon.session import Session
+from render.errors import AssetError, MissingExtraError, UserError
+from render.image import read_mask
+
+# Pictures that are kept to be shown, and thumbnails to compare neighbours by: longest sides, pixels.
+SHOWN, THUMB = 640, 96
+# A look that the network is less sure of is not continued from frame to frame.
+LOST = 0.5
+# A turned picture must be seen this much better before a person is taken to be turned.
+TURN_GAIN = 0.1
+WORKERS = 2
+# Pictures of consecutive frames that are looked at in all cameras together: some fifteen seconds on one core.
+MOST_LOOKS = 400
+
+
+@runtime_checkable
+class Eyes(Protocol):
+    """Finds a person; tests plant their own."""
+
+    def first(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
+        """The person of an image, by so many looks."""
+
+    def again(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
+        """The person where the frame before had it."""
+
+
+class NetworkEyes:
+    """The landmark network; one set of interpreters a thread.
+
+    Raises:
+        AssetError, MissingExtraError: a network or its runtime is missing.
+    """
+
+    def __init__(self) -> None:
+        self._threads = threading.local()
+        self._network()
+
+    def first(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
+        network = self._network()
+        roi = network.find(image)
+        return None if roi is None else look_repeatedly(network, image, roi, looks=looks)
+
+    def again(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
+        return self._network().look(image, roi)
+
+    def _network(self) -> PoseNetwork:
+        if not hasattr(self._threads, "network"):
+            self._threads.network = PoseNetwork()
+        network: PoseNetwork = self._threads.network
+        return network
+
+
+@dataclass(frozen=True)
+class Body:
+    """Landmarks of a person in one picture as it was recorded.
+
+    Attributes:
+        px: pixels. visibility: 0..1. score: 0..1. height_px: of the circle about the whole body, as the network
+        imagines it, also where part of it is out of view.
+    """
+
+    px: Float[np.ndarray, "33 2"]
+    visibility: Float[np.ndarray, "33"]
+    score: float
+    height_px: float
+
+
+@dataclass(frozen=True)
+class Still:
+    """One frame of one camera, closely.
+
+    Attributes:
+        picture: small, to be shown. silhouette: the session's mask, or where it has none the network's, at the same
+        size; None without either. own_mask: whether it is the session's.
+        mask_values: share of the image and of its border that the session's mask takes; of landmarks that are
+        surely seen, the share inside it.
+    """
+
+    frame: int
+    picture: UInt8[np.ndarray, "h w 3"]
+    silhouette: UInt8[np.ndarray, "h w"] | None
+    own_mask: bool
+    body: Body | None
+    light: LightStats
+    covered: float | None = None
+    touched: float | None = None
+    landmarks_inside: float | None = None
+
+
+@dataclass(frozen=True)
+class CameraLook:
+    """What was seen of one camera.
+
+    Attributes:
+        stills: by rising frame. turned: quarter turns (clockwise) by which the person's picture is upright and seen
+        better than as it is; 0 where it is well as it is.
+        bodies: landmarks of every frame that was looked at.
+        thumbs: grey, of the consecutive frames.
+    """
+
+    name: str
+    stills: tuple[Still, ...]
+    turned: int
+    bodies: dict[int, Body]
+    thumbs: dict[int, UInt8[np.ndarray, "h w"]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of a session; ``motion`` are the consecutive frames."""
+
+    cameras: tuple[CameraLook, ...]
+    stills: tuple[int, ...]
+    motion: tuple[int, ...]
+    has_eyes: bool
+
+    def camera(self, name: str) -> CameraLook:
+        """One of them."""
+        return next(camera for camera in self.cameras if camera.name == name)
+
+
+def look_at_session(
+    session: Session,
+    problems: Problems,
+    *,
+    stills: int = 3,
+    motion: int = 100,
+    eyes: Eyes | None = None,
+) -> Look:
+    """Reads and looks; files that cannot be read are added to the problems."""
+    if eyes is None:
+        try:
+            eyes = NetworkEyes()
+        except (AssetError, MissingExtraError):
+            eyes = None
+    indices = session.frame_indices
+    chosen = tuple(indices[k] for k in spread(len(indices), stills))
+    motion = min(motion, MOST_LOOKS // max(1, len(session.cameras)))
+    start = max(0, (len(indices) - motion) // 2)
+    moving = indices[start : start + motion] if len(indices) > stills else ()
+
+    def look(name: str) -> CameraLook:
+        return _look_at_camera(session, name, chosen, moving, eyes, problems)
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        cameras = tuple(pool.map(look, session.camera_names))
+    return Look(cameras, chosen, tuple(moving), eyes is not None)
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """So many places from the first to the last."""
+    return sorted({round(k) for k in np.linspace(0, count - 1, min(count, wanted))})
+
+
+def _look_at_camera(
+    session: Session,
+    name: str,
+    chosen: Sequence[int],
+    moving: Sequence[int],
+    eyes: Eyes | None,
+    problems: Problems,
+) -> CameraLook:
+    stills: list[Still] = []
+    bodies: dict[int, Body] = {}
+    thumbs: dict[int, np.ndarray] = {}
+    last: PoseDetection | None = None
+    turned: list[int] = []
+    wanted = sorted({*chosen, *moving})
+    previous = -2
+    for frame, pixels in iter_raw(session, name, wanted, problems):
+        image = pixels.astype(np.float32) / np.float32(255)
+        if frame in moving:
+            thumbs[frame] = cv2.cvtColor(_small(pixels, THUMB), cv2.COLOR_RGB2GRAY)
+        if frame in chosen:
+            person, turn = _person(eyes, image)
+            turned.append(turn)
+            stills.append(_still(session, name, frame, pixels, person, problems))
+        elif eyes is not None:
+            follows = last is not None and frame == previous + 1
+            person = eyes.again(image, last.next_roi) if follows and last is not None else None
+            person = person if person is not None else eyes.first(image, 1)
+        else:
+            person = None
+        last = person if person is not None and person.score > LOST else None
+        previous = frame
+        if person is not None:
+            bodies[frame] = _body(person)
+    stills.sort(key=lambda still: still.frame)
+    agreed = turned[0] if turned and len(set(turned)) == 1 else 0
+    return CameraLook(name, tuple(stills), agreed, bodies, thumbs)
+
+
+def _person(eyes: Eyes | None, image: Float[np.ndarray, "h w 3"]) -> tuple[PoseDetection | None, int]:
+    """The person, and the quarter turns after which the network sees it far better."""
+    if eyes is None:
+        return None, 0
+    found = [eyes.first(image, 4)]
+    found += [eyes.first(np.ascontiguousarray(np.rot90(image, -turn)), 1) for turn in (1, 2, 3)]
+    sure = [float(f.score * f.visibility.mean()) if f is not None else 0.0 for f in found]
+    best = int(np.argmax(sure))
+    if best == 0 or sure[best] < sure[0] + TURN_GAIN:
+        return found[0], 0
+    seen = found[best]
+    assert seen is not None
+    height, width = image.shape[:2]
+    px = unturned(seen.px, best, width, height)
+    return replace(seen, px=px, image_size=(width, height)), best
+
+
+def unturned(px: Float[np.ndarray, "*n 2"], turns: int, width: int, height: int) -> Float[np.ndarray, "*n 2"]:
+    """Positions in a picture that was turned clockwise by quarters, in the picture as it is (width x height)."""
+    x, y = px[..., 0], px[..., 1]
+    if turns == 1:
+        x, y = y, height - x
+    elif turns == 2:
+        x, y = width - x, height - y
+    elif turns == 3:
+        x, y = width - y, x
+    return np.stack([x, y], axis=-1).astype(px.dtype)
+
+
+def _body(person: PoseDetection) -> Body:
+    # The region is a square about the circle that holds the whole body, a quarter larger.
+    return Body(person.px, person.visibility, person.score, person.next_roi.size[0] / 1.25)
+
+
+def _still(
+    session: Session,
+    name: str,
+    frame: int,
+    pixels: UInt8[np.ndarray, "h w 3"],
+    person: PoseDetection | None,
+    problems: Problems,
+) -> Still:
+    mask = _own_mask(session, name, frame, problems)
+    seen = None if person is None or person.soft_mask is None else person.mask
+    small = _small(pixels, SHOWN)
+    shape = mask if mask is not None else seen
+    silhouette = None
+    if shape is not None:
+        silhouette = cv2.resize(shape, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+        silhouette = np.round(silhouette * 255).astype(np.uint8)
+    # Light is measured where the network sees the person: a mask may be what is wrong.
+    inside = seen if seen is not None and (seen > 0.5).mean() > 1e-3 else mask
+    landmarks = (None, None) if person is None else (person.px, person.visibility)
+    light = measure_light(pixels, None if inside is None else inside > 0.5, *landmarks)
+    still = Still(
+        frame, small, silhouette, mask is not None, None if person is None else _body(person), light
+    )
+    if mask is None:
+        return still
+    border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]) > 0.5
+    return replace(
+        still,
+        covered=float((mask > 0.5).mean()),
+        touched=float(border.mean()),
+        landmarks_inside=None if person is None else _inside(person, mask),
+    )
+
+
+def _own_mask(session: Session, name: str, frame: int, problems: Problems) -> Float[np.ndarray, "h w"] | None:
+    """The session's mask as it is in its file."""
+    camera = session.camera(name)
+    try:
+        path = session.path(f"masks/{name}/{frame:06d}.png")
+        if not path.exists():
+            return None
+        mask = read_mask(path)
+    except UserError as error:
+        problems.add(name, error)
+        return None
+    # Of another size: said by whoever reads it as depth or mask of that camera.
+    return mask if mask.shape == (camera.height, camera.width) else None
+
+
+def _inside(person: PoseDetection, mask: Float[np.ndarray, "h w"]) -> float | None:
+    """Share of the surely visible joints inside the mask, grown by a twentieth of the body: joints lie within limbs."""
+    height, width = mask.shape
+    reach = max(3, int(0.02 * person.next_roi.size[0]))
+    grown = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8))
+    px = person.px[11:]
+    at = np.floor(px).astype(int)
+    seen = (person.visibility[11:] > 0.8) & (at >= 0).all(-1) & (at[:, 0] < width) & (at[:, 1] < height)
+    return float(grown[at[seen, 1], at[seen, 0]].mean()) if seen.sum() >= 4 else None
+
+
+def _small(pixels: UInt8[np.ndarray, "h w 3"], longest: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    scale = min(1.0, longest / max(pixels.shape[:2]))
+    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,60 @@
+"""Checks of who is seen: a person in every camera, whole, and the right way up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.preflight.look import CameraLook, Look
+from recon.preflight.record import Check, judged
+from recon.session import Session
+
+
+def check_eyes(look: Look) -> list[Check]:
+    """Whether the networks could look at all."""
+    if look.has_eyes:
+        return []
+    return [
+        Check(
+            "keypoints", "session", 0.0, "networks", "the landmark networks", "warn",
+            "simulacra assets fetches them; without them calibrations are not checked against the person",
+        )
+    ]  # fmt: skip
+
+
+def check_presence(session: Session, look: Look) -> list[Check]:
+    """Visible and in frame by the landmarks where there are no masks; turned pictures."""
+    if not look.has_eyes:
+        return []
+    bare = [c for c in look.cameras if not any(s.own_mask for s in c.stills)]
+    checks = []
+    shares = {c.name: _share(c) for c in bare if _looked(c)}
+    checks += judged(
+        "person-visible", shares, warn=lambda v: v < 0.5, fail=lambda v: v == 0, worse=lambda v: -v,
+        unit="of the frames that were looked at show a person", limit=">= 0.5, and never 0",
+        remedy="no person in that camera: point it at the person, light it, or leave it out",
+    )  # fmt: skip
+    cut = {c.name: _cut(c, session) for c in bare if c.bodies}
+    checks += judged(
+        "person-in-frame", cut, warn=lambda v: v > 0.25, unit="of the body's landmarks are out of the image",
+        limit="<= 0.25", remedy="part of the person is outside of the image: hands, feet or hips will be guesses",
+    )  # fmt: skip
+    turns = {c.name: float(90 * c.turned) for c in look.cameras if c.bodies}
+    return checks + judged(
+        "image-turned", turns, warn=lambda v: v != 0, fail=lambda v: False, unit="degrees until the person is upright",
+        limit="0", remedy="turn the pictures back, or calibrate them as they are",
+        evidence="the landmark network sees the person far better in the turned picture" if any(turns.values()) else "",
+    )  # fmt: skip
+
+
+def _looked(camera: CameraLook) -> int:
+    return len({s.frame for s in camera.stills} | set(camera.thumbs))
+
+
+def _share(camera: CameraLook) -> float:
+    return len(camera.bodies) / _looked(camera)
+
+
+def _cut(camera: CameraLook, session: Session) -> float:
+    size = np.array([session.camera(camera.name).width, session.camera(camera.name).height])
+    outside = [((b.px[11:] < 0) | (b.px[11:] > size)).any(-1).mean() for b in camera.bodies.values()]
+    return float(np.median(outside))
