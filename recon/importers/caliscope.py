@@ -13,7 +13,6 @@ k of a video is the row with the k-th time of its camera, as Caliscope itself re
 from __future__ import annotations
 
 import csv
-import tomllib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from recon.importers.building import (
     upright_by_cameras,
     write_session,
 )
+from recon.importers.foreign_text import read_toml
 from recon.progress import track
 from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from recon.video import VideoFacts, probe_video
@@ -110,12 +110,7 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
         InputError: missing, or not TOML.
         CalibrationError: an entry that is missing, not a number, or cannot be.
     """
-    try:
-        described = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise InputError("a Caliscope project lacks its calibration", where=path) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError("a calibration cannot be read", where=path, found=error) from error
+    described = read_toml(path)
     entries = described.get("cameras")
     if not isinstance(entries, dict) or not entries:
         raise InputError("a calibration has no camera", where=path, expected="[cameras.N] tables")

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from recon.importers.building import copy_file, new_session_folder, upright, write_session
+from recon.importers.foreign_text import read_text, read_xml
 from recon.progress import track
 from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from recon.stage import write_arrays
@@ -33,8 +34,8 @@ REFERENCE_FILE = "reference/joints.npz"
 SIZE_TOLERANCE = 0.01
 # Intrinsics are whole numbers of 1/64 pixel.
 SUBPIXELS = 64
-# A calibration of a hundred cameras is 100 kB: more is not a calibration.
-MAX_CALIBRATION_BYTES = 16 << 20
+# Of a joint from the origin, in any unit.
+FARTHEST = 1e9
 # The camera looks along -z with y up; OpenCV's along +z with y down: a half turn about x.
 HALF_TURN = np.diag([1.0, -1.0, -1.0])
 # Rows of world (z up) out of columns of a .trc (y up).
@@ -101,7 +102,7 @@ def read_qca(path: Path) -> tuple[QcaCamera, ...]:
         InputError: unreadable, not XML, or XML with a document type (a calibration has none, an attack has).
         CalibrationError: an attribute is missing or not a number, or a camera that cannot be.
     """
-    root = _parse_xml(path)
+    root = read_xml(path)
     elements = root.findall("cameras/camera")
     if not elements:
         raise InputError("a calibration has no camera", where=path, expected="<cameras><camera ...>")
@@ -118,10 +119,7 @@ def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float
     Raises:
         InputError: missing, or not a .trc in metres, centimetres or millimetres.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("a reference cannot be read", where=path, found=error) from error
+    lines = read_text(path, "a reference").splitlines()
     if len(lines) < 6 or not lines[0].startswith("PathFileType"):
         raise InputError("a reference is not a .trc file", where=path, expected="a line PathFileType first")
     header = dict(zip(lines[1].split("\t"), lines[2].split("\t"), strict=False))
@@ -137,6 +135,8 @@ def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float
     times = np.array([row[0] for row in rows])
     if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
         raise InputError("the times of a reference do not rise", where=path)
+    if (np.abs(joints) > FARTHEST).any():
+        raise InputError("a reference has positions that cannot be", where=path)
     return names, times, joints * scale
 
 
@@ -166,28 +166,6 @@ def _find_calibration(src: Path) -> Path:
             found=", ".join(path.name for path in found) or "none",
         )
     return found[0]
-
-
-def _parse_xml(path: Path) -> ElementTree.Element:
-    try:
-        if path.stat().st_size > MAX_CALIBRATION_BYTES:
-            raise InputError("a calibration is too large", where=path, found=f"{path.stat().st_size} bytes")
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError("a calibration cannot be read", where=path, found=error) from error
-    # Entities can expand to gigabytes or name other files; a calibration has no use for them.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise InputError(
-            "a calibration declares a document type or an entity",
-            where=path,
-            expected="plain XML as Qualisys writes it",
-        )
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise InputError(
-            "a calibration is not XML", where=path, found=error, remedy="copy it again from the source"
-        ) from error
 
 
 def _read_camera(element: ElementTree.Element, path: Path) -> QcaCamera:

@@ -19,6 +19,8 @@ SCHEMA = 2
 READABLE = (1, 2)
 # A rotation out of a text file with six digits is orthonormal to this.
 ROTATION_TOLERANCE = 1e-3
+# Pixels and metres; what is beyond does not fit the numbers that pictures are made with.
+LARGEST = 1e9
 
 
 class _Strict(pydantic.BaseModel):
@@ -158,6 +160,10 @@ def check_camera(
     ):
         raise CalibrationError(
             "a camera's matrices are not finite numbers", where=where, found=f"K {K.tolist()}"
+        )
+    if max(np.abs(K).max(), np.abs(viewmat[:3, 3]).max()) > LARGEST:
+        raise CalibrationError(
+            "a camera's numbers are larger than can be", where=where, found=f"K {K.tolist()}"
         )
     if K[0, 0] <= 0 or K[1, 1] <= 0 or np.abs(K[[0, 1, 2, 2], [1, 0, 0, 1]]).max() > 1e-6 or K[2, 2] != 1:
         raise CalibrationError(
