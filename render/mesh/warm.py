@@ -8,6 +8,7 @@ import torch
 
 from render.camera import Cameras
 from render.mesh.antialias import antialias
+from render.mesh.lighting import shade_sh
 from render.mesh.normals import vertex_normals
 from render.mesh.rasterize import interpolate, rasterize_mesh
 from render.mesh.texture import build_mips, mip_levels, sample_texture
@@ -27,8 +28,9 @@ def warmup(progress: Callable[[str], None] | None = None) -> None:
     rendering = rasterize_mesh(verts, faces, cameras, backend="cpu")
     image = interpolate(verts, faces, rendering)
     (image.sum() + rendering.depth.sum()).backward(retain_graph=True)
-    report("mesh normals")
+    report("mesh normals and light")
     vertex_normals(verts, faces).sum().backward()
+    shade_sh(verts, torch.ones(9, 3, requires_grad=True), verts).sum().backward()
     report("mesh silhouettes")
     antialias(image.detach(), verts, faces, cameras, rendering, backend="cpu").sum().backward()
     report("mesh textures")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from render.camera import Cameras
 from render.mesh import antialias, face_neighbours, rasterize_mesh
+from tests.render.mesh.scenes import front_camera, sphere
 
 backends = pytest.mark.parametrize("backend", ["reference", "cpu"])
 
@@ -155,3 +156,35 @@ def test_neighbours() -> None:
     three = torch.tensor([[0, 1, 2], [2, 1, 3], [1, 2, 4]])
     assert (face_neighbours(three) == -1).all()
     assert face_neighbours(torch.zeros(0, 3, dtype=torch.int64)).shape == (0, 3)
+
+
+@backends
+def test_single_pixels_and_no_triangles_stay_as_they_are(backend: str) -> None:
+    """No pair of pixels, or no outline: the picture comes back, with its own gradient."""
+    verts, faces = rectangle(-1.0, 0.3, -1.0, 9.0)
+    for size, used in ((1, faces), (3, faces[:0])):
+        leaf = verts.clone().requires_grad_()
+        rendering = rasterize_mesh(leaf, used, camera(size), backend=backend)
+        image = torch.rand(1, size, size, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        result = antialias(image, leaf, used, camera(size), rendering, backend=backend)
+        assert torch.equal(result, image)
+        result.sum().backward()
+        assert torch.equal(image.grad, torch.ones_like(image))
+        assert leaf.grad is None or not leaf.grad.any()
+
+
+@backends
+@pytest.mark.parametrize("cull", ["none", "back", "front"])
+def test_outlines_are_the_same_for_the_near_and_the_far_side(backend: str, cull: str) -> None:
+    """A ball's silhouette is smooth, and its area right, whichever side of it is drawn."""
+    verts, faces = sphere(12, 16)
+    verts = verts + torch.tensor([0.013, -0.02, 2.0])
+    cameras = front_camera(24, 24, 30.0)
+    rendering = rasterize_mesh(verts, faces, cameras, cull=cull, backend=backend)
+    covered = rendering.covered.float()[..., None]
+    image = antialias(covered, verts, faces, cameras, rendering, backend=backend)
+    fine = rasterize_mesh(verts, faces, cameras.scaled(24 * 16, 24 * 16))
+    area = float(fine.covered.sum()) / 256
+    assert float(image.sum()) == pytest.approx(area, rel=0.01)
+    soft = (image > 0.02) & (image < 0.98)
+    assert int(soft.sum()) > 25

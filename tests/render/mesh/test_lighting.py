@@ -6,11 +6,13 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import sph_harm_y
 from torch import Tensor
 
 from render.mesh import light_from_directions, shade_sh
-from render.mesh.lighting import sh9
+from render.mesh.lighting import reference, sh9
 
 
 def directions(count: int = 200, seed: int = 0) -> Tensor:
@@ -90,7 +92,45 @@ def test_gradients_by_finite_differences() -> None:
     g = torch.Generator().manual_seed(0)
     n, albedo = directions(4).requires_grad_(), torch.rand(4, 3, generator=g, dtype=torch.float64)
     light = torch.randn(9, 3, generator=g, dtype=torch.float64).requires_grad_()
-    assert torch.autograd.gradcheck(shade_sh, (n, light, albedo.requires_grad_()))
+    assert torch.autograd.gradcheck(reference, (n, light, albedo.requires_grad_()))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**31 - 1), count=st.integers(0, 40), channels=st.integers(1, 4))
+def test_compiled_equals_reference(seed: int, count: int, channels: int) -> None:
+    """Values and gradients; the kernel counts in float64 and rounds once: 1e-6 of the largest. Normals need not be
+    unit, and an image of them may be empty.
+    """
+    g = torch.Generator().manual_seed(seed)
+    shapes = ((2, count, 3), (9, channels), (2, count, channels))
+    values = [torch.randn(*shape, generator=g) for shape in shapes]
+    upstream = torch.randn(2, count, channels, generator=g)
+    results = []
+    for dtype, function in ((torch.float32, shade_sh), (torch.float64, reference)):
+        leaves = [x.to(dtype).requires_grad_() for x in values]
+        shaded = function(*leaves)
+        gradients = torch.autograd.grad(shaded, leaves, upstream.to(dtype))
+        results.append((shaded.detach(), *gradients))
+    for found, expected in zip(*results):
+        scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-6 * scale)
+
+
+def test_same_bits_on_any_number_of_threads() -> None:
+    """Also of the light's gradient, a sum over 100,000 normals, which a matrix product would cut as threads come."""
+    g = torch.Generator().manual_seed(0)
+    values = [torch.randn(*shape, generator=g) for shape in ((100_000, 3), (9, 3), (100_000, 3))]
+    before, results = torch.get_num_threads(), set()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            leaves = [x.clone().requires_grad_() for x in values]
+            shaded = shade_sh(*leaves)
+            shaded.square().sum().backward()
+            results.add(b"".join(x.detach().numpy().tobytes() for x in (shaded, *(x.grad for x in leaves))))
+    finally:
+        torch.set_num_threads(before)
+    assert len(results) == 1
 
 
 def test_light_can_be_found_from_pictures_of_it() -> None:
