@@ -19,6 +19,7 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 
 # An image of more pixels than this is refused rather than decoded: 200 megapixels is beyond any camera of the field.
 MAX_PIXELS = 200_000_000
+DECODER_ERRORS = (UnidentifiedImageError, OSError, SyntaxError, ValueError)
 
 
 def _open(path: Path) -> Image.Image:
@@ -34,7 +35,8 @@ def _open(path: Path) -> Image.Image:
                     found=f"{image.width}x{image.height}",
                 )
             image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # A damaged PNG may ask for gigabytes of one chunk: MemoryError.
+    except (*DECODER_ERRORS, Image.DecompressionBombError, MemoryError) as error:
         raise InputError(
             "an image cannot be read", where=path, found=error, remedy="copy it again from the source"
         ) from error

@@ -134,6 +134,7 @@ _layouts = _one_of(
         "caliscope": _deferred(commands.import_caliscope),
         "truedepth": _deferred(commands.import_truedepth),
         "colour-depth": _deferred(commands.import_colour_depth),
+        "images": _deferred(commands.import_images),
         "opencv-yaml": _deferred(commands.import_opencv_yaml),
         "pose2sim": _deferred(commands.import_pose2sim),
         "nerfstudio": _deferred(commands.import_nerfstudio),

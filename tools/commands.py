@@ -261,6 +261,44 @@ def import_colour_depth(
     _say_session(session)
 
 
+def import_images(
+    src: Source,
+    session: Session,
+    /,
+    still_person: bool = False,
+    stature: Annotated[float | None, arg(metavar="METRES")] = None,
+    metres_per_unit: Annotated[float | None, arg(metavar="METRES")] = None,
+    count: int = 60,
+    moment: int = 0,
+    model: Literal["SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"] = "SIMPLE_RADIAL",
+    world_up: UpOrCameras = "cameras",
+    floor: FloorHeight = None,
+) -> None:
+    """Pictures without a calibration: a video or folder of images around a person, or images/CAM/ of a rig.
+
+    Cameras are found by COLMAP (extra sfm). A turn-around becomes many cameras of one frame.
+
+    Args:
+        src: the video, or the folder of images.
+        session: the session to make: a new or empty folder.
+        still_person: the person of a turn-around did not move: say so if it is so.
+        stature: the person's height, which gives the scale and the floor; or --metres-per-unit.
+        metres_per_unit: a known distance over the reconstructed one.
+        count: so many frames of a video are taken, the sharpest of each stretch.
+        moment: which picture of each camera of a rig is taken, counted from 0.
+        model: of the lens, as COLMAP names them.
+        world_up: which axis of the reconstruction points up, or as the cameras' horizons have it.
+        floor: height of the floor over the reconstruction's origin, metres along up.
+    """
+    from recon.importers.images import import_images as run
+
+    run(
+        src, session, still_person=still_person, stature=stature, metres_per_unit=metres_per_unit, count=count,
+        moment=moment, model=model, world_up=world_up, floor=floor,
+    )  # fmt: skip
+    _say_session(session)
+
+
 def import_truedepth(
     src: Source,
     session: Session,

@@ -25,7 +25,9 @@ MEMORY = 4 << 30
 PROGRAM = """
 import io, resource, sys
 import numpy as np
-resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
+limit, hard = int(sys.argv[1]), resource.getrlimit(resource.RLIMIT_AS)[1]
+limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 import pillow_heif
 pillow_heif.options.DECODE_THREADS = 1

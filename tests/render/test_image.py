@@ -145,3 +145,15 @@ def test_a_failed_write_leaves_the_earlier_picture(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space"):
         write_image(path, np.ones((4, 4, 3), np.float32))
     assert path.read_bytes() == before
+
+
+def test_a_file_that_asks_for_all_memory_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged PNG can name a chunk of gigabytes; what the decoder raises then is not its own error."""
+
+    def load(self: Image.Image) -> None:
+        raise MemoryError
+
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.png")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_image(tmp_path / "x.png")

@@ -47,6 +47,9 @@ class Phone:
     mattes: tuple[str, ...] = ("portraiteffects", "semanticskin")
     icc: bytes = b""
     orientation: int | None = None
+    # Instead of what the other fields come to:
+    xmp: bytes | None = None
+    exif: bytes | None = None
 
     def depth_values(self) -> dict[str, str | Sequence[float]]:
         zeros = [0.0] * 8
@@ -112,7 +115,13 @@ def maker_note(gravity: tuple[float, float, float]) -> bytes:
     return head + entry + b"".join(struct.pack(">ii", round(1e6 * g), 1_000_000) for g in gravity)
 
 
+def depth_xmp(phone: Phone) -> bytes:
+    return phone.xmp if phone.xmp is not None else xmp(phone.depth_values())
+
+
 def exif(phone: Phone) -> bytes:
+    if phone.exif is not None:
+        return phone.exif
     made = Image.Exif()
     made[0x0112] = phone.orientation or ORIENTATION[phone.turns]
     inner = made.get_ifd(0x8769)
@@ -148,7 +157,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 def write_jpeg(path: Path, phone: Phone) -> None:
     """The picture, then depth and mattes, with the index of the Multi-Picture Format."""
     head = b"http://ns.adobe.com/xap/1.0/\0"
-    pieces = [(stored_depth(), xmp(phone.depth_values()))]
+    pieces = [(stored_depth(), depth_xmp(phone))]
     for name in phone.mattes:
         kind = {"apdi:AuxiliaryImageType": "depth", "apdi:AuxiliaryImageSubType": f"{name}matte"}
         pieces.append((stored_matte(name), xmp(kind)))
@@ -202,7 +211,7 @@ def write_heic(path: Path, phone: Phone, *, depth_turns: int | None = None, mirr
     """Items: 1 the picture, 2 its EXIF, 3 depth, 4 the depth's XMP, 5... mattes. Turns are irot properties."""
     pictures = [(1, stored_color(), None), (3, stored_depth(), "urn:mpeg:hevc:2015:auxid:2")]
     pictures += [(5 + i, stored_matte(name), MATTE_TYPES[name]) for i, name in enumerate(phone.mattes)]
-    payloads = {2: struct.pack(">I", 6) + exif(phone), 4: xmp(phone.depth_values())}
+    payloads = {2: struct.pack(">I", 6) + exif(phone), 4: depth_xmp(phone)}
     properties, associations = [], []
     for number, pixels, kind in pictures:
         configuration, payloads[number] = _coded(pixels)

@@ -1,0 +1,330 @@
+"""Pictures and nothing else: one video or a folder of images around a person who stands still, or one moment of a rig.
+
+    SRC.mp4                        a turn-around: sharp frames are chosen, each becomes a camera of one frame
+    SRC/000.jpg ...                a turn-around, of images
+    SRC/images/CAM/FRAME.jpg       a rig of cameras that nobody calibrated, from one moment of all of them
+
+Cameras come from structure from motion (`structure_from_motion`), with one shared lens in a turn-around and one each in
+a rig. What pictures cannot say has to be said: that the person stood still, and the scale, as metres in the
+reconstruction's unit or as the person's stature (`measured_stature`). Up is measured from the cameras' horizons.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from recon.importers.building import copy_file, new_session_folder, write_session
+from recon.importers.chosen_frames import choose_frames, judge_frames, read_frames
+from recon.importers.footage import VIDEO_ENDINGS, inside, list_images, match_moments, session_names
+from recon.importers.measured_stature import measure_stature
+from recon.importers.placing import Up, place
+from recon.importers.portrait_file import EXIF_TURNS, read_exif
+from recon.importers.structure_from_motion import LensModel, Structure, structure_from_motion
+from recon.progress import track
+from recon.session import Frame, Session, SessionCamera, Source, load_session
+from render.errors import CaptureError, InputError
+from render.image import read_image
+
+FEWEST = 3
+# Where fewer pictures than this share are registered, something is wrong with most of them.
+FEWEST_SHARE = 0.6
+MOST_PICTURES = 400
+FOCAL_35MM = 0xA405
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its camera's name in the session, and its file if it can be taken as it is."""
+
+    name: str
+    label: str
+    original: Path | None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All pictures, written into a folder as NAME.png.
+
+    Attributes:
+        sizes: width and height by name. focal: a guess in pixels, out of EXIF.
+        rig: different cameras took them at one moment.
+    """
+
+    folder: Path
+    pictures: tuple[Picture, ...]
+    sizes: Mapping[str, tuple[int, int]]
+    focal: float | None
+    rig: bool
+    notes: tuple[str, ...]
+
+
+def import_images(
+    src: Path,
+    session: Path,
+    *,
+    still_person: bool = False,
+    metres_per_unit: float | None = None,
+    stature: float | None = None,
+    count: int = 60,
+    moment: int = 0,
+    model: LensModel = "SIMPLE_RADIAL",
+    world_up: Up = "cameras",
+    floor: float | None = None,
+) -> Session:
+    """Makes a session of one frame out of pictures without a calibration.
+
+    Args:
+        still_person: the person of a turn-around did not move; it cannot be used otherwise.
+        metres_per_unit, stature: one of the two: the scale, or the person's height in metres.
+        count: frames of a video, at most.
+        moment: of a rig's pictures, counted from 0.
+        model: COLMAP's, of the lens.
+        world_up, floor: see `place`; with a stature the floor is at the person's soles.
+
+    Raises:
+        InputError: no pictures, damaged ones, or an argument missing.
+        CaptureError: too few pictures could be placed; says which and why.
+        MissingExtraError: pycolmap is not installed.
+        RunError: ``session`` exists already, or the disk is full.
+    """
+    _check_arguments(src, metres_per_unit, stature, count)
+    with tempfile.TemporaryDirectory(prefix="simulacra-") as temporary:
+        pictures = _collect(src, Path(temporary) / "pictures", still_person, count, moment)
+        names = [picture.name for picture in pictures.pictures]
+        work = Path(temporary) / "colmap"
+        work.mkdir()
+        solved = structure_from_motion(
+            pictures.folder, [f"{name}.png" for name in names], work, shared=not pictures.rig, model=model,
+            focal=pictures.focal, size=pictures.sizes[names[0]],
+        )  # fmt: skip
+        notes = [*pictures.notes, *_registered(src, pictures, solved)]
+        cameras = [
+            SessionCamera(name, *pictures.sizes[name], view.K, view.viewmat, view.lens)
+            for name in names
+            if (view := solved.views.get(f"{name}.png")) is not None
+        ]
+        scale = metres_per_unit
+        if scale is None:
+            upright, _, _ = place(cameras, scale=1.0, world_up=world_up, floor=0.0)
+            images = {c.name: pictures.folder / f"{c.name}.png" for c in upright}
+            measured = measure_stature(upright, images)
+            scale = float(stature or 1.0) / measured.height
+            floor = measured.bottom * scale if floor is None else floor
+            notes.append(
+                f"scale by the person's stature of {stature:g} m, measured in {measured.views} pictures to "
+                f"{100 * measured.spread:.1f} %; the floor is at the person's soles"
+            )
+        placed, T, said = place(cameras, scale=scale, world_up=world_up, floor=floor)
+        with new_session_folder(session) as folder:
+            arguments = {
+                "still_person": still_person, "metres_per_unit": metres_per_unit, "stature": stature, "count": count,
+                "moment": moment, "model": model, "world_up": world_up, "floor": floor,
+            }  # fmt: skip
+            write_session(
+                folder, placed, [_frame(folder, pictures, placed)], importer="images", arguments=arguments,
+                notes=[*said, *notes], T_world_source=T, source=src,
+            )  # fmt: skip
+    return load_session(session)
+
+
+def _check_arguments(src: Path, metres_per_unit: float | None, stature: float | None, count: int) -> None:
+    if (metres_per_unit is None) == (stature is None):
+        raise InputError(
+            "pictures alone have no scale: it has to be said, once",
+            where=src,
+            remedy="--stature METRES, or --metres-per-unit, a known distance over the reconstructed one",
+        )
+    for name, value in (("--metres-per-unit", metres_per_unit), ("--stature", stature)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise InputError(f"{name} must be a positive number", where=src, found=value)
+    if stature is not None and not 0.4 <= stature <= 2.6:
+        raise InputError("no person is so tall: a stature is in metres", where=src, found=stature)
+    if not FEWEST <= count <= MOST_PICTURES:
+        raise InputError("a number of frames cannot be", expected=f"{FEWEST} to {MOST_PICTURES}", found=count)
+
+
+def _registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:
+    """What was lost, and whether enough is left.
+
+    Raises:
+        CaptureError: it is not.
+    """
+    labels = {f"{picture.name}.png": picture.label for picture in pictures.pictures}
+    lost = [f"{labels[name]}: {why}" for name, why in solved.lost.items()]
+    kept, needed = len(solved.views), len(labels) if pictures.rig else max(FEWEST, FEWEST_SHARE * len(labels))
+    if kept < needed:
+        raise CaptureError(
+            f"only {kept} of {len(labels)} pictures could be placed",
+            where=src,
+            expected="all cameras of a rig" if pictures.rig else f"{needed:.0f} at least",
+            found="; ".join(lost[:8]) + (f"; and {len(lost) - 8} more" if len(lost) > 8 else ""),
+            remedy="calibrate the rig with a board"
+            if pictures.rig
+            else "take pictures in smaller steps, sharp, and of a scene with texture that stands still",
+        )
+    notes = [
+        f"{kept} of {len(labels)} pictures are placed by {len(solved.points)} points, to {solved.error:.2f} px "
+        "on average"
+    ]
+    notes += [f"left out: {one}" for one in lost]
+    if solved.models > 1:
+        notes.append(f"the pictures fell into {solved.models} reconstructions: the largest is taken")
+    return notes
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def _collect(src: Path, folder: Path, still_person: bool, count: int, moment: int) -> Pictures:
+    """Finds out what SRC is, and writes its pictures."""
+    folder.mkdir()
+    if src.is_file():
+        _check_still(src, still_person)
+        return _from_video(src, folder, count)
+    if not src.is_dir():
+        raise InputError("there are no pictures", where=src, expected="a video, or a folder of images")
+    images = list_images(src)
+    rig = src / "images" if (src / "images").is_dir() else src
+    cameras = {p.name: list_images(p) for p in sorted(rig.iterdir()) if p.is_dir()}
+    cameras = {name: paths for name, paths in cameras.items() if paths}
+    if images and not cameras:
+        _check_still(src, still_person)
+        chosen = [(f"v{i:03d}", path.name, inside(src, path.name)) for i, path in enumerate(images)]
+        return _from_files(src, folder, chosen, rig=False)
+    if rig == src / "images" and not cameras and not images and (found := list_images(rig)):
+        _check_still(src, still_person)
+        chosen = [(f"v{i:03d}", path.name, inside(rig, path.name)) for i, path in enumerate(found)]
+        return _from_files(src, folder, chosen, rig=False)
+    if images or len(cameras) < 2:
+        raise InputError(
+            "it cannot be told which pictures belong to which camera",
+            where=src,
+            expected="a folder of images, or images/CAM/ for two cameras and more",
+            found=f"{len(images)} images, {len(cameras)} folders with images",
+        )
+    moments = match_moments(cameras)
+    missing = [name for name, paths in moments.items() if moment not in paths]
+    if missing:
+        raise InputError(
+            f"not all cameras have a picture of moment {moment}",
+            where=rig,
+            found=f"none of {', '.join(missing)}",
+        )
+    names = session_names(moments)
+    return _from_files(
+        src,
+        folder,
+        [(names[cam], cam, inside(rig, paths[moment].relative_to(rig).as_posix())) for cam, paths in moments.items()],
+        rig=True,
+    )  # fmt: skip
+
+
+def _check_still(src: Path, still_person: bool) -> None:
+    if not still_person:
+        raise InputError(
+            "pictures taken one after another show one body only if the person stood still",
+            where=src,
+            remedy="--still-person, if that is so; a person in motion needs cameras that record together",
+        )
+
+
+def _from_video(src: Path, folder: Path, count: int) -> Pictures:
+    if src.suffix.lower() not in VIDEO_ENDINGS:
+        raise InputError("a file is not a video", where=src, expected=" ".join(VIDEO_ENDINGS))
+    judged = judge_frames(src)
+    numbers = choose_frames(judged, count)
+    pictures: list[Picture] = []
+    sizes = {}
+    for number, pixels in zip(numbers, track(read_frames(src, numbers), "choosing frames", len(numbers))):
+        name = f"v{len(pictures):03d}"
+        Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
+        sizes[name] = (pixels.shape[1], pixels.shape[0])
+        pictures.append(Picture(name, f"frame {number}", None))
+    return _checked(
+        src,
+        Pictures(
+            folder,
+            tuple(pictures),
+            sizes,
+            None,
+            False,
+            (f"{len(numbers)} of {len(judged)} frames are taken, the sharpest of each stretch",),
+        ),
+    )
+
+
+def _from_files(src: Path, folder: Path, chosen: Sequence[tuple[str, str, Path]], *, rig: bool) -> Pictures:
+    if len(chosen) > MOST_PICTURES:
+        raise InputError(
+            "there are too many pictures",
+            where=src,
+            expected=f"<= {MOST_PICTURES}",
+            found=len(chosen),
+            remedy="leave some out evenly",
+        )
+    pictures, sizes, focals = [], {}, []
+    for name, label, path in track(chosen, "reading pictures", len(chosen)):
+        pixels, turned, focal = _shown(path)
+        sizes[name] = (pixels.shape[1], pixels.shape[0])
+        Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
+        pictures.append(Picture(name, label, None if turned else path))
+        focals.append(focal)
+    known = [focal for focal in focals if focal is not None]
+    guess = float(np.median(known)) if known and not rig else None
+    return _checked(src, Pictures(folder, tuple(pictures), sizes, guess, rig, ()))
+
+
+def _checked(src: Path, pictures: Pictures) -> Pictures:
+    if len(pictures.pictures) < (2 if pictures.rig else FEWEST):
+        raise InputError("there are too few pictures", where=src, found=len(pictures.pictures))
+    if not pictures.rig and len(set(pictures.sizes.values())) > 1:
+        sizes = sorted({f"{width}x{height}" for width, height in pictures.sizes.values()})
+        raise InputError(
+            "pictures of one camera are of different sizes",
+            where=src,
+            found=", ".join(sizes[:6]),
+            remedy="leave out those that were cropped, zoomed or held another way",
+        )
+    return pictures
+
+
+def _shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None]:
+    """A picture as EXIF says it is shown, whether that turned it, and a guess of the focal length in pixels."""
+    pixels = (read_image(path) * 255 + 0.5).astype(np.uint8)
+    with Image.open(path) as image:
+        exif = read_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), str(path))
+    orientation = exif.get(0x0112, 1)
+    if orientation not in EXIF_TURNS:
+        raise InputError("a picture is shown mirrored", where=path, found=f"EXIF orientation {orientation}")
+    turns = EXIF_TURNS[orientation]
+    focal = _focal_35mm(exif.get_ifd(0x8769).get(FOCAL_35MM))
+    shown = np.ascontiguousarray(np.rot90(pixels, turns))
+    return shown, turns != 0, None if focal is None else focal * float(np.hypot(*pixels.shape[:2]))
+
+
+def _focal_35mm(value: object) -> float | None:
+    """The focal length over the picture's diagonal, out of the one of a 36 x 24 mm picture."""
+    try:
+        millimetres = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return millimetres / 43.267 if 5 <= millimetres <= 1000 else None
+
+
+def _frame(folder: Path, pictures: Pictures, cameras: Sequence[SessionCamera]) -> Frame:
+    """Copies the pictures of the placed cameras into the session."""
+    originals = {picture.name: picture.original for picture in pictures.pictures}
+    sources = {}
+    for camera in cameras:
+        path = originals[camera.name] or pictures.folder / f"{camera.name}.png"
+        target = f"images/{camera.name}/000000{path.suffix.lower()}"
+        copy_file(path, folder / target)
+        sources[camera.name] = Source(target)
+    return Frame(0, sources)
