@@ -23,9 +23,10 @@ from . import commands
 
 DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machine.
 
-In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `reconstruct`
-makes an avatar and a report out of a session, `evaluate` scores it again, `animate` moves it, `export` writes
-it for other programs. `demo` does all of it on a real capture. Each has its own --help.
+In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
+whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
+`animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Each has
+its own --help.
 
 Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
 (zsh, fish likewise)."""
@@ -63,6 +64,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "assets": _deferred(commands.assets),
         "warmup": _deferred(commands.warmup),
         "import": _import,
+        "check": _deferred(commands.check),
         "reconstruct": _deferred(commands.reconstruct),
         "evaluate": _deferred(commands.evaluate),
         "animate": _deferred(commands.animate),

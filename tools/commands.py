@@ -383,6 +383,22 @@ def import_nerfstudio(
     _say_session(session)
 
 
+def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> None:
+    """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
+
+    Writes preflight.json and a page with pictures. Exit status 2 if a check failed.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        out: the folder for them; SESSION.check if not given.
+        frames: so many frames of each camera are looked at closely.
+    """
+    from .check import run_check
+
+    if not run_check(session, out, frames):
+        raise SystemExit(2)
+
+
 def reconstruct(
     session: Session,
     /,

@@ -1,0 +1,88 @@
+"""`simulacra check`: is this session usable? A table, a file for programs, and a page with pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from recon.preflight import Check, Inspection, Preflight, PreflightConfig, inspect, save_preflight
+from recon.session import SESSION_FILE, load_session
+from render.errors import InputError, UserError
+
+from .report.check_page import write_check_page
+
+COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def run_check(session: Path, out: Path | None, frames: int) -> bool:
+    """Checks a session, prints the table, and writes ``preflight.json`` and ``check.html``.
+
+    Args:
+        out: the folder for them; beside the session, with `.check` after its name, if None.
+
+    Returns:
+        whether nothing failed.
+
+    Raises:
+        InputError: there is no session.
+        RunError: the folder cannot be written.
+    """
+    if not (session / SESSION_FILE).is_file():
+        raise InputError(
+            "there is no session", where=session, expected=f"a folder with {SESSION_FILE}",
+            remedy="make one: simulacra import --help",
+        )  # fmt: skip
+    folder = out or session.resolve().with_name(session.resolve().name + ".check")
+    record, seen = _inspected(session, PreflightConfig(frames=frames))
+    print_checks(record, Console())
+    save_preflight(folder, record)
+    page = write_check_page(folder / "check.html", session, record, seen)
+    print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
+    return not record.failed()
+
+
+def _inspected(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:
+    """A session that cannot even be loaded fails one check: the one that its error is a case of."""
+    try:
+        seen = inspect(load_session(session), settings=settings)
+    except UserError as error:
+        facts = "; ".join(line.strip() for line in error.lines())
+        failed = Check(
+            error.code, str(error.where), 1.0, "errors", "0", "fail", error.remedy or "import again", facts
+        )
+        return Preflight((failed,)), None
+    return seen.record, seen
+
+
+def print_checks(record: Preflight, console: Console) -> None:
+    """What passed in a line each; what is doubtful or failed after it, so that it is what one sees, with what to do."""
+    passed = [check for check in record.checks if check.status == "pass"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("passed", "measured", "wanted", "where"):
+        table.add_column(name, overflow="fold")
+    for check in passed:
+        table.add_row(check.code, f"{check.measured:.4g} {check.unit}".strip(), check.limit, check.where)
+    if passed:
+        console.print(table)
+    for status in ("warn", "fail"):
+        for check in (check for check in record.checks if check.status == status):
+            measured = f"{check.measured:.4g} {check.unit}".strip()
+            console.print(
+                f"[{COLOURS[status]}]{status}[/] [bold]{check.code}[/]  {_plain(check.where)}: "
+                f"{_plain(measured)} (wanted {_plain(check.limit)})",
+                highlight=False,
+            )
+            if check.evidence:
+                console.print(f"     {_plain(check.evidence)}", highlight=False)
+            console.print(f"     do: {_plain(check.remedy)}", highlight=False)
+    for note in record.notes:
+        console.print(f"note: {_plain(note)}", highlight=False)
+    counts = {status: sum(c.status == status for c in record.checks) for status in COLOURS}
+    console.print(f"{counts['fail']} failed, {counts['warn']} doubtful, {counts['pass']} passed")
+
+
+def _plain(text: str) -> str:
+    """Square brackets are rich's own."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,80 @@
+"""`check.html`: the checks of a session with pictures of what was seen, in one file that needs no network."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from recon.preflight import CODES, Inspection, Preflight
+from recon.session import load_session
+from recon.stage import disk_errors
+
+from .check_pictures import as_data, camera_picture, depth_picture
+
+
+def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspection | None) -> Path:
+    """Writes the page atomically.
+
+    Args:
+        seen: what the record was made of; None where the session could not be loaded.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    folder = resources.files(__package__)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    order = {"fail": 0, "warn": 1, "pass": 2}
+    page = environment.from_string((folder / "check.html").read_text("utf-8")).render(
+        name=session.resolve().name,
+        style=(folder / "report.css").read_text("utf-8"),
+        checks=sorted(record.checks, key=lambda check: order[check.status]),
+        counts={status: sum(c.status == status for c in record.checks) for status in order},
+        meanings=CODES,
+        notes=record.notes,
+        cameras=_cameras(session, record, seen) if seen is not None else [],
+        pair=_pair(seen),
+    )
+    with disk_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(page, "utf-8")
+        partial.replace(path)
+    return path
+
+
+def _pair(seen: Inspection | None) -> tuple[str, str] | None:
+    """The two cameras whose views meet worst."""
+    if seen is None or seen.consistency is None or not np.isfinite(seen.consistency.pairs).any():
+        return None
+    pairs = seen.consistency.pairs
+    i, j = divmod(int(np.nanargmax(pairs)), len(pairs))
+    names = seen.consistency.motion.views.names
+    return names[i], names[j]
+
+
+def _cameras(session: Path, record: Preflight, seen: Inspection) -> list[dict[str, Any]]:
+    loaded = load_session(session)
+    pair = _pair(seen)
+    found = []
+    for name in loaded.camera_names:
+        partner = {pair[0]: pair[1], pair[1]: pair[0]}.get(name) if pair is not None else None
+        picture = camera_picture(loaded, seen, name, partner)
+        stills = seen.look.stills
+        depth = depth_picture(loaded, stills[len(stills) // 2], name)
+        about = [c for c in record.checks if c.status != "pass" and name in c.places]
+        found.append(
+            {
+                "name": name,
+                "picture": as_data(picture) if picture is not None else "",
+                "depth": as_data(depth) if depth is not None else "",
+                "checks": about,
+                "partner": partner,
+            }
+        )
+    return found
