@@ -89,16 +89,17 @@ def _box(limits, place):
 def _write_tile(planes, tile, channels, background, features, alpha, depth):
     """Planes to images; ``tile`` is its first column and row and how many of each the image has."""
     x_tile, y_tile, x_count, y_count = tile
-    count = features.shape[2]
+    count, width = np.int64(features.shape[2]), np.int64(features.shape[1])
     for y in range(y_count):
+        corner = (y_tile + y) * width + x_tile
         for x in range(x_count):
-            t = abs(planes[y * ROW + x])
+            t = abs(peek(planes, y * ROW + x))
             first = PLANE + y * channels * ROW + x
             for channel in range(count):
-                value = planes[first + channel * ROW] + t * background[channel]
-                features[y_tile + y, x_tile + x, channel] = value
-            alpha[y_tile + y, x_tile + x] = ONE - t
-            depth[y_tile + y, x_tile + x] = planes[first + count * ROW]
+                value = peek(planes, first + channel * ROW) + t * peek(background, channel)
+                poke(features, (corner + x) * count + channel, value)
+            poke(alpha, corner + x, ONE - t)
+            poke(depth, corner + x, peek(planes, first + count * ROW))
 
 
 @kernel(fastmath=set(FAST), error_model="numpy")
@@ -185,19 +186,19 @@ def _read_tile(planes, tile, channels, images, upstream):
     x_tile, y_tile, x_count, y_count = tile
     features, alpha, depth = images
     grad_features, grad_alpha, grad_depth = upstream
-    count = features.shape[2]
+    count, width = np.int64(features.shape[2]), np.int64(features.shape[1])
     for y in range(y_count):
+        corner = (y_tile + y) * width + x_tile
         for x in range(x_count):
-            row, column = y_tile + y, x_tile + x
-            first = 2 * PLANE + y * channels * ROW + x
-            g = grad_depth[row, column]
-            planes[first + count * ROW] = g
-            behind = g * depth[row, column] - (ONE - alpha[row, column]) * grad_alpha[row, column]
+            at, first = corner + x, 2 * PLANE + y * channels * ROW + x
+            g = peek(grad_depth, at)
+            poke(planes, first + count * ROW, g)
+            behind = g * peek(depth, at) - (ONE - peek(alpha, at)) * peek(grad_alpha, at)
             for channel in range(count):
-                g = grad_features[row, column, channel]
-                planes[first + channel * ROW] = g
-                behind += g * features[row, column, channel]
-            planes[PLANE + y * ROW + x] = behind
+                g = peek(grad_features, at * count + channel)
+                poke(planes, first + channel * ROW, g)
+                behind += g * peek(features, at * count + channel)
+            poke(planes, PLANE + y * ROW + x, behind)
 
 
 @kernel(fastmath=set(FAST), error_model="numpy")

@@ -1,8 +1,8 @@
 """Compiled passes over the tiles that measure instead of draw: median Gaussians, and shares of the image.
 
 Light passes through the pixels as in ``blending``, whose header has the symbols; nothing is differentiated
-here. A median Gaussian is one by which T falls to 1/2 or less: its index goes to the pixel, and the gradient
-of its depth is left to whoever looks the depth up. A tile is finished once all of its pixels are that dark,
+here. A median Gaussian is one by which T falls to 1/2 or less: its index goes to the pixel beside its depth,
+for whoever wants the gradient. A tile is finished once all of its pixels are that dark,
 long before ``blending`` would stop, and rule 4's stop never comes first: from more than 1/2, T falls to
 0.0005 at the least.
 
@@ -35,7 +35,7 @@ from render.gaussians.blending import (
     boxes,
     start_tile,
 )
-from render.gaussians.projection import LOG2_ALPHA_MIN, LOG2_OPACITY, RECORD, A, B, D, X, Y
+from render.gaussians.projection import DEPTH, LOG2_ALPHA_MIN, LOG2_OPACITY, RECORD, A, B, D, X, Y
 from render.gaussians.simd import (
     FAST,
     LANES,
@@ -58,22 +58,27 @@ kernel = kernel_compiler(__file__, *SOURCES)
 
 f32 = np.float32
 MEDIAN = f32(reference.MEDIAN)
+NOBODY = np.int32(-1)
 SHARES = 2  # numbers of a slot: sum, maximum
 
 
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
-def median_gaussians(records, tile_starts, entries, width, height, start, stop, medians):
-    """The index of every pixel's median Gaussian, -1 where there is none, in tiles start..stop."""
+def median_gaussians(records, tile_starts, entries, width, height, start, stop, medians, depths):
+    """The index and the depth of every pixel's median Gaussian, -1 and 0 where there is none, in tiles
+    start..stop.
+    """
     columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
     planes, limits = np.empty(PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     for tile in range(start, stop):
         x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
         x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
         start_tile(planes, 1, x_count, y_count)
+        corner = y_tile * np.int64(width) + x_tile
         for y in range(y_count):
             for x in range(x_count):
-                medians[y_tile + y, x_tile + x] = -1
+                poke(medians, corner + y * width + x, NOBODY)
+                poke(depths, corner + y * width + x, ZERO)
         entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
         while entry < end and any_alive(planes):
             batch = entry
@@ -104,11 +109,12 @@ def median_gaussians(records, tile_starts, entries, width, height, start, stop, 
                         store(planes, pixel, select(alive, t_after, with_sign_set(t)))
                         # Rare: a pixel gets dark once.
                         if any_lane(greater(select(alive, ZERO, t_before), ZERO)):
-                            for lane in range(min(LANES, TILE_WIDTH - x)):
-                                inside = x + lane < x_count and y < y_count
-                                dark = planes[pixel + lane] < ZERO
-                                if inside and dark and medians[y_tile + y, x_tile + x + lane] < 0:
-                                    medians[y_tile + y, x_tile + x + lane] = gaussian
+                            for lane in range(min(LANES, x_count - x)):
+                                place = corner + y * width + x + lane
+                                dark = y < y_count and planes[pixel + lane] < ZERO
+                                if dark and peek(medians, place) < 0:
+                                    poke(medians, place, gaussian)
+                                    poke(depths, place, peek(records, at + DEPTH))
                 entry += 1
 
 

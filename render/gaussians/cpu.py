@@ -61,8 +61,7 @@ def rasterize(
         statistics = ScreenStatistics(radii, *(torch.from_numpy(np.stack(part)) for part in parts))
     median = None
     if "median_depth" in also:
-        chosen = np.stack([kernels.medians(view) for view in views])
-        median = _MedianDepth.apply(gaussians.means, cameras.viewmats, chosen)
+        median = _MedianDepth.apply(gaussians.means, cameras.viewmats, views)
     return FeatureRendering(image, alpha, depth, statistics, median)
 
 
@@ -151,21 +150,17 @@ def _zeros(*shape: int) -> np.ndarray:
 
 
 class _MedianDepth(torch.autograd.Function):
-    """Camera z of the Gaussians that ``chosen`` (``c h w``) names, 0 where it is negative.
+    """Camera z of the Gaussians that are the median of a pixel.
 
     Sums of the backward pass are numpy's, which run in one order; torch's depend on the number of threads.
     """
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, viewmats: Tensor, chosen: np.ndarray) -> Tensor:
+    def forward(ctx: Any, means: Tensor, viewmats: Tensor, views: list[View]) -> Tensor:
+        image = means.new_empty(len(views), views[0].screen.height, views[0].screen.width)
+        ctx.chosen = [kernels.medians(view, own) for view, own in zip(views, image.numpy())]
         ctx.save_for_backward(means.detach(), viewmats.detach())
-        ctx.chosen = chosen
-        rows = viewmats.detach()[:, 2]
-        depths = (means.detach() * rows[:, None, :3]).sum(-1) + rows[:, 3:]
-        image = np.zeros(chosen.shape, np.float32)
-        for own, names, z in zip(image, chosen, depths.numpy()):
-            own[names >= 0] = z[names[names >= 0]]
-        return torch.from_numpy(image)
+        return image
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -180,11 +180,13 @@ def unlook(
     return np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1)
 
 
-def medians(view: View) -> np.ndarray:
-    """The index of the Gaussian at every pixel's median depth, -1 where there is none: int32 ``h w``."""
+def medians(view: View, depths: np.ndarray) -> np.ndarray:
+    """The index of the Gaussian at every pixel's median depth, -1 where there is none: int32 ``h w``. Their
+    depths are written to ``depths``, 0 where there is none.
+    """
     found = np.empty((view.screen.height, view.screen.width), np.int32)
     inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
-    view.over_tiles(lambda _, a, b: median_gaussians(*inputs, a, b, found))
+    view.over_tiles(lambda _, a, b: median_gaussians(*inputs, a, b, found, depths))
     return found
 
 
