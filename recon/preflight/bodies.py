@@ -151,12 +151,14 @@ class Agreement:
         errors: of each camera's landmarks to the points of all others, share of the body's height; NaN where
         unknown.
         others: the points of all other cameras, for each camera; with two cameras, of both.
+        exchanged: share of each camera's frames and parts of the body whose sides were put right.
     """
 
     views: Views
     points: Float[np.ndarray, "t k 3"]
     errors: Float[np.ndarray, "t c k"]
     others: Float[np.ndarray, "c t k 3"]
+    exchanged: Float[np.ndarray, "c"]
 
     def of_cameras(self, typical: Callable[[np.ndarray], float] = np.nanmedian) -> dict[str, float]:
         """Each camera's error, by default the median; of a camera that shares nothing with the others none."""
@@ -176,9 +178,11 @@ def robust_mean(errors: np.ndarray) -> float:
 def agree(views: Views, resolve_sides: bool = True) -> Agreement:
     """Triangulates, and each camera's landmarks against all others'."""
     nominal = at_nominal_size(views)
+    exchanged = np.zeros(len(views.cameras))
     if resolve_sides and len(views.cameras) > 2 and len(views.frames):
         mended = undo_swaps(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
         nominal = replace(nominal, px=mended.pixels, weight=mended.confidence)
+        exchanged = mended.swapped.mean((0, 2))
     everyone = _points(nominal)
     count = len(views.cameras)
     others = np.stack(
@@ -187,7 +191,7 @@ def agree(views: Views, resolve_sides: bool = True) -> Agreement:
     errors = np.stack(
         [camera_errors(nominal, c, others[c], sides=count > 2) for c in range(count)], axis=1
     ) if count else np.zeros((len(views.frames), 0, 33))  # fmt: skip
-    return Agreement(nominal, everyone, errors, others)
+    return Agreement(nominal, everyone, errors, others, exchanged)
 
 
 def _points(views: Views) -> Float[np.ndarray, "t k 3"]:

@@ -96,15 +96,19 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     errors = state.of_cameras()
     seen = [name for name, there in _seen(views).items() if there]
     bad = [name for name in seen if errors.get(name, LOST) > SOUND]
-    if len(seen) < 2 or not bad:
+    # A mirror exchanges sides: landmarks then fit after an exchange, and no camera's error is large.
+    crossed = [n for c, n in enumerate(views.names) if n in seen and state.exchanged[c] > 0.5]
+    if len(seen) < 2 or not (bad or crossed):
         return None
-    suspects = sorted(bad, key=lambda name: -errors.get(name, LOST))
+    suspects = sorted({*bad, *crossed}, key=lambda name: -errors.get(name, LOST))
     # A camera that is wrong spoils what the others are compared with: with few of them, all are suspects.
     if len(seen) <= 4:
         suspects += [name for name in seen if name not in suspects]
-    mistakes = [*_of_all(views), *_swaps(views, suspects)]
-    for name in suspects[:4]:
+    mistakes = [*_of_all(views), *_swaps(views, suspects)] if bad else []
+    for name in suspects[:4] if bad else crossed:
         mistakes += _of_camera(views, views.names.index(name), state)
+    if not bad:
+        mistakes = [mistake for mistake in mistakes if mistake.code == "image-mirrored"]
     before = agree(views, resolve_sides=False)
     states = [agree(rescaled(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
     costs = [cost(undone) for undone in states]
@@ -113,7 +117,8 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     affected = mistake.cameras or tuple(seen)
     was = _mean_of(before, affected)
     left = _mean_of(states[best], affected)
-    if was < SOUND or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
+    least = SOUND if bad else SOUND / 2
+    if was < least or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
         return None
     return Diagnosis(mistake, was, left)
 

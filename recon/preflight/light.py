@@ -7,7 +7,6 @@ compared as logarithms: a camera's offset to the others is its exposure and whit
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,8 +16,10 @@ from jaxtyping import Bool, Float, UInt8
 
 from recon.preflight.record import Check, Status, judged
 
-# Fine detail is compared at these scales, pixels: a third octave over the pixel grid, and the octave above.
-FINE, MIDDLE = 0.7, 1.4
+# Octaves of detail that are compared, from and to these scales in pixels: just over the pixel grid, and two above it.
+FINE, COARSE = (0.7, 1.4), (2.8, 5.6)
+# Energy of rounding to whole grey levels in the fine octave, squared levels: no detail.
+ROUNDING = 0.02
 # Added to colours before their ratios are taken, of 1: darker ones are noise.
 FLOOR = 0.02
 FEWEST_PIXELS = 400
@@ -33,7 +34,7 @@ class LightStats:
     Attributes:
         mean: RGB. low, middle, high: quantiles 0.1, 0.5, 0.9 of brightness.
         white, black: share of pixels at the ends of the scale.
-        log_detail: base 2 logarithm of fine over middle detail (energies of two octaves).
+        log_detail: base 2 logarithm of fine over coarse detail (energies of two octaves).
         noise: standard deviation of the noise in the flattest parts of the whole picture.
         skin: RGB of face or hand, whichever is the reddest; None where none is seen.
         parts: RGB of the body's parts, NaN where not seen.
@@ -87,10 +88,13 @@ def measure_light(
 
 
 def _log_detail(grey: UInt8[np.ndarray, "h w"], region: Bool[np.ndarray, "h w"]) -> float:
-    """Detail of one octave over that of the next: natural pictures have about as much in each, blurred ones do not."""
-    scales = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), s) for s in (FINE, MIDDLE, 2 * MIDDLE)]
-    fine, middle = (np.square(a - b)[region].mean() for a, b in itertools.pairwise(scales))
-    return float(np.log2((fine + 1e-3) / (middle + 1e-3)))
+    """Detail of a fine octave over a coarse one: natural pictures have a fixed share of each, blurred ones do not."""
+
+    def energy(scales: tuple[float, float]) -> float:
+        narrow, wide = (cv2.GaussianBlur(grey.astype(np.float32), (0, 0), s) for s in scales)
+        return float(np.square(narrow - wide)[region].mean())
+
+    return float(np.log2(max(energy(FINE) - ROUNDING, 1e-4) / max(energy(COARSE), 1e-2)))
 
 
 def _noise(grey: UInt8[np.ndarray, "h w"]) -> float:
@@ -197,16 +201,6 @@ def _clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
         "clipping", clipped, warn=lambda v: v > 0.1, unit="of the person", limit="<= 0.1",
         remedy="colours at the ends of the scale are lost: less exposure, or a flatter picture profile",
     )  # fmt: skip
-
-
-def _against_others(values: Mapping[str, float]) -> dict[str, float]:
-    """Each camera's value less the median of the other cameras'."""
-    if len(values) < 2:
-        return {}
-    return {
-        name: value - float(np.median([v for other, v in values.items() if other != name]))
-        for name, value in values.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -322,13 +316,12 @@ def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # The sharpest still counts: in others the person may have moved.
     detail = {name: max(s.log_detail for s in found) for name, found in stats.items()}
     noise = _median(stats, "noise")
-    against = _against_others(detail)
+    usual = float(np.median(list(detail.values())))
     checks = judged(
         "blur", detail,
-        # Two doublings less than the others: a blur of about one pixel over theirs. Four less than a picture with
-        # equal detail in all octaves: over two pixels wide whatever is seen.
-        warn=lambda v: v < -5.0 or (bool(against) and v - float(np.median(list(detail.values()))) < -2.0),
-        worse=lambda v: -v, unit="log2 of fine over middle detail", limit="> -5, and within 2 of the other cameras",
+        # Sharp pictures of people have -2 to -3; a blur of one pixel costs 1.3 doublings, of two pixels 3.
+        warn=lambda v: v < -4.5 or (len(detail) > 1 and v < usual - 1.5), worse=lambda v: -v,
+        unit="log2 of fine over coarse detail", limit=">= -4.5, and within 1.5 of the other cameras",
         remedy="focus, clean the lens, shorter exposure; was the picture enlarged or compressed?",
     )  # fmt: skip
     middle = float(np.median(list(noise.values())))

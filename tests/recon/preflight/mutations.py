@@ -226,8 +226,8 @@ def turned_size(root: Path, name: str, other: str) -> None:
 
 
 def quarter(pixels: np.ndarray) -> np.ndarray:
-    """A quarter turn, brought back to the size that is described."""
-    return cv2.resize(np.rot90(pixels), pixels.shape[1::-1])
+    """A quarter turn: of another size than described unless the picture is square."""
+    return np.rot90(pixels)
 
 
 def gamma(value: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -411,7 +411,7 @@ MUTATIONS = (
     Mutation("world axis flipped", cameras(pose(lambda V: V @ np.diag([1.0, 1, -1, 1]))), _set("rotation", "calibration"), False),
     Mutation("camera axis flipped (y)", cameras(pose(lambda V: np.diag([1.0, -1, 1, 1]) @ V), one=True), _set("rotation", "calibration"), False),
     Mutation("rotations transposed", cameras(pose(transposed)), CONVENTION, False, ("three",)),
-    Mutation("rotation of one transposed", cameras(pose(transposed), one=True), CONVENTION | {"camera-pose"}, True, ("three",)),
+    Mutation("rotation of one transposed", cameras(pose(transposed), one=True), CONVENTION | POSE, True, ("three",)),
     Mutation("camera to world", cameras(pose(np.linalg.inv)), CONVENTION, False, ("cameras",)),
     Mutation("one camera to world", cameras(pose(np.linalg.inv), one=True), CONVENTION, True, ("three",)),
     Mutation("OpenGL axes", cameras(pose(lambda V: np.diag([1.0, -1, -1, 1]) @ V)), CONVENTION, False, ("cameras",)),
@@ -537,7 +537,11 @@ def cached_looks() -> Iterator[None]:
             source = session.frame(frame).sources.get(name)
             for file in (source.file if source else "", f"masks/{name}/{frame:06d}.png"):
                 path = session.root / file
-                key.append((path.stat().st_ino, source.number) if path.is_file() and source else file)
+                if path.is_file() and source:
+                    state = path.stat()
+                    key.append((state.st_ino, state.st_mtime_ns, state.st_size, source.number))
+                else:
+                    key.append(file)
         place = json.dumps(key, default=str)
         if place not in kept:
             count = len(problems.found)
