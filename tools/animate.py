@@ -10,6 +10,8 @@ from recon.finished import open_avatar
 from recon.progress import track
 from recon.video import write_video
 
+from .warm import warm_up
+
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
 
 
@@ -24,6 +26,7 @@ def animate_run(run: Path, motion: Path, out: Path, camera: Literal["follow", "s
         InputError: not a BVH file that can be understood.
     """
     avatar = open_avatar(run)
+    warm_up(quiet=True)
     poses = poses_of(avatar, motion, FPS)
     if camera == "follow":
         cameras = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT)

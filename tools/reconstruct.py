@@ -10,6 +10,8 @@ from pathlib import Path
 from recon.configuration import format_config, load_config
 from render.errors import ConfigError, RunError
 
+from .warm import warm_up
+
 
 def run_reconstruct(
     session: Path,
@@ -34,6 +36,9 @@ def run_reconstruct(
         return
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+    warm_up(
+        quiet=True
+    )  # with a line that says what is compiled, where somebody would otherwise wait in the middle
     reconstruct(session, resolved, out)
     from .report import write_run_report
 
