@@ -18,6 +18,8 @@ from render.errors import InputError
 
 # Frames further apart are sought rather than reached by decoding all between.
 _FAR = 60
+# A session may name any frame; time stamps have 63 bits.
+FARTHEST_STAMP = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
 
 def read_video_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
     """One frame: from the nearest key frame before it where the stream has honest time stamps, else from the start."""
+    if not path.is_file():
+        raise InputError("a video is missing", where=path)
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
@@ -137,6 +141,8 @@ def _seek(container: InputContainer, stream: VideoStream, number: int) -> UInt8[
     if not rate or not base:
         return None
     target = first + round(number / rate / base)
+    if target > FARTHEST_STAMP:
+        return None
     container.seek(max(target - 1, 0), stream=stream, backward=True)
     for frame in container.decode(stream):
         if frame.pts is None:

@@ -35,13 +35,13 @@ class _CameraFile(_Strict):
     viewmat: list[list[float]]
     distortion: list[float] | None = None
     lens_model: LensModel | None = None
-    depth_scale: float | None = pydantic.Field(default=None, gt=0)
+    depth_scale: float | None = pydantic.Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class _SourceFile(_Strict):
     file: str
     number: int | None = pydantic.Field(default=None, ge=0)
-    time: float | None = None
+    time: float | None = pydantic.Field(default=None, allow_inf_nan=False)
 
 
 class _FrameFile(_Strict):

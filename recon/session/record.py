@@ -26,6 +26,7 @@ import torch
 from jaxtyping import Bool, Float
 
 from recon.session.lens import Lens, undistortion_maps
+from recon.session.reference import read_reference
 from recon.video import iter_video, read_video_frame
 from render.camera import Cameras
 from render.errors import InputError
@@ -194,11 +195,7 @@ class Session:
 
     def reference_joints(self) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]] | None:
         """Names, frame indices and world positions in metres of joints measured another way, or None."""
-        if self.reference is None:
-            return None
-        with np.load(self.path(self.reference)) as stored:
-            names = tuple(str(name) for name in stored["names"])
-            return names, tuple(int(f) for f in stored["frames"]), stored["joints"].astype(np.float64)
+        return None if self.reference is None else read_reference(self.path(self.reference))
 
     def fingerprint(self) -> str:
         """sha256 over the description and the size of every file: what a run hashes as its input.
@@ -210,7 +207,9 @@ class Session:
             described.get("about", {}).pop(field, None)
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
         for path in sorted(p for p in self.root.rglob("*") if p.is_file() and p.name != SESSION_FILE):
-            digest.update(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size}\n".encode())
+            name = path.relative_to(self.root).as_posix()
+            self.path(name)
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
             digest.update(_edges(path))
         return digest.hexdigest()
 
@@ -222,7 +221,12 @@ class Session:
         """
         if "\0" in relative or any(len(part) > LONGEST_NAME for part in relative.split("/")):
             raise InputError("a session names a file that cannot be", where=self.root, found=relative[:80])
-        path = (self.root / relative).resolve()
+        try:
+            path = (self.root / relative).resolve()
+        except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a loop of links, half a surrogate pair
+            raise InputError(
+                "a session names a file that cannot be", where=self.root, found=repr(relative)[:80]
+            ) from error
         if not path.is_relative_to(self.root.resolve()):
             raise InputError("a session names a file outside of its folder", where=self.root, found=relative)
         return path

@@ -1,6 +1,7 @@
 """A session says what is wrong with it, and gives exactly what was recorded."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,8 @@ def test_cameras_that_cannot_be(copy: Session, edit: Callable[[dict[str, Any]], 
     ("edit", "says"),
     [
         (lambda d: d.update(schema_version=99), "another version"),
+        (lambda d: d["frames"][0]["sources"]["0"].update(time=float("nan")), "time"),
+        (lambda d: d["cameras"][0].update(depth_scale=float("inf")), "depth_scale"),
         (lambda d: d.update(units="millimetres"), "another version"),
         (lambda d: d["cameras"][0].update(lens_model="pinhole"), "lens_model"),
         (lambda d: d.update(surprise=1), "surprise"),
@@ -213,6 +216,62 @@ def test_damaged_files_are_named(copy: Session, part: str, harm: str) -> None:
         return
     with pytest.raises(InputError, match=r"1/000000\.png"):
         read(0, "1")
+
+
+def test_links_that_go_round_and_pipes_are_named(tmp_path: Path) -> None:
+    """Found by fuzzing: the first was no error of ours, the second was waited for."""
+    session = synthetic_session(tmp_path / "video", cameras=2, frames=2, video=True)
+    mask, video = session.root / "masks/0/000000.png", session.root / "videos/0.mp4"
+    mask.unlink()
+    mask.symlink_to(mask.name)
+    with pytest.raises(InputError, match="cannot be"):
+        session.mask(0, "0")
+    video.unlink()
+    os.mkfifo(video)
+    with pytest.raises(InputError, match="video is missing"):
+        session.image(1, "0")
+
+
+def test_a_frame_beyond_any_video(tmp_path: Path) -> None:
+    session = synthetic_session(tmp_path / "video", cameras=1, frames=2, video=True)
+    root = change(session, lambda d: d["frames"][0]["sources"]["0"].update(number=2**62))
+    with pytest.raises(InputError, match="ends before"):
+        load_session(root).image(0, "0")
+
+
+def test_links_that_lead_out_are_not_read_for_the_fingerprint(copy: Session, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("nobody's business")
+    (copy.root / "masks/link").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="outside"):
+        copy.fingerprint()
+
+
+@pytest.mark.parametrize("harm", ["missing", "cut off", "no zip", "pickled", "another shape", "a key less"])
+def test_damaged_references_are_named(copy: Session, harm: str) -> None:
+    path = copy.root / "joints.npz"
+    joints: dict[str, Any] = {
+        "names": np.array(["Hip"]),
+        "frames": np.arange(2),
+        "joints": np.zeros((2, 1, 3)),
+    }
+    np.savez(path, **joints)
+    session = load_session(change(copy, lambda d: d.update(reference="joints.npz")))
+    found = session.reference_joints()
+    assert found is not None and found[:2] == (("Hip",), (0, 1))
+    if harm == "missing":
+        path.unlink()
+    elif harm == "cut off":
+        path.write_bytes(path.read_bytes()[:-30])
+    elif harm == "no zip":
+        path.write_text("not a zip")
+    elif harm == "pickled":
+        np.savez(path, **{**joints, "names": np.array([{"a": 1}], dtype=object)})
+    elif harm == "another shape":
+        np.savez(path, **{**joints, "joints": np.zeros((2, 2, 3))})
+    else:
+        np.savez(path, names=joints["names"])
+    with pytest.raises(InputError, match="reference"):
+        session.reference_joints()
 
 
 def test_eight_bit_depth_is_refused(copy: Session) -> None:
