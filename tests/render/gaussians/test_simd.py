@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+import llvmlite.binding as llvm
 import numpy as np
+import pytest
 from numba import njit
 
 from render.gaussians import simd, simd_math, simd_memory
@@ -144,3 +148,27 @@ def test_greatest_lane() -> None:
         a[place] = 3
         _most(a, out)
         assert out[0] == 3
+
+
+@pytest.mark.parametrize("function", [_arithmetic, _exp2, _log2, _sums, _rows, _lists])
+def test_lanes_are_bound_to_no_processor(function) -> None:
+    """What LLVM made of a function for this processor names none of its instructions (Numba's own counting
+    of references apart), and turns into code for 64-bit ARM whose lanes are NEON's.
+    """
+    if not function.signatures:
+        pytest.skip("runs after the tests above, which compile the functions")
+    code = next(iter(function.inspect_llvm().values()))
+    code = code.replace("llvm.x86.atomic.sub.cc.i64", "counting").replace("immarg", "")
+    assert "llvm.x86" not in code
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    try:
+        target = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    except RuntimeError:
+        pytest.skip("this llvmlite has no code generator for 64-bit ARM")
+    layout = "e-m:e-i8:8:32-i16:16:32-i64:64-i128:128-n32:64-S128"
+    code = re.sub("target triple = .*", f'target triple = "{target.triple}"', code)
+    code = re.sub("target datalayout = .*", f'target datalayout = "{layout}"', code)
+    code = re.sub('"target-(cpu|features)"="[^"]*"', "", code)
+    machine = target.create_target_machine(cpu="generic", features="+neon", opt=3)
+    assert re.search(r"\bv\d+\.4s", machine.emit_assembly(llvm.parse_assembly(code)))
