@@ -76,7 +76,8 @@ def shown_frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         raise InputError("a video is missing", where=path)
     count = packets = hidden = 0
     try:
-        with av.open(str(path)) as container:
+        # Titles and the like are of no interest, and not always text.
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise InputError("a file holds no video", where=path)
             stream = container.streams.video[0]

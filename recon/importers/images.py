@@ -36,6 +36,8 @@ FEWEST = 3
 # Where fewer pictures than this share are registered, something is wrong with most of them.
 FEWEST_SHARE = 0.6
 MOST_PICTURES = 400
+# With fewer points in a picture than this, its place and the focal length are uncertain.
+WEAK = 150
 FOCAL_35MM = 0xA405
 
 
@@ -101,7 +103,7 @@ def import_images(
         work = Path(temporary) / "colmap"
         work.mkdir()
         solved = structure_from_motion(
-            pictures.folder, [f"{name}.png" for name in names], work, shared=not pictures.rig, model=model,
+            pictures.folder, [f"{name}.png" for name in names], work, where=src, shared=not pictures.rig, model=model,
             focal=pictures.focal, size=pictures.sizes[names[0]],
         )  # fmt: skip
         notes = [*pictures.notes, *_registered(src, pictures, solved)]
@@ -173,6 +175,11 @@ def _registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:
         f"{kept} of {len(labels)} pictures are placed by {len(solved.points)} points, to {solved.error:.2f} px "
         "on average"
     ]
+    if solved.support < WEAK:
+        notes.append(
+            f"the pictures hang together by few points, {solved.support} in a median one: their focal length may be "
+            "off by a tenth"
+        )
     notes += [f"left out: {one}" for one in lost]
     if solved.models > 1:
         notes.append(f"the pictures fell into {solved.models} reconstructions: the largest is taken")

@@ -27,8 +27,11 @@ LensModel = Literal["SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"]
 # Parameters after focal length and principal point, of which OPENCV has two focal lengths.
 LENS_PARAMETERS: dict[LensModel, int] = {"SIMPLE_PINHOLE": 0, "SIMPLE_RADIAL": 1, "RADIAL": 2, "OPENCV": 4}
 SEED = 0
+# Matching is the slow part: it takes the square of this, and half a second a pair on one core.
+MOST_FEATURES = 3000
+LARGEST_SIDE = 1600
 # All pairs of so many pictures are matched; of more in a row, those this near, and every GRID-th with each other.
-ALL_PAIRS = 64
+ALL_PAIRS = 24
 NEAR = 8
 GRID = 6
 
@@ -50,6 +53,7 @@ class Structure:
         views: of the registered pictures, by name.
         points: in the reconstruction's world.
         error: mean reprojection error of the points, pixels.
+        support: points that a picture in the middle of all shows.
         lost: why, of every picture that is not registered.
         models: reconstructions that fell apart; this one is the largest.
     """
@@ -57,6 +61,7 @@ class Structure:
     views: Mapping[str, SolvedView]
     points: Float[np.ndarray, "n 3"]
     error: float
+    support: int
     lost: Mapping[str, str]
     models: int
 
@@ -66,6 +71,7 @@ def structure_from_motion(
     names: Sequence[str],
     work: Path,
     *,
+    where: object,
     shared: bool,
     model: LensModel,
     focal: float | None,
@@ -76,6 +82,7 @@ def structure_from_motion(
     Args:
         names: file names in the order in which they were taken.
         work: an empty folder for COLMAP's files.
+        where: the capture, for errors.
         shared: one camera took all; otherwise each has its own intrinsics.
         focal: a first guess in pixels; 1.2 times the longer side if not given.
         size: width and height of all pictures, if shared.
@@ -95,14 +102,16 @@ def structure_from_motion(
         options.extract_colors = False
         found = colmap.incremental_mapping(database, folder, work, options)
     except (RuntimeError, ValueError) as error:  # COLMAP's checks
-        raise CaptureError("COLMAP cannot work with these pictures", where=folder, found=error) from error
+        raise CaptureError("COLMAP cannot work with these pictures", where=where, found=error) from error
     seen = _matches(colmap, database)
     if not found:
         raise CaptureError(
             "no cameras can be reconstructed from these pictures",
-            where=folder,
+            where=where,
             expected="pictures that overlap and are taken from places apart",
-            found="; ".join(f"{name}: {seen.get(name, 'not read')}" for name in names[:8]),
+            found="; ".join(
+                f"{number}. {seen.get(name, 'not read')}" for number, name in enumerate(names[:8], 1)
+            ),
             remedy="take more pictures in smaller steps (under 15 degrees), of a scene with texture that stands still",
         )
     best = max(found.values(), key=lambda one: (one.num_reg_images(), one.num_points3D()))
@@ -115,6 +124,7 @@ def structure_from_motion(
         {name: views[name] for name in names if name in views},
         np.array(points, np.float64).reshape(-1, 3),
         float(best.compute_mean_reprojection_error()),
+        int(np.median([best.image(number).num_points3D for number in best.reg_image_ids()])),
         {name: seen.get(name, "not read") for name in names if name not in views},
         len(found),
     )
@@ -152,6 +162,7 @@ def _match(
         reader.camera_params = ",".join(f"{value:.6f}" for value in given)
     extraction = colmap.FeatureExtractionOptions()
     extraction.num_threads, extraction.use_gpu = 1, False
+    extraction.max_image_size, extraction.sift.max_num_features = LARGEST_SIDE, MOST_FEATURES
     mode = colmap.CameraMode.SINGLE if shared else colmap.CameraMode.PER_IMAGE
     colmap.extract_features(
         database, folder, list(names), camera_mode=mode, reader_options=reader, extraction_options=extraction,

@@ -42,7 +42,9 @@ def solved_by(
             viewmat[:3, 3] /= 3
             views[name] = SolvedView(cameras[number].K, None, viewmat)
         gone = {names[number]: why for number, why in (lost or {}).items()}
-        return Structure({n: v for n, v in views.items() if n not in gone}, np.zeros((5, 3)), 0.4, gone, 1)
+        return Structure(
+            {n: v for n, v in views.items() if n not in gone}, np.zeros((5, 3)), 0.4, 90, gone, 1
+        )
 
     monkeypatch.setattr(images_module, "structure_from_motion", solve)
 
@@ -77,6 +79,7 @@ def test_a_turn_around_becomes_cameras_of_one_frame(tmp_path: Path, monkeypatch:
     distances = np.linalg.norm(np.diff(np.array(centres), axis=0), axis=1)
     np.testing.assert_allclose(distances, np.linalg.norm(np.diff(true, axis=0), axis=1), rtol=1e-9)
     assert any("8 of 8 pictures" in note for note in session.notes)
+    assert any("few points, 90 in a median one" in note for note in session.notes)
 
 
 def test_a_rig_is_placed_from_one_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,13 @@ def test_pictures_of_nothing_in_common_are_an_error_with_reasons(tmp_path: Path)
     names = [f"{number}.png" for number in range(3)]
     with pytest.raises(CaptureError, match="no cameras can be reconstructed") as caught:
         structure_from_motion(
-            tmp_path / "src", names, tmp_path / "work", shared=True, model="SIMPLE_RADIAL", focal=70.0, size=(80, 60)
-        )  # fmt: skip
-    assert "0.png: " in str(caught.value) and "features" in str(caught.value)
+            tmp_path / "src",
+            names,
+            tmp_path / "work",
+            where="here",
+            shared=True,
+            model="SIMPLE_RADIAL",
+            focal=70.0,
+            size=(80, 60),
+        )
+    assert "1. " in str(caught.value) and "features" in str(caught.value)
