@@ -1,0 +1,239 @@
+"""Tiny valid captures of every layout, for `fuzzing` to damage.
+
+A new importer adds one entry to `SEEDS`: how to write a capture into a folder, how to import it, and which of its files
+are text (or binary calibration) and which are pictures or videos. Files are named by patterns of `Path.glob`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recon.importers.caliscope import import_caliscope
+from recon.importers.colmap import import_colmap
+from recon.importers.colour_depth import import_colour_depth
+from recon.importers.metashape import import_metashape
+from recon.importers.nerfstudio import import_nerfstudio
+from recon.importers.opencv_yaml import import_opencv_yaml
+from recon.importers.pose2sim import import_pose2sim
+from recon.importers.qualisys import import_qualisys
+from recon.importers.rgbd_rig import import_rgbd_rig
+from recon.importers.truedepth import import_truedepth
+from recon.session import load_session
+from tests.recon import ellipsoid_person
+from tests.recon.importers import depth_folders, foreign_captures, portrait_seeds
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A capture and its importer.
+
+    Attributes:
+        write: makes the capture in a folder that does not exist yet, or is empty.
+        run: imports it (capture, session), with arguments under which the undamaged capture imports.
+        calibration: files whose text (or numbers) mean something, by patterns below the capture.
+        media: pictures, depth, masks and videos.
+    """
+
+    write: Callable[[Path], object]
+    run: Callable[[Path, Path], object]
+    calibration: tuple[str, ...]
+    media: tuple[str, ...]
+
+
+def _write_trc(folder: Path) -> None:
+    ellipsoid_person.write_qualisys(folder, cameras=1, frames=2)
+    ellipsoid_person.write_trc(folder / "joints.trc", ["Hip", "Knee"], [0.0, 1 / 30], np.zeros((2, 2, 3)))
+
+
+def _colmap_binary(folder: Path) -> None:
+    """The text model of the tests, as binary files."""
+    foreign_captures.write_colmap(folder, cameras=2, masks=True)
+    model = folder / "sparse/0"
+    cameras = [line.split() for line in (model / "cameras.txt").read_text().splitlines()[1:]]
+    images = [line.split() for line in (model / "images.txt").read_text().splitlines()[1::2]]
+    content = struct.pack("<Q", len(cameras))
+    for words in cameras:
+        content += struct.pack("<iiQQ4d", int(words[0]), 1, 96, 96, *map(float, words[4:]))
+    (model / "cameras.bin").write_bytes(content)
+    content = struct.pack("<Q", len(images))
+    for words in images:
+        content += struct.pack("<i7di", int(words[0]), *map(float, words[1:8]), int(words[8]))
+        content += words[9].encode() + b"\0" + struct.pack("<Qddq", 1, 1.0, 2.0, -1)
+    (model / "images.bin").write_bytes(content)
+    for name in ("cameras.txt", "images.txt"):
+        (model / name).unlink()
+
+
+def _colmap_folders(folder: Path) -> None:
+    foreign_captures.write_colmap(
+        folder, cameras=2, frames=2, name_of=lambda camera, frame: f"{camera}/{frame}.png",
+        model="OPENCV_FISHEYE", extra=(0.01, 0.0, 0.0, 0.0),
+    )  # fmt: skip
+
+
+def _nerfstudio(folder: Path) -> None:
+    foreign_captures.write_nerfstudio(
+        folder, cameras=2, frames=2, timed=True, masks=True, depth=1000.0, depth_unit_scale_factor=0.001,
+        applied_transform=[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0]], k1=0.01,
+    )  # fmt: skip
+
+
+def _write_session(video: bool) -> Callable[[Path], object]:
+    """A session itself, with reference joints: what is fuzzed is how it is loaded and read."""
+
+    def write(folder: Path) -> None:
+        folder.rmdir()
+        ellipsoid_person.synthetic_session(folder, cameras=2, frames=2, video=video, depth=not video)
+        described = json.loads((folder / "session.json").read_text())
+        (folder / "reference").mkdir()
+        joints, names = np.zeros((2, 1, 3)), np.array(["Hip"])
+        np.savez(folder / "reference/joints.npz", names=names, frames=np.arange(2), joints=joints)
+        described["reference"] = "reference/joints.npz"
+        described["cameras"][0].update(lens_model="radial_table", distortion=[0.0, 0.0, 1.0, 1.0, 1.01, 1.02])
+        (folder / "session.json").write_text(json.dumps(described, indent=1))
+
+    return write
+
+
+def _read_session(src: Path, session: Path) -> None:
+    """Reads all of it, and then hands over a copy without links."""
+    loaded = load_session(src)
+    loaded.fingerprint()
+    loaded.reference_joints()
+    for frame in loaded.frames[:4]:
+        for camera in frame.sources:
+            for read in (loaded.image, loaded.mask, loaded.depth):
+                read(frame.index, camera)
+    for camera in loaded.camera_names:
+        for _ in loaded.iter_images(camera, [k for k in loaded.frame_indices[:4] if loaded.has(k, camera)]):
+            pass
+
+    def odd(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if (path := Path(folder, name)).is_symlink() or path.is_fifo()]
+
+    shutil.copytree(src, session, ignore=odd)
+
+
+def _metashape(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    foreign_captures.write_metashape(folder, cameras=2, b2=0.1, k1=-0.05, k4=0.001, p1=0.001)
+
+
+SEEDS: dict[str, Seed] = {
+    "session": Seed(
+        _write_session(False),
+        _read_session,
+        ("session.json", "reference/*"),
+        ("images/*/*", "masks/*/*", "depth/*/*"),
+    ),
+    "session-video": Seed(_write_session(True), _read_session, ("session.json",), ("videos/*", "masks/*/*")),
+    "rgbd-rig": Seed(
+        lambda folder: ellipsoid_person.write_rgbd_rig(folder, cameras=2, size=32),
+        lambda src, session: import_rgbd_rig(src, session, depth_scale=10000.0, world_up="+y"),
+        ("PARAM/*/*.npy",),
+        ("COLOR/*/*", "DEPTH/*/*", "MASK/*/*"),
+    ),
+    "qualisys": Seed(
+        _write_trc,
+        lambda src, session: import_qualisys(src, session, reference=src / "joints.trc"),
+        ("calibration/*", "joints.trc"),
+        ("videos/*",),
+    ),
+    "caliscope": Seed(
+        lambda folder: ellipsoid_person.write_caliscope(folder, cameras=2, frames=2),
+        lambda src, session: import_caliscope(src, session, world_up="+z"),
+        ("camera_array.toml", "calibration/extrinsic/*.csv"),
+        ("calibration/extrinsic/*.mp4",),
+    ),
+    "opencv-yaml": Seed(
+        lambda folder: foreign_captures.write_easymocap(folder, cameras=2, frames=2),
+        lambda src, session: import_opencv_yaml(src, session, units="m", world_up="+z"),
+        ("*.yml",),
+        ("images/*/*",),
+    ),
+    "pose2sim": Seed(
+        lambda folder: foreign_captures.write_pose2sim(folder, cameras=2, frames=2),
+        import_pose2sim,
+        ("calibration/*",),
+        ("videos/*",),
+    ),
+    "colmap": Seed(
+        _colmap_folders,
+        lambda src, session: import_colmap(src, session, scale=1.0, world_up="+z", layout="cameras"),
+        ("sparse/0/*",),
+        ("images/*/*",),
+    ),
+    "colmap-binary": Seed(
+        _colmap_binary,
+        lambda src, session: import_colmap(src, session, scale=1.0, world_up="+z"),
+        ("sparse/0/*",),
+        ("images/*", "masks/*"),
+    ),
+    "nerfstudio": Seed(
+        _nerfstudio,
+        lambda src, session: import_nerfstudio(src, session, scale=1.0, world_up="+z"),
+        ("transforms.json",),
+        ("images/*/*", "masks/*/*", "depths/*/*"),
+    ),
+    "metashape": Seed(
+        _metashape,
+        lambda src, session: import_metashape(src, session, scale=1.0, world_up="+z"),
+        ("cameras.xml",),
+        ("images/*",),
+    ),
+    "truedepth-jpeg": Seed(
+        lambda folder: portrait_seeds.write_whole(folder, "jpg"),
+        lambda src, session: import_truedepth(src / "portrait.jpg", session),
+        ("portrait.jpg",),
+        ("portrait.jpg",),
+    ),
+    "truedepth-heic": Seed(
+        lambda folder: portrait_seeds.write_whole(folder, "heic"),
+        portrait_seeds.import_heic,
+        ("portrait.heic",),
+        ("portrait.heic",),
+    ),
+    "truedepth-metadata": Seed(
+        portrait_seeds.write_parts,
+        portrait_seeds.import_parts,
+        ("depth.xmp", "note.exif", "colors.icc"),
+        ("note.exif",),
+    ),
+    "colour-depth": Seed(
+        lambda folder: depth_folders.write_rig(folder),
+        lambda src, session: import_colour_depth(
+            src, session, depth_scale=1000.0, depth_is="aligned", units="m", world_up="+y"
+        ),
+        ("*/camera_intrinsic.json",),
+        ("*/color/*", "*/depth/*"),
+    ),
+    "colour-depth-separate": Seed(
+        lambda folder: depth_folders.write_separate(folder),
+        lambda src, session: import_colour_depth(src, session, depth_scale=1000.0, depth_is="separate"),
+        ("calibration.json",),
+        ("color/*", "depth/*"),
+    ),
+    "colour-depth-times": Seed(
+        lambda folder: depth_folders.write_tum(folder, frames=2),
+        lambda src, session: import_colour_depth(
+            src, session, depth_scale=5000.0, depth_is="aligned", matches=Path("associations.txt")
+        ),
+        ("associations.txt", "camera_intrinsic.json"),
+        ("rgb/*", "depth/*"),
+    ),
+}
+
+
+def written(seed: Seed, folder: Path) -> Path:
+    """The seed's capture in a fresh folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    seed.write(folder)
+    return folder
