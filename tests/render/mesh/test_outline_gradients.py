@@ -67,7 +67,7 @@ def compare(
 @pytest.mark.parametrize("rings", [8, 40])
 def test_silhouette_of_a_ball(rings: int) -> None:
     """Of triangles of five pixels and of half a pixel, whose outline is several triangles away from the last
-    centre that is hit. Within 2.5 % of the largest (found: 1); a gradient counted twice or missed would be off by 100 %.
+    centre that is hit. Within 2.5 % of the largest (found: 1); counted twice, or missed, it would be off by 100 %.
     """
     verts, faces = sphere(rings, rings + 12)
     results = compare(
