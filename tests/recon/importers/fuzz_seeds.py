@@ -27,7 +27,7 @@ from recon.importers.rgbd_rig import import_rgbd_rig
 from recon.importers.truedepth import import_truedepth
 from recon.session import load_session
 from tests.recon import ellipsoid_person
-from tests.recon.importers import depth_folders, foreign_captures, portrait_seeds
+from tests.recon.importers import depth_folders, foreign_captures, picture_seeds, portrait_seeds
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,14 @@ SEEDS: dict[str, Seed] = {
         ("associations.txt", "camera_intrinsic.json"),
         ("rgb/*", "depth/*"),
     ),
+    "images": Seed(picture_seeds.write_pictures, picture_seeds.run, ("*.jpg",), ("*.png", "*.jpg")),
+    "images-video": Seed(
+        picture_seeds.write_film,
+        lambda src, session: picture_seeds.run(src / "film.mp4", session),
+        ("film.mp4",),
+        ("film.mp4",),
+    ),
+    "images-rig": Seed(picture_seeds.write_rig, picture_seeds.run, ("images/*/*",), ("images/*/*",)),
 }
 
 
