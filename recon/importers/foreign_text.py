@@ -115,7 +115,6 @@ def read_xml(path: Path) -> ElementTree.Element:
                     raise InputError(
                         "a calibration is nested too deeply or has too many elements", where=path
                     )
-    # A text with an encoding of its own in its first line is no text any more: ValueError.
     except (ElementTree.ParseError, ValueError) as error:
         raise InputError(
             "a calibration is not XML",
@@ -208,7 +207,10 @@ class _YamlBuilder:
         self.events = yaml.parse(text, Loader=yaml.SafeLoader)
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                return self._value(next(self.events), 0)
+                value = self._value(next(self.events), 0)
+                if any(isinstance(event, yaml.DocumentStartEvent) for event in self.events):
+                    raise ValueError("more than one document")
+                return value
         raise ValueError("nothing in it")
 
     def _value(self, event: Any, depth: int) -> Any:
