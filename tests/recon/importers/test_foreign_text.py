@@ -25,10 +25,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "yaml": read_yaml,
     "xml": read_xml,
 }
-BOMB = "a: &a [x, x]
-" + "".join(
-    f"{b}: &{b} [*{a}, *{a}]
-" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxy")
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxy")
 )
 BAD = {
     "json": ["", "{", "[" * 10**6, "9" * 5000, '{"a": 1, "a": 2}', '{"a": ' * 10**5, '"\\'],
