@@ -107,7 +107,7 @@ class _Rasterize(torch.autograd.Function):
         count, n, channels = len(image), len(inputs[0]), image.shape[-1]
         upstream = [
             torch.from_numpy(_zeros(*output.shape[1:])).expand_as(output) if gradient is None else gradient
-            for gradient, output in zip(gradients[:3], (image, alpha, depth))
+            for gradient, output in zip(gradients, (image, alpha))
         ]
         # numpy's zeros come from the system as such; torch would write them once more.
         shared = [np.zeros(tuple(t.shape), np.float32) for t in inputs]
@@ -116,7 +116,8 @@ class _Rasterize(torch.autograd.Function):
         grad_viewmats = np.zeros((count, 4, 4), np.float32)
         for i, view in enumerate(ctx.views):
             images = (image[i].numpy(), alpha[i].numpy(), depth[i].numpy())
-            wanted = (_own(upstream[0], i), _own(upstream[1], i), _own(upstream[2], i))
+            of_depth = None if gradients[2] is None else _own(gradients[2], i)
+            wanted = (_own(upstream[0], i), _own(upstream[1], i), of_depth)
             own, offsets = grad_features[i].numpy(), grad_offsets[i].numpy()
             slots = kernels.undraw(view, images, wanted, own)
             colours = own if scratch is None else scratch
@@ -190,18 +191,19 @@ def warmup(progress: Callable[[str], None] | None = None, *, extras: bool = Fals
     shapes = (means, quats, torch.full((n, 3), -2.0), torch.zeros(n), torch.zeros(n, 4, 3))
     gaussians, cameras = Gaussians(*shapes), Cameras(torch.eye(4)[None], K, 8, 8)
 
-    def draw(features: Tensor, *also: Extra) -> Tensor:
+    def draw(features: Tensor, *also: Extra) -> tuple[Tensor, Tensor]:
         background = torch.zeros(features.shape[-1])
         result = rasterize(gaussians, cameras, features, background, None, "classic", also)
-        return result.features_premul.sum()
+        return result.features_premul.sum(), result.depth.sum()
 
     report("Gaussian rasterizer: projection, sorting, blending")
-    loss = draw(rgb_from_sh(gaussians.sh, means, torch.zeros(1, 3)))
+    loss, depth = draw(rgb_from_sh(gaussians.sh, means, torch.zeros(1, 3)))
     report("Gaussian rasterizer: gradients")
-    loss.backward()
+    loss.backward(retain_graph=True)  # compiled without a gradient of depth, and then with one
+    (loss + depth).backward()
     if not extras:
         return
     report("Gaussian rasterizer: features")
-    draw(torch.ones(1, n, 1)).backward()
+    draw(torch.ones(1, n, 1))[0].backward()
     report("Gaussian rasterizer: median depth and weights")
     draw(torch.ones(1, n, 3), "median_depth", "weights")

@@ -134,11 +134,15 @@ def draw(view: View, background: np.ndarray, images: Images) -> None:
 
 
 def undraw(
-    view: View, images: Images, upstream: Images, grad_features: np.ndarray
+    view: View,
+    images: Images,
+    upstream: tuple[np.ndarray, np.ndarray, np.ndarray | None],
+    grad_features: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The reverse of ``draw``: slots of moments and where each Gaussian's begin, for ``unlook``.
 
     Of colours, gradients are left in the slots; those of other features are written to ``grad_features``.
+    ``upstream`` are the gradients of the images; that of depth may be None.
     """
     lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
     if view.values is None:
@@ -146,6 +150,8 @@ def undraw(
         colours = (view.records, *lists, *size)
         view.over_tiles(lambda _, a, b: blend_backward(*colours, a, b, *images, view.ends, *upstream, slots))
         return slots, view.slot_starts
+    if upstream[2] is None:
+        upstream = (*upstream[:2], np.zeros_like(upstream[1]))
     n, stride = len(view.records), LANES + -(-view.values.shape[1] // LANES) * LANES
     slots = np.empty(len(view.entries) * stride, np.float32)
     inputs = (view.records, view.values, *lists, *size)

@@ -85,6 +85,7 @@ def compare(
     render: Render = colours,
     inputs: tuple[str, ...] = INPUTS,
     change: dict[str, float] | None = None,
+    losses: tuple[str, ...] = IMAGES,
 ) -> None:
     """The cpu backend equals the float64 reference in every output and every gradient.
 
@@ -104,7 +105,7 @@ def compare(
                 leaves[name] = (scene.leaves[name] + amount).float().requires_grad_()
         outputs = render(scene, leaves, backend, mode)
         weights = cotangents(decided, outputs["drawn"].shape[-1], seed)
-        loss = sum((outputs[name] * weights[name].to(dtype)).sum() for name in IMAGES)
+        loss = sum((outputs[name] * weights[name].to(dtype)).sum() for name in losses)
         gradients = torch.autograd.grad(loss, [leaves[name] for name in inputs])
         results.append((outputs, dict(zip(inputs, gradients))))
     (expected, expected_gradients), (found, found_gradients) = results
@@ -154,6 +155,17 @@ def test_cpu_equals_reference_in_features(
 ) -> None:
     inputs = (*(name for name in SHAPE_INPUTS if name != "background"), "features", "feature_background")
     compare(with_features(scene, channels, per_camera), seed, mode, features, inputs)
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_each_image_alone_has_the_gradients_of_the_reference(name: str) -> None:
+    """Where nobody asks for the gradients of the others (some kernels then leave them out altogether)."""
+    inputs = ("means", "quats", "log_scales", "logit_opacities", "viewmats", "screen_offsets")
+    if name == "median_depth":
+        inputs = ("means", "viewmats")
+    scene = make_scene(8, width=35)
+    compare(scene, 8, inputs=inputs, losses=(name,))
+    compare(with_features(scene, 5, per_camera=False), 8, "classic", features, inputs, losses=(name,))
 
 
 @pytest.mark.parametrize(
