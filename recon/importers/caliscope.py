@@ -1,9 +1,10 @@
 """Caliscope: a folder with ``camera_array.toml`` and one recording: ``cam_N.mp4`` (or ``port_N.mp4``), timestamps.csv.
 
-The calibration is OpenCV's: ``matrix`` with the first pixel's centre at (0, 0), ``distortions`` k1 k2 p1 p2 k3, and
-``rotation`` (a matrix, or a rotation vector in newer versions) and ``translation`` from world to camera in metres.
-Caliscope's world is the calibration board as it was held or laid in one frame, so that its axes say nothing of
-gravity: up is measured from the cameras' horizons unless it is given. Nor does it say where the floor is.
+The calibration is OpenCV's: ``matrix`` with the first pixel's centre at (0, 0), ``distortions`` k1 k2 p1 p2 k3 (k1 to
+k4 where ``fisheye`` is true), and ``rotation`` (a matrix, or a rotation vector in newer versions) and ``translation``
+from world to camera in metres. Caliscope's world is the calibration board as it was held or laid in one frame, so that
+its axes say nothing of gravity: up is measured from the cameras' horizons unless it is given. Nor does it say where the
+floor is.
 
 timestamps.csv (frame_time_history.csv in older versions) decides what was recorded together: one row a frame of a
 camera, with a ``sync_index`` that frames of one moment share. A camera without a row of a sync_index missed it. Frame
@@ -33,7 +34,7 @@ from recon.importers.building import (
 )
 from recon.importers.foreign_text import read_toml
 from recon.progress import track
-from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
+from recon.session import Frame, Lens, LensModel, Session, SessionCamera, Source, check_camera, load_session
 from recon.video import VideoFacts, probe_video
 from render.errors import CalibrationError, InputError
 
@@ -132,21 +133,16 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
 
 
 def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCamera:
-    if entry.get("fisheye"):
-        raise CalibrationError(
-            "a fisheye calibration is not supported",
-            where=where,
-            remedy="calibrate with the standard lens model",
-        )
     width, height = (round(side) for side in _numbers(entry, "size", (2,), where))
     K = _numbers(entry, "matrix", (3, 3), where)
     K[:2, 2] += 0.5
     distortion = np.atleast_1d(_numbers(entry, "distortions", None, where)).ravel()
-    if len(distortion) not in (4, 5, 8):
+    fisheye = bool(entry.get("fisheye"))
+    if len(distortion) not in ((4,) if fisheye else (4, 5, 8)):
         raise CalibrationError(
             "lens coefficients are not OpenCV's",
             where=where,
-            expected="4, 5 or 8 numbers",
+            expected="4 numbers of a fisheye" if fisheye else "4, 5 or 8 numbers",
             found=len(distortion),
         )
     rotation = _numbers(entry, "rotation", None, where)
@@ -162,7 +158,9 @@ def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCame
     if width <= 0 or height <= 0:
         raise CalibrationError("an image size cannot be", where=where, found=f"{width}x{height}")
     check_camera(name, K, viewmat, width, height, where)
-    lens = Lens("opencv", tuple(distortion.tolist())) if distortion.any() else None
+    # A fisheye without coefficients still bends.
+    model: LensModel = "opencv_fisheye" if fisheye else "opencv"
+    lens = Lens(model, tuple(distortion.tolist())) if fisheye or distortion.any() else None
     return SessionCamera(name, width, height, K, viewmat, lens)
 
 

@@ -180,15 +180,14 @@ def check_camera(
             found=f"({K[0, 2]:.0f}, {K[1, 2]:.0f})",
         )
     rotation = viewmat[:3, :3]
-    if np.linalg.det(rotation) < 0:
+    # Entries first: products of huge ones overflow.
+    small = np.abs(rotation).max() < 2
+    if small and np.linalg.det(rotation) < 0:
         raise CalibrationError(
             "a camera's rotation mirrors the world", where=where, expected="determinant +1",
             found=f"{np.linalg.det(rotation):.3f}", remedy="an axis is flipped, or a matrix of another convention",
         )  # fmt: skip
-    # Entries first: the product of huge ones overflows.
-    rigid = (
-        np.abs(rotation).max() < 2 and np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE
-    )
+    rigid = small and np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE
     if not rigid or not np.allclose(viewmat[3], [0, 0, 0, 1]):
         raise CalibrationError(
             "a camera's rotation is not rigid",

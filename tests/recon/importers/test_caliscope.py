@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
-from recon.session import Session, SessionCamera
+from recon.session import Lens, Session, SessionCamera
 from render.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, write_caliscope
 
@@ -136,6 +136,19 @@ def test_a_calibration_that_cannot_be_names_file_and_camera(
     with pytest.raises(CalibrationError, match=said) as caught:
         read_camera_array(tmp_path / "camera_array.toml")
     assert "camera_array.toml, camera 0" in str(caught.value)
+
+
+def test_a_fisheye_is_one(tmp_path: Path) -> None:
+    write_caliscope(tmp_path, cameras=2, frames=1)
+    edit(
+        tmp_path / "camera_array.toml",
+        "distortions = [0.0, 0.0, 0.0, 0.0, 0.0]",
+        "distortions = [0.1, 0, 0, 0]",
+    )
+    edit(tmp_path / "camera_array.toml", "ignore = false", "ignore = false\nfisheye = true")
+    cameras = read_camera_array(tmp_path / "camera_array.toml")[0]
+    assert cameras["cam_0"].lens == Lens("opencv_fisheye", (0.1, 0.0, 0.0, 0.0))
+    assert cameras["cam_1"].lens is None
 
 
 def test_a_video_and_timestamps_of_different_length_are_refused(tmp_path: Path) -> None:
