@@ -24,6 +24,8 @@ EXIF_HEAD = b"Exif\0\0"
 ICC_HEAD = b"ICC_PROFILE\0"
 MP_ENTRIES = 0xB002
 MOST_PICTURES = 32
+# Grey that was stored in colour differs between channels by what the coding rounds.
+SAME_GREY = 4
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,14 @@ def decode_jpeg(part: JpegPart, where: str, *, color: bool) -> UInt8[np.ndarray,
         with JpegImageFile(io.BytesIO(part.data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise _broken(where, f"{image.width}x{image.height} pixels")
-            if not color and image.mode != "L":
+            if color:
+                return np.asarray(image.convert("RGB"))
+            if image.mode == "L":
+                return np.asarray(image)
+            pixels = np.asarray(image.convert("RGB"))
+            if np.ptp(pixels.astype(np.int16), axis=-1).max() > SAME_GREY:
                 raise InputError("a depth map or matte is not grey", where=where, found=image.mode)
-            return np.asarray(image.convert("RGB") if color else image)
+            return np.ascontiguousarray(pixels[..., 1])
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _broken(where, error) from error
 

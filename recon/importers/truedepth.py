@@ -198,6 +198,9 @@ def stored_depth(portrait: Portrait) -> Float[np.ndarray, "h w"]:
     """Depth in metres on the depth map's own grid; 0 where there is none, or none that is finite."""
     meaning = portrait.meaning
     values = meaning.low + (meaning.high - meaning.low) * portrait.depth.astype(np.float64) / 255
+    if not meaning.filtered:
+        # Holes are not numbers in the phone, and 0 in eight bits. A filtered map has none: there 0 is the far end.
+        values = np.where(portrait.depth > 0, values, 0.0)
     if meaning.kind == "disparity":
         values = np.where(values > 1e-6, 1 / np.maximum(values, 1e-6), 0.0)
     return values

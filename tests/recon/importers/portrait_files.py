@@ -50,6 +50,7 @@ class Phone:
     # Instead of what the other fields come to:
     xmp: bytes | None = None
     exif: bytes | None = None
+    depth: np.ndarray | None = None
 
     def depth_values(self) -> dict[str, str | Sequence[float]]:
         zeros = [0.0] * 8
@@ -157,7 +158,7 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 def write_jpeg(path: Path, phone: Phone) -> None:
     """The picture, then depth and mattes, with the index of the Multi-Picture Format."""
     head = b"http://ns.adobe.com/xap/1.0/\0"
-    pieces = [(stored_depth(), depth_xmp(phone))]
+    pieces = [(stored_depth() if phone.depth is None else phone.depth, depth_xmp(phone))]
     for name in phone.mattes:
         kind = {"apdi:AuxiliaryImageType": "depth", "apdi:AuxiliaryImageSubType": f"{name}matte"}
         pieces.append((stored_matte(name), xmp(kind)))

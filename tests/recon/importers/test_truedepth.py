@@ -11,6 +11,7 @@ from recon.importers.truedepth import import_truedepth
 from recon.session import Session
 from render.errors import CalibrationError, InputError, MissingExtraError
 from tests.recon.importers.portrait_files import (
+    DEPTH_HEIGHT,
     DEPTH_WIDTH,
     FOCAL,
     HEIGHT,
@@ -20,6 +21,8 @@ from tests.recon.importers.portrait_files import (
     OFFSET,
     WIDTH,
     Phone,
+    disparity,
+    stored_depth,
     swapped_profile,
     write_heic,
     write_jpeg,
@@ -38,6 +41,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 def imported(tmp_path: Path, kind: str, phone: Phone, **options: object) -> Session:
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / f"portrait.{kind}"
     WRITERS[kind](path, phone)
     return import_truedepth(path, tmp_path / "session", **options)  # type: ignore[arg-type]
@@ -157,10 +161,34 @@ def test_depth_that_is_stored_as_depth(tmp_path: Path) -> None:
     session = imported(tmp_path, "jpg", phone)
     measured = session.depth(0, "phone")
     assert measured is not None
-    from tests.recon.importers.portrait_files import stored_depth
-
     middle = float(stored_depth()[35:37, 47:49].mean())
     assert measured[0][71:73, 95:97].mean() == pytest.approx(0.25 + 0.51 * middle / 255, abs=0.004)
+
+
+def test_holes_of_an_unfiltered_map_are_not_its_far_end(tmp_path: Path) -> None:
+    """The least disparity is stored as 0, and so is no disparity: only the phone's filter leaves none of these."""
+    bounds = {"apdi:FloatMinValue": "2.0"}  # half of the plane is beyond 0.5 m, and stored as 0
+    stored = np.clip(np.rint(255 * (disparity(DEPTH_WIDTH, DEPTH_HEIGHT) - 2.0) / (HIGH - 2.0)), 0, 255)
+    for filtered, known in (("True", 1.0), ("False", float((stored > 0).mean()))):
+        values = bounds | {"depthData:Filtered": filtered}
+        session = imported(tmp_path / filtered, "jpg", Phone(values=values, depth=stored.astype(np.uint8)))  # type: ignore[arg-type]
+        measured = session.depth(0, "phone")
+        assert measured is not None
+        assert measured[1].mean() == pytest.approx(known, abs=0.03)
+        assert measured[0].max() == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_a_depth_map_stored_in_colour_has_to_be_grey(tmp_path: Path, grey: bool) -> None:
+    depth = np.repeat(stored_depth()[..., None], 3, axis=-1)
+    if not grey:
+        depth[..., 0] //= 2
+    phone = Phone(depth=depth)
+    if grey:
+        assert np.quantile(distance_to_plane(imported(tmp_path, "jpg", phone), NORMAL), 0.99) < STEP
+    else:
+        with pytest.raises(InputError, match="not grey"):
+            imported(tmp_path, "jpg", phone)
 
 
 def test_far_depth_is_left_out_and_counted(tmp_path: Path) -> None:
@@ -243,4 +271,4 @@ def test_a_real_portrait_has_a_face_of_human_size(
     assert 0.025 < (point(468)[2] + point(473)[2]) / 2 - point(1)[2] < 0.06  # the nose stands out
     upwards = camera.viewmat[:3, :3].T @ (point(10) - point(152))
     assert np.degrees(np.arccos(upwards[1] / np.linalg.norm(upwards))) < 8
-    assert measured[1].all() and DEPTH_WIDTH
+    assert measured[1].all()
