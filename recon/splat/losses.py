@@ -106,7 +106,7 @@ class _Photometric(torch.autograd.Function):
             weights.depth / measured,
         )
         ctx.pictures = losses_cpu.Pictures(images, photograph, colors, ours, theirs)
-        ctx.similarity = similarity
+        ctx.similarity, ctx.measured = similarity, sums[3] > 0
         l1, mask, far = (
             weights.l1 * sums[0] / (3 * pixels),
             weights.mask * sums[1] / pixels,
@@ -117,8 +117,12 @@ class _Photometric(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         scales = upstream.numpy() * np.asarray(ctx.of_pixel, np.float32)
-        gradients = losses_cpu.compare_backward(ctx.pictures, ctx.similarity, scales)
-        return (*(torch.from_numpy(g) for g in gradients), None, None, None)
+        gradients = [
+            torch.from_numpy(g) for g in losses_cpu.compare_backward(ctx.pictures, ctx.similarity, scales)
+        ]
+        # The rasterizer leaves depth out of its backward pass where no gradient comes for it.
+        of_depth = gradients[2] if ctx.measured else None
+        return *gradients[:2], of_depth, *gradients[3:], None, None, None
 
 
 def _known_depth(view: TrainingView, wanted: bool) -> np.ndarray:

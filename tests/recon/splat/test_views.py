@@ -174,7 +174,7 @@ def test_an_avatar_never_opens_a_held_out_camera(session: Session, tmp_path: Pat
         body = load_body()
     except AssetError as error:
         pytest.skip(str(error))
-    person = Person(body, body.neutral_shape(), lambda frame: body.zero_pose())
+    person = Person(body, body.neutral_shape(), lambda frame, camera: body.zero_pose())
     guarded = poisoned(session)
     settings = AvatarConfig(steps=4, align_steps=4, longest_side=64, count=800, lining=0, checkpoint_every=2)
     result = train_splat(tmp_path, guarded, person, None, masks_of(guarded), (0, 1), TRAINING, settings)
