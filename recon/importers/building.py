@@ -90,14 +90,24 @@ def write_session(
     return load_session(folder)
 
 
-def copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path, within: Path | None = None) -> None:
     """Links a file into the session where the disk allows it, copies it otherwise.
 
+    Args:
+        within: the capture's folder: a link in a capture must not bring in what lies elsewhere.
+
     Raises:
-        InputError: it is not there.
+        InputError: it is not there, or a link that leads out of ``within``.
     """
     if not source.is_file():
         raise InputError("a file of the capture is missing", where=source)
+    if within is not None and not source.resolve().is_relative_to(within.resolve()):
+        raise InputError(
+            "a file is outside of the capture's folder",
+            where=source,
+            found=source.resolve(),
+            remedy="put the file itself into the capture, not a link",
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)

@@ -92,7 +92,7 @@ def import_caliscope(
     notes += _missing_notes(frames, list(videos))
     with new_session_folder(session) as work:
         for name, path in videos.items():
-            copy_file(path, work / files[name])
+            copy_file(path, work / files[name], src)
         write_session(
             work, cameras, frames, importer="caliscope",
             arguments={"src": src.name, "world_up": world_up, "recording": recording, "floor": floor},
@@ -170,7 +170,7 @@ def _numbers(entry: Mapping[str, Any], key: str, shape: tuple[int, ...] | None, 
         raise CalibrationError(f"a camera has no {key}: it is not calibrated", where=where)
     try:
         array = np.asarray(entry[key], dtype=np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise CalibrationError(f"{key} is not numbers", where=where, found=error) from error
     array = array.squeeze() if shape == (3,) else array
     if (shape is not None and array.shape != shape) or not np.isfinite(array).all():

@@ -44,7 +44,7 @@ Moments = Literal["one", "time", "names"]
 INTRINSICS = ("camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2")
 PERSPECTIVE = ("OPENCV", "PERSPECTIVE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 # OpenGL's camera axes out of OpenCV's, and the other way round.
-FLIP = np.diag([1.0, -1.0, -1.0])
+FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,14 @@ def _camera(values: Mapping[str, Any], transform: object, where: str) -> Session
     c2w = np.eye(4)
     c2w[: min(rows, 4)] = numbers(transform, (3 if rows == 3 else 4, 4), "transform_matrix", where)
     viewmat = np.eye(4)
-    viewmat[:3, :3] = FLIP @ c2w[:3, :3].T
+    viewmat[:3, :3] = FLIP[:3, :3] @ c2w[:3, :3].T
     viewmat[:3, 3] = -viewmat[:3, :3] @ c2w[:3, 3]
     if not np.allclose(c2w[3], [0, 0, 0, 1]):
         raise CalibrationError("a transform's last row is not 0 0 0 1", where=where, found=c2w[3].tolist())
     check_camera("of the file", K, viewmat, width, height, where)
+    # Of a rotation in few digits the transpose is not the inverse: the inverse comes back from an export as it was.
+    viewmat[:] = np.linalg.inv(c2w @ FLIP)
+    viewmat[3] = (0, 0, 0, 1)
     return SessionCamera("", width, height, K, viewmat, lens)
 
 
@@ -305,7 +308,4 @@ def _labels(groups: Sequence[Mapping[int, Shot]]) -> list[str]:
 
 def camera_to_world(camera: SessionCamera) -> Float[np.ndarray, "4 4"]:
     """A session camera's ``transform_matrix``."""
-    c2w = np.eye(4)
-    c2w[:3, :3] = camera.viewmat[:3, :3].T @ FLIP
-    c2w[:3, 3] = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
-    return c2w
+    return np.linalg.inv(camera.viewmat) @ FLIP

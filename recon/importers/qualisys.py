@@ -83,7 +83,7 @@ def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) 
     with new_session_folder(session) as folder:
         files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
         for name, path in videos.items():
-            copy_file(path, folder / files[name])
+            copy_file(path, folder / files[name], src)
         frames = _frames(files, facts)
         if joints is not None and reference is not None:
             notes.append(_write_reference(folder, joints, frames, T_world_source, reference))

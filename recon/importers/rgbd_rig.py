@@ -228,13 +228,13 @@ def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequen
         color = _color_file(src, frame, camera.name)
         _check_size(read_image(color), camera, color)
         target = f"images/{camera.name}/{index:06d}{color.suffix.lower()}"
-        copy_file(color, folder / target)
+        copy_file(color, folder / target, src)
         sources[camera.name] = Source(target)
         for part, kind, read in (("DEPTH", "depth", read_uint16), ("MASK", "masks", read_mask)):
             if (src / part).is_dir():
                 path = src / part / frame / f"{camera.name}.png"
                 _check_size(read(path), camera, path)
-                copy_file(path, folder / kind / camera.name / f"{index:06d}.png")
+                copy_file(path, folder / kind / camera.name / f"{index:06d}.png", src)
     return Frame(index, sources)
 
 

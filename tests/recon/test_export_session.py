@@ -57,6 +57,20 @@ def test_a_session_of_images_comes_back_to_the_byte(tmp_path: Path, program: str
     assert out.stat().st_ino != here.stat().st_ino and not out.is_symlink()
 
 
+@pytest.mark.parametrize(("program", "atol"), [("colmap", 2e-4), ("nerfstudio", 1e-9)])
+def test_rotations_of_few_digits(tmp_path: Path, program: str, atol: float) -> None:
+    """COLMAP has quaternions, which are rotations to the last digit; nerfstudio's matrices come back as they were."""
+    session = synthetic_session(tmp_path / "session", cameras=2)
+    path = session.root / SESSION_FILE
+    described = json.loads(path.read_text())
+    for camera in described["cameras"]:
+        camera["viewmat"] = np.array(camera["viewmat"]).round(4).tolist()
+    path.write_text(json.dumps(described))
+    session = load_session(session.root)
+    export_session(session, program, tmp_path / "out")  # type: ignore[arg-type]
+    assert_cameras_are(back(program, tmp_path / "out", tmp_path / "again").cameras, session.cameras, atol)
+
+
 @pytest.mark.parametrize("program", ["colmap", "nerfstudio"])
 def test_videos_come_back_frame_by_frame(tmp_path: Path, program: str) -> None:
     session = synthetic_session(tmp_path / "session", cameras=2, frames=4, video=True, depth=False)

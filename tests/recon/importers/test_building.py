@@ -100,6 +100,22 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     assert snapshot(session) == made
 
 
+def test_a_link_in_a_capture_brings_in_nothing_from_elsewhere(tmp_path: Path) -> None:
+    """Found by fuzzing: a picture is a video of one frame to a decoder."""
+    src = tmp_path / "src"
+    write_qualisys(src)
+    video, outside = src / "videos/cam1.mp4", tmp_path / "elsewhere.mp4"
+    video.rename(outside)
+    video.symlink_to(outside)
+    with pytest.raises(InputError, match="outside of the capture"):
+        import_qualisys(src, tmp_path / "session")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere.mp4", "src"]
+    video.unlink()
+    outside.rename(src / "videos" / "kept.mov")
+    video.symlink_to("kept.mov")
+    import_qualisys(src, tmp_path / "session")  # a link within it is the capture's own business
+
+
 def test_a_file_where_the_session_should_be(tmp_path: Path) -> None:
     (tmp_path / "session").write_text("a file")
     with pytest.raises(RunError), new_session_folder(tmp_path / "session"):
