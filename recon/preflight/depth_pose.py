@@ -25,7 +25,11 @@ PLANE = 12
 PRIORS = np.array([0.05] * 3 + [0.1] * 3 + [0.02])
 MOST = 1000
 
-Surfaces = Sequence[tuple[SessionCamera, Float[np.ndarray, "n 3"]]]
+# Cameras whose axes differ by more see other sides of a person, degrees; and the share of points with a counterpart
+# that makes two surfaces one: with less, a front would be laid on a back.
+WIDEST, OVERLAP = 75.0, 0.3
+# Every camera has its own number of points.
+Surfaces = Sequence[tuple[SessionCamera, Float[np.ndarray, "_ 3"]]]
 
 
 def align(
@@ -46,7 +50,7 @@ def align(
     for step, reach in enumerate(REACH):
         distance, index = tree.query(moved, k=PLANE, distance_upper_bound=2 * reach, workers=1)
         near = np.isfinite(distance).all(-1) & (distance[:, 0] < reach)
-        if near.sum() < 100:
+        if near.sum() < max(100, OVERLAP * len(points)):
             return None
         group = others[index[near]]
         mean = group.mean(1)
@@ -77,6 +81,10 @@ def align(
     return total, before, float(np.median(np.abs(away[flat])))
 
 
+def _neighbours(a: SessionCamera, b: SessionCamera) -> bool:
+    return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST)))
+
+
 def _moved(
     points: Float[np.ndarray, "n 3"],
     values: Float[np.ndarray, "7"],
@@ -97,8 +105,10 @@ def check_depth_pose(frames: Sequence[Surfaces]) -> list[Check]:
         if len(surfaces) < 3:
             continue
         for k, (camera, points) in enumerate(surfaces):
-            others = np.concatenate([p for j, (_, p) in enumerate(surfaces) if j != k])
-            found = align(camera, points[:: max(1, len(points) // MOST)], others)
+            others = [p for j, (other, p) in enumerate(surfaces) if j != k and _neighbours(camera, other)]
+            if not others:
+                continue
+            found = align(camera, points[:: max(1, len(points) // MOST)], np.concatenate(others))
             if found is not None:
                 moves.setdefault(camera.name, []).append(found[0])
     if not moves:

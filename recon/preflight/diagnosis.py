@@ -117,7 +117,10 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     affected = mistake.cameras or tuple(seen)
     was = _mean_of(before, affected)
     left = _mean_of(states[best], affected)
-    least = SOUND if bad else SOUND / 2
+    # A convention or a mirror is one of a few things that could be, and halves what is left even where it was little: a
+    # ring of level cameras with transposed rotations nearly meets.
+    few = mistake.code in ("pose-convention", "image-mirrored")
+    least = SOUND / 2 if few else SOUND
     if was < least or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
         return None
     return Diagnosis(mistake, was, left)

@@ -140,7 +140,8 @@ def picture_differences(thumbs: UInt8[np.ndarray, "n h w"]) -> Float[np.ndarray,
 def _frozen(name: str, differences: Mapping[str, Float[np.ndarray, "n n"]]) -> float:
     """Share of steps without any change while the camera's usual step, or the other cameras' at that time, has one."""
     own = np.diagonal(differences[name], 1)
-    usual = float(np.median(own))
+    # Of steps that are steps: half of them may be repeated frames.
+    usual = float(np.quantile(own, 0.9))
     still = own <= max(SAME, 0.05 * usual)
     if usual <= SAME:
         # Frozen for most of the time, or nothing moves at all: the others know.

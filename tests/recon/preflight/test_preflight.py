@@ -23,19 +23,10 @@ from recon.session import Session, load_session
 from render.errors import CaptureError, ConfigError
 from render.image import read_uint16, write_image
 from tests.recon.ellipsoid_person import DEPTH_SCALE, STATURE, synthetic_session, write_depth
+from tests.recon.preflight.blind import Blind
 
 # Six cameras, so that neighbours see the same side; pixels of 9 mm on the person.
 CAMERAS, SIZE = 6, 256
-
-
-class Blind:
-    """Sees nobody: persons of ellipsoids are not what the network knows, and it is not what is tested here."""
-
-    def first(self, image: np.ndarray, looks: int) -> None:
-        return None
-
-    def again(self, image: np.ndarray, roi: object) -> None:
-        return None
 
 
 def preflight(

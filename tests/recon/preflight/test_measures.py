@@ -1,0 +1,176 @@
+"""What the checks are made of: light, order of pictures, hulls, surfaces, outlines, each against a known answer."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from recon.preflight.depth_pose import align, check_depth_pose
+from recon.preflight.depths import surface_points
+from recon.preflight.light import check_light, match_colors, measure_light
+from recon.preflight.masks import SmallMask, hull_coverage
+from recon.preflight.reading import Problems, check_files
+from recon.preflight.record import Check, judged
+from recon.preflight.registration import outline_shift
+from recon.preflight.times import _astray, _frozen, picture_differences
+from tests.recon.ellipsoid_person import picture, ring, synthetic_session
+
+SIDE = 256
+
+
+def textured(seed: int = 0) -> np.ndarray:
+    """Detail in every octave, as pictures have."""
+    generator = np.random.default_rng(seed)
+    total = np.zeros((SIDE, SIDE, 3))
+    for octave in range(7):
+        side = SIDE >> octave
+        noise = generator.standard_normal((side, side, 3))
+        total += cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    return np.clip(128 + 14 * total, 0, 255).astype(np.uint8)
+
+
+def landmarks() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(5)
+    return generator.uniform(20, SIDE - 20, (33, 2)).astype(np.float32), np.ones(33, np.float32)
+
+
+def seen(pixels: np.ndarray):  # type: ignore[no-untyped-def]
+    return (measure_light(pixels, None, *landmarks()),)
+
+
+def of(checks: list[Check], code: str) -> Check:
+    return next(check for check in checks if check.code == code)
+
+
+def colourful() -> np.ndarray:
+    """Broad patches, red over blue, dark to bright."""
+    tones = 2.0 ** np.random.default_rng(1).uniform(-2.0, -0.1, (8, 8, 1)) * np.array([1.0, 0.8, 0.6])
+    return np.round(255 * cv2.resize(tones, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)).astype(np.uint8)
+
+
+def test_cameras_alike_pass() -> None:
+    checks = check_light({name: seen(textured(k)) for k, name in enumerate("abc")})
+    assert {c.status for c in checks if c.code in ("blur", "exposure", "clipping")} == {"pass"}
+    checks = check_light({name: seen(colourful()) for name in "abc"})
+    assert all(of(checks, c).status == "pass" for c in ("brightness-match", "contrast-match", "color-match"))
+
+
+@pytest.mark.parametrize(("sigma", "status"), [(0.4, "pass"), (3.0, "warn")])
+def test_a_blurred_camera_is_named(sigma: float, status: str) -> None:
+    stats = {name: seen(textured(k)) for k, name in enumerate("abc")}
+    stats["b"] = seen(cv2.GaussianBlur(textured(1), (0, 0), sigma))
+    check = of(check_light(stats), "blur")
+    assert check.status == status and (status == "pass" or check.where == "b")
+
+
+def test_noise_is_measured_in_flat_parts() -> None:
+    flat = np.full((SIDE, SIDE, 3), 120, np.uint8)
+    noisy = np.clip(flat + np.random.default_rng(0).normal(0, 10, (SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
+    assert seen(flat)[0].noise == pytest.approx(0, abs=1e-3)
+    assert seen(noisy)[0].noise == pytest.approx(10 / 255, rel=0.25)
+    assert of(check_light({"a": seen(flat), "b": seen(noisy)}), "noise").where == "b"
+
+
+def test_exposure_gamma_and_tint_are_told_apart() -> None:
+    plain = {name: seen(colourful()) for name in "abc"}
+    darker = match_colors(plain | {"b": seen((colourful() * 0.5).astype(np.uint8))})["b"]
+    assert darker.offset == pytest.approx(-1, abs=0.12) and darker.chroma < 0.1
+    bent = (255 * (colourful() / 255.0) ** 2.2).astype(np.uint8)
+    assert match_colors(plain | {"b": seen(bent)})["b"].slope == pytest.approx(np.log2(2.2), abs=0.4)
+    tinted = np.clip(colourful() * np.array([1.0, 1.0, 0.6]), 0, 255).astype(np.uint8)
+    checks = check_light(plain | {"b": seen(tinted)})
+    assert (of(checks, "color-match").status, of(checks, "color-match").where) == ("warn", "b")
+
+
+def test_exchanged_channels_are_named_by_skin_and_by_the_others() -> None:
+    plain = {name: seen(colourful()) for name in "abc"}
+    assert of(check_light(plain), "channel-order").status == "pass"
+    check = of(check_light(plain | {"c": seen(colourful()[..., ::-1])}), "channel-order")
+    assert (check.status, check.where) == ("fail", "c")
+    everyone = check_light({name: seen(colourful()[..., ::-1]) for name in "abc"})
+    assert of(everyone, "channel-order").status == "fail"
+
+
+def walk(frames: int = 20) -> np.ndarray:
+    """A bright disc that crosses a picture with a little noise."""
+    generator = np.random.default_rng(0)
+    thumbs = np.zeros((frames, 48, 64))
+    for k in range(frames):
+        cv2.circle(thumbs[k], (8 + 2 * k, 24), 6, 200.0, -1)
+    return np.clip(40 + thumbs + generator.normal(0, 1.0, thumbs.shape), 0, 255).astype(np.uint8)
+
+
+def test_pictures_in_order_pass_and_shuffled_or_doubled_ones_do_not() -> None:
+    ordered = walk()
+    table = picture_differences(ordered)
+    assert _astray(table) == 0 and _frozen("a", {"a": table}) == 0
+    shuffled = ordered[np.random.default_rng(1).permutation(len(ordered))]
+    assert _astray(picture_differences(shuffled)) > 0.3
+    doubled = ordered[np.arange(len(ordered)) // 2 * 2]
+    assert _frozen("a", {"a": picture_differences(doubled)}) == pytest.approx(0.5, abs=0.06)
+    still = np.repeat(ordered[:1], len(ordered), axis=0)
+    assert _frozen("a", {"a": picture_differences(still)}) == 0  # nobody moves anywhere
+    assert _frozen("a", {"a": picture_differences(still), "b": table}) == 1
+
+
+def test_hulls_cover_masks_and_blame_the_one_that_is_wrong() -> None:
+    cameras = ring(6, SIDE)
+    masks = [
+        SmallMask(c, cv2.resize(picture(c)[1], (128, 128), interpolation=cv2.INTER_AREA) > 0.3, 0.5)
+        for c in cameras
+    ]
+    covered, _ = hull_coverage(masks)
+    assert covered.min() > 0.95
+    wrong = list(masks)
+    wrong[2] = replace(masks[2], inside=np.roll(masks[2].inside, 25, axis=1))
+    covered, blame = hull_coverage(wrong)
+    assert covered.min() < 0.8 and int(blame.argmax()) == 2
+
+
+def test_a_moved_surface_and_a_stretched_one_are_measured() -> None:
+    cameras = ring(6, SIDE)
+    points = []
+    for camera in cameras:
+        _, mask, depth = picture(camera)
+        points.append(surface_points(camera, depth, mask > 0.5))
+    others = np.concatenate(points[:2] + points[3:])
+    straight = align(cameras[2], points[2][::2], others)
+    assert straight is not None and np.linalg.norm(straight[0][3:6]) < 0.006
+    moved = align(cameras[2], points[2][::2] + np.array([0.04, 0.0, 0.0]), others)
+    assert moved is not None and np.linalg.norm(moved[0][3:6]) == pytest.approx(0.04, abs=0.008)
+    # Cameras on different sides of the person have no surface in common: nothing is measured.
+    apart = [(cameras[k], points[k]) for k in (0, 2, 4)]
+    assert check_depth_pose([apart]) == []
+    assert check_depth_pose([list(zip(cameras, points))])[0].status == "pass"
+    assert align(cameras[2], points[2] + np.array([5.0, 0, 0]), others) is None
+
+
+def test_a_shift_of_depth_against_its_mask_is_measured() -> None:
+    camera = ring(1, SIDE)[0]
+    _, mask, depth = picture(camera)
+    assert outline_shift(mask > 0.5, depth)[:2] == (0.0, 0.0)
+    x, y, overlap = outline_shift(mask > 0.5, np.roll(depth, (3, 8), axis=(0, 1)))
+    assert (x * SIDE, y * SIDE) == (pytest.approx(8, abs=1), pytest.approx(3, abs=1)) and overlap > 0.9
+
+
+def test_files_that_were_cut_off_are_found_among_all(tmp_path: Path) -> None:
+    session = synthetic_session(tmp_path / "s", cameras=2, frames=3)
+    sound = Problems()
+    assert check_files(session, sound) == 18 and not sound.found
+    for name in ("images/1/000001.png", "masks/0/000002.png", "depth/1/000000.png"):
+        path = session.root / name
+        path.write_bytes(path.read_bytes()[:-40])
+    cut = Problems()
+    check_files(session, cut)
+    assert sorted(problem.camera for problem in cut.found.values()) == ["0", "1", "1"]
+
+
+def test_a_judged_check_names_all_beyond_the_limit_worst_first() -> None:
+    values = {"a": 1.0, "b": 5.0, "c": 3.0}
+    (check,) = judged("noise", values, warn=lambda v: v > 2, unit="", limit="<= 2", remedy="")
+    assert (check.status, check.where, check.measured, check.places) == ("warn", "b, c", 5.0, ("b", "c"))
+    (check,) = judged("noise", values, warn=lambda v: v > 9, unit="", limit="<= 9", remedy="")
+    assert (check.status, check.where) == ("pass", "b")
+    assert judged("noise", {}, warn=lambda v: True, unit="", limit="", remedy="") == []

@@ -1,0 +1,75 @@
+"""`simulacra check`: table, file and page say the same, and the exit status says whether anything failed."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recon.preflight import look
+from recon.session import Session
+from render.image import write_image
+from simulacra.tools.cli import main
+from tests.recon.ellipsoid_person import synthetic_session
+from tests.recon.preflight.blind import Blind
+
+SIZE = 128
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(look, "NetworkEyes", Blind)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return synthetic_session(tmp_path / "s01", cameras=4, size=SIZE)
+
+
+def test_a_sound_session_passes_and_the_page_holds_its_pictures(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(session.root), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "0 failed" in said and "depth-frame" in said
+    record = json.loads((tmp_path / "out" / "preflight.json").read_text())
+    assert {check["status"] for check in record["checks"]} <= {"pass", "warn"}
+    page = (tmp_path / "out" / "check.html").read_text()
+    # A picture and a depth preview of every camera, and nothing from outside.
+    assert page.count("data:image/jpeg;base64,") == 8
+    assert "http:" not in page and "https:" not in page
+    assert not (session.root / "check.html").exists()
+
+
+def test_a_failed_check_is_said_with_its_remedy_and_ends_with_status_2(
+    session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(session.root / "masks/2/000000.png", np.zeros((SIZE, SIZE), np.float32))
+    path = session.root / "images/1/000000.png"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(session.root)])
+    assert ended.value.code == 2
+    said = " ".join(capsys.readouterr().out.split())
+    assert "fail storage 1:" in said and "fail person-visible 2:" in said and "do: copy the files" in said
+    page = (session.root.with_name("s01.check") / "check.html").read_text()
+    assert " failed," in page and "No picture could be read" in page
+
+
+def test_a_session_that_cannot_be_loaded_is_a_failed_check_with_the_error_s_code(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = json.loads((session.root / "session.json").read_text())
+    described["cameras"][1]["viewmat"][0] = [-value for value in described["cameras"][1]["viewmat"][0]]
+    (session.root / "session.json").write_text(json.dumps(described))
+    with pytest.raises(SystemExit):
+        main(["check", str(session.root), "--out", str(tmp_path / "out")])
+    record = json.loads((tmp_path / "out" / "preflight.json").read_text())
+    (check,) = record["checks"]
+    assert (check["code"], check["status"]) == ("calibration", "fail")
+    assert "camera 1" in check["where"]
+
+
+def test_no_session_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path / "nothing")]) == 2
+    assert "there is no session" in capsys.readouterr().err
