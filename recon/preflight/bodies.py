@@ -194,6 +194,13 @@ def agree(views: Views, resolve_sides: bool = True) -> Agreement:
     return Agreement(nominal, everyone, errors, others, exchanged)
 
 
+def rough_errors(views: Views) -> Float[np.ndarray, "t c k"]:
+    """As the errors of `agree`, but to the points of all cameras, one's own among them: a fifth of the work."""
+    nominal = at_nominal_size(views)
+    points = _points(nominal)
+    return np.stack([camera_errors(nominal, c, points) for c in range(len(views.cameras))], axis=1)
+
+
 def _points(views: Views) -> Float[np.ndarray, "t k 3"]:
     if len(views.cameras) < 2 or not len(views.frames):
         return np.full((len(views.frames), 33, 3), np.nan)

@@ -23,6 +23,7 @@ from recon.preflight.bodies import (
     agree,
     person_scale,
     robust_mean,
+    rough_errors,
     without_lens,
 )
 from recon.preflight.look import unturned
@@ -32,6 +33,8 @@ from recon.preflight.look import unturned
 SOUND, WRONG = 0.035, 0.06
 # A mistake is named if undoing it removes so much of the disagreement, and leaves little.
 GAIN = 0.25
+# Mistakes that are looked at closely after all have been looked at roughly.
+LIKELIEST = 6
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     if not bad:
         mistakes = [mistake for mistake in mistakes if mistake.code == "image-mirrored"]
     before = agree(views, resolve_sides=False)
+    mistakes = _likeliest(views, mistakes)
     states = [agree(rescaled(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
     costs = [cost(undone) for undone in states]
     best = int(np.argmin(costs))
@@ -124,6 +128,15 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     if was < least or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
         return None
     return Diagnosis(mistake, was, left)
+
+
+def _likeliest(views: Views, mistakes: Sequence[Mistake]) -> list[Mistake]:
+    """The few mistakes whose undoing makes the cameras agree best, roughly."""
+    costs = []
+    for mistake in mistakes:
+        errors = rough_errors(rescaled(mistake.undo(views)))
+        costs.append(np.mean([robust_mean(errors[:, c]) for c in range(errors.shape[1])]))
+    return [mistakes[k] for k in np.argsort(costs, kind="stable")[:LIKELIEST]]
 
 
 def _mean_of(state: Agreement, names: Sequence[str]) -> float:

@@ -53,7 +53,7 @@ class Mutation:
     codes: frozenset[str]
     one: bool
     needs: tuple[str, ...] = ()
-    motion: int = 24
+    motion: int = 12
 
 
 # -- breaking --------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def pictures(
     return break_it
 
 
-def _wanted(content: Description, name: str, motion: int = 24) -> list[Description]:
+def _wanted(content: Description, name: str, motion: int = 12) -> list[Description]:
     """Frames that a preflight of so many consecutive frames looks at."""
     frames = content["frames"]
     start = max(0, (len(frames) - motion) // 2)
@@ -184,10 +184,10 @@ def _rewrite_pictures(
     root: Path, content: Description, name: str, change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     for frame, pixels in _decoded(root, _wanted(content, name), name):
-        target = f"images/{name}/changed_{frame['index']:06d}.png"
+        target = f"images/{name}/changed_{frame['index']:06d}.jpg"
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         changed = np.ascontiguousarray(change(pixels.copy())[..., ::-1])
-        cv2.imwrite(str(root / target), changed, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        cv2.imwrite(str(root / target), changed, [cv2.IMWRITE_JPEG_QUALITY, 97])
         frame["sources"][name] |= {"file": target, "number": None}
 
 

@@ -27,7 +27,7 @@ SEEING = ("calibrations of two cameras exchanged", "one turned by 1 degree", "on
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Preflight]:
     root = synthetic_session(tmp_path_factory.mktemp("mutations") / "s", cameras=6, size=384).root
-    return root, checked(root, 24, Blind())
+    return root, checked(root, 12, Blind())
 
 
 def test_mutations_have_names_of_their_own_and_are_enough() -> None:
@@ -56,7 +56,7 @@ def test_a_broken_real_capture_is_named(capture_folder: Callable[[str], Path], t
     root = import_rgbd_rig(source, tmp_path / "session", depth_scale=10000.0).root
     eyes = NetworkEyes()
     with cached_looks():
-        baseline = checked(root, 24, eyes)
+        baseline = checked(root, 12, eyes)
         assert not baseline.failed() and {"depth", "masks", "three"} <= kinds_of(load_session(root))
         for name in SEEING:
             verdict = judge(root, BY_NAME[name], baseline, "1", "7", eyes)
