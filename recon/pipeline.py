@@ -124,7 +124,7 @@ def run_stages(
     def look(folder: Path) -> None:
         observe(seen, settings.observe, folder, frames=frames)
 
-    checked = log.run("preflight", 1, settings.preflight, key, check, load_preflight)
+    checked = log.run("preflight", 2, settings.preflight, key, check, load_preflight)
     checked.raise_on_fail(settings.preflight.ignore)
     observed = log.run("observe", 1, settings.observe, key, look, load_observations)
     body = load_body()
