@@ -13,6 +13,8 @@ from render.errors import InputError, UserError
 
 from .report.check_page import write_check_page
 
+# More than a reconstruction looks at: its fit measures clocks and turned cameras again, this is all that a check has.
+MOTION = 100
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -35,7 +37,7 @@ def run_check(session: Path, out: Path | None, frames: int) -> bool:
             remedy="make one: simulacra import --help",
         )  # fmt: skip
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
-    record, seen = _inspected(session, PreflightConfig(frames=frames))
+    record, seen = _inspected(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())
     save_preflight(folder, record)
     page = write_check_page(folder / "check.html", session, record, seen)

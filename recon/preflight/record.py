@@ -29,7 +29,7 @@ class PreflightConfig:
 
     ignore: tuple[str, ...] = ()
     frames: int = 3
-    motion_frames: int = 100
+    motion_frames: int = 40
 
     def __post_init__(self) -> None:
         for code in self.ignore:
