@@ -1,0 +1,184 @@
+"""Recordings of a board: one video or one folder of pictures a camera, read one picture at a time.
+
+    SRC/NAME.mp4 ...             videos; frames of one number are of one moment, or timestamps.csv says which are
+    SRC/NAME/*.jpg, *.png ...    pictures; those of one name in several cameras are of one moment
+
+What is kept of a picture are its corners: memory does not grow with the pictures, only by a kilobyte a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from recon.calibrate.boards import Board, Corners, detect_board
+from recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
+from recon.progress import Progress
+from recon.video import iter_video, probe_video
+from render.errors import CaptureError, InputError
+from render.image import read_image
+
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+MOST_FRAMES = 400
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where one picture of a camera is.
+
+    Attributes:
+        moment: what it shares with pictures of other cameras.
+        number: of the frame, in a video.
+        time: seconds, where the recording says.
+    """
+
+    moment: str
+    file: Path
+    number: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A board in one picture: of a video, ``frame`` is its number; ``time`` in seconds where it is known."""
+
+    camera: int
+    moment: str
+    corners: Corners
+    frame: int | None = None
+    time: float | None = None
+
+
+@dataclass(frozen=True)
+class BoardViews:
+    """All that was seen of a board.
+
+    Attributes:
+        cameras: names. sizes: width and height of their pictures.
+        looked: pictures looked at of each camera.
+        views: those with a board in them.
+    """
+
+    board: Board
+    cameras: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    looked: tuple[int, ...]
+    views: tuple[View, ...]
+
+
+def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[Picture, ...]]:
+    """The pictures of each camera, evenly chosen where there are more than ``most`` moments.
+
+    Raises:
+        InputError: no recording there, or one that is both videos and folders, or damaged.
+    """
+    if not src.is_dir():
+        raise InputError(
+            "there is no recording", where=src, expected="a folder with a video or a folder a camera"
+        )
+    videos = sorted(path for path in src.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
+    folders = {path.name: _images(path) for path in sorted(src.iterdir()) if path.is_dir()}
+    folders = {name: files for name, files in folders.items() if files}
+    if bool(videos) == bool(folders):
+        raise InputError(
+            "a recording is of videos or of folders of pictures, one a camera",
+            where=src,
+            found="both" if videos else "neither",
+        )
+    if videos and len({path.stem for path in videos}) < len(videos):
+        raise InputError("two videos have one name", where=src, found=", ".join(path.name for path in videos))
+    every = _of_videos(src, videos) if videos else _of_folders(folders)
+    moments = list(dict.fromkeys(picture.moment for pictures in every.values() for picture in pictures))
+    if videos:
+        moments.sort(key=int)
+    places = np.linspace(0, len(moments) - 1, min(most, len(moments))).round().astype(int)
+    kept = {moments[i] for i in np.unique(places).tolist()}
+    return {name: tuple(p for p in pictures if p.moment in kept) for name, pictures in every.items()}
+
+
+def gather_views(pictures: Mapping[str, Sequence[Picture]], board: Board) -> BoardViews:
+    """Looks for the board in every picture.
+
+    Raises:
+        InputError: a picture cannot be read, or is not of the size of its camera's others.
+        CaptureError: no picture shows the board.
+    """
+    views, sizes = [], []
+    with Progress("boards", sum(map(len, pictures.values()))) as bar:
+        for camera, (name, chosen) in enumerate(pictures.items()):
+            size: tuple[int, int] | None = None
+            for picture, image in zip(chosen, _read(chosen), strict=True):
+                found = (image.shape[1], image.shape[0])
+                if size is not None and found != size:
+                    raise InputError(
+                        "pictures of one camera differ in size",
+                        where=f"{picture.file}, camera {name}",
+                        expected=f"{size[0]}x{size[1]}",
+                        found=f"{found[0]}x{found[1]}",
+                    )
+                size = found
+                corners = detect_board(image, board)
+                if corners is not None:
+                    views.append(View(camera, picture.moment, corners, picture.number, picture.time))
+                bar.advance()
+            if size is None:
+                raise InputError("a camera has no picture", where=name)
+            sizes.append(size)
+    if not views:
+        raise CaptureError(
+            "no picture shows the board",
+            expected=f"{board.kind} of {board.columns} x {board.rows}",
+            found=f"none in {sum(map(len, pictures.values()))} pictures",
+            remedy="check the board's columns, rows, set of markers and whether it is inverted; a chessboard is "
+            "counted in inner corners and must be seen whole",
+        )
+    looked = tuple(len(chosen) for chosen in pictures.values())
+    return BoardViews(board, tuple(pictures), tuple(sizes), looked, tuple(views))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+
+
+def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[Picture, ...]]:
+    stamped = next((src / name for name in TIMESTAMP_FILES if (src / name).is_file()), None)
+    stamps = read_timestamps(stamped) if stamped else {}
+    result = {}
+    for path in videos:
+        count = probe_video(path).frames
+        rows = stamps.get(path.stem.replace("port_", "cam_"))
+        if stamped and (rows is None or len(rows) != count):
+            raise InputError(
+                "a video and its timestamps differ in length: which frame is which cannot be known",
+                where=path,
+                expected=f"{len(rows or ())} frames",
+                found=f"{count} frames",
+            )
+        if rows is not None:
+            result[path.stem] = tuple(
+                Picture(str(row.sync_index), path, row.number, row.time) for row in rows
+            )
+        else:
+            result[path.stem] = tuple(Picture(str(number), path, number) for number in range(count))
+    return result
+
+
+def _of_folders(folders: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Picture, ...]]:
+    for name, files in folders.items():
+        if len({path.stem for path in files}) < len(files):
+            raise InputError("two pictures of a camera have one name", where=name)
+    return {name: tuple(Picture(path.stem, path) for path in files) for name, files in folders.items()}
+
+
+def _read(pictures: Sequence[Picture]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    numbers = [picture.number for picture in pictures if picture.number is not None]
+    if numbers:
+        yield from iter_video(pictures[0].file, numbers)
+        return
+    for picture in pictures:
+        yield np.round(read_image(picture.file) * 255).astype(np.uint8)
