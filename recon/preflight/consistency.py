@@ -24,6 +24,7 @@ from recon.preflight.look import Look
 from recon.preflight.record import Check, Status, judged
 from recon.preflight.remedies import Remedy, best_remedies
 from recon.session import Session
+from recon.swaps import undo_swaps
 from recon.synchronise import SynchroniseConfig, estimate_time_offsets
 
 # A person who stands or sits; children included, metres.
@@ -257,7 +258,9 @@ def _time_offset(session: Session, look: Look) -> list[Check]:
     if len(views.cameras) < 2 or not complete or not np.isfinite(views.scale):
         return []
     nominal = at_nominal_size(views)
-    offsets = estimate_time_offsets(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
+    # Sides first: a camera whose left and right change in some frames has no steady track.
+    mended = undo_swaps(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
+    offsets = estimate_time_offsets(mended.pixels, mended.confidence, nominal.viewmats, nominal.Ks)
     values = dict(zip(views.names, offsets.frames.tolist()))
     errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, offsets.standard_errors) if np.isfinite(e))
     if not errors:
