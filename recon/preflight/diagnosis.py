@@ -9,7 +9,7 @@ cameras of a sound session have is named. Nothing is repaired: this is for the m
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,8 @@ from recon.preflight.look import unturned
 SOUND, WRONG = 0.035, 0.06
 # A mistake is named if undoing it removes so much of the disagreement, and leaves little.
 GAIN = 0.25
+# The same where no camera is clearly wrong; and how much worse than the others' a camera's error must be to be odd.
+CLEAR_GAIN, ODD = 0.4, 1.4
 # Mistakes that are looked at closely after all have been looked at roughly.
 LIKELIEST = 6
 
@@ -99,8 +101,11 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     errors = state.of_cameras()
     seen = [name for name, there in _seen(views).items() if there]
     bad = [name for name in seen if errors.get(name, LOST) > SOUND]
-    # A mirror exchanges sides: landmarks then fit after an exchange, and no camera's error is large.
-    crossed = [n for c, n in enumerate(views.names) if n in seen and state.exchanged[c] > 0.5]
+    # The mirror image of somebody who stands in the middle fits nearly as well: the camera is only a little worse than
+    # the others, or its sides are exchanged.
+    crossed = [
+        n for c, n in enumerate(views.names) if n in seen and _odd(errors, n, float(state.exchanged[c]))
+    ]
     if len(seen) < 2 or not (bad or crossed):
         return None
     suspects = sorted({*bad, *crossed}, key=lambda name: -errors.get(name, LOST))
@@ -125,9 +130,16 @@ def _best(views: Views, state: Agreement) -> Diagnosis | None:
     # ring of level cameras with transposed rotations nearly meets.
     few = mistake.code in ("pose-convention", "image-mirrored")
     least = SOUND / 2 if few else SOUND
-    if was < least or left > WRONG or 1 - left / was < GAIN or costs[best] > 0.9 * cost(before):
+    gain = GAIN if bad else CLEAR_GAIN
+    if was < least or left > WRONG or 1 - left / was < gain or costs[best] > 0.9 * cost(before):
         return None
     return Diagnosis(mistake, was, left)
+
+
+def _odd(errors: Mapping[str, float], name: str, exchanged: float) -> bool:
+    others = [error for other, error in errors.items() if other != name]
+    usual = float(np.median(others)) if others else LOST
+    return exchanged > 0.5 or SOUND / 2 < errors.get(name, 0.0) > ODD * usual
 
 
 def _likeliest(views: Views, mistakes: Sequence[Mistake]) -> list[Mistake]:

@@ -85,6 +85,11 @@ class Check:
         said = f"{self.status:4s} {self.code}: {self.measured:.4g} {self.unit} ({self.limit}) {self.where}".strip()
         return f"{said}: {self.evidence}" if self.evidence else said
 
+    def found(self) -> str:
+        """What was measured, and what speaks for it."""
+        said = f"{self.code} {self.measured:.3g} {self.unit}".strip()
+        return f"{said} ({self.evidence})" if self.evidence else said
+
     @property
     def places(self) -> tuple[str, ...]:
         """``where``, one by one."""
@@ -121,7 +126,7 @@ class Preflight:
             f"the capture fails its checks: {codes}",
             where="; ".join(dict.fromkeys(check.where for check in failed)),
             expected="; ".join(f"{check.code} {check.limit}" for check in failed),
-            found="; ".join(f"{check.code} {check.measured:.3g} {check.unit}".strip() for check in failed),
+            found="; ".join(check.found() for check in failed),
             remedy=f"{'; '.join(remedies)}; or go on regardless: preflight.ignore [{codes}]",
         )
 

@@ -508,11 +508,15 @@ def judge(root: Path, mutation: Mutation, baseline: Preflight, name: str, other:
         found = checked(copy, mutation.motion, eyes)
     before = {(c.code, place) for c in baseline.checks if c.status != "pass" for place in c.places}
     stopped = {c.code for c in baseline.checks if c.status == "fail"}
+    measured = {(c.code, c.places[0]): c.measured for c in baseline.checks}
 
     def new(check: Check) -> bool:
         places = [p for p in check.places if (check.code, p) not in before]
         worse = check.status == "fail" and check.code not in stopped
-        return check.status != "pass" and (bool(places) or worse)
+        # A camera that was doubtful already is named anew by half as much again: its clock was late by another amount.
+        old = measured.get((check.code, check.places[0]))
+        changed = old is not None and abs(check.measured - old) > 0.5 * abs(old)
+        return check.status != "pass" and (bool(places) or worse or changed)
 
     def right(check: Check) -> bool:
         return check.code in mutation.codes and (not mutation.one or name in check.places)
