@@ -149,7 +149,7 @@ def _bundle(
         current = turned(viewmats, turns)
         points = triangulate(pixels, confidence, current, Ks, triangulation)
         weights = np.where(points.inliers, np.nan_to_num(confidence), 0.0)
-        hessian, gradient = _reduced(points.points, pixels, weights, current, Ks, triangulation.noise_m)
+        hessian, gradient = turn_equations(points.points, pixels, weights, current, Ks, triangulation.noise_m)
         prior = 1 / config.sigma**2
         hessian = share * hessian + prior * np.eye(len(gradient))
         step = -np.linalg.solve(hessian, share * gradient + prior * turns.ravel())
@@ -159,7 +159,7 @@ def _bundle(
     return turns
 
 
-def _reduced(
+def turn_equations(
     points: Float[np.ndarray, "t k 3"],
     pixels: Points2D,
     weights: Confidence,

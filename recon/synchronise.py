@@ -56,7 +56,7 @@ class SynchroniseConfig:
     largest: float = Field(default=8.0, gt=0)
     smoothing: float = Field(default=3.0, gt=0)
     least: float = Field(default=0.3, ge=0)
-    significance: float = Field(default=4.0, ge=0)
+    significance: float = Field(default=2.5, ge=0)
     passes: int = Field(default=12, ge=1)
     fewest_frames: int = Field(default=20, ge=5)
 

@@ -68,7 +68,7 @@ class Bundle:
         residuals: seen less projected, pixels.
         clocks: of each observation's view, in standard deviations of the clock: how late it was exposed.
         weights: how much each observation counts, 1 to 0.
-        spread: rms residual over its sigma, robustly weighed: 1 where the sigmas are right.
+        spread: standard deviation of the residuals over their sigmas, robustly weighed: 1 where the sigmas are right.
         steps: taken until nothing changed.
     """
 
@@ -91,6 +91,7 @@ def adjust_bundle(
     poses: bool = True,
     robust: bool = True,
     tolerance: float = 1e-9,
+    most_steps: int = _MOST_STEPS,
 ) -> Bundle:
     """The rig and the bodies that explain the sightings best.
 
@@ -101,6 +102,7 @@ def adjust_bundle(
         poses: whether cameras' poses are estimated; the first camera's stays.
         robust: whether outliers count less.
         tolerance: stop when a step lowers the cost by less than this part of it.
+        most_steps: stop after so many in any case.
 
     Raises:
         CalibrationError: the sightings do not fix the unknowns.
@@ -113,7 +115,7 @@ def adjust_bundle(
     weights = np.ones(len(sightings.sigma))
     for _ in range(3):
         weights, cost, clocks = _weighed(projected, sightings, pairs, weights, robust)
-    while steps < _MOST_STEPS:
+    while steps < most_steps:
         steps += 1
         system = _reduced(state[0], state[1], projected, sightings, pairs, weights, damping)
         trial = _moved(*state, *_solved(system, estimated, damping))
@@ -194,15 +196,16 @@ def _reduced(
     by_camera, by_body = _jacobians(rig, projected, sightings)
     scale = np.sqrt(weights) / sightings.sigma
     residual = scale[:, None] * (sightings.pixels - projected.pixels)
-    joint = scale[:, None, None] * np.concatenate([by_camera, by_body], -1)
+    joint = (scale[:, None, None] * np.concatenate([by_camera, by_body], -1))[pairs.order]
+    residual = residual[pairs.order]
     cameras, count = len(rig.viewmats), len(bodies)
-    drift = scale[:, None] * sightings.drift
-    products = pairs.summed(np.swapaxes(joint, 1, 2) @ joint)
-    slopes = pairs.summed((joint * residual[:, :, None]).sum(1))
-    along = pairs.summed((joint * drift[:, :, None]).sum(1))
-    share = 1 / (1 + pairs.summed((drift**2).sum(-1)))
+    drift = (scale[:, None] * sightings.drift)[pairs.order]
+    products = pairs.runs(np.swapaxes(joint, 1, 2) @ joint)
+    slopes = pairs.runs((joint * residual[:, :, None]).sum(1))
+    along = pairs.runs((joint * drift[:, :, None]).sum(1))
+    share = 1 / (1 + pairs.runs((drift**2).sum(-1)))
     products -= along[:, :, None] * along[:, None] * share[:, None, None]
-    slopes -= along * (share * pairs.summed((drift * residual).sum(-1)))[:, None]
+    slopes -= along * (share * pairs.runs((drift * residual).sum(-1)))[:, None]
     own = np.zeros((cameras, _UNKNOWNS, _UNKNOWNS))
     np.add.at(own, pairs.camera, products[:, :_UNKNOWNS, :_UNKNOWNS])
     blocks, moments = np.zeros((count, 6, 6)), np.zeros((count, 6))
@@ -248,7 +251,11 @@ class _Pairs:
         return result
 
     def summed(self, values: Float[np.ndarray, "n *rest"]) -> Float[np.ndarray, "p *rest"]:
-        return np.add.reduceat(values[self.order], self.starts, axis=0)
+        return self.runs(values[self.order])
+
+    def runs(self, ordered: Float[np.ndarray, "n *rest"]) -> Float[np.ndarray, "p *rest"]:
+        """Sums of values that are in order already."""
+        return np.add.reduceat(ordered, self.starts, axis=0)
 
 
 def _damped(blocks: Float[np.ndarray, "b 6 6"], damping: float) -> Float[np.ndarray, "b 6 6"]:
@@ -343,9 +350,7 @@ def _uncertainty(
     few = clusters / max(clusters - estimated.sum() / 6, 1)  # each body speaks of six unknowns at most
     sandwich = few * inverse @ (pieces.T @ pieces) @ inverse
     errors = [_in_rig_gauge(rig, covariance, estimated) for covariance in (plain, sandwich)]
-    return replace(_largest(errors[0], errors[1]), freedom=freedom), float(
-        np.sqrt(squared.sum() / max(2 * weights.sum(), 1))
-    )
+    return replace(_largest(errors[0], errors[1]), freedom=freedom), float(np.sqrt(variance))
 
 
 def _largest(a: Uncertainty, b: Uncertainty) -> Uncertainty:

@@ -39,7 +39,7 @@ class Clocks:
     """How cameras' exposures lie about the moments that they share.
 
     Attributes:
-        lags: mean of each camera; positive: it shows the board later than the others do. Their own mean is 0.
+        lags: mean of each camera; positive: its pictures are that old, as in `recon.synchronise`. Their own mean is 0.
         lag_errors: standard errors of these.
         jitter: standard deviation of a single view about its camera's mean; 0 where nothing is known to move.
     """
@@ -70,10 +70,10 @@ class Clocks:
             own = self.jitter * bundle.clocks[first[sightings.camera[first] == camera]]
             if len(own) < _FEWEST_VIEWS:
                 continue
-            steps[camera] = np.median(own)
-            spread = 1.4826 * np.median(np.abs(own - steps[camera]))
+            steps[camera] = -np.median(own)
+            spread = 1.4826 * np.median(np.abs(own + steps[camera]))
             errors[camera] = 1.2533 * spread / np.sqrt(len(own))
-            rest.append(own - steps[camera])
+            rest.append(own + steps[camera])
         if not rest:
             return self
         # Medians: a misplaced board has no time at all. The prior pulls each to 0: a little more is there than seen.
@@ -140,7 +140,7 @@ def in_time(sightings: Sightings, motion: Motion, clocks: Clocks) -> Sightings:
     bent = 0.5 * clocks.jitter**2 * np.linalg.norm(motion.acceleration, axis=-1)
     return replace(
         sightings,
-        pixels=sightings.pixels - lag * motion.speed - 0.5 * lag**2 * motion.acceleration,
-        drift=clocks.jitter * (motion.speed + lag * motion.acceleration),
+        pixels=sightings.pixels + lag * motion.speed - 0.5 * lag**2 * motion.acceleration,
+        drift=clocks.jitter * (motion.speed - lag * motion.acceleration),
         sigma=np.hypot(sightings.sigma, bent),
     )

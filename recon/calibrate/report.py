@@ -126,7 +126,9 @@ def weaknesses(calibration: RigCalibration) -> list[str]:
         lag, error = calibration.clocks.lags[camera], calibration.clocks.lag_errors[camera]
         if np.isfinite(error) and abs(lag) > max(4 * error, 0.1 * calibration.clocks.jitter):
             unit = _unit(calibration)
-            found.append(f"{name}: shows the board {lag:+.3g} {unit} from the others' mean (+- {error:.2g})")
+            found.append(
+                f"{name}: its pictures are {lag:+.3g} {unit} older than the cameras' mean (+- {error:.2g})"
+            )
     return found
 
 

@@ -32,7 +32,7 @@ _BLURRED = 2.0
 _ENOUGH = 20
 FEWEST_LINKS = 3
 # Rounds of adjustment; poses and lags settle before lenses may follow them.
-_ROUNDS, _SETTLED = 12, 6
+_ROUNDS, _SETTLED, _STEPS = 12, 6, 12
 _LONE_ROUNDS = 3
 _COARSE_PX = 2.0
 # Reprojection beyond which a board was not one (a wrong number, a reflection): of the median of the camera's views.
@@ -92,6 +92,13 @@ def calibrate_rig(
         CaptureError: too few views, a board that cannot locate cameras, or cameras that share no moment.
         CalibrationError: the views do not fix something.
     """
+    linked = len(found.cameras) > 1
+    if linked and not found.board.locates:
+        raise CaptureError(
+            "this chessboard looks the same turned by half: it cannot say where cameras are",
+            expected="one even and one odd count of inner corners, or a ChArUco board",
+            found=f"{found.board.columns} x {found.board.rows}",
+        )
     views, notes = select_views(found)
     own = [[view for view in views if view.camera == camera] for camera in range(len(found.cameras))]
     lenses = [
@@ -108,13 +115,6 @@ def calibrate_rig(
     free &= refine_intrinsics
     views, left = _sound(views, found.board, start)
     notes += left
-    linked = len(found.cameras) > 1
-    if linked and not found.board.locates:
-        raise CaptureError(
-            "this chessboard looks the same turned by half: it cannot say where cameras are",
-            expected="one even and one odd count of inner corners, or a ChArUco board",
-            found=f"{found.board.columns} x {found.board.rows}",
-        )
     viewmats = _placed_cameras(views, found, start) if linked else np.eye(4)[None]
     return _adjusted(found, views, Rig(start, viewmats), free, tuple(lenses), notes)
 
@@ -299,7 +299,9 @@ def _adjusted(
     for number in range(_ROUNDS):
         last = number == _ROUNDS - 1
         use = free if number >= _SETTLED or count == 1 else np.zeros_like(free)
-        bundle = adjust_bundle(rig, poses, sightings, use, poses=count > 1, tolerance=1e-9 if last else 1e-5)
+        bundle = adjust_bundle(
+            rig, poses, sightings, use, poses=count > 1, most_steps=100 if last else _STEPS
+        )
         rig, poses = bundle.rig, bundle.bodies
         if last or (count == 1 and number == _LONE_ROUNDS):
             break

@@ -11,7 +11,7 @@ from recon.calibrate.boards import Board, Corners
 from recon.calibrate.recordings import BoardViews, View
 from recon.calibrate.rig import Rig, project_points
 
-BOARD = Board("charuco", 7, 6, 0.06)
+BOARD = Board("charuco", 6, 5, 0.075)
 SIZE = (1280, 720)
 RATE = 10.0
 
@@ -43,7 +43,7 @@ def planted_rig(
     for moment in range(moments):
         for camera in range(cameras):
             time = moment / RATE
-            exposed = time + (lags[camera] if lags else 0.0) + jitter * generator.standard_normal()
+            exposed = time - (lags[camera] if lags else 0.0) + jitter * generator.standard_normal()
             pose = rig.viewmats[camera] @ _pose(exposed, phases)
             local = board.corners @ pose[:3, :3].T + pose[:3, 3]
             pixels = project_points(local, rig.intrinsics[camera])[0]

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -36,7 +37,7 @@ def planted() -> PlantedRig:
 
 @pytest.fixture(scope="module")
 def calibrated(planted: PlantedRig) -> RigCalibration:
-    return calibrate_rig(planted.found)
+    return calibrate_rig(planted.found, lens=2)
 
 
 def test_a_planted_rig_comes_back(planted: PlantedRig, calibrated: RigCalibration) -> None:
@@ -59,8 +60,6 @@ def test_as_many_coefficients_as_the_lens_has() -> None:
 
 
 def _pinhole(found: BoardViews) -> list:
-    import cv2
-
     K = np.array([[900.0, 0, 645], [0, 905, 350], [0, 0, 1]])
     lens = np.array([-0.1, 0.05, 0, 0, 0])
     views = []
@@ -73,7 +72,7 @@ def _pinhole(found: BoardViews) -> list:
 def test_cameras_out_of_step_are_found_and_forgiven() -> None:
     lags = (0.0, 0.06, -0.03)
     wrong = planted_rig(moments=60, noise=0.1, lags=lags, jitter=0.01)
-    found = calibrate_rig(wrong.found)
+    found = calibrate_rig(wrong.found, lens=2)
     expected = np.array(lags) - np.mean(lags)
     np.testing.assert_allclose(found.clocks.lags, expected, atol=0.012)
     assert 0.004 < found.clocks.jitter < 0.025
@@ -82,14 +81,14 @@ def test_cameras_out_of_step_are_found_and_forgiven() -> None:
     still = replace(
         wrong.found, views=tuple(replace(view, frame=None, time=None) for view in wrong.found.views)
     )
-    blind, _ = rig_difference(calibrate_rig(still).bundle.rig.viewmats, wrong.rig.viewmats)
+    blind, _ = rig_difference(calibrate_rig(still, lens=2).bundle.rig.viewmats, wrong.rig.viewmats)
     assert apart.max() < 0.008 and blind.max() > 2 * apart.max()
-    assert any("shows the board" in text for text in weaknesses(found))
+    assert any("older than" in text for text in weaknesses(found))
 
 
 def test_cameras_in_step_have_no_lag(calibrated: RigCalibration) -> None:
     assert np.abs(calibrated.clocks.lags).max() < 0.003 and calibrated.clocks.jitter < 0.003
-    assert not any("shows the board" in text for text in weaknesses(calibrated))
+    assert not any("older than" in text for text in weaknesses(calibrated))
 
 
 def test_the_world_stands_on_the_board(planted: PlantedRig, calibrated: RigCalibration) -> None:
@@ -124,9 +123,9 @@ def test_pose2sims_tables_are_of_the_same_rig(calibrated: RigCalibration, tmp_pa
     moved = stand_upright(calibrated, "-y")
     write_calibration(tmp_path, [moved])
     read = read_pose2sim(tmp_path / "calibration.toml")
-    for number, camera in enumerate(read):
+    for number, camera in enumerate(read.values()):
         np.testing.assert_allclose(camera.K, moved.bundle.rig.Ks[number], atol=1e-9)
-    viewmats = np.stack([camera.viewmat for camera in read])
+    viewmats = np.stack([camera.viewmat for camera in read.values()])
     apart, turned = rig_difference(viewmats, moved.bundle.rig.viewmats)
     assert apart.max() < 1e-9 and turned.max() < 1e-5
     # z of the file is up.
@@ -150,7 +149,8 @@ def _session(folder: Path, planted: PlantedRig, size: tuple[int, int] = SIZE) ->
             (work / "images" / name).mkdir(parents=True)
             (work / "images" / name / "000000.png").write_bytes(b"a picture")
         write_session(
-            work, cameras, frames, importer="test", arguments={}, notes=["before"], T_world_source=np.eye(4), source=folder
+            work, cameras, frames, importer="test", arguments={}, notes=["before"], T_world_source=np.eye(4),
+            source=folder,
         )  # fmt: skip
     return load_session(folder)
 
@@ -213,7 +213,7 @@ def test_lone_cameras_have_lenses_and_no_poses(planted: PlantedRig, tmp_path: Pa
 
 def test_recordings_that_cannot_do_are_named(planted: PlantedRig) -> None:
     found = planted.found
-    few = tuple(view for view in found.views if view.camera != 1 or view.moment in "12")
+    few = tuple(view for view in found.views if view.camera != 1 or view.moment in ("1", "2"))
     with pytest.raises(CaptureError, match="too few views"):
         calibrate_rig(replace(found, views=few))
     never = tuple(view for view in found.views if view.camera != 2)
