@@ -211,7 +211,9 @@ def _look_at_camera(
         if person is not None:
             bodies[frame] = _body(person)
     stills.sort(key=lambda still: still.frame)
-    agreed = turned[0] if turned and len(set(turned)) == 1 else 0
+    # Most stills must say the same: a single look at somebody who bends over may err.
+    usual = max(set(turned), key=turned.count) if turned else 0
+    agreed = usual if 2 * turned.count(usual) > len(turned) else 0
     return CameraLook(name, tuple(stills), agreed, bodies, thumbs)
 
 
