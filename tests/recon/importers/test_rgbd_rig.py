@@ -12,7 +12,7 @@ import pytest
 
 from recon.importers.pickled_arrays import read_pickled_arrays
 from recon.importers.rgbd_rig import import_rgbd_rig
-from recon.preflight import preflight
+from recon.preflight import inspect, preflight
 from recon.session import Session
 from render.errors import CalibrationError, CaptureError, InputError
 from tests.recon.ellipsoid_person import (
@@ -24,6 +24,7 @@ from tests.recon.ellipsoid_person import (
     write_param,
     write_rgbd_rig,
 )
+from tests.recon.preflight.blind import Blind
 
 FRAME = "FRAME0001"
 
@@ -76,17 +77,18 @@ def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
         points = person_points(session, name)
         assert points[:, 1].min() > -0.03 and 1.6 < points[:, 1].max() < 1.75
         assert np.abs(points[:, [0, 2]]).max() < 0.34
-    measured = {check.code: check for check in preflight(session).checks}
+    # The network would take ellipsoids for some body or other; they have depth and masks to be judged by.
+    measured = {check.code: check for check in inspect(session, eyes=Blind()).record.checks}
     assert measured["depth-agreement"].status == "pass"
     assert measured["stature"].status == "pass"
-    assert all(check.status == "pass" for check in measured.values())
+    assert [code for code, check in measured.items() if check.status == "fail"] == []
 
 
 def test_a_wrong_depth_scale_stops_with_the_stature(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src")
     for scale, height in ((DEPTH_SCALE / 10, 15.0), (DEPTH_SCALE * 10, 0.15)):
         session = import_rgbd_rig(tmp_path / "src", tmp_path / f"session{scale}", depth_scale=scale)
-        found = preflight(session)
+        found = inspect(session, eyes=Blind()).record
         check = found.of("stature")[0]
         assert check.status == "fail"
         assert check.measured == pytest.approx(height, rel=0.15)
@@ -242,7 +244,7 @@ def test_real_captures_agree_between_cameras(
     found = preflight(session)
     assert not found.failed()
     assert found.of("depth-agreement")[0].measured < 9.0
-    assert 1.4 < found.of("stature")[0].measured < 1.9
+    assert 1.2 < found.of("stature")[0].measured < 2.0  # by limbs: a woman of about 1.6 m
     assert found.of("up-axis")[0].measured < 2.0
     lowest = min(np.quantile(person_points(session, name)[:, 1], 0.001) for name in session.camera_names)
     assert lowest > -0.2
