@@ -64,6 +64,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "assets": _deferred(commands.assets),
         "warmup": _deferred(commands.warmup),
         "import": _import,
+        "calibrate": _calibrate,
         "check": _deferred(commands.check),
         "reconstruct": _deferred(commands.reconstruct),
         "evaluate": _deferred(commands.evaluate),
@@ -149,6 +150,21 @@ _layouts = _one_of(
 def _import(layout: Annotated[_layouts, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
     """Make a session out of a capture: its cameras and frames checked, its conventions turned into ours."""
     return layout
+
+
+_calibrations = _one_of(
+    {
+        "board": _deferred(commands.calibrate_board),
+        "apply": _deferred(commands.calibrate_apply),
+        "clocks": _deferred(commands.calibrate_clocks),
+        "colours": _deferred(commands.calibrate_colours),
+    }
+)
+
+
+def _calibrate(what: Annotated[_calibrations, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
+    """Calibrate cameras: lenses and poses from a board, lags from motion, colours from what cameras share."""
+    return what
 
 
 _benchmarks = _one_of(

@@ -557,6 +557,92 @@ def version() -> None:
         print(f"{name} {number}")
 
 
+def calibrate_board(
+    src: Source,
+    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    /,
+    board: Annotated[Path, arg(metavar="BOARD.toml")],
+    lens: Annotated[Literal[0, 1, 2, 4, 5] | None, arg(metavar="COUNT")] = None,
+    lenses_only: bool = False,
+    world_up: WorldUp = None,
+    floor_moment: Annotated[str | None, arg(metavar="MOMENT")] = None,
+) -> None:
+    """Lenses and poses of cameras from a recording of a ChArUco board or a chessboard.
+
+    Args:
+        src: the recording: a video, or a folder of pictures, for each camera.
+        out: the folder for calibration.json (with standard errors) and calibration.toml (as Pose2Sim has it).
+        board: TOML with kind, columns, rows and square_m of the board, or Caliscope's charuco.toml.
+        lens: number of lens coefficients; decided by views left out when it is not given.
+        lenses_only: each camera alone: the pictures of different cameras are not of the same moments.
+        world_up: which axis of the first camera points up (-y for a level one); from all horizons if not given.
+        floor_moment: a moment (frame number, sync_index or picture's name) at which the board lay on the floor.
+    """
+    from .calibrate import run_board
+
+    run_board(src, out, board, lens, lenses_only=lenses_only, world_up=world_up, floor_moment=floor_moment)
+
+
+def calibrate_apply(
+    calibration: Annotated[Positional[Path], arg(metavar="CALIBRATION.json")],
+    session: Session,
+    out: Annotated[Positional[Path], arg(metavar="NEW_SESSION")],
+    /,
+    own_world: bool = False,
+) -> None:
+    """Make a new session of the same files with calibrated cameras.
+
+    Args:
+        calibration: what `simulacra calibrate board` wrote.
+        session: the session whose cameras are to be replaced; it stays as it is.
+        out: the session to make: a new or empty folder.
+        own_world: take the calibration's world; otherwise its rig is laid over the session's, and the floor stays.
+    """
+    from recon.calibrate import apply_calibration
+    from recon.session import load_session
+
+    apply_calibration(load_session(session), calibration, out, keep_world=not own_world)
+    _say_session(out)
+
+
+def calibrate_clocks(
+    session: Session,
+    observed: Annotated[Positional[Path], arg(metavar="RUN/observe")],
+    /,
+    json: OptionalPath = None,
+) -> None:
+    """How many frames each camera lags, and how it is turned, from the motion of the person.
+
+    Args:
+        session: the session.
+        observed: landmarks of it: the folder `observe` of a run.
+        json: write the numbers here too.
+    """
+    from .calibrate import run_clocks
+
+    run_clocks(session, observed, json)
+
+
+def calibrate_colours(
+    session: Session,
+    /,
+    cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
+    frames: Annotated[int, arg(metavar="COUNT")] = 5,
+    json: OptionalPath = None,
+) -> None:
+    """How much the colours of RGB-D cameras differ where they see the same, and what maps would undo of it.
+
+    Args:
+        session: a session with depth.
+        cameras: which; all by default. Leave out those that are held out to judge a reconstruction.
+        frames: how many to look at.
+        json: write the maps here.
+    """
+    from .calibrate import run_colours
+
+    run_colours(session, cameras, frames, json)
+
+
 def _say_session(session: Path) -> None:
     from recon.session import load_session
 

@@ -19,6 +19,7 @@ Symbols: ``t`` frames, ``c`` cameras, ``k`` landmarks, ``s`` shifts tried, ``b``
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -28,6 +29,8 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
 from recon.adjust import turn_equations, turned
+from recon.observe.observations import Observations
+from recon.swaps import undo_swaps
 from recon.synchronise import SynchroniseConfig, estimate_time_offsets, shift_tracks
 from recon.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
 from render.errors import CaptureError
@@ -67,6 +70,33 @@ class LagsAndTurns:
     turns_deg: Float[np.ndarray, "c 3"]
     turn_errors_deg: Float[np.ndarray, "c 3"]
     residual_px: tuple[float, float, float, float]
+
+
+def person_tracks(
+    observations: Observations, cameras: Sequence[str], viewmats: np.ndarray, Ks: np.ndarray
+) -> tuple[Points2D, Confidence, int]:
+    """Body landmarks of all observed frames, sides put right, and how many frames lie between two of them.
+
+    Raises:
+        CaptureError: the frames are not evenly spaced, or a camera was not observed.
+    """
+    missing = [name for name in cameras if name not in observations.cameras]
+    if missing:
+        raise CaptureError("a camera was not observed", found=", ".join(missing))
+    steps = np.unique(np.diff(observations.frames))
+    if len(steps) != 1:
+        raise CaptureError(
+            "only evenly spaced frames are a clock",
+            expected="one distance between all observed frames",
+            found=f"{len(steps)} different ones",
+        )
+    columns = [observations.cameras.index(name) for name in cameras]
+    pixels = observations.pose_px[:, columns].astype(np.float64)
+    seen = np.isfinite(pixels).all(-1)
+    score = np.nan_to_num(observations.pose_score[:, columns].astype(np.float64))[..., None]
+    confidence = seen * score * np.nan_to_num(observations.pose_visibility[:, columns].astype(np.float64))
+    fixed = undo_swaps(pixels, confidence, viewmats, Ks)
+    return fixed.pixels, fixed.confidence, int(steps[0])
 
 
 def lags_by_motion(

@@ -1,0 +1,128 @@
+"""`simulacra calibrate`: what was found, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from recon.calibrate import (
+    calibrate_lenses,
+    calibrate_rig,
+    find_pictures,
+    gather_views,
+    lags_and_turns,
+    lags_by_motion,
+    match_colours,
+    person_tracks,
+    read_board,
+    shared_colours_by_depth,
+    stand_on_board,
+    stand_upright,
+    write_calibration,
+)
+from recon.calibrate.report import print_calibration
+from recon.importers.building import Axis
+from recon.observe import load_observations
+from recon.session import load_session
+from recon.stage import write_json
+from render.errors import CaptureError, ConfigError
+
+
+def run_board(
+    src: Path,
+    out: Path,
+    board: Path,
+    lens: int | None,
+    *,
+    lenses_only: bool,
+    world_up: Axis | None,
+    floor_moment: str | None,
+) -> None:
+    """Calibrates cameras by a recording of a board."""
+    if floor_moment is not None and (world_up is not None or lenses_only):
+        raise ConfigError("the floor's moment says where up is", found="--floor-moment with another option")
+    found = gather_views(find_pictures(src), read_board(board))
+    if lenses_only or len(found.cameras) == 1:
+        calibrations = calibrate_lenses(found, lens=lens)
+    else:
+        rig = calibrate_rig(found, lens=lens)
+        rig = stand_upright(rig, world_up) if floor_moment is None else stand_on_board(rig, floor_moment)
+        calibrations = (rig,)
+    path = write_calibration(out, calibrations)
+    for calibration in calibrations:
+        for note in calibration.notes:
+            print(f"note: {note}")
+        print_calibration(calibration)
+    print(f"calibration: {path}")
+
+
+def run_clocks(session: Path, observed: Path, json: Path | None) -> None:
+    """Lags of the cameras by three ways."""
+    loaded, observations = load_session(session), load_observations(observed)
+    cameras = [loaded.camera(name) for name in observations.cameras if name in loaded.camera_names]
+    names = [camera.name for camera in cameras]
+    viewmats, Ks = (
+        np.stack([camera.viewmat for camera in cameras]),
+        np.stack([camera.K for camera in cameras]),
+    )
+    pixels, confidence, step = person_tracks(observations, names, viewmats, Ks)
+    found = lags_and_turns(pixels, confidence, viewmats, Ks)
+    try:
+        without = lags_by_motion(pixels, confidence)
+        said = [
+            (float(f), float(e))
+            for f, e in zip(step * without.frames, step * without.standard_errors, strict=True)
+        ]
+    except CaptureError as error:
+        print(f"note: without the calibration: {error.what}")
+        said = []
+    print("camera          lag, frames     without calibration     turn, degrees")
+    for i, name in enumerate(names):
+        lag = f"{step * found.lags.frames[i]:+.2f} ± {step * found.lags.standard_errors[i]:.2f}"
+        other = f"{said[i][0]:+.2f} ± {said[i][1]:.2f}" if said else "-"
+        turn, unsure = np.linalg.norm(found.turns_deg[i]), np.linalg.norm(found.turn_errors_deg[i])
+        print(f"{name:14s} {lag:>16s} {other:>20s} {f'{turn:.2f} ± {unsure:.2f}':>20s}")
+    given, lags, turns, both = found.residual_px
+    print(
+        f"landmarks disagree by {given:.1f} px; {lags:.1f} with lags, {turns:.1f} with turns, {both:.1f} with both"
+    )
+    if json is not None:
+        content = {
+            "cameras": names,
+            "lag_frames": (step * found.lags.frames).tolist(),
+            "lag_errors": (step * found.lags.standard_errors).tolist(),
+            "lag_frames_without_calibration": [each[0] for each in said],
+            "turns_deg": found.turns_deg.tolist(),
+            "turn_errors_deg": found.turn_errors_deg.tolist(),
+            "residual_px": {"given": given, "lags": lags, "turns": turns, "both": both},
+        }
+        write_json(json, content)
+        print(f"written: {json}")
+
+
+def run_colours(session: Path, cameras: Sequence[str] | None, frames: int, json: Path | None) -> None:
+    """Colour differences of an RGB-D rig before and after maps."""
+    loaded = load_session(session)
+    names = list(cameras or loaded.camera_names)
+    unknown = set(names) - set(loaded.camera_names)
+    if unknown:
+        raise ConfigError(
+            "there is no such camera",
+            found=", ".join(sorted(unknown)),
+            expected=", ".join(loaded.camera_names),
+        )
+    indices = loaded.frame_indices
+    places = np.unique(
+        np.linspace(0, len(indices) - 1, max(1, min(frames, len(indices)))).round().astype(int)
+    )
+    shared = shared_colours_by_depth(loaded, names, [indices[i] for i in places.tolist()])
+    found = match_colours(shared)
+    print(f"{found.points} points that two cameras see differ by {found.before:.4f} (median, of 1)")
+    for model, left in found.tried.items():
+        print(f"  {model:7s} {left:.4f}{'  taken' if model == found.model else ''}")
+    if json is not None:
+        content = {"cameras": list(found.cameras), "model": found.model, "theta": found.theta.tolist()}
+        write_json(json, content)
+        print(f"written: {json}")
