@@ -301,13 +301,12 @@ def _own_mask(session: Session, name: str, frame: int, problems: Problems) -> Fl
 
 
 def _inside(person: PoseDetection, mask: Float[np.ndarray, "h w"]) -> float | None:
-    """Share of the surely visible joints inside the mask, grown by a twentieth of the body: joints lie within limbs."""
+    """Share of the surely visible landmarks inside the mask, grown by a twentieth of the body: joints lie within limbs."""
     height, width = mask.shape
     reach = max(3, int(0.02 * person.next_roi.size[0]))
     grown = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8))
-    px = person.px[11:]
-    at = np.floor(px).astype(int)
-    seen = (person.visibility[11:] > 0.8) & (at >= 0).all(-1) & (at[:, 0] < width) & (at[:, 1] < height)
+    at = np.floor(person.px).astype(int)
+    seen = (person.visibility > 0.8) & (at >= 0).all(-1) & (at[:, 0] < width) & (at[:, 1] < height)
     return float(grown[at[seen, 1], at[seen, 0]].mean()) if seen.sum() >= 4 else None
 
 

@@ -8,6 +8,9 @@ from recon.preflight.look import CameraLook, Look
 from recon.preflight.record import Check, judged
 from recon.session import Session
 
+# A person whose up is further than this from the world's in most pictures hangs head down, degrees.
+HANGS = 120.0
+
 
 def check_eyes(look: Look) -> list[Check]:
     """Whether the networks could look at all."""
@@ -38,12 +41,31 @@ def check_presence(session: Session, look: Look) -> list[Check]:
         "person-in-frame", cut, warn=lambda v: v > 0.25, unit="of the body's landmarks are out of the image",
         limit="<= 0.25", remedy="part of the person is outside of the image: hands, feet or hips will be guesses",
     )  # fmt: skip
-    turns = {c.name: float(90 * c.turned) for c in look.cameras if c.bodies}
+    leans = {c.name: _lean(c, session) for c in look.cameras if c.bodies}
+    turns = {
+        c.name: float(90 * c.turned) or (180.0 if leans[c.name] > HANGS else 0.0)
+        for c in look.cameras
+        if c.bodies
+    }
     return checks + judged(
         "image-turned", turns, warn=lambda v: v != 0, fail=lambda v: False, unit="degrees until the person is upright",
         limit="0", remedy="turn the pictures back, or calibrate them as they are",
-        evidence="the landmark network sees the person far better in the turned picture" if any(turns.values()) else "",
+        evidence="turned, the landmark network sees the person far better, or not head down" if any(turns.values()) else "",
     )  # fmt: skip
+
+
+def _lean(camera: CameraLook, session: Session) -> float:
+    """Angle between the person's up in the picture and the world's, degrees; the median over what was seen."""
+    R = session.camera(camera.name).viewmat[:3, :3]
+    up = R[:2, 1]
+    found = []
+    for body in camera.bodies.values():
+        shoulders = body.px[[11, 12]].mean(0)
+        hips_seen = body.visibility[[23, 24]].min() > 0.5
+        axis = shoulders - body.px[[23, 24]].mean(0) if hips_seen else body.px[0] - shoulders
+        cosine = float(axis @ up) / max(float(np.linalg.norm(axis) * np.linalg.norm(up)), 1e-9)
+        found.append(float(np.degrees(np.arccos(np.clip(cosine, -1, 1)))))
+    return float(np.median(found))
 
 
 def _looked(camera: CameraLook) -> int:
