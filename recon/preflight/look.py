@@ -301,7 +301,7 @@ def _own_mask(session: Session, name: str, frame: int, problems: Problems) -> Fl
 
 
 def _inside(person: PoseDetection, mask: Float[np.ndarray, "h w"]) -> float | None:
-    """Share of the surely visible landmarks inside the mask, grown by a twentieth of the body: joints lie within limbs."""
+    """Share of the surely visible landmarks inside the mask, grown a little: joints lie within limbs."""
     height, width = mask.shape
     reach = max(3, int(0.02 * person.next_roi.size[0]))
     grown = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((reach, reach), np.uint8))

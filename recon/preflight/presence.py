@@ -50,7 +50,7 @@ def check_presence(session: Session, look: Look) -> list[Check]:
     return checks + judged(
         "image-turned", turns, warn=lambda v: v != 0, fail=lambda v: False, unit="degrees until the person is upright",
         limit="0", remedy="turn the pictures back, or calibrate them as they are",
-        evidence="turned, the landmark network sees the person far better, or not head down" if any(turns.values()) else "",
+        evidence="turned, the network sees the person far better, or not head down" if any(turns.values()) else "",
     )  # fmt: skip
 
 
