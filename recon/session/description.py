@@ -176,6 +176,7 @@ def check_camera(
         raise CalibrationError(
             "the principal point is far outside of the image: K is of another image size",
             where=where,
+            code="principal-point",
             expected=f"about ({width / 2:.0f}, {height / 2:.0f})",
             found=f"({K[0, 2]:.0f}, {K[1, 2]:.0f})",
         )
@@ -184,7 +185,7 @@ def check_camera(
     small = np.abs(rotation).max() < 2
     if small and np.linalg.det(rotation) < 0:
         raise CalibrationError(
-            "a camera's rotation mirrors the world", where=where, expected="determinant +1",
+            "a camera's rotation mirrors the world", where=where, code="rotation", expected="determinant +1",
             found=f"{np.linalg.det(rotation):.3f}", remedy="an axis is flipped, or a matrix of another convention",
         )  # fmt: skip
     rigid = small and np.abs(rotation @ rotation.T - np.eye(3)).max() <= ROTATION_TOLERANCE
@@ -192,6 +193,7 @@ def check_camera(
         raise CalibrationError(
             "a camera's rotation is not rigid",
             where=where,
+            code="rotation",
             found=[[float(f"{value:.4g}") for value in row] for row in rotation],
         )
 
