@@ -25,8 +25,8 @@ DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machi
 
 In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
 whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
-`animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Each has
-its own --help.
+`animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
+`calibrate` cameras, `export-session` for other programs, `bench` this machine. Each has its own --help.
 
 Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
 (zsh, fish likewise)."""
