@@ -22,7 +22,7 @@ from recon.calibrate import (
     stand_upright,
     write_calibration,
 )
-from recon.calibrate.report import print_calibration
+from recon.calibrate.report import print_calibrations
 from recon.importers.building import Axis
 from recon.observe import load_observations
 from recon.session import load_session
@@ -54,7 +54,7 @@ def run_board(
     for calibration in calibrations:
         for note in calibration.notes:
             print(f"note: {note}")
-        print_calibration(calibration)
+    print_calibrations(calibrations)
     print(f"calibration: {path}")
 
 

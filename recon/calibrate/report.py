@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -132,40 +133,38 @@ def weaknesses(calibration: RigCalibration) -> list[str]:
     return found
 
 
-def print_calibration(calibration: RigCalibration, console: Console | None = None) -> None:
-    """The table for the terminal, and what is weak."""
+def print_calibrations(calibrations: Sequence[RigCalibration], console: Console | None = None) -> None:
+    """The table for the terminal, and what is weak: of one rig, or of cameras that were calibrated alone."""
     console = console or Console()
     table = Table(box=None, padding=(0, 1))
-    for heading in (
-        "camera",
-        "views",
-        "fx, fy px",
-        "cx, cy px",
-        "lens",
-        "centre ± mm",
-        "turn ± deg",
-        "px rms",
-        "cover",
-    ):
-        table.add_column(heading, justify="left" if heading == "camera" else "right")
-    errors = calibration.bundle.uncertainty
-    for camera in range(len(calibration.cameras)):
-        told = describe_camera(calibration, camera)
-        f, e = calibration.bundle.rig.intrinsics[camera], errors.intrinsics[camera]
-        table.add_row(
-            told["name"],
-            f"{told['views']} ({told['views_shared']} shared)",
-            f"{f[0]:.1f} ± {e[0]:.1f}, {f[1]:.1f} ± {e[1]:.1f}",
-            f"{f[2]:.1f} ± {e[2]:.1f}, {f[3]:.1f} ± {e[3]:.1f}",
-            str(int(calibration.free[camera, 4:].sum())),
-            f"{1e3 * np.linalg.norm(errors.centres_m[camera]):.1f}",
-            f"{np.linalg.norm(errors.rotations_deg[camera]):.2f}",
-            f"{told['reprojection_px']['rms']:.2f}",
-            f"{told['coverage']:.0%}",
-        )
+    headings = ("camera", "views", "focal px", "centre px", "lens", "± mm", "± deg", "px rms", "cover")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "camera" else "right", no_wrap=True)
+    for calibration in calibrations:
+        for camera in range(len(calibration.cameras)):
+            table.add_row(*_row(calibration, camera))
     console.print(table)
-    for text in weaknesses(calibration):
-        console.print(f"weak: {text}", highlight=False, markup=False)
+    for calibration in calibrations:
+        for text in weaknesses(calibration):
+            console.print(f"weak: {text}", highlight=False, markup=False)
+
+
+def _row(calibration: RigCalibration, camera: int) -> list[str]:
+    told = describe_camera(calibration, camera)
+    errors = calibration.bundle.uncertainty
+    f, e = calibration.bundle.rig.intrinsics[camera], errors.intrinsics[camera]
+    posed = calibration.linked
+    return [
+        told["name"],
+        f"{told['views']}",
+        f"{f[:2].mean():.1f} ± {e[:2].max():.1f}",
+        f"{f[2]:.0f}, {f[3]:.0f} ± {e[2:4].max():.0f}",
+        str(int(calibration.free[camera, 4:].sum())),
+        f"{1e3 * np.linalg.norm(errors.centres_m[camera]):.1f}" if posed else "-",
+        f"{np.linalg.norm(errors.rotations_deg[camera]):.2f}" if posed else "-",
+        f"{told['reprojection_px']['rms']:.2f}",
+        f"{told['coverage']:.0%}",
+    ]
 
 
 def _summary(distances: Float[np.ndarray, " m"]) -> dict[str, float]:

@@ -145,10 +145,10 @@ def _velocities(
     good[:reach] = good[len(good) - reach :] = False
     for camera in range(pixels.shape[1]):
         filled = np.stack([_bridged(pixels[:, camera, :, axis], seen[:, camera]) for axis in (0, 1)], -1)
-        size = np.nanmedian(np.nanstd(np.where(seen[:, camera, :, None], filled, np.nan), axis=1))
-        smooth = gaussian_filter1d(
-            filled / max(float(np.nan_to_num(size)), 1e-9), smoothing, axis=0, mode="nearest"
-        )
+        whole = seen[:, camera].sum(1) >= 2  # frames in which the person has a size
+        spread = [filled[frame, seen[frame, camera]].std(0).max() for frame in np.flatnonzero(whole)]
+        size = float(np.median(spread)) if spread else 1.0
+        smooth = gaussian_filter1d(filled / max(size, 1e-9), smoothing, axis=0, mode="nearest")
         splines.append(CubicSpline(times, smooth).derivative())
     return splines, good
 
