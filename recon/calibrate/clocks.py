@@ -41,8 +41,8 @@ class Clocks:
     Attributes:
         lags: mean of each camera; positive: its pictures are that old, as in `recon.synchronise`. Their own mean is 0.
         lag_errors: standard errors of these.
-        jitter: standard deviation of a single view about its camera's mean, with what the parabola misses of the motion;
-            0 where nothing is known to move.
+        jitter: standard deviation of a single view about its camera's mean, and of what the parabola misses of the
+            motion; 0 where nothing is known to move.
     """
 
     lags: Float[np.ndarray, " c"]

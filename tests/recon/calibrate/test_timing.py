@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.timing import lags_and_turns, lags_by_motion
+from recon.calibrate.timing import lags_and_turns, lags_by_motion, person_tracks
+from recon.observe.observations import Observations
 from render.errors import CaptureError
 from tests.recon.planted_person import Planted, planted, project, walking
 
@@ -62,6 +63,37 @@ def test_a_lag_alone_is_no_turn() -> None:
     assert np.abs(found.turns_deg).max() < 0.25
     given, with_lags, with_turns, _ = found.residual_px
     assert with_lags < 0.7 * given and with_turns > 0.7 * given
+
+
+def test_landmarks_of_evenly_spaced_frames_are_a_clock() -> None:
+    scene = _lagging(LAGS)
+    seen = _observed(scene, np.arange(0, 180, 2))
+    pixels, confidence, step = person_tracks(seen, ("c2", "c0"), scene.viewmats[[2, 0]], scene.Ks[[2, 0]])
+    assert step == 2
+    np.testing.assert_allclose(pixels, scene.pixels[:, [2, 0]], atol=1e-3)
+    assert (confidence > 0.9).all()
+    with pytest.raises(CaptureError, match="evenly"):
+        person_tracks(
+            _observed(scene, np.append(np.arange(89), 120)), ("c0", "c1"), scene.viewmats[:2], scene.Ks[:2]
+        )
+    with pytest.raises(CaptureError, match="not observed"):
+        person_tracks(seen, ("c0", "x"), scene.viewmats[:2], scene.Ks[:2])
+
+
+def _observed(scene: Planted, frames: np.ndarray) -> Observations:
+    count, cameras = scene.confidence.shape[:2]
+    return Observations(
+        frames,
+        tuple(f"c{camera}" for camera in range(cameras)),
+        scene.pixels.astype(np.float32),
+        np.ones((count, cameras, 33), np.float32),
+        np.zeros((count, cameras, 33), np.float32),
+        np.ones((count, cameras), np.float32),
+        np.full((count, cameras, 478, 2), np.nan, np.float32),
+        np.zeros((count, cameras), np.float32),
+        np.full((count, cameras, 2, 21, 2), np.nan, np.float32),
+        np.zeros((count, cameras, 2), np.float32),
+    )
 
 
 def test_too_little_is_named() -> None:
