@@ -63,7 +63,9 @@ def test_kernel_agrees_with_its_twin_in_value_and_gradient(seed: int) -> None:
     gradients = torch.autograd.grad(drawn, ours, up)
     known = torch.autograd.grad(exact, theirs, [u.double() for u in up])
     for mine, right in zip((*drawn, *gradients), (*exact, *known)):
-        torch.testing.assert_close(mine.double(), right, rtol=0, atol=2e-5 * float(right.detach().abs().max()))
+        torch.testing.assert_close(
+            mine.double(), right, rtol=0, atol=2e-5 * float(right.detach().abs().max())
+        )
 
 
 def test_threads_do_not_change_a_bit() -> None:
