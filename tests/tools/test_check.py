@@ -66,7 +66,7 @@ def test_a_session_that_cannot_be_loaded_is_a_failed_check_with_the_error_s_code
         main(["check", str(session.root), "--out", str(tmp_path / "out")])
     record = json.loads((tmp_path / "out" / "preflight.json").read_text())
     (check,) = record["checks"]
-    assert (check["code"], check["status"]) == ("calibration", "fail")
+    assert (check["code"], check["status"]) == ("rotation", "fail")
     assert "camera 1" in check["where"]
 
 
