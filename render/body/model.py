@@ -119,7 +119,8 @@ class BodyModel:
     def zero_pose(self, frames: int = 1) -> BodyPose:
         """Standing, arms a little away from the sides, facing +Z, feet on the floor, no expression."""
         zeros = torch.zeros(frames, len(self.bone_names), 3, dtype=self.dtype, device=self.device)
-        return BodyPose(zeros, zeros[:, 0], zeros.new_zeros(frames, len(self.expression_names)))
+        # Tensors of their own: whoever writes into one of them must not turn the root by moving it.
+        return BodyPose(zeros, zeros[:, 0].clone(), zeros.new_zeros(frames, len(self.expression_names)))
 
     def rest(self, shape: BodyShape) -> RestBody:
         """The shaped body, raised so that at zero pose its lowest foot vertex has y = 0. Differentiable."""
