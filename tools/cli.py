@@ -72,6 +72,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "export": _deferred(commands.export),
         "export-session": _deferred(commands.export_session),
         "bench": _bench,
+        "stage-people": _deferred(commands.stage_people),
         "version": _deferred(commands.version),
     }
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)

@@ -549,6 +549,19 @@ def export_session(
     print(f"{out}: {len(written)} pictures")
 
 
+def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
+    """A contact sheet of virtual people, each whole and their face.
+
+    Args:
+        out: the picture to write, .png.
+        count: how many people.
+        seed: of the first; the others have the seeds after it.
+    """
+    from .stage.sheet import write_sheet
+
+    write_sheet(out, count, seed)
+
+
 def version() -> None:
     """Print the versions of simulacra and of the libraries that its numbers depend on."""
     from recon.stage import library_versions
