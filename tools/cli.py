@@ -19,7 +19,7 @@ import tyro
 
 from render.errors import ConfigError, RunError, UserError
 
-from . import commands
+from . import commands, import_commands
 
 DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machine.
 
@@ -133,17 +133,17 @@ def _one_of(choices: dict[str, Callable[..., Command]]) -> Any:
 
 _layouts = _one_of(
     {
-        "rgbd-rig": _deferred(commands.import_rgbd_rig),
-        "qualisys": _deferred(commands.import_qualisys),
-        "caliscope": _deferred(commands.import_caliscope),
-        "truedepth": _deferred(commands.import_truedepth),
-        "colour-depth": _deferred(commands.import_colour_depth),
-        "images": _deferred(commands.import_images),
-        "opencv-yaml": _deferred(commands.import_opencv_yaml),
-        "pose2sim": _deferred(commands.import_pose2sim),
-        "nerfstudio": _deferred(commands.import_nerfstudio),
-        "metashape": _deferred(commands.import_metashape),
-        "colmap": _deferred(commands.import_colmap),
+        "rgbd-rig": _deferred(import_commands.import_rgbd_rig),
+        "qualisys": _deferred(import_commands.import_qualisys),
+        "caliscope": _deferred(import_commands.import_caliscope),
+        "truedepth": _deferred(import_commands.import_truedepth),
+        "colour-depth": _deferred(import_commands.import_colour_depth),
+        "images": _deferred(import_commands.import_images),
+        "opencv-yaml": _deferred(import_commands.import_opencv_yaml),
+        "pose2sim": _deferred(import_commands.import_pose2sim),
+        "nerfstudio": _deferred(import_commands.import_nerfstudio),
+        "metashape": _deferred(import_commands.import_metashape),
+        "colmap": _deferred(import_commands.import_colmap),
     }
 )
 

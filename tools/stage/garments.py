@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Bool, Float
 from scipy import sparse
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from render.body import BodyModel, RestBody
 from render.mesh import vertex_normals
@@ -258,9 +257,7 @@ def _blended_weights(
     return sparse.csr_matrix((mixed / mixed.sum(1, keepdims=True)).astype(np.float32))
 
 
-def hidden_faces(
-    skin: Layer, body: BodyModel, shells: Sequence[Layer], rest_height: Tensor
-) -> Bool[np.ndarray, " f"]:
+def hidden_faces(skin: Layer, shells: Sequence[Layer]) -> Bool[np.ndarray, " f"]:
     """Skin that a shell covers well inside of its borders: not drawn, so that it cannot poke through when posed."""
     covered = np.zeros(len(skin.faces), bool)
     middle = skin.verts[skin.faces].mean(1).numpy()

@@ -106,7 +106,7 @@ def make_person(body: BodyModel, recipe: PersonRecipe) -> Person:
     eyes = np.isin(names, ("eye_l", "eye_r"))
     drawn = ~np.isin(names, INNER) & ~eyes
     if clothes:
-        drawn &= ~hidden_faces(whole, body, clothes, rest.verts)
+        drawn &= ~hidden_faces(whole, clothes)
     layers = [cut(whole, torch.from_numpy(drawn)), cut(whole, torch.from_numpy(eyes))]
     layers[1] = Layer("eyes", layers[1].verts, layers[1].faces, layers[1].weights, "eyes", layers[1].origin)
     style = recipe.hair if recipe.hair is not None else _hairstyle(rng, recipe.seed)

@@ -53,9 +53,7 @@ def _height(person: Person) -> float:
 def _whole(person: Person) -> Cameras:
     tall = _height(person)
     at = torch.tensor([[0.0, 0.5 * tall, 0.0]])
-    return look_at(
-        at + torch.tensor([[0.55, 0.1, 3.2]]) * tall, at, 2.9 * HEIGHT * tall / tall, WIDTH, HEIGHT
-    )
+    return look_at(at + torch.tensor([[0.55, 0.1, 3.2]]) * tall, at, 2.9 * HEIGHT, WIDTH, HEIGHT)
 
 
 def _face(person: Person) -> Cameras:
