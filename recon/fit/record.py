@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from recon.session import Session
 from recon.stage import read_json, write_arrays, write_json
 from render.body import BodyPose, BodyShape
+from render.body.between import pose_between
 from render.errors import RunError
-from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 ARRAYS_FILE = "fit.npz"
 FACTS_FILE = "fit.json"
@@ -90,23 +90,11 @@ class BodyFit:
         place = float(np.interp(frame - lag, self.frames, np.arange(len(self.frames))))
         before = min(int(place), len(self.frames) - 1)
         after = min(before + 1, len(self.frames) - 1)
-        return _between(self._rows(before), self._rows(after), place - before)
+        return pose_between(self._rows(before), self._rows(after), place - before)
 
     def _rows(self, row: int) -> BodyPose:
         one, pose = slice(row, row + 1), self.pose
         return BodyPose(pose.rotations[one], pose.translation[one], pose.expression[one])
-
-
-def _between(first: BodyPose, second: BodyPose, share: float) -> BodyPose:
-    """A pose on the way from one to another: bones turn evenly about one axis each."""
-    start, end = axis_angle_to_matrix(first.rotations), axis_angle_to_matrix(second.rotations)
-    turn = matrix_to_axis_angle(start.transpose(-1, -2) @ end)
-    rotations = matrix_to_axis_angle(start @ axis_angle_to_matrix(share * turn))
-    return BodyPose(
-        rotations,
-        torch.lerp(first.translation, second.translation, share),
-        torch.lerp(first.expression, second.expression, share),
-    )
 
 
 def save_fit(fit: BodyFit, folder: Path) -> None:
