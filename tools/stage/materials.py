@@ -23,11 +23,14 @@ Points = Float[np.ndarray, "n 3"]
 
 @dataclass(frozen=True)
 class Finish:
-    """Of every point: albedo, the highlight's strength, and its sharpness (Blinn-Phong exponent)."""
+    """Of every point: albedo, the highlight's strength, its sharpness (Blinn-Phong exponent), and the albedo at
+    850 nm, where depth cameras light.
+    """
 
     albedo: Float[np.ndarray, "n 3"]
     specular: Float[np.ndarray, " n"]
     sharpness: Float[np.ndarray, " n"]
+    infrared: Float[np.ndarray, " n"]
 
 
 @runtime_checkable
@@ -146,7 +149,8 @@ class HairColor:
         silver = linear(0.66, 0.65, 0.63)
         color = _mix(color, silver, np.where(np.modf(strand * 97.0)[0] < 0.8 * self.grey, 0.8, 0.0))
         shade = 0.55 + 0.75 * np.modf(strand * 31.0)[0] - 0.25 * np.abs(across)
-        return Finish(color * shade[:, None], 0.10 + 0.1 * along, np.full(len(origin), 24.0))
+        infrared = np.clip(0.06 + 0.7 * (color * shade[:, None]).mean(1), 0.05, 0.6)
+        return Finish(color * shade[:, None], 0.10 + 0.1 * along, np.full(len(origin), 24.0), infrared)
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,9 @@ class Skin:
         if face.any():
             color[face] = self._face(origin[face], color[face], tone)
             sharp[face], gloss[face] = 18.0, 0.07
-        return Finish(np.clip(color, 0.002, 1), gloss, sharp)
+        # Melanin hardly absorbs there; blood and water take the rest.
+        infrared = 0.58 - 0.06 * self.melanin + 0.02 * mottle
+        return Finish(np.clip(color, 0.002, 1), gloss, sharp, infrared)
 
     def _face(self, points: Points, color: np.ndarray, tone: np.ndarray) -> np.ndarray:
         lips = _inside(points, self.marks.lips, 0.0025) * (1 - 0.0 * points[:, 0])
@@ -260,7 +266,12 @@ class Eyes:
             albedo, color[None] * (1 + 0.5 * rays[:, None]), np.clip((0.0056 - across) / 0.0006, 0, 1)
         )
         albedo = _mix(albedo, np.full(3, 0.004), np.clip((0.0023 - across) / 0.0004, 0, 1))
-        return Finish(np.clip(albedo, 0.002, 1), np.full(len(origin), 0.6), np.full(len(origin), 220.0))
+        return Finish(
+            np.clip(albedo, 0.002, 1),
+            np.full(len(origin), 0.6),
+            np.full(len(origin), 220.0),
+            np.clip(0.15 + 0.4 * albedo.mean(1), 0, 1),
+        )
 
 
 PALETTE = ((0.13, 0.16, 0.26), (0.09, 0.09, 0.10), (0.86, 0.85, 0.82), (0.55, 0.10, 0.12), (0.20, 0.38, 0.30),
@@ -311,7 +322,9 @@ class Cloth:
         weave = fractal_noise(origin, self.seed + 6, 2, 0.003)
         fade = fractal_noise(origin, self.seed + 7, 2, 0.2)
         color = color * (1 + 0.10 * weave + 0.07 * fade)[:, None]
-        return Finish(np.clip(color, 0.002, 1), np.full(len(origin), 0.015), np.full(len(origin), 8.0))
+        color = np.clip(color, 0.002, 1)
+        infrared = np.clip(0.62 + 0.2 * (color.mean(1) - 0.3), 0.5, 0.8)  # dyes are clear there
+        return Finish(color, np.full(len(origin), 0.015), np.full(len(origin), 8.0), infrared)
 
 
 def _band(value: np.ndarray, period: float, share: float) -> np.ndarray:
@@ -345,4 +358,6 @@ class Leather:
         sole = np.clip((0.016 - origin[:, 1]) / 0.002, 0, 1)
         color = _mix(np.tile(self.color, (len(origin), 1)), self.sole, sole)
         color = color * (1 + 0.12 * fractal_noise(origin, self.seed, 3, 0.03))[:, None]
-        return Finish(np.clip(color, 0.002, 1), np.full(len(origin), 0.12), np.full(len(origin), 40.0))
+        color = np.clip(color, 0.002, 1)
+        infrared = np.clip(0.22 + 0.3 * color.mean(1), 0.2, 0.5)
+        return Finish(color, np.full(len(origin), 0.12), np.full(len(origin), 40.0), infrared)
