@@ -1,0 +1,72 @@
+"""Shutters: what moves while the picture is taken is smeared, and rows that are read later see it further on."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from render.camera import Cameras
+from render.rotation import transform_points
+
+from .shutter_kernels import TILE, blur, fastest_in_tiles
+
+# No smear is sampled at more places.
+MOST_SAMPLES = 48
+# Fixed points of row -> time -> place; each makes the error smaller by (pixels a frame x readout / image height).
+ROW_STEPS = 4
+NOTHING = np.zeros((0, 0), np.float32)
+
+
+def motion_blurred(
+    rgb_linear: Float[np.ndarray, "h w k"],
+    motion_px: Float[np.ndarray, "h w 2"],
+    open_share: float,
+    depth: Float[np.ndarray, "h w"] | None = None,
+) -> Float[np.ndarray, "h w k"]:
+    """A picture in linear light smeared along its motion, the given moment the middle of the exposure.
+
+    Args:
+        rgb_linear: any number of channels: give coverage as a fourth, over black, and put the background in after.
+        motion_px: how far what a pixel shows moves in a frame interval, columns and rows.
+        open_share: the part of the frame interval for which the shutter is open.
+        depth: 0 is the background. Decides what is in front; without it, what moves faster is.
+    """
+    image = np.ascontiguousarray(rgb_linear, np.float32)
+    motion = np.ascontiguousarray(motion_px, np.float32) * np.float32(open_share)
+    height, width = image.shape[:2]
+    fastest = np.empty((-(-height // TILE), -(-width // TILE), 2), np.float32)
+    fastest_in_tiles(motion, fastest)
+    longest = float(np.sqrt(np.square(fastest).sum(-1).max(initial=0)))
+    if longest < 0.5:
+        return image.copy()
+    reach = int(np.ceil(0.5 * longest / TILE))
+    distance = NOTHING if depth is None else np.ascontiguousarray(depth, np.float32)
+    out = np.empty_like(image)
+    blur(image, motion, distance, fastest, reach, MOST_SAMPLES, 0, len(fastest), out)
+    return out
+
+
+def rolled(
+    verts: Float[Tensor, "v 3"], velocity: Float[Tensor, "v 3"], camera: Cameras, readout: float
+) -> Float[Tensor, "v 3"]:
+    """Points where a camera sees them that reads its rows one after the other, the middle row at the given moment.
+
+    Args:
+        velocity: metres in a frame interval.
+        camera: a batch of one.
+        readout: the part of the frame interval from the first row's reading to the last one's.
+    """
+    if readout == 0:
+        return verts
+    viewmat, K = camera.viewmats[0], camera.Ks[0]
+    local = transform_points(viewmat, verts)
+    local_velocity = velocity @ viewmat[:3, :3].T
+    time = torch.zeros_like(local[:, :1])
+    for _ in range(ROW_STEPS):
+        at = local + time * local_velocity
+        row = K[1, 1] * at[:, 1:2] / at[:, 2:].clamp(min=1e-3) + K[1, 2]
+        # Beyond the picture nothing is read; the time only has to go on smoothly a little.
+        time = readout * (row / camera.height - 0.5).clamp(-1, 1)
+    return verts + time * velocity
