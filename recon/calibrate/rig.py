@@ -61,6 +61,9 @@ class Sightings:
         drift: how far the point moves in the picture in one standard deviation of its camera's clock, pixels: cameras
             that expose at other times than they say see a moving board elsewhere, all of it together. 0 for what
             stands still.
+        share: how much of an observation of its own each is, up to 1: what errs alike shares one. All 1 if None.
+        group: of each observation; bodies of one group err alike too, and count as one when errors are told from their
+            gradients. Each body for itself if None.
     """
 
     camera: Int[np.ndarray, " n"]
@@ -69,6 +72,8 @@ class Sightings:
     pixels: Float[np.ndarray, "n 2"]
     sigma: Float[np.ndarray, " n"]
     drift: Float[np.ndarray, "n 2"]
+    share: Float[np.ndarray, " n"] | None = None
+    group: Int[np.ndarray, " n"] | None = None
 
     def only(self, chosen: Bool[np.ndarray, " n"] | Int[np.ndarray, " m"]) -> Sightings:
         """Some of them; cameras and bodies keep their numbers."""
@@ -79,6 +84,8 @@ class Sightings:
             self.pixels[chosen],
             self.sigma[chosen],
             self.drift[chosen],
+            None if self.share is None else self.share[chosen],
+            None if self.group is None else self.group[chosen],
         )
 
 
@@ -153,6 +160,14 @@ def project_points(
         1,
     )
     return np.stack([fx * u + cx, fy * v + cy], -1), by_point, by_intrinsics
+
+
+def cross(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
+    """Matrices of the cross products with vectors, from the left."""
+    matrix = np.zeros((len(vectors), 3, 3))
+    matrix[:, [2, 0, 1], [1, 2, 0]] = vectors
+    matrix[:, [1, 2, 0], [2, 0, 1]] = -vectors
+    return matrix
 
 
 def body_pose(
