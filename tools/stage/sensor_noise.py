@@ -35,6 +35,15 @@ def normal_field(height: int, width: int, seed: np.uint64) -> Float[np.ndarray, 
     return out
 
 
+def two_normal_fields(
+    height: int, width: int, seed: np.uint64
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Two fields of standard normal numbers, all independent, for little more than one."""
+    first, second = np.empty((height, width), np.float32), np.empty((height, width), np.float32)
+    fill_two_normals(first, second, seed)
+    return first, second
+
+
 @njit(inline="always")
 @no_type_check
 def bits64(seed, index):
@@ -79,6 +88,19 @@ def poisson(mean, u):
         chance *= mean / count
         total += chance
     return count
+
+
+@kernel()
+@no_type_check
+def fill_two_normals(first, second, seed):
+    height, width = first.shape
+    for y in range(height):
+        for x in range(width):
+            bits = bits64(seed, y * width + x)
+            radius = math.sqrt(np.float32(-2.0) * math.log(uniform(bits)))
+            angle = np.float32(2 * math.pi) * uniform_low(bits)
+            first[y, x] = radius * math.cos(angle)
+            second[y, x] = radius * math.sin(angle)
 
 
 @kernel()
