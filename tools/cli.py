@@ -32,6 +32,8 @@ Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-complet
 (zsh, fish likewise)."""
 
 Command = Callable[..., None]
+# Commands that take options of a configuration.
+CONFIGURED: dict[str, Command] = {"reconstruct": commands.reconstruct, "stage": commands.stage}
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -72,6 +74,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "export": _deferred(commands.export),
         "export-session": _deferred(commands.export_session),
         "bench": _bench,
+        "stage": _deferred(commands.stage),
         "stage-people": _deferred(commands.stage_people),
         "version": _deferred(commands.version),
     }
@@ -85,16 +88,17 @@ def parse(arguments: Sequence[str]) -> Command:
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """The words of the command line without, and only, the configuration's options (`--splat.steps 500`).
 
-    `reconstruct` takes every option that is not its own as one of the configuration, which is only known when
-    the code that it configures is loaded.
+    The commands that are configured take every option that is not their own as one of the configuration, which is only
+    known when the code that it configures is loaded.
 
     Raises:
         ConfigError: an option that looks like a misspelt one of the command's own.
     """
     words = list(arguments)
-    if not words or words[0] != "reconstruct":
+    configured = CONFIGURED.get(words[0]) if words else None
+    if configured is None:
         return words, ()
-    own = ["help"] + [name.replace("_", "-") for name in inspect.signature(commands.reconstruct).parameters]
+    own = ["help"] + [name.replace("_", "-") for name in inspect.signature(configured).parameters]
     kept: list[str] = []
     overrides: list[str] = []
     while words:

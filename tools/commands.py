@@ -234,6 +234,27 @@ def export_session(
     print(f"{out}: {len(written)} pictures")
 
 
+def stage(
+    out: OptionalPath = None,
+    config: Config = None,
+    print_config: bool = False,
+    overrides: Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Record a virtual capture: a person, cameras and sensors whose truth is known, as a normal session.
+
+    Every value of the configuration can be given as an option with its dotted name, over the file:
+    `simulacra stage --config rgbd_ring --out SESSION --person.seed 4 --rig.count 4`. All of them: --print-config.
+
+    Args:
+        out: the session to make: a new or empty folder.
+        config: a YAML file with what differs from the defaults, or the name of one of configs/stage.
+        print_config: print the whole configuration as YAML and stop.
+    """
+    from .stage.command import run_stage_command
+
+    run_stage_command(out, config, overrides, print_config=print_config)
+
+
 def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
     """A contact sheet of virtual people, each whole and their face.
 

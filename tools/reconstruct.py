@@ -46,9 +46,12 @@ def run_reconstruct(
     print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 
-def config_file(given: str | None) -> Path | None:
+def config_file(given: str | None, folder: str = "") -> Path | None:
     """The file that is meant: a path, or the name of one that simulacra brings (`studio_rgbd`,
     `configs/demo.yaml`).
+
+    Args:
+        folder: of those that simulacra brings; in another they are named with it (`stage/rgbd_ring`).
 
     Raises:
         ConfigError: there is neither.
@@ -57,6 +60,7 @@ def config_file(given: str | None) -> Path | None:
         return Path(given) if given else None
     brought = brought_configs()
     name = given.removeprefix("configs/").removesuffix(".yaml")
+    name = f"{folder}/{name}" if f"{folder}/{name}" in brought else name
     if name not in brought:
         raise ConfigError(
             "There is no such configuration",

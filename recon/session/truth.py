@@ -1,0 +1,251 @@
+"""What is known of a virtual capture beyond what its sensors recorded: the files of a session's folder `truth`.
+
+    truth/truth.json             the whole setting; cameras as they truly are; when each looked; joints' names
+    truth/surface.npz            triangles of the clothed surface, and which layer (skin, hair, top ...) each is of
+    truth/frames/FRAME.npz       posed body, joints, pose, and the clothed surface's vertices
+    truth/depth/CAM/FRAME.png    uint16, tenths of a millimetre along the axis, 0 where nobody is
+    truth/normals/CAM/FRAME.png  of the person in the world, (n + 1) / 2 in 8 bits
+    truth/masks/CAM/FRAME.png    how much of a pixel the person covers
+    truth/visible/CAM/FRAME.npy  one bit for each vertex of the clothed surface
+
+Frames are at the rig's own time, and pictures at their camera's (`lags` says how much later); pictures are of the true
+pinhole camera. Only an evaluation reads them: nothing that is fitted may.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from recon.session.record import Session
+from recon.stage import disk_errors
+from render.errors import InputError
+from render.image import read_mask, read_uint16
+
+TRUTH_FOLDER = "truth"
+FACTS_FILE = "truth.json"
+SCHEMA = 1
+DEPTH_UNITS = 10_000.0  # of the depth files in a metre
+POSITION_UNITS = 10_000.0  # of the vertices in a metre
+# Points further from the origin than this do not fit the files' 16 bits.
+LARGEST = 32767 / POSITION_UNITS
+
+
+@dataclass(frozen=True)
+class TrueFrame:
+    """A person as they were at one moment of the rig's time, world, metres.
+
+    Attributes:
+        body: vertices of the naked body model. joints: heads of its bones. surface: vertices of what can be seen: skin,
+            hair and clothes.
+        rotations, translation, expression: of the body model; see `render.body.BodyPose`.
+    """
+
+    body: Float[np.ndarray, "v 3"]
+    joints: Float[np.ndarray, "j 3"]
+    surface: Float[np.ndarray, "n 3"]
+    rotations: Float[np.ndarray, "j 3"]
+    translation: Float[np.ndarray, "3"]
+    expression: Float[np.ndarray, " e"]
+
+
+@dataclass(frozen=True)
+class TrueView:
+    """What one camera would have seen with no fault of its own, over its pinhole pixels.
+
+    Attributes:
+        depth: of the person, metres along the axis; 0 where nobody is. mask: coverage, 0 to 1. normals: world, unit.
+        visible: which vertices of the clothed surface.
+    """
+
+    depth: Float[np.ndarray, "h w"]
+    mask: Float[np.ndarray, "h w"]
+    normals: Float[np.ndarray, "h w 3"]
+    visible: Bool[np.ndarray, " n"]
+
+
+@dataclass(frozen=True)
+class TrueCamera:
+    """A camera as it truly is. `lag`: seconds that it looks after the rig's clock."""
+
+    K: Float[np.ndarray, "3 3"]
+    viewmat: Float[np.ndarray, "4 4"]
+    lag: float
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Of a whole session; frames and views are read one at a time.
+
+    Attributes:
+        phenotypes, local_changes: the person's shape; see `render.body.BodyShape`.
+        faces, layer_of_face: of the clothed surface. layers: their names.
+    """
+
+    root: Path
+    cameras: Mapping[str, TrueCamera]
+    phenotypes: Float[np.ndarray, " p"]
+    local_changes: Float[np.ndarray, " l"]
+    joint_names: tuple[str, ...]
+    faces: Int[np.ndarray, "f 3"]
+    layer_of_face: Int[np.ndarray, " f"]
+    layers: tuple[str, ...]
+    facts: Mapping[str, Any]
+
+    def frame(self, index: int) -> TrueFrame:
+        """The person at a frame.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        path = self.root / "frames" / f"{index:06d}.npz"
+        try:
+            with np.load(path) as stored:
+                surface = stored["surface"].astype(np.float32) / POSITION_UNITS
+                kept = {name: stored[name] for name in stored.files if name != "surface"}
+            return TrueFrame(surface=surface, **kept)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise InputError("a frame's truth cannot be read", where=path, found=error) from error
+
+    def view(self, index: int, camera: str) -> TrueView | None:
+        """What a camera truly saw, or None where it recorded nothing.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        name = f"{camera}/{index:06d}"
+        if not (self.root / f"depth/{name}.png").is_file():
+            return None
+        depth = read_uint16(self.root / f"depth/{name}.png").astype(np.float32) / np.float32(DEPTH_UNITS)
+        normals = cv2.imread(str(self.root / f"normals/{name}.png"), cv2.IMREAD_COLOR)
+        if normals is None:
+            raise InputError("normals cannot be read", where=self.root / f"normals/{name}.png")
+        try:
+            bits = np.load(self.root / f"visible/{name}.npy")
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                "visible vertices cannot be read", where=self.root / f"visible/{name}.npy"
+            ) from error
+        count = int(self.faces.max()) + 1
+        unit = normals[..., ::-1].astype(np.float32) / 127.5 - 1
+        unit /= np.maximum(np.linalg.norm(unit, axis=-1, keepdims=True), 1e-6)
+        unit[depth == 0] = 0
+        visible = np.unpackbits(bits, count=count).astype(bool)
+        return TrueView(depth, read_mask(self.root / f"masks/{name}.png"), unit, visible)
+
+
+def read_truth(session: Session) -> Truth | None:
+    """What is known of a virtual session; None of a real one.
+
+    Raises:
+        InputError: the description is damaged, or of another version.
+    """
+    root = session.root / TRUTH_FOLDER
+    path = root / FACTS_FILE
+    if not path.is_file():
+        return None
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["schema"] != SCHEMA:
+            raise InputError(
+                "a truth is of another version", where=path, expected=SCHEMA, found=facts["schema"]
+            )
+        cameras = {
+            name: TrueCamera(np.array(c["K"], float), np.array(c["viewmat"], float), float(c["lag"]))
+            for name, c in facts["cameras"].items()
+        }
+        with np.load(root / "surface.npz") as stored:
+            faces, layer_of_face = stored["faces"].astype(np.int64), stored["layer_of_face"].astype(np.int64)
+        return Truth(
+            root,
+            cameras,
+            np.array(facts["person"]["phenotypes"], np.float32),
+            np.array(facts["person"]["local_changes"], np.float32),
+            tuple(facts["joint_names"]),
+            faces,
+            layer_of_face,
+            tuple(facts["layers"]),
+            facts,
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise InputError("a session's truth cannot be read", where=path, found=repr(error)[:120]) from error
+
+
+def write_true_facts(
+    root: Path,
+    cameras: Mapping[str, TrueCamera],
+    person: tuple[Float[np.ndarray, " p"], Float[np.ndarray, " l"]],
+    joint_names: tuple[str, ...],
+    surface: tuple[Int[np.ndarray, "f 3"], Int[np.ndarray, " f"], tuple[str, ...]],
+    setting: Mapping[str, Any],
+) -> None:
+    """Writes truth.json and surface.npz.
+
+    Args:
+        root: the folder `truth` of the session. person: phenotypes and local changes of the shape.
+        surface: triangles, layer of each, names of the layers. setting: whatever else is known, as JSON.
+    """
+    faces, layer_of_face, layers = surface
+    root.mkdir(parents=True, exist_ok=True)
+    facts = {
+        "schema": SCHEMA,
+        "cameras": {
+            name: {"K": c.K.tolist(), "viewmat": c.viewmat.tolist(), "lag": c.lag}
+            for name, c in cameras.items()
+        },
+        "person": {"phenotypes": person[0].tolist(), "local_changes": person[1].tolist()},
+        "joint_names": list(joint_names),
+        "layers": list(layers),
+        "setting": dict(setting),
+    }
+    with disk_errors(root):
+        (root / FACTS_FILE).write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        np.savez(
+            root / "surface.npz", faces=faces.astype(np.int32), layer_of_face=layer_of_face.astype(np.int8)
+        )
+
+
+def write_true_frame(root: Path, index: int, frame: TrueFrame) -> None:
+    """Writes one moment; the surface to a tenth of a millimetre.
+
+    Raises:
+        ValueError: the surface reaches further from the origin than the file can say.
+    """
+    if np.abs(frame.surface).max() > LARGEST:
+        raise ValueError(f"the surface reaches beyond {LARGEST:.2f} m from the origin")
+    folder = root / "frames"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(
+            folder / f"{index:06d}.npz",
+            body=frame.body.astype(np.float32),
+            joints=frame.joints.astype(np.float32),
+            surface=np.rint(frame.surface * POSITION_UNITS).astype(np.int16),
+            rotations=frame.rotations,
+            translation=frame.translation,
+            expression=frame.expression,
+        )
+
+
+def write_true_view(root: Path, index: int, camera: str, view: TrueView) -> None:
+    """Writes what one camera truly saw."""
+    pictures = {
+        "depth": np.clip(view.depth * DEPTH_UNITS + 0.5, 0, 65535).astype(np.uint16),
+        "normals": (np.clip(view.normals[..., ::-1] * 0.5 + 0.5, 0, 1) * 255 + 0.5).astype(np.uint8),
+        "masks": (np.clip(view.mask, 0, 1) * 255 + 0.5).astype(np.uint8),
+    }
+    with disk_errors(root):
+        for kind, pixels in pictures.items():
+            path = root / kind / camera / f"{index:06d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        path = root / "visible" / camera / f"{index:06d}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.packbits(view.visible))

@@ -1,0 +1,384 @@
+"""A virtual capture: the person moves, cameras look at their own moments, and a session with its truth is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from recon.configuration import dump_config
+from recon.importers.building import new_session_folder
+from recon.session import SESSION_FILE, Frame, Session, SessionCamera, Source, describe_session, load_session
+from recon.session.truth import (
+    TRUTH_FOLDER,
+    TrueCamera,
+    TrueFrame,
+    TrueView,
+    write_true_facts,
+    write_true_frame,
+    write_true_view,
+)
+from render.body import BodyModel, BodyPose, load_body
+from render.errors import ConfigError
+from render.mesh import vertex_normals
+from render.threads import thread_count
+
+from .colour_sensor import expose
+from .config import Fault, PersonConfig, StageConfig
+from .depth_sensor import sense_depth
+from .files import DEPTH_UNITS, PictureFiles, write_depth, write_mask
+from .lens_view import LensView, lens_view
+from .light import Light, studio
+from .motion import PoseAt, pose_at
+from .people import Person, PersonRecipe, Surfaces, make_person
+from .picture import LitScene, Truth, light_up, picture
+from .rig import RigCamera, make_rig, moved
+from .room import RoomView, look_at_room
+from .shutter import motion_blurred, rolled
+
+# A vertex is seen where the picture's depth there is no nearer than this, metres.
+SEEN_WITHIN = 0.004
+NEVER = Fault(camera="")
+
+
+@dataclass(frozen=True)
+class Station:
+    """A camera that is ready: as it is, as the session will describe it, and what it sees of the empty room."""
+
+    camera: RigCamera
+    given: SessionCamera
+    view: LensView
+    room: RoomView
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What one camera recorded, and what it would have without faults (over its pinhole pixels)."""
+
+    colour: UInt8[np.ndarray, "h w 3"]
+    depth: Float[np.ndarray, "h w"] | None
+    mask: Float[np.ndarray, "h w"]
+    truth: TrueView | None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Everything before the first frame.
+
+    Attributes:
+        pose: of the person at seconds of the rig's time.
+    """
+
+    settings: StageConfig
+    body: BodyModel
+    person: Person
+    pose: PoseAt
+    light: Light
+    stations: tuple[Station, ...]
+
+
+def record_session(
+    settings: StageConfig,
+    out: Path,
+    progress: Callable[[Iterable[int], int], Iterable[int]] = lambda frames, _: frames,
+) -> Session:
+    """Records a virtual session and its truth into a new folder; the same configuration gives the same bytes.
+
+    Raises:
+        ConfigError: a stage that cannot be built.
+        RunError: there is something at ``out``, or it cannot be written.
+    """
+    stage = build_stage(settings)
+    with new_session_folder(out) as folder:
+        frames = []
+        kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.colour.jpeg_quality)
+        with kept as files:
+            for index in progress(range(settings.frames), settings.frames):
+                moment = index / settings.fps
+                frames.append(_record_frame(stage, folder, files, index, moment))
+        _write_descriptions(stage, folder, frames)
+        load_session(folder)
+    return load_session(out)
+
+
+def build_stage(settings: StageConfig) -> Stage:
+    """The person, the light, and cameras with their faults, ready to record.
+
+    Raises:
+        ConfigError: a rig, a room or a fault that cannot be.
+    """
+    body = load_body()
+    person = make_person(body, recipe_of(settings.person))
+    pose = pose_at(body, person.rest, settings.motion, settings.seed)
+    start = pose(0.0)
+    with torch.no_grad():
+        face = body.keypoints_at("face478", person.rest, start)[0]
+    eyes = face[[33, 263]].mean(0).double().numpy()
+    light = studio(settings.light_seed)
+    wall = light.radiance.sum(0).double().numpy() / np.pi
+    cameras = make_rig(settings.rig, settings.seed, eyes)
+    faults = {fault.camera: fault for fault in settings.faults}
+    unknown = set(faults) - {camera.name for camera in cameras}
+    if unknown:
+        raise ConfigError(
+            "A fault is of a camera that is not there",
+            where="faults",
+            expected=" or ".join(camera.name for camera in cameras),
+            found=", ".join(sorted(unknown)),
+        )
+    rng = np.random.default_rng([settings.seed, 1])
+    stations = []
+    for camera in cameras:
+        fault = faults.get(camera.name, NEVER)
+        lag = camera.lag + 0.001 * (settings.sync_ms * rng.standard_normal() + fault.lag_ms)
+        camera = replace(camera, lag=float(lag))
+        view = lens_view(camera.K, camera.width, camera.height, camera.lens)
+        drawn = replace(camera, K=view.K, width=view.width, height=view.height)
+        room = look_at_room(settings.room, drawn, wall, settings.seed)
+        stations.append(Station(camera, _as_given(settings, camera, fault, rng), view, room, fault))
+    return Stage(settings, body, person, pose, light, tuple(stations))
+
+
+def recipe_of(person: PersonConfig) -> PersonRecipe:
+    """Who a configuration describes."""
+    fixed = {
+        name: value
+        for name in ("age", "gender", "height", "weight", "muscle")
+        if (value := getattr(person, name)) is not None
+    }
+    return PersonRecipe(seed=person.seed, phenotypes=fixed)
+
+
+def _as_given(
+    settings: StageConfig, camera: RigCamera, fault: Fault, rng: np.random.Generator
+) -> SessionCamera:
+    """The camera as its calibration has it: a little wrong, as all calibrations are."""
+    turn = settings.calibration_deg * rng.standard_normal(3)
+    shift = settings.calibration_mm * rng.standard_normal(3)
+    focal = settings.calibration_focal_percent * rng.standard_normal()
+    # A single camera's fault has a size; its direction is chance.
+    turn += fault.turn_deg * _direction(rng)
+    shift += fault.move_mm * _direction(rng)
+    K = camera.K.copy()
+    K[[0, 1], [0, 1]] *= 1 + 0.01 * (focal + fault.focal_percent)
+    viewmat = moved(camera.viewmat, np.radians(turn), 0.001 * shift)
+    scale = DEPTH_UNITS if settings.depth is not None else None
+    return SessionCamera(camera.name, camera.width, camera.height, K, viewmat, camera.lens, scale)
+
+
+def _direction(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
+    vector = rng.standard_normal(3)
+    return vector / np.linalg.norm(vector)
+
+
+def _record_frame(stage: Stage, folder: Path, files: PictureFiles, index: int, moment: float) -> Frame:
+    settings = stage.settings
+    with torch.no_grad():
+        pose = stage.pose(moment)
+        surfaces = stage.person.posed(pose)
+        scene = light_up(stage.person, surfaces, stage.light)
+        write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(stage, pose, surfaces))
+        shots = _shoot_all(stage, scene, index, moment)
+    sources: dict[str, Source] = {}
+    for station, shot in zip(stage.stations, shots):
+        name = station.camera.name
+        sources[name] = files.write(name, index, shot.colour, moment)
+        if shot.depth is not None:
+            write_depth(folder, name, index, shot.depth)
+        if settings.masks:
+            write_mask(folder, name, index, shot.mask)
+        if shot.truth is not None:
+            write_true_view(folder / TRUTH_FOLDER, index, name, shot.truth)
+    return Frame(index, sources)
+
+
+def _shoot_all(stage: Stage, scene: LitScene, index: int, moment: float) -> Sequence[Shot]:
+    """All cameras, on as many threads as kernels may use: what one sees does not depend on the others."""
+
+    def one(station: Station) -> Shot:
+        with torch.no_grad():
+            return shoot(stage, station, scene, index, moment)
+
+    with ThreadPoolExecutor(thread_count()) as pool:
+        return list(pool.map(one, stage.stations))
+
+
+def shoot(stage: Stage, station: Station, scene: LitScene, index: int, moment: float) -> Shot:
+    """What one camera records of a frame.
+
+    Args:
+        scene: the frame at the rig's own time. Its light is used at the camera's time too, which is a few milliseconds
+            away.
+    """
+    settings, camera = stage.settings, station.camera
+    drawn = station.view.camera(camera.viewmat)
+    scene, after = _at_camera(stage, station, scene, moment)
+    seen = picture(scene, drawn, after)
+    room = _room_with_person(stage, station, scene.surfaces, moment)
+    rgb = seen.rgb_linear + (1 - seen.alpha)[..., None] * room
+    if after is not None and settings.shutter_ms > 0:
+        rgb = motion_blurred(rgb, seen.motion_px, 0.001 * settings.shutter_ms * settings.fps)
+    seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
+    fault = station.fault
+    sensor = replace(
+        settings.colour,
+        exposure=settings.colour.exposure + fault.exposure,
+        defocus_px=float(np.hypot(settings.colour.defocus_px, fault.defocus_px)),
+        iso=settings.colour.iso * fault.iso,
+        red_gain=settings.colour.red_gain * fault.red_gain,
+    )
+    colour = expose(np.ascontiguousarray(station.view.picture(rgb)), sensor, seed)
+    depth = None
+    if settings.depth is not None:
+        depth = station.view.nearest(_depth(stage, station, seen, seed))
+    mask = station.view.picture(seen.alpha)
+    truth = _true_view(station, scene, seen) if settings.true_pictures else None
+    return Shot(colour, depth, mask, truth)
+
+
+def _number(stage: Stage, station: Station) -> int:
+    return [other.camera.name for other in stage.stations].index(station.camera.name)
+
+
+def _at_camera(
+    stage: Stage, station: Station, scene: LitScene, moment: float
+) -> tuple[LitScene, Surfaces | None]:
+    """The scene as the camera's shutter meets it, and the person a frame interval later where anything moves."""
+    settings, camera = stage.settings, station.camera
+    still = settings.motion.name == "still" and settings.motion.bvh is None
+    if still:
+        return scene, None
+    surfaces = scene.surfaces
+    if camera.lag:
+        surfaces = stage.person.posed(stage.pose(moment + camera.lag))
+    if settings.shutter_ms == 0 and settings.readout_ms == 0:
+        return _relit(scene, surfaces), None
+    later = stage.person.posed(stage.pose(moment + camera.lag + 1 / settings.fps))
+    velocity = later.verts - surfaces.verts
+    verts = surfaces.verts
+    if settings.readout_ms > 0:
+        drawn = station.view.camera(camera.viewmat)
+        verts = rolled(verts, velocity, drawn, 0.001 * settings.readout_ms * settings.fps)
+    if verts is not scene.surfaces.verts:
+        scene = _relit(scene, replace(surfaces, verts=verts))
+    return scene, replace(surfaces, verts=verts + velocity)
+
+
+def _relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
+    """The same light on surfaces that have moved a little."""
+    if surfaces is scene.surfaces:
+        return scene
+    return replace(scene, surfaces=surfaces, normals=vertex_normals(surfaces.verts, surfaces.faces))
+
+
+def _room_with_person(
+    stage: Stage, station: Station, surfaces: Surfaces, moment: float
+) -> Float[np.ndarray, "h w 3"]:
+    low = surfaces.verts[surfaces.verts[:, 1] < surfaces.verts[:, 1].min() + 0.12].double().numpy()
+    hips = surfaces.verts.double().mean(0).numpy()
+    # Feet: the lower vertices on either side of the hips.
+    left = low[:, 0] >= hips[0] if len(low) else np.zeros(0, bool)
+    feet = np.array([low[side].mean(0) for side in (left, ~left) if side.any()]).reshape(-1, 3)
+    return station.room.with_shadow(feet, hips)
+
+
+def _depth(stage: Stage, station: Station, seen: Truth, seed: int) -> Float[np.ndarray, "ph pw"]:
+    """What the depth sensor measures, over the pinhole picture."""
+    sensor = stage.settings.depth
+    assert sensor is not None
+    person, room, view = seen.depth > 0, station.room, station.view
+    return sense_depth(
+        np.where(person, seen.depth, room.depth).astype(np.float32),
+        np.where(person[..., None], seen.normals, room.normals).astype(np.float32),
+        np.where(person, seen.infrared, room.infrared).astype(np.float32),
+        view.K,
+        station.camera.viewmat,
+        sensor,
+        seed,
+    )
+
+
+def _true_frame(stage: Stage, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
+    posed = stage.body.pose(stage.person.rest, pose)
+    return TrueFrame(
+        posed.verts[0].numpy(),
+        posed.T_world_bone[0, :, :3, 3].numpy(),
+        surfaces.verts.numpy(),
+        pose.rotations[0].numpy(),
+        pose.translation[0].numpy(),
+        pose.expression[0].numpy(),
+    )
+
+
+def _true_view(station: Station, scene: LitScene, seen: Truth) -> TrueView:
+    """Over the pixels of the session's pinhole camera: a window of the picture that was drawn."""
+    camera, view = station.camera, station.view
+    x0, y0 = (round(float(at)) for at in (view.K[:2, 2] - camera.K[:2, 2]))
+    width, height = camera.width, camera.height
+
+    def window(values: np.ndarray) -> np.ndarray:
+        found = np.zeros((height, width, *values.shape[2:]), values.dtype)
+        rows, columns = slice(max(y0, 0), y0 + height), slice(max(x0, 0), x0 + width)
+        part = values[rows, columns]
+        top, left = max(-y0, 0), max(-x0, 0)
+        found[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return found
+
+    visible = _visible(scene, view, camera, seen.depth)
+    return TrueView(window(seen.depth), window(seen.alpha), window(seen.normals), visible)
+
+
+def _visible(
+    scene: LitScene, view: LensView, camera: RigCamera, depth: Float[np.ndarray, "h w"]
+) -> np.ndarray:
+    uv, z = view.camera(camera.viewmat).project(scene.surfaces.verts)
+    at = torch.floor(uv[0]).long().numpy()
+    inside = (at >= 0).all(1) & (at[:, 0] < view.width) & (at[:, 1] < view.height) & (z[0].numpy() > 0)
+    found = np.zeros(len(at), bool)
+    nearest = depth[at[inside, 1], at[inside, 0]]
+    found[inside] = (nearest > 0) & (z[0].numpy()[inside] < nearest + SEEN_WITHIN)
+    return found
+
+
+def _write_descriptions(stage: Stage, folder: Path, frames: Sequence[Frame]) -> None:
+    settings, person = stage.settings, stage.person
+    setting = dump_config(settings)
+    surfaces = person.posed(stage.body.zero_pose())
+    light: Mapping[str, object] = {
+        "directions": stage.light.directions.tolist(),
+        "radiance": stage.light.radiance.tolist(),
+    }
+    write_true_facts(
+        folder / TRUTH_FOLDER,
+        {s.camera.name: TrueCamera(s.camera.K, s.camera.viewmat, s.camera.lag) for s in stage.stations},
+        (person.shape.phenotypes.numpy(), person.shape.local_changes.numpy()),
+        stage.body.bone_names,
+        (
+            surfaces.faces.numpy(),
+            surfaces.layer_of_face.numpy(),
+            tuple(layer.name for layer in person.layers),
+        ),
+        {"stage": setting, "light": light},
+    )
+    about: dict[str, object] = {
+        "subject": f"virtual person {settings.person.seed}",
+        "consent": "not needed: nobody was recorded",
+        "retain_until": None,
+        "derived_from": "simulacra stage",
+        "importer": "stage",
+        "arguments": {},
+        "T_world_source": np.eye(4).tolist(),
+    }
+    text = describe_session(
+        [station.given for station in stage.stations],
+        frames,
+        notes=["a virtual capture: its truth is in the folder truth"],
+        about=about,
+    )
+    (folder / SESSION_FILE).write_text(text, "utf-8")
