@@ -23,6 +23,7 @@ from recon.compare_view import (
     compare_view,
 )
 from recon.configuration import config
+from recon.evaluate_truth import TrueErrors
 from recon.metrics import VIEW_METRICS
 from recon.perception.joints import joint_distances, mpjpe
 from recon.progress import track
@@ -104,12 +105,14 @@ class Subject:
     Attributes:
         render_view: draws the result.
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
+        truth: of a virtual capture.
     """
 
     render_view: RenderView
     read_views: ReadViews
     keypoints: KeypointEvidence | None = None
     joints: JointEvidence | None = None
+    truth: TrueErrors | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,8 @@ def evaluate(
     scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
+    if subject.truth is not None:
+        scores |= subject.truth.scores()
     evaluation = Evaluation(protocol, scores, _described(settings, mask_sources), settings.references)
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation

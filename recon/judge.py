@@ -18,12 +18,14 @@ from torch import Tensor
 from recon.compare_view import CapturedView, RenderView
 from recon.evaluate import EvaluateConfig, Evaluation, JointEvidence, KeypointEvidence, Subject, evaluate
 from recon.evaluate_joints import limb_joints
+from recon.evaluate_truth import TrueErrors, true_errors
 from recon.fit import BodyFit
 from recon.observe import Observations, ObserveConfig, observe
 from recon.pictures import write_overlay, write_turntable
 from recon.progress import track
 from recon.protocol import Protocol, View
 from recon.session import Session
+from recon.session.truth import read_truth
 from recon.splat.record import SplatResult
 from render.avatar import drive, rig_body
 from render.body import BodyModel
@@ -71,6 +73,7 @@ def judge(
         RunError: a render has values that are not finite.
         AssetError: a mask has to be made and its network is not there.
     """
+    recorded = session
     session = session if fit is None else fit.adjusted(session)
     posed = Posed(splat, body, fit)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
@@ -79,6 +82,7 @@ def judge(
         lambda camera, frames: _captured(session, masks, camera, frames),
         None if fit is None else keypoint_evidence(fit),
         None if fit is None else joint_evidence(session, body, fit),
+        _true_errors(recorded, body, fit, posed, protocol, settings),
     )
     evaluation = evaluate(subject, protocol, settings, folder)
     middle = protocol.training_frames[len(protocol.training_frames) // 2]
@@ -94,6 +98,22 @@ def judge(
     if fit is not None:
         _draw_body(folder, session, body, fit, shown)
     return evaluation
+
+
+def _true_errors(
+    session: Session,
+    body: BodyModel,
+    fit: BodyFit | None,
+    posed: Posed,
+    protocol: Protocol,
+    settings: EvaluateConfig,
+) -> TrueErrors | None:
+    """Against the truth of a virtual capture; None of a real one."""
+    truth = read_truth(session)
+    if truth is None:
+        return None
+    side = settings.view.longest_side
+    return true_errors(session, truth, body, fit, posed.at, protocol.evaluated, side)
 
 
 def _renderer(session: Session, posed: Posed) -> RenderView:

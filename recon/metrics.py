@@ -120,9 +120,56 @@ METRICS: dict[str, Metric] = {
         needs="reference joints in the session",
         decimals=1,
     ),
+    "true_joints_mm": Metric(
+        label="True joint error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean distance of the fitted body's 12 limb joints from those of the virtual person, by the same "
+            "regressors, in the world: nothing is aligned or scaled. One number a fitted frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_body_mm": Metric(
+        label="True body error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean distance of every vertex of the fitted body model from the same vertex of the virtual person's "
+            "naked body, in the world, nothing aligned. One number a fitted frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_surface_mm": Metric(
+        label="True surface error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean of two mean distances: of places that the result's rendered depth shows in all of the capture's "
+            "cameras to the true clothed surface, and of places of that surface that any camera saw to the result's. "
+            "No distance counts for more than 100 mm. One number a scored frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_depth_mm": Metric(
+        label="True depth error, median",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Median absolute difference of the result's rendered depth and the true depth of the person, both seen by "
+            "the camera as it truly is, over pixels that both have."
+        ),
+        needs="a virtual capture with true pictures",
+        decimals=1,
+    ),
 }
 
 VIEW_METRICS = ("psnr_fg", "psnr_full", "ssim_crop", "mask_iou", "depth_median_mm", "depth_p90_mm")
+# Only in the scores of virtual captures.
+TRUE_METRICS = ("true_joints_mm", "true_body_mm", "true_surface_mm", "true_depth_mm")
 
 
 def catalogue() -> dict[str, dict[str, str]]:
