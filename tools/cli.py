@@ -76,6 +76,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "bench": _bench,
         "stage": _deferred(commands.stage),
         "stage-people": _deferred(commands.stage_people),
+        "stage-sensors": _deferred(commands.stage_sensors),
         "version": _deferred(commands.version),
     }
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)

@@ -268,6 +268,21 @@ def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
     write_sheet(out, count, seed)
 
 
+def stage_sensors(captures: Path, out: Path, depth_scale: float = 10000.0, seed: int = 3) -> None:
+    """Virtual depth sensors beside real ones: noise and agreement of cameras, printed and drawn.
+
+    Args:
+        captures: a folder with RGB-D rigs (COLOR, DEPTH, MASK, PARAM) and with raw depth and its reference (depth_map,
+            high_quality_depth, mask) somewhere below it.
+        out: the picture to write, .png.
+        depth_scale: of the rigs: depth units in a metre.
+        seed: of the virtual persons and their sensors.
+    """
+    from .stage.sensor_command import compare_sensors
+
+    compare_sensors(captures, out, depth_scale, seed)
+
+
 def version() -> None:
     """Print the versions of simulacra and of the libraries that its numbers depend on."""
     from recon.stage import library_versions

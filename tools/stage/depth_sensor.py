@@ -33,7 +33,7 @@ class StructuredLight:
 
     Attributes:
         focal_px: of the sensor's own grid; 580 for 640 x 480 of the Kinect (Khoshelham and Oude Elberink 2012, whose
-            baseline of 75 mm and noise this is: 1.4 mm x (z / 1 m)^2, which is 0.06 px of disparity).
+            baseline of 75 mm and noise this is: 1.4 mm x (z / 1 m)^2, which is 0.062 px with that of the steps).
         baseline_m: where the projector is on the camera's x axis; shadows are on the other side of near things.
         block_px: side of the block that is compared with the pattern: 9 (Konolige and Mihelich 2010).
         near_share: part of the block that a near surface needs to win it; under a half near things grow.
@@ -51,7 +51,7 @@ class StructuredLight:
     baseline_m: float = 0.075
     block_px: Block = 9
     near_share: Share = 0.42
-    noise_px: NotNegative = 0.06
+    noise_px: NotNegative = 0.05
     weak_return: NotNegative = 0.02
     least_return: NotNegative = 0.006
     steepest_px: Positive = 3.0
@@ -112,7 +112,9 @@ class TimeOfFlight:
         ambiguity_m: ranges are known up to multiples of it.
         fine_hz: the highest modulation; 200 MHz and more in that sensor (Bamji et al. 2018).
         coherence: of a pixel's phasors at the fine frequency; less is a mixture and no measurement.
-        noise_m: of range at return 1 (albedo x cosine / (range / 1 m)^2).
+        noise_m: of range at return 1 (albedo x cosine / (range / 1 m)^2). Set on one frame of one real rig, so that the
+            noise within a surface is the same (docs/sensors.md); with `ambient` it is 13 mm at 3.86 m and an albedo of
+            0.15, where the data sheet has at most 17.
         ambient: what adds to the photons that make noise, as a return.
         least_return: under it no measurement.
         wiggling_m: amplitude of the error that swings with range, four times in a fine wavelength of range.
@@ -128,7 +130,7 @@ class TimeOfFlight:
     ambiguity_m: Positive = 7.5
     fine_hz: Positive = 200e6
     coherence: Share = 0.75
-    noise_m: NotNegative = 0.0012
+    noise_m: NotNegative = 0.0009
     ambient: NotNegative = 0.01
     least_return: NotNegative = 0.004
     wiggling_m: NotNegative = 0.0015

@@ -43,7 +43,7 @@ def motion_blurred(
         return image.copy()
     reach = int(np.ceil(0.5 * longest / TILE))
     distance = NOTHING if depth is None else np.ascontiguousarray(depth, np.float32)
-    out = np.empty_like(image)
+    out = image.copy()
     blur(image, motion, distance, fastest, reach, MOST_SAMPLES, 0, len(fastest), out)
     return out
 

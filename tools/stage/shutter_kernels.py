@@ -25,6 +25,8 @@ TILE = 16
 # A start holds if it arrives within this of q, pixels.
 ARRIVES = 0.75
 STEPS = 3
+# Samples along a motion are so far apart, pixels: each is a mean of two by two.
+SPACING = 1.5
 
 
 @kernel()
@@ -60,25 +62,26 @@ def _fastest_about(fastest, ty, tx, reach):
 @njit(inline="always")
 @no_type_check
 def _start(motion, u, v, t, x, y):
-    """From where what moves by (u, v) comes to (x, y), and by how much it misses; indices and the miss squared."""
+    """From where what moves by (u, v) comes to (x, y): indices, place, and whether it arrives."""
     height, width = motion.shape[:2]
+    half, reach = np.float32(0.5), np.float32(ARRIVES)
+    right, low = np.float32(width) - half, np.float32(height) - half
     px, py = x - t * u, y - t * v
-    i, j = np.int64(0), np.int64(0)
+    i, j, arrives = np.int64(0), np.int64(0), False
     for _ in range(STEPS):
-        i = min(max(np.int64(math.floor(px + np.float32(0.5))), np.int64(0)), width - 1)
-        j = min(max(np.int64(math.floor(py + np.float32(0.5))), np.int64(0)), height - 1)
-        px, py = x - t * motion[j, i, 0], y - t * motion[j, i, 1]
-        if abs(px - i) < np.float32(ARRIVES) and abs(py - j) < np.float32(ARRIVES):
+        if not (px > -half and py > -half and px < right and py < low):
             break
-    dx, dy = px - i, py - j
-    inside = px > -1 and py > -1 and px < width and py < height
-    miss = dx * dx + dy * dy if inside else np.float32(1e9)
-    return i, j, px, py, miss
+        i, j = np.int64(px + half), np.int64(py + half)
+        px, py = x - t * motion[j, i, 0], y - t * motion[j, i, 1]
+        if abs(px - np.float32(i)) < reach and abs(py - np.float32(j)) < reach:
+            arrives = True
+            break
+    return i, j, px, py, arrives
 
 
 @njit(inline="always")
 @no_type_check
-def _add(image, x, y, out, weight):
+def _add(image, x, y, out, row, column, weight):
     """Adds the picture at a place between pixels' centres, bilinear."""
     height, width, channels = image.shape
     x = min(max(x, np.float32(0)), np.float32(width - 1))
@@ -90,13 +93,15 @@ def _add(image, x, y, out, weight):
     for c in range(channels):
         top = image[j, i, c] * (one - fx) + image[j, i1, c] * fx
         low = image[j1, i, c] * (one - fx) + image[j1, i1, c] * fx
-        out[c] += weight * (top * (one - fy) + low * fy)
+        out[row, column, c] += weight * (top * (one - fy) + low * fy)
 
 
 @kernel()
 @no_type_check
 def blur(image, motion, depth, fastest, reach, most, start, stop, out):
-    """Rows of tiles start..stop. depth: h w, or 0 0 for none; reach: tiles that the longest motion covers."""
+    """Rows of tiles start..stop. out begins as the image. depth: h w, or 0 0 for none; reach: tiles that the longest
+    motion covers.
+    """
     height, width = image.shape[:2]
     known = depth.shape[0] > 0
     for ty in range(start, stop):
@@ -105,15 +110,22 @@ def blur(image, motion, depth, fastest, reach, most, start, stop, out):
             rows = range(ty * TILE, min(height, ty * TILE + TILE))
             columns = range(tx * TILE, min(width, tx * TILE + TILE))
             if length2 < 0.25:
-                for y in rows:
-                    for x in columns:
-                        out[y, x] = image[y, x]
-                continue
-            samples = min(max(math.ceil(math.sqrt(length2)) + 1, 3), most)
+                continue  # it stays as it is
+            samples = min(max(math.ceil(math.sqrt(length2) / SPACING), 3), most)
             weight = np.float32(1.0 / samples)
             for y in rows:
                 for x in columns:
-                    _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out[y, x])
+                    _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out)
+
+
+@njit(inline="always")
+@no_type_check
+def _rank(motion, depth, known, i, j):
+    """What is in front has more: nearness, or without depths the square of the speed."""
+    if known:
+        z = depth[j, i]
+        return np.float32(1) / z if z > 0 else np.float32(0)
+    return motion[j, i, 0] ** 2 + motion[j, i, 1] ** 2
 
 
 @njit
@@ -121,28 +133,30 @@ def blur(image, motion, depth, fastest, reach, most, start, stop, out):
 def _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out):
     qx, qy = np.float32(x), np.float32(y)
     u, v = motion[y, x, 0], motion[y, x, 1]
-    out[:] = 0
+    still = u == 0 and v == 0
+    # Starts that would end at the same place are not tried.
+    alike = abs(u - fu) + abs(v - fv) < np.float32(0.5)
+    for c in range(image.shape[2]):
+        out[y, x, c] = 0
     for k in range(samples):
         t = np.float32((k + 0.5) / samples - 0.5)
         best, bx, by = np.float32(-1.0), np.float32(0), np.float32(0)
-        for which in range(3):
-            if which == 0:
-                i, j, px, py, miss = _start(motion, fu, fv, t, qx, qy)
-            elif which == 1:
-                i, j, px, py, miss = _start(motion, u, v, t, qx, qy)
-            else:
-                i, j, px, py, miss = _start(motion, np.float32(0), np.float32(0), t, qx, qy)
-            if miss > np.float32(ARRIVES * ARRIVES):
-                continue
-            if known:
-                z = depth[j, i]
-                rank = np.float32(1) / z if z > 0 else np.float32(0)
-            else:
-                rank = motion[j, i, 0] ** 2 + motion[j, i, 1] ** 2
+        i, j, px, py, arrives = _start(motion, fu, fv, t, qx, qy)
+        if arrives:
+            best, bx, by = _rank(motion, depth, known, i, j), px, py
+        if not (alike or still):
+            i, j, px, py, arrives = _start(motion, u, v, t, qx, qy)
+            if arrives:
+                rank = _rank(motion, depth, known, i, j)
+                if rank > best:
+                    best, bx, by = rank, px, py
+        near_still = abs(t * u) < np.float32(ARRIVES) and abs(t * v) < np.float32(ARRIVES)
+        if near_still and (still or known or best < 0):
+            rank = _rank(motion, depth, known, x, y)
             if rank > best:
-                best, bx, by = rank, px, py
+                best, bx, by = rank, qx - t * u, qy - t * v
         if best < 0:
             bx, by = qx - t * u, qy - t * v
-            if u == 0 and v == 0:
+            if still:
                 bx, by = qx - t * fu, qy - t * fv
-        _add(image, bx, by, out, weight)
+        _add(image, bx, by, out, y, x, weight)
