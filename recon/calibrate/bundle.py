@@ -88,6 +88,7 @@ def adjust_bundle(
         CalibrationError: the sightings do not fix the unknowns.
     """
     estimated = _estimated(free, poses, prior is None)
+    kinds = _kinds(estimated)
     state = (rig, bodies)
     damping, steps = 1e-3, 0
     pairs = _Pairs.of(sightings, len(rig.viewmats))
@@ -98,7 +99,7 @@ def adjust_bundle(
     cost += _cost(prior, rig)
     while steps < most_steps:
         steps += 1
-        system = _reduced(state[0], state[1], projected, sightings, pairs, weights, damping)
+        system = _reduced(state[0], state[1], projected, sightings, pairs, weights, kinds, damping)
         system = _believed(system, prior, state[0])
         trial = _moved(*state, *_solved(system, estimated, damping))
         moved = project_bodies(*trial, sightings)
@@ -143,6 +144,11 @@ def _estimated(free: Bool[np.ndarray, "c 9"], poses: bool, first_stays: bool) ->
     chosen[:, : len(INTRINSICS)] = free
     chosen[int(first_stays) :, len(INTRINSICS) :] = poses
     return chosen.ravel()
+
+
+def _kinds(estimated: Bool[np.ndarray, " u"]) -> Int[np.ndarray, " k"]:
+    """Numbers of the unknowns that any camera has: the others' derivatives need not be multiplied out."""
+    return np.flatnonzero(estimated.reshape(-1, UNKNOWNS).any(0))
 
 
 def _weighed(
@@ -194,29 +200,34 @@ def _reduced(
     sightings: Sightings,
     pairs: _Pairs,
     weights: Float[np.ndarray, " n"],
+    kinds: Int[np.ndarray, " k"],
     damping: float,
 ) -> _System:
+    """``kinds``: which of a camera's unknowns are looked at; the others' rows are zero."""
     by_camera, by_body = _jacobians(rig, projected, sightings)
     scale = np.sqrt(weights) / sightings.sigma
     residual = scale[:, None] * (sightings.pixels - projected.pixels)
-    joint = (scale[:, None, None] * np.concatenate([by_camera, by_body], -1))[pairs.order]
+    joint = (scale[:, None, None] * np.concatenate([by_camera[:, :, kinds], by_body], -1))[pairs.order]
     residual = residual[pairs.order]
-    cameras, count = len(rig.viewmats), len(bodies)
-    drift = (scale[:, None] * sightings.drift)[pairs.order]
+    cameras, count, width = len(rig.viewmats), len(bodies), len(kinds)
     products = pairs.runs(np.swapaxes(joint, 1, 2) @ joint)
     slopes = pairs.runs((joint * residual[:, :, None]).sum(1))
-    along = pairs.runs((joint * drift[:, :, None]).sum(1))
-    share = 1 / (1 + pairs.runs((drift**2).sum(-1)))
-    products -= along[:, :, None] * along[:, None] * share[:, None, None]
-    slopes -= along * (share * pairs.runs((drift * residual).sum(-1)))[:, None]
+    if sightings.drift.any():
+        drift = (scale[:, None] * sightings.drift)[pairs.order]
+        along = pairs.runs((joint * drift[:, :, None]).sum(1))
+        share = 1 / (1 + pairs.runs((drift**2).sum(-1)))
+        late = share < 1
+        products[late] -= along[late, :, None] * along[late, None] * share[late, None, None]
+        slopes -= along * (share * pairs.runs((drift * residual).sum(-1)))[:, None]
     own = np.zeros((cameras, UNKNOWNS, UNKNOWNS))
-    np.add.at(own, pairs.camera, products[:, :UNKNOWNS, :UNKNOWNS])
+    for camera in range(cameras):
+        own[camera][np.ix_(kinds, kinds)] = products[pairs.camera == camera, :width, :width].sum(0)
     blocks, moments = np.zeros((count, 6, 6)), np.zeros((count, 6))
-    np.add.at(blocks, pairs.body, products[:, UNKNOWNS:, UNKNOWNS:])
-    np.add.at(moments, pairs.body, slopes[:, UNKNOWNS:])
+    np.add.at(blocks, pairs.body, products[:, width:, width:])
+    np.add.at(moments, pairs.body, slopes[:, width:])
     by_pair = np.zeros((count, cameras, UNKNOWNS, 7))
-    by_pair[pairs.body, pairs.camera, :, :6] = products[:, :UNKNOWNS, UNKNOWNS:]
-    by_pair[pairs.body, pairs.camera, :, 6] = slopes[:, :UNKNOWNS]
+    by_pair[pairs.body[:, None], pairs.camera[:, None], kinds, :6] = products[:, :width, width:]
+    by_pair[pairs.body[:, None], pairs.camera[:, None], kinds, 6] = slopes[:, :width]
     both = by_pair.reshape(count, -1, 7)
     mixed, pieces = both[:, :, :6], both[:, :, 6]
     spread = np.zeros((cameras, UNKNOWNS, cameras, UNKNOWNS))
@@ -225,8 +236,9 @@ def _reduced(
     diagonal = hessian.diagonal().copy()
     inverses = np.linalg.inv(_damped(blocks, damping))
     through = mixed @ inverses
-    width = len(hessian)
-    hessian -= through.swapaxes(0, 1).reshape(width, -1) @ mixed.swapaxes(0, 1).reshape(width, -1).T
+    used = (UNKNOWNS * np.arange(cameras)[:, None] + kinds).ravel()
+    ends = [each[:, used].swapaxes(0, 1).reshape(len(used), -1) for each in (through, mixed)]
+    hessian[np.ix_(used, used)] -= ends[0] @ ends[1].T
     pieces = pieces - (through @ moments[:, :, None])[..., 0]
     return _System(hessian, pieces.sum(0), diagonal, inverses, moments, mixed, pieces)
 
@@ -258,6 +270,8 @@ class _Pairs:
 
     def runs(self, ordered: Float[np.ndarray, "n *rest"]) -> Float[np.ndarray, "p *rest"]:
         """Sums of values that are in order already."""
+        if len(self.starts) == len(ordered):  # single points: each pair has one observation
+            return ordered
         return np.add.reduceat(ordered, self.starts, axis=0)
 
 
@@ -328,7 +342,7 @@ def _information(
     estimated: Bool[np.ndarray, " u"],
 ) -> Information:
     """What the observations say at the solution."""
-    system = _reduced(rig, bodies, projected, sightings, pairs, weights, 0.0)
+    system = _reduced(rig, bodies, projected, sightings, pairs, weights, _kinds(estimated), 0.0)
     _, _, late = _weighed(projected, sightings, pairs, weights, robust=False)
     apart = sightings.pixels - projected.pixels - late[:, None] * sightings.drift
     squared = weights * (apart**2).sum(-1) / sightings.sigma**2

@@ -50,7 +50,7 @@ class Prior:
             fx, fy = self.rig.intrinsics[camera, :2]
             J[0, :2], J[1, :2] = [0.5 / fx, 0.5 / fy], [1 / fx, -1 / fy]
             J[2:, _INTRINSICS:] = by_pose[camera]
-            apart = self._apart(rig, camera)
+            apart = self.apart(rig, camera)
             sigma = np.repeat([self.focal, self.aspect, self.turn, self.place], [1, 1, 3, 3])
             J, apart = J / sigma[:, None], apart / sigma
             hessian[camera, :, camera] = J.T @ J
@@ -58,7 +58,7 @@ class Prior:
             cost += float(apart @ apart)
         return hessian.reshape(count * UNKNOWNS, -1), gradient.ravel(), cost
 
-    def _apart(self, rig: Rig, camera: int) -> Float[np.ndarray, " 8"]:
+    def apart(self, rig: Rig, camera: int) -> Float[np.ndarray, " 8"]:
         """Focal length, ratio, turn and centre, less the given ones."""
         focal = rig.intrinsics[camera, :2] / self.rig.intrinsics[camera, :2] - 1
         turn = Rotation.from_matrix(rig.viewmats[camera, :3, :3] @ self.rig.viewmats[camera, :3, :3].T)
