@@ -64,6 +64,22 @@ def load_config(
     return _validate(cls, tree, lambda key: _nearest_override(given, key) or _place(path, text, key))
 
 
+def changed_config(cfg: Config, changes: Mapping[str, Any], where: str) -> Config:
+    """A configuration with other values: `{"rig.count": 4, "depth": None}`.
+
+    Args:
+        where: who asked for it, for errors.
+
+    Raises:
+        ConfigError: an unknown key or a wrong value.
+    """
+    tree = dump_config(cfg)
+    for dotted, value in changes.items():
+        _set(type(cfg), tree, tuple(dotted.split(".")), json.dumps(value), where)
+    _check_keys(type(cfg), tree, (), lambda _: where)
+    return _validate(type(cfg), tree, lambda _: where)
+
+
 def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
     """`["--splat.steps", "500", "--seed=3"]` as `{"splat.steps": "500", "seed": "3"}`.
 

@@ -33,7 +33,11 @@ Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-complet
 
 Command = Callable[..., None]
 # Commands that take options of a configuration.
-CONFIGURED: dict[str, Command] = {"reconstruct": commands.reconstruct, "stage": commands.stage}
+CONFIGURED: dict[str, Command] = {
+    "reconstruct": commands.reconstruct,
+    "stage": commands.stage,
+    "design": commands.design,
+}
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -75,6 +79,7 @@ def parse(arguments: Sequence[str]) -> Command:
         "export-session": _deferred(commands.export_session),
         "bench": _bench,
         "stage": _deferred(commands.stage),
+        "design": _deferred(commands.design),
         "stage-people": _deferred(commands.stage_people),
         "stage-sensors": _deferred(commands.stage_sensors),
         "version": _deferred(commands.version),

@@ -28,7 +28,7 @@ from render.errors import ConfigError
 from render.mesh import vertex_normals
 from render.threads import thread_count
 
-from .colour_sensor import expose
+from .colour_sensor import ColourSensor, expose
 from .config import Fault, PersonConfig, StageConfig
 from .depth_sensor import sense_depth
 from .files import DEPTH_UNITS, PictureFiles, write_depth, write_mask
@@ -44,6 +44,9 @@ from .shutter import motion_blurred, rolled
 # A vertex is seen where the picture's depth there is no nearer than this, metres.
 SEEN_WITHIN = 0.004
 NEVER = Fault(camera="")
+# What a judge's calibration and sensor know of faults: nothing.
+BESIDE = StageConfig()
+CLEAN = ColourSensor(noise=False)
 
 
 @dataclass(frozen=True)
@@ -136,12 +139,16 @@ def build_stage(settings: StageConfig) -> Stage:
     stations = []
     for camera in cameras:
         fault = faults.get(camera.name, NEVER)
-        lag = camera.lag + 0.001 * (settings.sync_ms * rng.standard_normal() + fault.lag_ms)
-        camera = replace(camera, lag=float(lag))
+        chance = rng.standard_normal()
+        if not camera.judge:
+            lag = camera.lag + 0.001 * (settings.sync_ms * chance + fault.lag_ms)
+            camera = replace(camera, lag=float(lag))
         view = lens_view(camera.K, camera.width, camera.height, camera.lens)
         drawn = replace(camera, K=view.K, width=view.width, height=view.height)
         room = look_at_room(settings.room, drawn, wall, settings.seed)
-        stations.append(Station(camera, _as_given(settings, camera, fault, rng), view, room, fault))
+        given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
+        given = replace(given, depth_scale=DEPTH_UNITS if settings.depth is not None else None)
+        stations.append(Station(camera, given, view, room, fault))
     return Stage(settings, body, person, pose, light, tuple(stations))
 
 
@@ -168,8 +175,7 @@ def _as_given(
     K = camera.K.copy()
     K[[0, 1], [0, 1]] *= 1 + 0.01 * (focal + fault.focal_percent)
     viewmat = moved(camera.viewmat, np.radians(turn), 0.001 * shift)
-    scale = DEPTH_UNITS if settings.depth is not None else None
-    return SessionCamera(camera.name, camera.width, camera.height, K, viewmat, camera.lens, scale)
+    return SessionCamera(camera.name, camera.width, camera.height, K, viewmat, camera.lens)
 
 
 def _direction(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
@@ -191,7 +197,7 @@ def _record_frame(stage: Stage, folder: Path, files: PictureFiles, index: int, m
         sources[name] = files.write(name, index, shot.colour, moment)
         if shot.depth is not None:
             write_depth(folder, name, index, shot.depth)
-        if settings.masks:
+        if settings.masks or station.camera.judge:
             write_mask(folder, name, index, shot.mask)
         if shot.truth is not None:
             write_true_view(folder / TRUTH_FOLDER, index, name, shot.truth)
@@ -222,7 +228,7 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int, moment: f
     seen = picture(scene, drawn, after)
     room = _room_with_person(stage, station, scene.surfaces, moment)
     rgb = seen.rgb_linear + (1 - seen.alpha)[..., None] * room
-    if after is not None and settings.shutter_ms > 0:
+    if after is not None and settings.shutter_ms > 0 and not camera.judge:
         rgb = motion_blurred(rgb, seen.motion_px, 0.001 * settings.shutter_ms * settings.fps)
     seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
     fault = station.fault
@@ -233,9 +239,11 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int, moment: f
         iso=settings.colour.iso * fault.iso,
         red_gain=settings.colour.red_gain * fault.red_gain,
     )
+    if camera.judge:
+        sensor = CLEAN
     colour = expose(np.ascontiguousarray(station.view.picture(rgb)), sensor, seed)
     depth = None
-    if settings.depth is not None:
+    if settings.depth is not None and not camera.judge:
         depth = station.view.nearest(_depth(stage, station, seen, seed))
     mask = station.view.picture(seen.alpha)
     truth = _true_view(station, scene, seen) if settings.true_pictures else None
@@ -257,7 +265,7 @@ def _at_camera(
     surfaces = scene.surfaces
     if camera.lag:
         surfaces = stage.person.posed(stage.pose(moment + camera.lag))
-    if settings.shutter_ms == 0 and settings.readout_ms == 0:
+    if camera.judge or settings.shutter_ms == settings.readout_ms == 0:
         return _relit(scene, surfaces), None
     later = stage.person.posed(stage.pose(moment + camera.lag + 1 / settings.fps))
     velocity = later.verts - surfaces.verts

@@ -34,6 +34,9 @@ class RigConfig:
         lens, distortion: the lens of all cameras, and its coefficients; none: pinhole images.
         interval_ms: between pictures of a turn.
         jitter_m, jitter_deg: how unevenly the cameras are mounted, one standard deviation.
+        judges: further cameras of a ring or an arc, half-way between its own, named judge0 and so on: without noise,
+            blur, lag or error of calibration, and with the true mask. A reconstruction that holds them out is judged
+            by them whatever becomes of the others.
     """
 
     layout: Layout = "ring"
@@ -51,6 +54,7 @@ class RigConfig:
     interval_ms: float = 250.0
     jitter_m: float = 0.03
     jitter_deg: float = 1.0
+    judges: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class RigCamera:
     """A camera as it truly is: pinhole matrix in pixels, world to camera, its lens, and when it looks.
 
     Attributes:
-        lag: seconds after the rig's clock.
+        lag: seconds after the rig's clock. judge: has no faults, and is held out.
     """
 
     name: str
@@ -68,6 +72,7 @@ class RigCamera:
     viewmat: Float[np.ndarray, "4 4"]
     lens: Lens | None
     lag: float = 0.0
+    judge: bool = False
 
     def as_tensors(self) -> Cameras:
         """A batch of one, float32."""
@@ -95,7 +100,8 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
     longer = max(settings.width, settings.height_px)
     focal = longer / 2 / float(np.tan(np.radians(settings.field_of_view) / 2))
     cameras = []
-    for number, (eye, target, lag) in enumerate(_places(settings, eyes)):
+    places = [*_places(settings, eyes), *_judges(settings)]
+    for number, (eye, target, lag) in enumerate(places):
         eye = eye + settings.jitter_m * rng.standard_normal(3)
         turn = np.radians(settings.jitter_deg) * rng.standard_normal(3)
         center = settings.width / 2, settings.height_px / 2
@@ -107,10 +113,13 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
             [[own_focal, 0, center[0] + shift[0]], [0, own_focal, center[1] + shift[1]], [0, 0, 1]], float
         )
         viewmat = _turned(_looking(eye, target), turn)
+        judge = number >= len(places) - settings.judges
         name = f"{number:02d}" if settings.count > 10 else str(number)
+        if judge:
+            name = f"judge{number - len(places) + settings.judges}"
         if lens is not None:
             check_lens(lens, "rig.distortion", K)
-        cameras.append(RigCamera(name, settings.width, settings.height_px, K, viewmat, lens, lag))
+        cameras.append(RigCamera(name, settings.width, settings.height_px, K, viewmat, lens, lag, judge))
     return tuple(cameras)
 
 
@@ -154,6 +163,32 @@ def _places(
         lag = 0.001 * settings.interval_ms * number if settings.layout == "turnaround" else 0.0
         places.append((eye, target, lag))
     return places
+
+
+def _judges(settings: RigConfig) -> Sequence[tuple[np.ndarray, np.ndarray, float]]:
+    """Places of the judges: the gaps between the rig's own cameras, evenly chosen."""
+    if settings.judges == 0:
+        return []
+    if settings.layout not in ("ring", "arc"):
+        raise ConfigError(
+            "Only a ring and an arc have room for judges", where="rig.judges", found=settings.layout
+        )
+    turn = 2 * np.pi if settings.layout == "ring" else np.radians(settings.span)
+    gaps = max(settings.count if settings.layout == "ring" else settings.count - 1, 1)
+    start = 0.0 if settings.layout == "ring" else -turn / 2
+    target = np.array([0.0, settings.look_at_height, 0.0])
+    found = []
+    for k in range(settings.judges):
+        angle = start + turn * (int(k * gaps / settings.judges) + 0.5) / gaps
+        height = settings.height + 0.5 * settings.rise
+        found.append(
+            (
+                np.array([settings.distance * np.sin(angle), height, settings.distance * np.cos(angle)]),
+                target,
+                0.0,
+            )
+        )
+    return found
 
 
 def _looking(eye: np.ndarray, target: np.ndarray) -> Float[np.ndarray, "4 4"]:
