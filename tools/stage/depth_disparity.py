@@ -46,11 +46,11 @@ def matched(
     Args:
         focal_baseline: f |b|, pixels x metres.
         block: side in pixels, odd.
-        share: a surface in front needs this part of the block to win.
+        share: a surface in front needs this part of the block to win, 0..1.
     """
     disparity = np.zeros(z.shape, np.float32)
     spread = np.zeros(z.shape, np.float32)
-    _matched(z, seen, np.float32(focal_baseline), block // 2, np.float32(share), disparity, spread)
+    _matched(z, seen, np.float32(focal_baseline), block // 2, share, disparity, spread)
     return disparity, spread
 
 
@@ -107,9 +107,11 @@ def _matched(z, seen, focal_baseline, half, share, disparity, spread):
     height, width = z.shape
     stride = max(1, -(-2 * half // (SIDE - 1)))
     reach = half // stride * stride
-    total = (2 * (reach // stride) + 1) ** 2
-    needed = max(1, int(np.ceil(share * total - 1e-6)))
-    values = np.empty(total, np.float32)
+    side = 2 * (reach // stride) + 1
+    # Of every other pixel, rows are staggered like bricks, or a block's columns would count by twos.
+    staggered = stride == 2
+    total = side * side - (side // 2 if staggered else 0)
+    values = np.empty(side * side, np.float32)
     inverse = np.zeros((height, width), np.float32)
     for y in range(height):
         for x in range(width):
@@ -122,7 +124,8 @@ def _matched(z, seen, focal_baseline, half, share, disparity, spread):
             for j in range(y - reach, y + reach + 1, stride):
                 if j < 0 or j >= height:
                     continue
-                for i in range(x - reach, x + reach + 1, stride):
+                inset = 1 if staggered and ((j - y + reach) // stride) & 1 else 0
+                for i in range(x - reach + inset, x + reach + 1 - inset, stride):
                     if i < 0 or i >= width:
                         continue
                     value = inverse[j, i]
@@ -131,6 +134,7 @@ def _matched(z, seen, focal_baseline, half, share, disparity, spread):
                         count += 1
                         mean += value
                         low, high = min(low, value), max(high, value)
+            needed = max(1, int(np.ceil(share[y, x] * total - 1e-3)))
             if count < needed:
                 continue
             mean /= np.float32(count)

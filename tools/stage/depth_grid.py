@@ -95,7 +95,8 @@ def point_samples(scene: Scene) -> tuple[Float[np.ndarray, "sh sw"], Float[np.nd
     strengths, _ = all_returns(scene)
     z = np.empty((scene.height, scene.width), np.float32)
     strength = np.empty_like(z)
-    _pick(scene.depth, strengths, np.float32(1 / scene.scale), scene.x0, scene.y0, z, strength)
+    same = np.float32(SAME_SURFACE)
+    _pick(scene.depth, strengths, np.float32(1 / scene.scale), scene.x0, scene.y0, same, z, strength)
     return z, strength
 
 
@@ -150,14 +151,27 @@ def returns(depth, normals, infrared, rotation, K, strength, distance):
 
 @kernel()
 @no_type_check
-def _pick(depth, strengths, step, x0, y0, z, strength):
+def _pick(depth, strengths, step, x0, y0, same, z, strength):
+    """Bilinear where the four pixels about a place are of one surface, else the nearest."""
     rows, columns = depth.shape
+    half, one = np.float32(0.5), np.float32(1)
     for y in range(z.shape[0]):
-        j = min(int((y + y0 + 0.5) * step), rows - 1)
+        v = (np.float32(y + y0) + half) * step - half
+        j = min(max(int(v), 0), rows - 2)
+        fv = min(max(v - np.float32(j), np.float32(0)), one)
         for x in range(z.shape[1]):
-            i = min(int((x + x0 + 0.5) * step), columns - 1)
-            z[y, x] = depth[j, i]
-            strength[y, x] = strengths[j, i]
+            u = (np.float32(x + x0) + half) * step - half
+            i = min(max(int(u), 0), columns - 2)
+            fu = min(max(u - np.float32(i), np.float32(0)), one)
+            a, b, c, d = depth[j, i], depth[j, i + 1], depth[j + 1, i], depth[j + 1, i + 1]
+            low, high = min(min(a, b), min(c, d)), max(max(a, b), max(c, d))
+            at_j, at_i = j + (fv > half), i + (fu > half)
+            strength[y, x] = strengths[at_j, at_i]
+            if low > 0 and high - low < same * low:
+                top, bottom = a + (b - a) * fu, c + (d - c) * fu
+                z[y, x] = top + (bottom - top) * fv
+            else:
+                z[y, x] = depth[at_j, at_i]
 
 
 @kernel()

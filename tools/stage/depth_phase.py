@@ -26,7 +26,7 @@ kernel = kernel_compiler(__file__)
 
 LIGHT = 299_792_458.0
 # Samples along a side of a pixel's footprint.
-SIDE = 3
+SIDE = 4
 # Ranges within a footprint that differ by less are averaged without phasors: the same to a thousandth of a millimetre.
 ONE_SURFACE = 0.01
 # The picture is divided into so many cells along its longer side for light from surface to surface.

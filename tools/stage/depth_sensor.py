@@ -37,6 +37,7 @@ class StructuredLight:
         baseline_m: where the projector is on the camera's x axis; shadows are on the other side of near things.
         block_px: side of the block that is compared with the pattern: 9 (Konolige and Mihelich 2010).
         near_share: part of the block that a near surface needs to win it; under a half near things grow.
+        near_jitter: standard deviation of that part: edges are ragged.
         noise_px: standard deviation of disparity at a strong return.
         weak_return, least_return: of albedo x cosine / (range / 1 m)^2; at the first the noise is 1.4 times that of a
             strong one, under the second there is no measurement.
@@ -51,6 +52,7 @@ class StructuredLight:
     baseline_m: float = 0.075
     block_px: Block = 9
     near_share: Share = 0.42
+    near_jitter: Share = 0.06
     noise_px: NotNegative = 0.05
     weak_return: NotNegative = 0.02
     least_return: NotNegative = 0.006
@@ -74,7 +76,7 @@ class Stereo:
         focal_px: of the sensor's own grid; 424 for 848 x 480 of a D435 with 90 degrees.
         baseline_m: where the other camera is on the x axis of this one; 50 mm in a D435.
         block_px: side of the block that is compared.
-        near_share: part of the block that a near surface needs to win it.
+        near_share, near_jitter: part of the block that a near surface needs to win it, and its standard deviation.
         texture: rms difference from pixel to pixel that the projector makes at return 1; 0 without a projector.
         picture_noise: of grey levels, of the full scale of 1.
         noise_px: what is left of disparity's noise with any texture: 0.05 to 0.1 px in devices.
@@ -90,6 +92,7 @@ class Stereo:
     baseline_m: float = 0.05
     block_px: Block = 7
     near_share: Share = 0.42
+    near_jitter: Share = 0.06
     texture: NotNegative = 0.25
     picture_noise: NotNegative = 0.006
     noise_px: NotNegative = 0.06
@@ -126,7 +129,7 @@ class TimeOfFlight:
 
     kind: Literal["time_of_flight"] = "time_of_flight"
     focal_px: Positive = 504.0
-    footprint_px: Positive = 1.3
+    footprint_px: Positive = 1.4
     ambiguity_m: Positive = 7.5
     fine_hz: Positive = 200e6
     coherence: Share = 0.75
@@ -186,16 +189,17 @@ def _structured_light(scene: Scene, sensor: StructuredLight, seed: int) -> Float
     focal = float(scene.sensor_K()[0])
     focal_baseline = focal * abs(sensor.baseline_m)
     seen = lit(z, focal, sensor.baseline_m)
-    disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, sensor.near_share)
+    noise, luck = _two_fields(scene, sensor.grain_px, seed)
+    share = np.clip(sensor.near_share + np.float32(sensor.near_jitter) * luck, 0.05, 0.95).astype(np.float32)
+    disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, share)
     block = (sensor.block_px, sensor.block_px)
     light = cv2.boxFilter(strength, -1, block) / np.maximum(
         cv2.boxFilter((z > 0).astype(np.float32), -1, block), 1e-6
     )
     sigma = sensor.noise_px * np.sqrt(1 + np.square(sensor.weak_return / np.maximum(light, 1e-6)))
-    # Where near the limit, chance decides, the same for a block.
-    noise, luck = _two_fields(scene, sensor.grain_px, seed)
-    found = (disparity > 0) & (light * (1 + 0.3 * luck) > sensor.least_return)
-    found &= spread * (1 + 0.2 * luck) < sensor.steepest_px
+    # Near a limit chance decides, the same for neighbours.
+    found = (disparity > 0) & (light * np.exp(0.3 * luck) > sensor.least_return)
+    found &= spread * np.exp(0.2 * luck) < sensor.steepest_px
     return _depth_of(disparity + sigma * noise, found, focal_baseline, sensor.step_px)
 
 
@@ -204,7 +208,9 @@ def _stereo(scene: Scene, sensor: Stereo, seed: int) -> Float[np.ndarray, "sh sw
     focal = float(scene.sensor_K()[0])
     focal_baseline = focal * abs(sensor.baseline_m)
     seen = lit(z, focal, sensor.baseline_m)
-    disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, sensor.near_share)
+    noise, luck = _two_fields(scene, sensor.grain_px, seed)
+    share = np.clip(sensor.near_share + np.float32(sensor.near_jitter) * luck, 0.05, 0.95).astype(np.float32)
+    disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, share)
     block = (sensor.block_px, sensor.block_px)
     grey = _grey(scene, z)
     across = cv2.filter2D(grey, -1, np.array([[-0.5, 0, 0.5]], np.float32))
@@ -212,9 +218,8 @@ def _stereo(scene: Scene, sensor: Stereo, seed: int) -> Float[np.ndarray, "sh sw
     differences = cv2.boxFilter(detail, -1, block, normalize=False)
     lack = sensor.picture_noise * np.sqrt(2 / np.maximum(differences, 1e-12))
     sigma = np.sqrt(sensor.noise_px**2 + np.square(lack))
-    noise, luck = _two_fields(scene, sensor.grain_px, seed)
-    found = (disparity > 0) & (lack * (1 + 0.3 * luck) < sensor.worst_px)
-    found &= spread * (1 + 0.2 * luck) < sensor.steepest_px
+    found = (disparity > 0) & (lack * np.exp(0.3 * luck) < sensor.worst_px)
+    found &= spread * np.exp(0.2 * luck) < sensor.steepest_px
     return _depth_of(disparity + sigma * noise, found, focal_baseline, sensor.step_px)
 
 

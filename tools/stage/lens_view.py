@@ -22,8 +22,9 @@ GOOD_ENOUGH_PX = 1e-3
 MARGIN = 2
 # A pinhole picture that must be larger than this, in images of the camera's size along a side, is not drawn.
 LARGEST = 3.0
-# One sample for a pixel where the drawn picture has at most so many pixels in its place along a side.
-DENSEST = 1.5
+# A bilinear sample stands for so many of the drawn picture's pixels along a side; more samples a pixel than the second
+# number, squared, cost more than they show.
+DENSEST, MOST_SAMPLES = 1.5, 4
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,11 @@ def _lens_view(k: tuple[float, ...], width: int, height: int, lens: Lens | None)
 
 
 def _samples(at: Float[np.ndarray, "h w 2"], known: Bool[np.ndarray, "h w"]) -> int:
-    """How many of the drawn picture's pixels lie along a pixel's side, where they are most."""
+    """Samples along a pixel's side, for where it holds most of the drawn picture's pixels."""
     across = np.linalg.norm(np.diff(at, axis=1), axis=-1)[known[:, 1:] & known[:, :-1]]
     down = np.linalg.norm(np.diff(at, axis=0), axis=-1)[known[1:] & known[:-1]]
     most = max(float(across.max(initial=1.0)), float(down.max(initial=1.0)))
-    return 1 if most <= DENSEST else int(np.ceil(most))
+    return min(MOST_SAMPLES, int(np.ceil(most / DENSEST)))
 
 
 def _rays(K: Float[np.ndarray, "3 3"], width: int, height: int, lens: Lens) -> Float[np.ndarray, "h w 2"]:
