@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -51,6 +52,11 @@ def run_design(
     results = _measured(list(points_of(settings)), out / "points", again)
     rows = summarise(settings, results)
     print_rows(settings, rows, Console())
+    commits = sorted({result.commit or "unknown" for result in results})
+    if len(commits) > 1:
+        print(
+            f"note: points were measured by different code ({', '.join(c[:12] for c in commits)}); --again measures all"
+        )
     page = write_design(out, settings, rows, real).resolve()
     print(f"page: {page}\nto see it, open it in a browser: {page.as_uri()}")
 
@@ -66,7 +72,7 @@ def _measured(points: Sequence[Point], cache: Path, again: bool) -> list[Result]
             with contextlib.redirect_stderr(io.StringIO()):
                 before = measure(point, cache, again)
             known[point.key] = before
-        results.append(Result(point, before.means, before.found, before.seconds, before.failed))
+        results.append(replace(before, point=point))
     return results
 
 

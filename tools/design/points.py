@@ -58,7 +58,7 @@ class Result:
     Attributes:
         means: by metric; those that could not be computed are not in it.
         found: codes of the preflight's failed checks, with the cameras.
-        failed: why there is no result, or None.
+        failed: why there is no result, or None. commit: of the code that measured it, where that is known.
     """
 
     point: Point
@@ -66,6 +66,7 @@ class Result:
     found: tuple[str, ...]
     seconds: float
     failed: str | None = None
+    commit: str | None = None
 
 
 def points_of(settings: DesignConfig) -> Iterator[Point]:
@@ -157,6 +158,8 @@ def _read(point: Point, path: Path) -> Result:
     kept = read_json(path)
     try:
         means = {str(name): float(value) for name, value in kept["means"].items()}
-        return Result(point, means, tuple(kept["found"]), float(kept["seconds"]), kept["failed"])
+        return Result(
+            point, means, tuple(kept["found"]), float(kept["seconds"]), kept["failed"], kept["commit"]
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError("a kept result cannot be read", where=path, found=error) from error

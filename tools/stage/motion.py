@@ -67,7 +67,7 @@ def pose_at(body: BodyModel, rest: RestBody, motion: MotionConfig, seed: int) ->
         moved = _sampled(poses, fps)
     else:
         moved = _built_in(body, rest, motion.name, seed)
-    turn = torch.tensor([0.0, np.radians(motion.heading), 0.0])
+    turn = torch.tensor([0.0, float(np.radians(motion.heading)), 0.0], dtype=body.dtype)
 
     def at(seconds: float) -> BodyPose:
         return _turned(moved(motion.start_seconds + motion.speed * seconds), turn)
