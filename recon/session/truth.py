@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from recon.session.record import Session
+from recon.session.reference import DAMAGE
 from recon.stage import disk_errors
 from render.errors import InputError
 from render.image import read_mask, read_uint16
@@ -107,11 +108,11 @@ class Truth:
         """
         path = self.root / "frames" / f"{index:06d}.npz"
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as stream, np.load(stream) as stored:
                 surface = stored["surface"].astype(np.float32) / POSITION_UNITS
                 kept = {name: stored[name] for name in stored.files if name != "surface"}
             return TrueFrame(surface=surface, **kept)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (*DAMAGE, KeyError, TypeError) as error:
             raise InputError("a frame's truth cannot be read", where=path, found=error) from error
 
     def view(self, index: int, camera: str) -> TrueView | None:
@@ -128,8 +129,9 @@ class Truth:
         if normals is None:
             raise InputError("normals cannot be read", where=self.root / f"normals/{name}.png")
         try:
-            bits = np.load(self.root / f"visible/{name}.npy")
-        except (OSError, ValueError, EOFError) as error:
+            with (self.root / f"visible/{name}.npy").open("rb") as stream:
+                bits = np.load(stream)
+        except DAMAGE as error:
             raise InputError(
                 "visible vertices cannot be read", where=self.root / f"visible/{name}.npy"
             ) from error
@@ -161,7 +163,7 @@ def read_truth(session: Session) -> Truth | None:
             name: TrueCamera(np.array(c["K"], float), np.array(c["viewmat"], float), float(c["lag"]))
             for name, c in facts["cameras"].items()
         }
-        with np.load(root / "surface.npz") as stored:
+        with (root / "surface.npz").open("rb") as stream, np.load(stream) as stored:
             faces, layer_of_face = stored["faces"].astype(np.int64), stored["layer_of_face"].astype(np.int64)
         return Truth(
             root,
@@ -174,7 +176,7 @@ def read_truth(session: Session) -> Truth | None:
             tuple(facts["layers"]),
             facts,
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (*DAMAGE, KeyError, TypeError) as error:
         raise InputError("a session's truth cannot be read", where=path, found=repr(error)[:120]) from error
 
 
