@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from recon.calibrate import (
+    Belief,
+    BoardSeen,
+    adjust_rig,
+    board_seen,
+    body_views,
     calibrate_lenses,
     calibrate_rig,
     find_pictures,
@@ -16,18 +22,23 @@ from recon.calibrate import (
     lags_by_motion,
     match_colours,
     person_tracks,
+    print_adjusted,
     read_board,
+    refuse_no_better,
+    rig_of,
     shared_colours_by_depth,
     stand_on_board,
     stand_upright,
+    write_adjusted,
     write_calibration,
 )
+from recon.calibrate.joint_report import report_file
 from recon.calibrate.report import print_calibrations
 from recon.importers.building import Axis
-from recon.observe import load_observations
-from recon.session import load_session
+from recon.observe import Observations, ObserveConfig, load_observations, observe
+from recon.session import Session, load_session
 from recon.stage import write_json
-from render.errors import CaptureError, ConfigError
+from render.errors import CaptureError, ConfigError, RunError
 
 
 def run_board(
@@ -56,6 +67,57 @@ def run_board(
             print(f"note: {note}")
     print_calibrations(calibrations)
     print(f"calibration: {path}")
+
+
+def run_rig(
+    session: Path,
+    out: Path,
+    observed: Path | None,
+    recordings: Sequence[Path],
+    board: Path | None,
+    *,
+    focal: bool,
+) -> None:
+    """Adjusts a session's cameras on a person and on boards, and writes a new session if it is better."""
+    if bool(recordings) != (board is not None):
+        raise ConfigError(
+            "recordings of a board and what is on it belong together",
+            expected="--boards REC --board BOARD.toml",
+        )
+    for place in (out, report_file(out)):
+        if place.is_file() or (place.is_dir() and any(place.iterdir())):
+            raise RunError("there is something already", where=place, remedy="name a new folder")
+    loaded = load_session(session)
+    given = rig_of(loaded.cameras)
+    boards = _boards_of(recordings, board, loaded) if board is not None else []
+    observations = _looked_at(loaded) if observed is None else load_observations(observed)
+    body = body_views(observations, loaded.camera_names, given)
+    adjusted = adjust_rig(given, loaded.camera_names, body, boards, Belief(free_focal=focal))
+    print_adjusted(adjusted)
+    refuse_no_better(adjusted)
+    _, report = write_adjusted(adjusted, loaded, out)
+    print(f"session: {out}\nreport: {report}")
+
+
+def _boards_of(recordings: Sequence[Path], board: Path, session: Session) -> list[BoardSeen]:
+    """The boards of the recordings; what was left out of them is printed."""
+    seen = []
+    for recording in recordings:
+        views = gather_views(find_pictures(recording), read_board(board))
+        found, notes = board_seen(recording.name, views, session.cameras, rig_of(session.cameras))
+        seen.append(found)
+        for note in notes:
+            print(f"note: {note}")
+    return seen
+
+
+def _looked_at(session: Session) -> Observations:
+    """Body landmarks of all frames; nothing of it is kept on disk."""
+    settings = ObserveConfig(
+        face=False, hands=False, refine_masks=False, background=False, allow_empty_cameras=True
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        return observe(session, settings, Path(folder))
 
 
 def run_clocks(session: Path, observed: Path, json: Path | None) -> None:

@@ -167,6 +167,7 @@ _calibrations = _one_of(
     {
         "board": _deferred(commands.calibrate_board),
         "apply": _deferred(commands.calibrate_apply),
+        "rig": _deferred(commands.calibrate_rig),
         "clocks": _deferred(commands.calibrate_clocks),
         "colours": _deferred(commands.calibrate_colours),
     }
@@ -174,7 +175,7 @@ _calibrations = _one_of(
 
 
 def _calibrate(what: Annotated[_calibrations, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Calibrate cameras: lenses and poses from a board, lags from motion, colours from what cameras share."""
+    """Calibrate cameras: by boards, by people, their clocks by motion, their colours by what they share."""
     return what
 
 

@@ -364,6 +364,33 @@ def calibrate_apply(
     say_session(out)
 
 
+def calibrate_rig(
+    session: Session,
+    /,
+    out: Path,
+    boards: Annotated[tuple[Path, ...], arg(metavar="RECORDING [RECORDING ...]")] = (),
+    board: Annotated[Path | None, arg(metavar="BOARD.toml")] = None,
+    observed: Annotated[Path | None, arg(metavar="RUN/observe")] = None,
+    focal: bool = False,
+) -> None:
+    """Adjust all cameras of a session together, on the person that they see and on recordings of a board.
+
+    The given calibration is the start, and believed to 3 degrees, 2 cm and 1 % of a focal length. Nothing is written
+    if frames that were left out are not explained better than by the given calibration.
+
+    Args:
+        session: the session; it stays as it is.
+        out: the session to make, a new or empty folder; OUT.calibration.json beside it has all numbers.
+        boards: recordings of a board by the same cameras (some or all), as they stand now. The scale is then theirs.
+        board: what is on it: TOML with kind, columns, rows and square_m, or Caliscope's charuco.toml.
+        observed: landmarks of the session: the folder `observe` of a run; looked for if not given.
+        focal: adjust focal lengths too.
+    """
+    from .calibrate import run_rig
+
+    run_rig(session, out, observed, boards, board, focal=focal)
+
+
 def calibrate_clocks(
     session: Session,
     observed: Annotated[Positional[Path], arg(metavar="RUN/observe")],

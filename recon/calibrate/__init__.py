@@ -1,23 +1,35 @@
-"""Calibration of cameras: lenses and poses from boards, clocks from motion, colours from what cameras share."""
+"""Calibration: lenses and poses from boards and people, clocks from motion, colours from what cameras share."""
 
 from recon.calibrate.boards import Board, Corners, detect_board, read_board
+from recon.calibrate.boards_seen import board_seen
+from recon.calibrate.body import BodyViews, body_views
 from recon.calibrate.colour import ColourMatch, match_colours, shared_colours_by_depth
 from recon.calibrate.files import apply_calibration, read_calibration, write_calibration
+from recon.calibrate.joint import AdjustedRig, Belief, BoardSeen, adjust_rig, refuse_no_better
+from recon.calibrate.joint_report import print_adjusted, write_adjusted
 from recon.calibrate.recordings import BoardViews, View, find_pictures, gather_views
+from recon.calibrate.session_rig import rig_of
 from recon.calibrate.solve import RigCalibration, calibrate_lenses, calibrate_rig
 from recon.calibrate.timing import Lags, LagsAndTurns, lags_and_turns, lags_by_motion, person_tracks
 from recon.calibrate.world import stand_on_board, stand_upright
 
 __all__ = [
+    "AdjustedRig",
+    "Belief",
     "Board",
+    "BoardSeen",
     "BoardViews",
+    "BodyViews",
     "ColourMatch",
     "Corners",
     "Lags",
     "LagsAndTurns",
     "RigCalibration",
     "View",
+    "adjust_rig",
     "apply_calibration",
+    "board_seen",
+    "body_views",
     "calibrate_lenses",
     "calibrate_rig",
     "detect_board",
@@ -27,10 +39,14 @@ __all__ = [
     "lags_by_motion",
     "match_colours",
     "person_tracks",
+    "print_adjusted",
     "read_board",
     "read_calibration",
+    "refuse_no_better",
+    "rig_of",
     "shared_colours_by_depth",
     "stand_on_board",
     "stand_upright",
+    "write_adjusted",
     "write_calibration",
 ]

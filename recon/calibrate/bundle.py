@@ -237,7 +237,7 @@ def _reduced(
     inverses = np.linalg.inv(_damped(blocks, damping))
     through = mixed @ inverses
     used = (UNKNOWNS * np.arange(cameras)[:, None] + kinds).ravel()
-    ends = [each[:, used].swapaxes(0, 1).reshape(len(used), -1) for each in (through, mixed)]
+    ends = [each[:, used].swapaxes(0, 1).reshape(len(used), 6 * count) for each in (through, mixed)]
     hessian[np.ix_(used, used)] -= ends[0] @ ends[1].T
     pieces = pieces - (through @ moments[:, :, None])[..., 0]
     return _System(hessian, pieces.sum(0), diagonal, inverses, moments, mixed, pieces)

@@ -130,8 +130,19 @@ def apply_calibration(session: Session, calibration: Path, out: Path, *, keep_wo
         *session.notes,
         f"{what} are of {calibration.name}" + (", laid over the session's rig" * posed * keep_world),
     ]
+    return session_with_cameras(session, chosen, out, notes)
+
+
+def session_with_cameras(
+    session: Session, cameras: Sequence[SessionCamera], out: Path, notes: Sequence[str]
+) -> Session:
+    """A new session of the same files with other cameras and notes; the old one stays as it is.
+
+    Raises:
+        RunError: there is something at ``out`` already.
+    """
     text = describe_session(
-        chosen, session.frames, notes=notes, about=session.about, reference=session.reference
+        cameras, session.frames, notes=notes, about=session.about, reference=session.reference
     )
     files = [path for path in sorted(session.root.rglob("*")) if path.is_file() and path.name != SESSION_FILE]
     with new_session_folder(out) as work:

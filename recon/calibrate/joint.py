@@ -100,7 +100,8 @@ class AdjustedRig:
         fitted: what was fitted, before and after: landmarks, and boards.
         lags: of the cameras' clocks that were undone for the landmarks, frames.
         scale: of the adjusted rig against the given one: 1 without boards.
-        notes: what a person should know.
+        looked: frames of the person that were used.
+        belief: how far the given rig might be off.
     """
 
     rig: Rig
@@ -115,7 +116,8 @@ class AdjustedRig:
     fitted: tuple[Comparison | None, Comparison | None]
     lags: Float[np.ndarray, " c"]
     scale: float
-    notes: tuple[str, ...]
+    looked: int
+    belief: Belief
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,7 @@ def adjust_rig(
         CalibrationError: what was seen does not fix a camera.
     """
     problem = _posed(given, cameras, body, tuple(boards), belief)
-    found = _judged(_fitted(problem, cameras, belief), problem)
-    return replace(found, notes=tuple(_notes(found, problem, belief)))
+    return _judged(_fitted(problem, cameras, belief), problem)
 
 
 def fit_rig(
@@ -166,9 +167,10 @@ def _fitted(problem: _Problem, cameras: Sequence[str], belief: Belief) -> Adjust
     believed = _believed(problem)
     _refuse_unfixed(bundle.uncertainty, believed, problem, cameras, belief)
     lags = problem.body.lags.frames if problem.body is not None else np.zeros(len(cameras))
+    looked = len(problem.body.frames) if problem.body is not None else 0
     return AdjustedRig(
         rig, problem.given, tuple(cameras), bundle.uncertainty, believed, noise, None, None, None, (None, None),
-        lags, scale, (),
+        lags, scale, looked, belief,
     )  # fmt: skip
 
 
@@ -183,9 +185,9 @@ def refuse_no_better(found: AdjustedRig) -> None:
             remedy="keep the given calibration, or record more of it: a person who walks about, a board",
         )
     only_body = found.boards is None or not found.boards.better
-    if only_body and found.parts is not None and found.parts.gain <= 0:
+    if only_body and found.parts is not None and not found.parts.better:
         raise CalibrationError(
-            "the adjusted rig fits the detector's constant errors: parts of the body that were left out agree less",
+            "the adjusted rig fits the detector's constant errors: parts of the body left out do not agree better",
             found=found.parts.said,
             remedy="keep the given calibration, or record a board",
         )
@@ -215,7 +217,9 @@ def _posed(
         return problem
     landmarks = place_landmarks(body, keep, given, given)
     frames = len(np.unique(landmarks.frame))
-    if frames < FEWEST_FRAMES and not boards:
+    if frames < FEWEST_FRAMES and boards:
+        return replace(problem, body=None)
+    if frames < FEWEST_FRAMES:
         raise CaptureError(
             "too few frames in which several cameras see the person",
             expected=f">= {FEWEST_FRAMES}",
@@ -417,50 +421,3 @@ def _some(board: BoardSeen, chosen: Bool[np.ndarray, " b"]) -> BoardSeen:
     number = np.cumsum(chosen) - 1
     rest = board.sightings.only(chosen[board.sightings.body])
     return replace(board, sightings=replace(rest, body=number[rest.body]), bodies=board.bodies[chosen])
-
-
-def _notes(found: AdjustedRig, problem: _Problem, belief: Belief) -> list[str]:
-    """In words: where the world is from, what rests on belief, what is odd."""
-    notes = []
-    if problem.boards:
-        notes.append(
-            f"the scale is the boards': {found.scale:.4f} of the given rig's; floor and up stay as given"
-        )
-    else:
-        notes.append("scale, floor and up stay as given: a person's landmarks have none")
-    turn, place = changes(found)
-    ratios = np.linalg.norm(found.errors.centres_m, axis=-1) / np.linalg.norm(
-        found.believed.centres_m, axis=-1
-    )
-    for camera, name in enumerate(found.cameras):
-        if ratios[camera] > UNFIXED:
-            notes.append(f"{name}: its position is mostly the given one: what was seen hardly fixes it")
-        if np.linalg.norm(turn[camera]) > 3 * belief.turn_deg or (
-            np.linalg.norm(place[camera]) > 4 * belief.place_m
-        ):
-            notes.append(
-                f"{name}: further off than was believed possible: check that it is this camera at all"
-            )
-    for name, each in (
-        ("frames", found.frames),
-        ("parts of the body", found.parts),
-        ("boards", found.boards),
-    ):
-        if each is not None and each.worse:
-            notes.append(f"{name} that were left out agree less with the adjusted rig: {each.said}")
-    if problem.body is not None and found.noise is not None:
-        late = [f"{n} {lag:+.1f}" for n, lag in zip(found.cameras, found.lags, strict=True) if lag]
-        if late:
-            notes.append(f"clocks aligned before, frames: {', '.join(late)}")
-        worth = len(problem.body.frames) / found.noise.repeat
-        notes.append(
-            f"the detector errs alike in time: {len(problem.body.frames)} frames count as {worth:.1f}"
-        )
-    return notes
-
-
-def changes(found: AdjustedRig) -> tuple[Float[np.ndarray, "c 3"], Float[np.ndarray, "c 3"]]:
-    """Turns about the cameras' own axes, degrees, and shifts in the world, metres, from given to adjusted."""
-    before = Prior(found.given, 1.0, 1.0)
-    rows = np.stack([before.apart(found.rig, camera) for camera in range(len(found.cameras))])
-    return np.degrees(rows[:, 2:5]), rows[:, 5:]

@@ -59,7 +59,7 @@ class Prior:
         return hessian.reshape(count * UNKNOWNS, -1), gradient.ravel(), cost
 
     def apart(self, rig: Rig, camera: int) -> Float[np.ndarray, " 8"]:
-        """Focal length, ratio, turn and centre, less the given ones."""
+        """How far a camera is off: focal length (a part), ratio, turn (radians, its own axes), centre (metres)."""
         focal = rig.intrinsics[camera, :2] / self.rig.intrinsics[camera, :2] - 1
         turn = Rotation.from_matrix(rig.viewmats[camera, :3, :3] @ self.rig.viewmats[camera, :3, :3].T)
         place = rig.centres[camera] - self.rig.centres[camera]

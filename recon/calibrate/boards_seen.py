@@ -1,0 +1,69 @@
+"""Recordings of a board as sightings of a given rig's adjustment: placed, sifted, each view at its own time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from recon.calibrate.boards import Corners
+from recon.calibrate.joint import BoardSeen
+from recon.calibrate.recordings import BoardViews, View
+from recon.calibrate.rig import Rig
+from recon.calibrate.session_rig import corners_for_rig
+from recon.calibrate.solve import calibrate_rig
+from recon.calibrate.world import laid_over
+from recon.session import SessionCamera
+from render.errors import CalibrationError
+
+
+def board_seen(
+    name: str, found: BoardViews, cameras: Sequence[SessionCamera], given: Rig
+) -> tuple[BoardSeen, tuple[str, ...]]:
+    """A recording of some of the cameras, and what was left out of it.
+
+    Boards, clocks and what is blurred or misread are found by `calibrate_rig` with the given lenses: the recording
+    decides them by itself, wherever the given poses may be.
+
+    Args:
+        name: of the recording. cameras: of the session, in the rig's order.
+
+    Raises:
+        CalibrationError: a camera of the recording is not of the session, or recorded in another size.
+        CaptureError: too few views, or a board that cannot locate cameras.
+    """
+    names = [camera.name for camera in cameras]
+    for camera, size in zip(found.cameras, found.sizes, strict=True):
+        if camera not in names:
+            raise CalibrationError(
+                "a board was recorded by a camera that the session does not have",
+                where=f"{name}, {camera}",
+                expected=", ".join(names),
+                remedy="name the recording's videos or folders as the session names its cameras",
+            )
+        own = cameras[names.index(camera)]
+        if size != (own.width, own.height):
+            raise CalibrationError(
+                "a board was recorded in another image size than the session",
+                where=f"{name}, {camera}",
+                expected=f"{own.width}x{own.height}",
+                found=f"{size[0]}x{size[1]}",
+            )
+    numbers = np.array([names.index(camera) for camera in found.cameras])
+    views = tuple(_for_rig(view, cameras[numbers[view.camera]]) for view in found.views)
+    calibrated = calibrate_rig(
+        replace(found, views=tuple(view for view in views if len(view.corners.numbers))),
+        intrinsics={names[number]: given.intrinsics[number] for number in numbers},
+        refine_intrinsics=False,
+    )
+    T = laid_over(calibrated.bundle.rig.viewmats, given.viewmats[numbers])
+    sightings = replace(calibrated.sightings, camera=numbers[calibrated.sightings.camera])
+    notes = [f"{name}: {note}" for note in calibrated.notes]
+    return BoardSeen(name, sightings, T @ calibrated.bundle.bodies), tuple(notes)
+
+
+def _for_rig(view: View, camera: SessionCamera) -> View:
+    pixels = corners_for_rig(view.corners.pixels, camera)
+    there = np.isfinite(pixels).all(-1)
+    return replace(view, corners=Corners(view.corners.numbers[there], pixels[there], view.corners.edge_px))
