@@ -12,21 +12,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from scipy import sparse
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
 
 from render.body import BodyModel, RestBody
 from render.mesh import vertex_normals
 
-from .layers import Layer, compact, cut, inflated, refine, smoothed
+from .hanging import collared, extended, hanging, hemmed, level_ring
+from .layers import Layer, averaging, body_layer, border_loops, clip, cut, inflated, refine, smoothed
+from .measures import SIDES, Measures, along, axis_point, faces_of, limb_length, share_of, vertex_parts
 from .noise import fractal_noise
+from .shoes import make_shoes
 
-SIDES = ("l", "r")
-PARTS = {
-    "top": ("torso", "upper_arm_l", "upper_arm_r", "lower_arm_l", "lower_arm_r", "neck"),
-    "trousers": ("torso", "thigh_l", "thigh_r", "shin_l", "shin_r"),
-    "shoes": ("foot_l", "foot_r", "shin_l", "shin_r"),
+# Hands and feet are among them so that a border at the wrist is the garment's, not the part's.
+LIMBS = {
+    "arm": tuple(tuple(f"{part}_{side}" for part in ("upper_arm", "lower_arm", "hand")) for side in SIDES),
+    "leg": tuple(tuple(f"{part}_{side}" for part in ("thigh", "shin", "foot")) for side in SIDES),
 }
+ARMS, LEGS = sum(LIMBS["arm"], ()), sum(LIMBS["leg"], ())
+TRUNK = ("torso", "neck", "thigh_l", "thigh_r")
+PARTS = {"top": (*TRUNK, *ARMS), "trousers": ("torso", *LEGS), "skirt": ("torso", "thigh_l", "thigh_r")}
+FINEST = 0.0125  # metres: no edge of cloth is longer before it is shaped
+HIDDEN = 0.03  # metres from a garment's border at which what is under it need not be drawn
+HEM, HEM_DEPTH = 0.0032, 0.014  # metres: how thick a hem is, and how far it goes back in
 
 
 @dataclass(frozen=True)
@@ -34,159 +43,214 @@ class Garment:
     """One piece of clothing.
 
     Attributes:
-        kind: which part of the body it covers. material: its key among the person's materials.
-        limb: how far sleeves or legs reach: 0 none, 0.5 elbow or knee, 1 wrist or ankle.
-        hem: height at which a top or skirt ends: 0 at the waist, 1 at the knees.
+        kind: top, trousers, skirt or shoes. material: its key among the person's materials.
+        limb: how far sleeves or legs reach: 0.05 none, 0.5 elbow or knee, 1 wrist or ankle.
+        hem: where a top or skirt ends: 0 at the waist, 1 at the crotch, 2 at the knees, 3 at the ankles.
+        collar: of a top: round, scoop, stand or shirt. flare: metres that hanging cloth widens on a metre down.
         thickness_mm: distance from the skin. looseness_mm: how much further it stands off where it hangs.
+        straight: how far it falls straight from the widest place above instead of following the body, 0 to 1.
         folds_mm: depth of folds. seed: of the folds.
     """
 
     kind: str
     material: str
     limb: float = 1.0
-    hem: float = 0.25
+    hem: float = 0.9
+    collar: str = "round"
+    flare: float = 0.05
     thickness_mm: float = 5.0
     looseness_mm: float = 10.0
+    straight: float = 0.6
     folds_mm: float = 6.0
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Landmarks:
-    """Joints and heights of a person at rest, metres."""
-
-    waist: float
-    crotch: float
-    knee: float
-    neck: Float[np.ndarray, "3"]
-    arms: tuple[Float[np.ndarray, "3 3"], ...]
-    legs: tuple[Float[np.ndarray, "3 3"], ...]
-
-
-def landmarks(body: BodyModel, rest: RestBody) -> Landmarks:
-    """Shoulders, elbows, wrists; hips, knees, ankles; of the left side first."""
-    place = {name: rest.T_world_bone[k, :3, 3].numpy() for k, name in enumerate(body.bone_names)}
-    arms = tuple(
-        np.stack([place[f"{bone}.{side}"] for bone in ("upperarm01", "lowerarm01", "wrist")]) for side in "LR"
-    )
-    legs = tuple(
-        np.stack([place[f"{bone}.{side}"] for bone in ("upperleg01", "lowerleg01", "foot")]) for side in "LR"
-    )
-    hips = float(np.mean([leg[0, 1] for leg in legs]))
-    chest = float(np.mean([arm[0, 1] for arm in arms]))
-    return Landmarks(
-        waist=hips + 0.22 * (chest - hips),
-        crotch=hips - 0.16 * (chest - hips),
-        knee=float(np.mean([leg[1, 1] for leg in legs])),
-        neck=place["neck01"],
-        arms=arms,
-        legs=legs,
-    )
+def make_garment(body: BodyModel, rest: RestBody, marks: Measures, garment: Garment) -> Layer:
+    """The garment on a person at rest."""
+    if garment.kind == "shoes":
+        return make_shoes(body, rest, marks, garment.material, 0.001 * garment.thickness_mm, garment.hem)
+    parts = torch.from_numpy(faces_of(body, PARTS[garment.kind]))
+    around = body_layer(body, rest.verts, garment.kind, parts)
+    near = inside(body, around, garment, marks) > -0.06
+    around = cut(around, torch.from_numpy(near[around.faces.numpy()].any(1)))
+    around = refine(around, FINEST * max(marks.scale, 0.75), 2)
+    covered = clip(around, torch.from_numpy(inside(body, around, garment, marks)).float())
+    covered = _largest_piece(covered)
+    shell = inflated(covered, _thickness(body, covered, garment, marks), drape=24)
+    shell = _straightened(body, shell, garment, marks)
+    # Patterns are woven into the cloth as it hangs, before it folds.
+    shell = replace(shell, origin=shell.verts)
+    shell = _eased(_folded(body, shell, garment, marks))
+    return replace(_finished(body, rest, shell, garment, marks), name=garment.kind, material=garment.material)
 
 
-def make_garment(body: BodyModel, rest: RestBody, skin: Layer, garment: Garment) -> Layer:
-    """The garment on a person at rest.
+def hem_height(garment: Garment, marks: Measures) -> float:
+    """Where a top or skirt ends, metres."""
+    stops = [marks.waist, marks.crotch, marks.knee, 0.09]
+    return float(np.interp(garment.hem, [0, 1, 2, 3], stops))
 
-    Args:
-        skin: all of the body, once refined, in the order of ``origin`` of the rest body.
-    """
-    marks = landmarks(body, rest)
+
+def inside(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Float[np.ndarray, " n"]:
+    """How far inside of the garment's borders each vertex of a layer of the body lies, metres; negative outside."""
+    points = layer.origin.numpy().astype(np.float64)
+    if garment.kind == "top":
+        bottom = max(hem_height(garment, marks), marks.split)
+        depth = np.minimum(points[:, 1] - bottom, _from_neck(points, garment, marks))
+        return np.minimum(depth, _on_limbs(body, layer, garment, marks.arms, "arm"))
+    depth = marks.waist + 0.01 * marks.scale - points[:, 1]
     if garment.kind == "skirt":
-        shell = _skirt(body, rest, garment, marks)
-    else:
-        parts = _face_parts(body, skin)
-        wanted = np.isin(parts, PARTS[garment.kind])
-        # Refined before it is cut: the steps of a border are as long as the triangles that it runs along.
-        around = refine(cut(skin, torch.from_numpy(wanted)))
-        covered = cut(around, torch.from_numpy(_covered(around, np.tile(parts[wanted], 4), garment, marks)))
-        shell = inflated(covered, _thickness(covered, garment, marks), drape=_drape(garment))
-    return _folded(replace(shell, name=garment.kind, material=garment.material), garment, marks)
+        return np.minimum(depth, points[:, 1] - max(marks.split, hem_height(garment, marks)))
+    return np.minimum(depth, _on_limbs(body, layer, garment, marks.legs, "leg"))
 
 
-def _face_parts(body: BodyModel, layer: Layer) -> np.ndarray:
-    """The part of the body that each face of the layer lies on: that of the body's nearest bone-wise vertex."""
-    # Refining keeps the body's own vertices first and puts children at faces k, k + f, k + 2 f, k + 3 f.
-    labels = body.part_labels[body.faces].mode(1).values
-    names = np.array(body.part_names)[labels.numpy()]
-    return np.tile(names, len(layer.faces) // len(names))
+def _from_neck(points: np.ndarray, garment: Garment, marks: Measures) -> np.ndarray:
+    """Metres from the neckline, a ball around the base of the neck; lower and wider for a scoop."""
+    down, wide = {"scoop": (0.035, 0.093), "shirt": (0.0, 0.074), "stand": (0.0, 0.074)}.get(
+        garment.collar, (0.008, 0.079)
+    )
+    ball = marks.neck + np.array([0.0, -down + 0.004, 0.012 + 0.9 * down]) * marks.scale
+    distance = np.linalg.norm((points - ball) * [1.0, 0.85, 0.95], axis=1) - wide * marks.scale
+    result: np.ndarray = np.minimum(distance, marks.neck[1] + 0.035 * marks.scale - points[:, 1])
+    return result
 
 
-def _along(points: np.ndarray, joints: np.ndarray) -> np.ndarray:
-    """How far along a limb of two bones each point lies: 0 at the first joint, 0.5 at the middle one, 1 at the end."""
-    upper, lower = joints[1] - joints[0], joints[2] - joints[1]
-    first = ((points - joints[0]) @ upper) / (upper @ upper)
-    second = ((points - joints[1]) @ lower) / (lower @ lower)
-    return np.where(second > 0, 0.5 + 0.5 * second, 0.5 * np.minimum(first, 1))
+def _on_limbs(
+    body: BodyModel, layer: Layer, garment: Garment, limbs: Sequence[np.ndarray], limb: str
+) -> np.ndarray:
+    depth = np.full(len(layer.verts), 1.0)
+    points = layer.origin.numpy().astype(np.float64)
+    for parts, joints in zip(LIMBS[limb], limbs):
+        here = share_of(body, layer, parts) > 0.5
+        reach = (garment.limb - along(points, joints)) * limb_length(joints)
+        depth = np.where(here, np.minimum(reach, depth), depth)
+    return depth
 
 
-def _covered(skin: Layer, parts: np.ndarray, garment: Garment, marks: Landmarks) -> Bool[np.ndarray, " f"]:
-    middle = skin.verts[skin.faces].mean(1).numpy()
-    kept = np.zeros(len(parts), bool)
+def _largest_piece(layer: Layer) -> Layer:
+    """Without crumbs that a border cut off."""
+    faces = layer.faces.numpy()
+    pairs = np.concatenate([faces[:, :2], faces[:, 1:]])
+    graph = sparse.coo_matrix((np.ones(len(pairs)), pairs.T), (len(layer.verts),) * 2)
+    _, label = csgraph.connected_components(graph, directed=False)
+    keep = label == np.bincount(label).argmax()
+    return cut(layer, torch.from_numpy(keep[faces[:, 0]]))
+
+
+def _thickness(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Float[np.ndarray, " n"]:
+    """Metres from the skin: more where cloth hangs free: below the chest, towards hems, along the ends of limbs."""
+    points = layer.verts.numpy().astype(np.float64)
+    free = np.clip((marks.chest - 0.1 * marks.scale - points[:, 1]) / (marks.chest - marks.crotch), 0, 1)
+    over = np.zeros(len(points))
     if garment.kind == "top":
-        hem = marks.waist + garment.hem * (marks.crotch - 0.03 - marks.waist)
-        round_neck = np.linalg.norm((middle - marks.neck) * [1.0, 0.8, 0.9], axis=1) > 0.075
-        kept |= (
-            np.isin(parts, ["torso", "neck"])
-            & (middle[:, 1] > hem)
-            & round_neck
-            & (middle[:, 1] < marks.neck[1] + 0.03)
-        )
-        for side, joints in zip(SIDES, marks.arms):
-            arm = np.isin(parts, [f"upper_arm_{side}", f"lower_arm_{side}"])
-            kept |= arm & (_along(middle, joints) < garment.limb * 0.97)
-    elif garment.kind == "trousers":
-        kept |= (parts == "torso") & (middle[:, 1] < marks.waist + 0.01)
-        for side, joints in zip(SIDES, marks.legs):
-            leg = np.isin(parts, [f"thigh_{side}", f"shin_{side}"])
-            kept |= leg & (_along(middle, joints) < garment.limb * 0.98)
-    elif garment.kind == "shoes":
-        for side, joints in zip(SIDES, marks.legs):
-            kept |= np.isin(parts, [f"foot_{side}", f"shin_{side}"]) & (middle[:, 1] < joints[2][1] + 0.02)
+        # Room for the trousers that it hangs over.
+        over = 0.007 * np.clip((marks.waist + 0.05 - points[:, 1]) / 0.06, 0, 1)
+        for parts, joints in zip(LIMBS["arm"], marks.arms):
+            arm = share_of(body, layer, parts)
+            share = np.clip(0.2 + 0.6 * along(points, joints) / max(garment.limb, 0.3), 0, 1)
+            free = np.where(arm > 0.5, share, free)
     else:
-        raise ValueError(f"no such garment: {garment.kind}")
-    return kept
+        free = 0.15 + 0.85 * np.clip((marks.crotch - points[:, 1]) / marks.crotch, 0, 1)
+    return 0.001 * (garment.thickness_mm + garment.looseness_mm * free) + over
 
 
-def _drape(garment: Garment) -> int:
-    """Rounds of smoothing: a shoe knows no toes, a shirt no ribs."""
-    return {"shoes": 150, "top": 25, "trousers": 16}[garment.kind]
-
-
-def _thickness(layer: Layer, garment: Garment, marks: Landmarks) -> Float[np.ndarray, " n"]:
-    """Metres from the skin: more where cloth hangs free: towards hems, below the chest, along the backs of limbs."""
-    points = layer.verts.numpy()
-    free = np.zeros(len(points))
+def _straightened(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
+    """Cloth that falls from the widest place above it instead of going in again under it."""
     if garment.kind == "top":
-        chest = float(np.mean([arm[0, 1] for arm in marks.arms])) - 0.12
-        free = np.clip((chest - points[:, 1]) / max(chest - marks.crotch, 0.1), 0, 1)
-        for joints in marks.arms:
-            near = np.linalg.norm(points - joints[1], axis=1) < 0.35
-            along = _along(points, joints)
-            on_arm = near & (along > 0.15) & (np.abs(points[:, 0]) > np.abs(joints[0][0]) * 0.9)
-            free = np.where(on_arm, np.clip(0.3 + 0.7 * along / max(garment.limb, 0.2), 0, 1), free)
-    elif garment.kind == "trousers":
-        free = np.clip((marks.waist - points[:, 1]) / max(marks.waist - 0.1, 0.1), 0, 1) ** 1.5
-    elif garment.kind == "shoes":
-        return np.full(len(points), 0.001 * garment.thickness_mm) + 0.006 * (points[:, 1] < 0.02)
-    return 0.001 * (garment.thickness_mm + garment.looseness_mm * free)
-
-
-def _folded(layer: Layer, garment: Garment, marks: Landmarks) -> Layer:
-    """Folds: ridges of noise, drawn out across limbs where they bend and along the fall of hanging cloth."""
-    if garment.folds_mm <= 0 or garment.kind == "shoes":
+        layer = _straight_trunk(body, layer, garment, marks)
+        limbs, kind, start = marks.arms, "arm", 0.12
+    else:
+        limbs, kind, start = marks.legs, "leg", 0.18
+    if garment.kind == "skirt":
         return layer
-    points = layer.origin.numpy()
-    joints = np.concatenate([marks.arms, marks.legs])
-    bend = np.zeros(len(points))
-    for limb in joints:
-        for joint, reach in ((limb[0], 0.14), (limb[1], 0.12), (limb[2], 0.09)):
-            bend = np.maximum(bend, np.exp(-(((points - joint) ** 2).sum(1)) / reach**2))
-    across = _ridges(points * [0.35, 1.0, 0.35], garment.seed, 0.05)
-    hanging = _ridges(points * [1.0, 0.22, 1.0], garment.seed + 7, 0.07)
+    verts = layer.verts.numpy().astype(np.float64)
+    for parts, joints in zip(LIMBS[kind], limbs):
+        here = share_of(body, layer, parts) > 0.5
+        t = along(verts, joints)
+        axis = axis_point(t, joints)
+        radius = np.linalg.norm(verts - axis, axis=1)
+        edges = np.linspace(start, max(garment.limb, start + 0.1), 15)
+        bins = np.digitize(t, edges)
+        widest = np.array(
+            [
+                np.percentile(radius[here & (bins == k)], 85) if (here & (bins == k)).sum() > 4 else 0
+                for k in range(1, 16)
+            ]
+        )
+        # A cloth tube narrows towards the hand or foot less than the limb in it.
+        narrowing = (0.30 - 0.25 * garment.straight) * np.diff(edges, append=edges[-1]) * limb_length(joints)
+        for k in range(1, 15):
+            widest[k] = max(widest[k], widest[k - 1] - narrowing[k] * 0.5)
+        wanted = np.interp(t, edges, widest)
+        fade = np.clip((t - start) / 0.15, 0, 1) * garment.straight * here
+        grown = np.maximum(wanted - radius, 0) * fade
+        verts += (verts - axis) / np.maximum(radius, 1e-6)[:, None] * grown[:, None]
+    return replace(layer, verts=torch.from_numpy(verts.astype(np.float32)))
+
+
+def _straight_trunk(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
+    verts = layer.verts.numpy().astype(np.float64)
+    trunk = share_of(body, layer, TRUNK) > 0.5
+    armpit = marks.chest - 0.17 * marks.scale
+    rows, turns = 30, 48
+    low = verts[trunk, 1].min()
+    center = verts[trunk & (verts[:, 1] < armpit)][:, [0, 2]].mean(0)
+    offset = verts[:, [0, 2]] - center
+    radius = np.linalg.norm(offset, axis=1)
+    row = (armpit - verts[:, 1]) / (armpit - low) * (rows - 1)
+    turn = np.arctan2(offset[:, 0], offset[:, 1]) / (2 * np.pi) * turns
+    table = np.zeros((rows, turns))
+    use = trunk & (row > -0.5)
+    np.maximum.at(
+        table,
+        (np.clip(row[use].round().astype(int), 0, rows - 1), turn[use].round().astype(int) % turns),
+        radius[use],
+    )
+    for k in range(1, rows):
+        table[k] = np.maximum(table[k], table[k - 1] - 0.02 * (armpit - low) / rows)
+    table = ndimage.gaussian_filter(table, (1.0, 1.5), mode=("nearest", "wrap"))
+    wrapped = np.concatenate([table, table[:, :1]], 1)
+    wanted = ndimage.map_coordinates(wrapped, [np.clip(row, 0, rows - 1), np.mod(turn, turns)], order=1)
+    # Not all of it: cloth is drawn in a little where it does not stand off.
+    grown = np.clip(wanted - radius, 0, None) * garment.straight * np.clip(row / 6, 0, 1) * trunk
+    verts[:, [0, 2]] += offset / np.maximum(radius, 1e-6)[:, None] * grown[:, None]
+    return replace(layer, verts=torch.from_numpy(verts.astype(np.float32)))
+
+
+def _eased(layer: Layer) -> Layer:
+    """Cloth slides: it follows the skin of a neighbourhood, not of the one point under it."""
+    mean = averaging(layer)
+    carrier = layer.carrier
+    for _ in range(4):
+        carrier = (0.5 * carrier + 0.5 * (mean @ carrier)).tocsr()
+    return replace(layer, carrier=carrier.astype(np.float32))
+
+
+def _folded(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
+    """Folds: rings around limbs where they bend or where cloth piles up, and ridges along its fall elsewhere."""
+    if garment.folds_mm <= 0:
+        return layer
+    points = layer.origin.numpy().astype(np.float64)
+    bend, turned = np.zeros(len(points)), points * [0.35, 1.0, 0.35]
+    ends = np.zeros(len(points))
+    for joints, parts in zip((*marks.arms, *marks.legs), (*LIMBS["arm"], *LIMBS["leg"])):
+        for joint, reach in ((joints[0], 0.13), (joints[1], 0.11)):
+            bend = np.maximum(bend, np.exp(-(((points - joint) ** 2).sum(1)) / (reach * marks.scale) ** 2))
+        here = share_of(body, layer, parts) > 0.5
+        t = along(points, joints)
+        ends = np.where(here & (garment.limb > 0.8), np.clip(1 - (garment.limb - t) / 0.2, 0, 1), ends)
+        axis = axis_point(t, joints)
+        line = t[:, None] * limb_length(joints) * np.array([0.25, 1.0, 0.15])
+        turned = np.where(here[:, None], line + 0.35 * (points - axis), turned)
+    waist = np.exp(-(((points[:, 1] - marks.waist) / (0.07 * marks.scale)) ** 2)) * (garment.kind == "top")
+    bend = np.clip(np.maximum.reduce([bend, 0.8 * ends, 0.5 * waist]), 0, 1)
+    across = _ridges(turned, garment.seed, 0.05)
+    hang = _ridges(points * [1.0, 0.2, 1.0], garment.seed + 7, 0.085)
     soft = fractal_noise(points.astype(np.float32), garment.seed + 13, 2, 0.12)
-    depth = 0.001 * garment.folds_mm * (bend * across + 0.55 * (1 - bend) * hanging + 0.25 * soft)
+    low = np.clip((marks.chest - points[:, 1]) / (0.3 * marks.scale), 0.15, 1)
+    depth = 0.001 * garment.folds_mm * (1.1 * bend * across + 0.55 * (1 - bend) * low * hang + 0.25 * soft)
+    mean = averaging(layer)
     normals = vertex_normals(layer.verts, layer.faces)
-    lifted = torch.from_numpy(smoothed(layer, depth[:, None].astype(np.float32), 2))
+    lifted = torch.from_numpy(smoothed(mean, np.maximum(depth, 0)[:, None].astype(np.float32), 1))
     return replace(layer, verts=layer.verts + lifted.float() * normals)
 
 
@@ -198,77 +262,82 @@ def _ridges(points: np.ndarray, seed: int, size: float) -> np.ndarray:
     return (1 - np.minimum(np.abs(2.2 * fractal_noise(bent.astype(np.float32), seed, 2, size)), 1)) ** 2
 
 
-def _skirt(body: BodyModel, rest: RestBody, garment: Garment, marks: Landmarks) -> Layer:
-    """A surface around both legs: at each height as wide as the widest above, and wider on the way down.
+def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, marks: Measures) -> Layer:
+    """Hanging parts, collar and hems, and how far from a hem every place is."""
+    loops = border_loops(shell.faces)
+    heights = [float(shell.verts[loop, 1].mean()) for loop in loops]
+    hem = hem_height(garment, marks)
+    if garment.kind in ("top", "skirt"):
+        low = int(np.argmin(heights))
+        level = max(hem, marks.split)
+        shell = level_ring(shell, loops[low], level)
+        if hem < marks.split - 0.012:
+            body_verts, carry = _to_hang_around(body, rest, marks)
+            clearance = 0.001 * (garment.thickness_mm + 4.0)
+            shell = hanging(shell, loops[low], hem, garment.flare, body_verts, clearance, carry)
+            shell = _waved(shell, garment, marks.split, hem)
+    elif garment.limb > 0.9:
+        # Long trousers go on over the shoe.
+        for loop, height in zip(loops, heights):
+            if height < marks.knee:
+                ring = shell.verts.numpy()[loop].astype(np.float64)
+                out = ring - ring.mean(0)
+                rows = [ring + out * 0.06 * k + np.array([0, -0.008 * k, -0.001 * k]) for k in (1, 2, 3)]
+                shell = extended(shell, loop, rows, [0.0] * 3)
+    if garment.kind == "top" and garment.collar in ("stand", "shirt"):
+        neck = int(np.argmax(heights))
+        tall = 0.03 * marks.scale
+        fold = 0.042 * marks.scale * (garment.collar == "shirt")
+        shell = collared(shell, loops[neck], tall, fold, marks.neck)
+    loops = border_loops(shell.faces)
+    ends = np.concatenate([shell.verts.numpy()[loop] for loop in loops])
+    outer = len(shell.verts)
+    for loop in loops:
+        if garment.collar not in ("stand",) or float(shell.verts[loop, 1].mean()) < marks.chest:
+            shell = hemmed(shell, loop, HEM, HEM_DEPTH)
+    traits = shell.traits.clone()
+    traits[:outer, 0] = torch.from_numpy(cKDTree(ends).query(shell.verts.numpy()[:outer])[0]).float()
+    return replace(shell, traits=traits)
 
-    It is carried as the hips' and thighs' skin under it, left and right blended across the middle.
+
+def _to_hang_around(
+    body: BodyModel, rest: RestBody, marks: Measures
+) -> tuple[Float[np.ndarray, "v 3"], sparse.csr_matrix]:
+    """Vertices of trunk and legs, and what carries them; below the knees what hangs follows the thighs."""
+    verts = rest.verts.numpy().astype(np.float64)
+    chosen = np.isin(vertex_parts(body), ("torso", *LEGS))
+    carry = sparse.identity(len(verts), np.float32, "csr")[chosen]
+    return verts[chosen], carry
+
+
+def _waved(layer: Layer, garment: Garment, top: float, hem: float) -> Layer:
+    """Waves that a hanging sheet falls into, deeper towards its hem."""
+    verts = layer.verts.numpy().copy()
+    fall = np.clip((top - verts[:, 1]) / max(top - hem, 0.05), 0, 1)
+    middle = verts[verts[:, 1] < top + 0.01][:, [0, 2]].mean(0)
+    offset = verts[:, [0, 2]] - middle
+    angle = np.arctan2(offset[:, 0], offset[:, 1])
+    circle = np.stack([np.sin(angle), np.cos(angle), 0.15 * verts[:, 1]], 1).astype(np.float32)
+    wave = fractal_noise(circle, garment.seed + 21, 2, 0.45)
+    depth = 0.001 * garment.folds_mm * (1 + 8 * garment.flare) * fall * (0.6 + 1.6 * wave)
+    length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
+    verts[:, [0, 2]] += np.maximum(depth, 0)[:, None] * offset / length
+    return replace(layer, verts=torch.from_numpy(verts))
+
+
+def hidden(
+    body: BodyModel, layer: Layer, garments: Sequence[Garment], marks: Measures
+) -> Bool[np.ndarray, " f"]:
+    """Faces of a layer that lie well inside of garments worn over it: not drawn, so that they cannot poke through.
+
+    Args:
+        layer: of the body, or cloth.
     """
-    around, rows = 144, 90
-    hem = marks.waist + garment.hem * (marks.knee - marks.waist) * 1.1
-    heights = np.linspace(marks.waist + 0.015, hem, rows)
-    angle = np.linspace(0, 2 * np.pi, around, endpoint=False)
-    directions = np.stack([np.sin(angle), np.cos(angle)], 1)
-    verts = rest.verts.numpy()
-    trunk = np.isin(
-        np.array(body.part_names)[body.part_labels.numpy()],
-        ["torso", "thigh_l", "thigh_r", "shin_l", "shin_r"],
-    )
-    inner = verts[trunk]
-    center = inner[np.abs(inner[:, 1] - marks.waist) < 0.05][:, [0, 2]].mean(0)
-    radius = np.zeros((rows, around))
-    for k, height in enumerate(heights):
-        near = inner[np.abs(inner[:, 1] - height) < 0.03]
-        support = ((near[:, [0, 2]] - center) @ directions.T).max(0) if len(near) else radius[k - 1]
-        radius[k] = np.maximum(support, radius[k - 1] if k else 0)
-    spread = np.linspace(0, 1, rows)[:, None]
-    radius = radius + 0.001 * garment.thickness_mm + 0.006 * garment.looseness_mm * spread**1.2
-    wave = np.sin(9 * angle + garment.seed)[None] * 0.0012 * garment.folds_mm * spread
-    radius = radius + wave
-    ring = center + radius[..., None] * directions
-    points = np.stack([ring[..., 0], np.broadcast_to(heights[:, None], radius.shape), ring[..., 1]], -1)
-    index = np.arange(rows * around).reshape(rows, around)
-    right = np.roll(index, -1, 1)
-    quads = [index[:-1], right[:-1], right[1:], index[1:]]
-    a, b, c, d = (q.ravel() for q in quads)
-    faces = np.concatenate([np.stack([a, d, b], 1), np.stack([b, d, c], 1)])
-    flat = points.reshape(-1, 3).astype(np.float32)
-    weights = _blended_weights(body, flat, verts, trunk)
-    shell = Layer(
-        "skirt",
-        torch.from_numpy(flat),
-        torch.from_numpy(faces),
-        weights,
-        garment.material,
-        torch.from_numpy(flat),
-    )
-    return compact(shell)
-
-
-def _blended_weights(
-    body: BodyModel, points: np.ndarray, verts: np.ndarray, chosen: np.ndarray
-) -> sparse.csr_matrix:
-    """Weights of the nearest skin, averaged over a wide neighbourhood, so that no seam runs between the legs."""
-    dense = body.dense_weights.numpy()[chosen]
-    distance, near = cKDTree(verts[chosen]).query(points, k=120)
-    share = np.exp(-((distance / (distance[:, :1] + 0.06)) ** 2))
-    share /= share.sum(1, keepdims=True)
-    mixed = np.einsum("nk,nkj->nj", share, dense[near])
-    mixed[mixed < 0.01] = 0
-    return sparse.csr_matrix((mixed / mixed.sum(1, keepdims=True)).astype(np.float32))
-
-
-def hidden_faces(skin: Layer, shells: Sequence[Layer]) -> Bool[np.ndarray, " f"]:
-    """Skin that a shell covers well inside of its borders: not drawn, so that it cannot poke through when posed."""
-    covered = np.zeros(len(skin.faces), bool)
-    middle = skin.verts[skin.faces].mean(1).numpy()
-    for shell in shells:
-        edges = (
-            torch.cat([shell.faces[:, [0, 1]], shell.faces[:, [1, 2]], shell.faces[:, [2, 0]]]).sort(1).values
-        )
-        unique, count = torch.unique(edges, dim=0, return_counts=True)
-        border = shell.origin[torch.unique(unique[count == 1])].numpy()
-        near = cKDTree(shell.origin.numpy()).query(middle)[0] < (0.05 if shell.name == "skirt" else 0.012)
-        if len(border):
-            near &= cKDTree(border).query(middle)[0] > 0.035
-        covered |= near
+    covered = np.zeros(len(layer.faces), bool)
+    for garment in garments:
+        if garment.kind == "shoes":
+            continue
+        depth = inside(body, layer, garment, marks)
+        depth[share_of(body, layer, PARTS[garment.kind]) < 0.5] = -1
+        covered |= (depth > HIDDEN)[layer.faces.numpy()].all(1)
     return covered

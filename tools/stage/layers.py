@@ -1,11 +1,12 @@
 """Surfaces that a virtual person is made of, and how they are cut, refined and offset from the body.
 
-A layer is a triangle mesh at rest, carried by the body's bones. Symbols: ``n`` vertices, ``f`` triangles.
+A layer is a triangle mesh at rest, carried by the body: every vertex is a weighted mean of body vertices, and what
+moves those (bones, expressions) moves it. Symbols: ``n`` vertices, ``f`` triangles, ``v`` vertices of the body.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -15,12 +16,17 @@ from torch import Tensor
 
 from render.body import BodyModel
 from render.mesh import vertex_normals
-from render.skinning import Influences
+
+from . import layer_kernels as kernels
 
 # The share of the way from a flat midpoint to the tangent planes of its ends (Boubekeur and Alexa, "Phong
 # tessellation", 2008, recommend three quarters).
 ROUNDING = 0.75
-ROUNDS = 5  # of smoothing and pushing out again
+ROUNDS = 4  # of smoothing and pushing out again
+
+
+def _no_traits() -> Float[Tensor, "0 2"]:
+    return torch.zeros(0, 2)
 
 
 @dataclass(frozen=True)
@@ -28,41 +34,47 @@ class Layer:
     """One surface of a person.
 
     Attributes:
-        verts: at rest, metres. weights: of each vertex for every bone, sparse rows that sum to 1.
+        verts: at rest, metres. carrier: each vertex as a mean of body vertices, sparse rows that sum to 1.
         material: what it looks like: a key of the person's materials.
-        origin: of each vertex on the body: what colours and patterns are functions of, metres. It differs from
-            ``verts`` by the layer's thickness and folds only, and does not change with them.
+        origin: of each vertex: the place that colours and patterns are functions of, metres. On skin and cloth it
+            is the place on the resting body, which thickness and folds do not change; of hair and shoes see there.
+        traits: two numbers of each vertex that its material reads. Skin: the share of it that hair hides, and shade
+            from the cloth over it. Cloth: metres from the nearest hem, and 1 on the lining.
     """
 
     name: str
     verts: Float[Tensor, "n 3"]
     faces: Int[Tensor, "f 3"]
-    weights: sparse.csr_matrix
+    carrier: sparse.csr_matrix
     material: str
     origin: Float[Tensor, "n 3"]
+    traits: Float[Tensor, "n 2"] = field(default_factory=_no_traits)
 
-    def influences(self) -> Influences:
-        """The bones that carry each vertex."""
-        return Influences.of_dense(torch.from_numpy(self.weights.toarray()))
+    def __post_init__(self) -> None:
+        if len(self.traits) != len(self.verts):
+            object.__setattr__(self, "traits", torch.zeros(len(self.verts), 2))
 
 
 def body_layer(body: BodyModel, verts: Float[Tensor, "v 3"], name: str, chosen: Bool[Tensor, "f"]) -> Layer:
     """The chosen faces of the body itself."""
-    weights = sparse.csr_matrix(body.dense_weights.numpy())
-    return compact(Layer(name, verts, body.faces[chosen], weights, name, verts))
+    carrier = sparse.csr_matrix(sparse.identity(len(verts), np.float32, "csr"))
+    return compact(Layer(name, verts, body.faces[chosen], carrier, name, verts))
 
 
 def compact(layer: Layer) -> Layer:
     """Without vertices that no face uses."""
-    used = torch.unique(layer.faces)
-    place = torch.full((len(layer.verts),), -1, dtype=torch.long)
-    place[used] = torch.arange(len(used))
+    named = torch.zeros(len(layer.verts), dtype=torch.bool)
+    named[layer.faces.flatten()] = True
+    if named.all():
+        return layer
+    used = named.nonzero().squeeze(-1)
     return replace(
         layer,
         verts=layer.verts[used],
-        faces=place[layer.faces],
-        weights=layer.weights[used.numpy()],
+        faces=(named.long().cumsum(0) - 1)[layer.faces],
+        carrier=layer.carrier[used.numpy()],
         origin=layer.origin[used],
+        traits=layer.traits[used],
     )
 
 
@@ -71,34 +83,115 @@ def cut(layer: Layer, keep: Bool[Tensor, "f"]) -> Layer:
     return compact(replace(layer, faces=layer.faces[keep]))
 
 
-def refine(layer: Layer, times: int = 1) -> Layer:
-    """Every triangle into four, the new vertices on the curved surface that the normals suggest."""
+def joined(first: Layer, second: Layer) -> Layer:
+    """Two layers as one; nothing is welded."""
+    return replace(
+        first,
+        verts=torch.cat([first.verts, second.verts]),
+        faces=torch.cat([first.faces, second.faces + len(first.verts)]),
+        carrier=sparse.vstack([first.carrier, second.carrier]).tocsr(),
+        origin=torch.cat([first.origin, second.origin]),
+        traits=torch.cat([first.traits, second.traits]),
+    )
+
+
+def _edges_of(faces: Int[Tensor, "f 3"], count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """All edges once, as ends a < b, and which of them each face's three (corner i to i + 1) are."""
+    a, b, which = kernels.edges(faces.numpy(), count)
+    return torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(which)
+
+
+def _with_points(layer: Layer, a: Tensor, b: Tensor, share: Tensor, verts: Tensor) -> Layer:
+    """The layer with vertices between a and b added at ``verts``."""
+    w = share[:, None]
+    left, right = sparse.diags((1 - share).numpy()), sparse.diags(share.numpy())
+    between = left @ layer.carrier[a.numpy()] + right @ layer.carrier[b.numpy()]
+    return replace(
+        layer,
+        verts=torch.cat([layer.verts, verts]),
+        carrier=sparse.vstack([layer.carrier, between]).tocsr().astype(np.float32),
+        origin=torch.cat([layer.origin, (1 - w) * layer.origin[a] + w * layer.origin[b]]),
+        traits=torch.cat([layer.traits, (1 - w) * layer.traits[a] + w * layer.traits[b]]),
+    )
+
+
+def refine(layer: Layer, longest: float = 0.0, times: int = 1) -> Layer:
+    """Edges longer than ``longest`` metres halved, the new vertices on the curved surface that the normals suggest.
+
+    A face is cut into four, three or two, as three, two or one of its edges are halved: no gaps open.
+    """
     for _ in range(times):
-        normals = vertex_normals(layer.verts, layer.faces)
-        edges = torch.cat([layer.faces[:, [0, 1]], layer.faces[:, [1, 2]], layer.faces[:, [2, 0]]])
-        unique, where = torch.unique(edges.sort(1).values, dim=0, return_inverse=True)
-        a, b = unique.unbind(1)
         count = len(layer.verts)
-        ab, bc, ca = (where.view(3, -1) + count).unbind(0)
-        v0, v1, v2 = layer.faces.unbind(1)
-        faces = torch.cat(
-            [torch.stack(t, 1) for t in ((v0, ab, ca), (ab, v1, bc), (ca, bc, v2), (ab, bc, ca))]
-        )
+        a, b, which = _edges_of(layer.faces, count)
+        long = (layer.verts[a] - layer.verts[b]).norm(dim=1) > longest
+        if not long.any():
+            break
+        normals = vertex_normals(layer.verts, layer.faces)
+        number = torch.full((len(a),), -1, dtype=torch.long)
+        number[long] = count + torch.arange(int(long.sum()))
+        faces = _divided(layer.faces, number[which])
+        a, b = a[long], b[long]
         flat = (layer.verts[a] + layer.verts[b]) / 2
         on_planes = sum(
             flat - ((flat - layer.verts[end]) * normals[end]).sum(-1, keepdim=True) * normals[end]
             for end in (a, b)
         )
         middle = flat + ROUNDING * (on_planes / 2 - flat)
-        halves = (layer.weights[a.numpy()] + layer.weights[b.numpy()]) / 2
-        layer = replace(
-            layer,
-            verts=torch.cat([layer.verts, middle]),
-            faces=faces,
-            weights=sparse.vstack([layer.weights, halves]).tocsr().astype(np.float32),
-            origin=torch.cat([layer.origin, (layer.origin[a] + layer.origin[b]) / 2]),
-        )
+        layer = replace(_with_points(layer, a, b, torch.full((len(a),), 0.5), middle), faces=faces)
     return layer
+
+
+def _divided(faces: Int[Tensor, "f 3"], middles: Int[Tensor, "f 3"]) -> Int[Tensor, "g 3"]:
+    """Triangles cut at the middles of their edges, -1 where an edge stays whole."""
+    halved = (middles >= 0).sum(1)
+    # Turned so that the one halved edge, or the one whole edge, is the first.
+    odd = torch.where(halved == 2, (middles < 0).long().argmax(1), (middles >= 0).long().argmax(1))
+    turn = (odd[:, None] + torch.arange(3)) % 3
+    (v0, v1, v2), (m0, m1, m2) = faces.gather(1, turn).unbind(1), middles.gather(1, turn).unbind(1)
+    patterns = {
+        0: [(v0, v1, v2)],
+        1: [(v0, m0, v2), (m0, v1, v2)],
+        2: [(v0, v1, m1), (v0, m1, m2), (m2, m1, v2)],
+        3: [(v0, m0, m2), (m0, v1, m1), (m2, m1, v2), (m0, m1, m2)],
+    }
+    parts = [
+        torch.stack(corners, 1)[halved == number] for number, pieces in patterns.items() for corners in pieces
+    ]
+    return torch.cat(parts)
+
+
+def clip(layer: Layer, inside: Float[Tensor, " n"], snap: float = 0.0015) -> Layer:
+    """The part where a function of the vertices is positive, cut along the line where it is zero.
+
+    Args:
+        snap: vertices whose value is nearer to zero count as on the line: no slivers are cut off beside them.
+    """
+    place = torch.where(inside.abs() < snap, 0.0, inside)
+    a, b, which = _edges_of(layer.faces, len(layer.verts))
+    crossed = place[a] * place[b] < 0
+    number = torch.full((len(a),), -1, dtype=torch.long)
+    number[crossed] = len(layer.verts) + torch.arange(int(crossed.sum()))
+    a, b = a[crossed], b[crossed]
+    share = place[a] / (place[a] - place[b])
+    verts = layer.verts[a] + share[:, None] * (layer.verts[b] - layer.verts[a])
+    sign = place[layer.faces].sign()
+    plus, minus = (sign > 0).sum(1), (sign < 0).sum(1)
+    # Turned so that the corner that is unlike the other two comes first; the positive one if all differ.
+    odd = torch.where(plus == 2, (sign < 0).long().argmax(1), (sign > 0).long().argmax(1))
+    turn = (odd[:, None] + torch.arange(3)) % 3
+    v0, v1, v2 = layer.faces.gather(1, turn).unbind(1)
+    m0, _, m2 = number[which].gather(1, turn).unbind(1)
+    one, two, touching = (plus == 1) & (minus == 2), (plus == 2) & (minus == 1), (plus == 1) & (minus == 1)
+    faces = torch.cat(
+        [
+            layer.faces[(plus > 0) & (minus == 0)],
+            torch.stack([v0, m0, m2], 1)[one],
+            torch.stack([m0, v1, v2], 1)[two],
+            torch.stack([m0, v2, m2], 1)[two],
+            torch.stack([v0, torch.where(m0 >= 0, m0, v1), torch.where(m2 >= 0, m2, v2)], 1)[touching],
+        ]
+    )
+    return compact(replace(_with_points(layer, a, b, share, verts), faces=faces))
 
 
 def averaging(layer: Layer) -> sparse.csr_matrix:
@@ -121,10 +214,9 @@ def averaging(layer: Layer) -> sparse.csr_matrix:
 
 
 def smoothed(
-    layer: Layer, values: Float[np.ndarray, "n d"], times: int, strength: float = 0.5
+    mean: sparse.csr_matrix, values: Float[np.ndarray, "n d"], times: int, strength: float = 0.5
 ) -> Float[np.ndarray, "n d"]:
-    """Values at vertices, each moved towards the mean of its neighbours again and again."""
-    mean = averaging(layer)
+    """Values at vertices, each moved towards the mean of its neighbours (``averaging``) again and again."""
     for _ in range(times):
         values = values + strength * (mean @ values - values)
     return values
@@ -134,14 +226,34 @@ def inflated(layer: Layer, thickness: Float[np.ndarray, " n"], drape: int) -> La
     """A shell around the layer: details smaller than cloth would follow are smoothed away (``drape`` rounds), and
     nowhere does it come closer to the surface than the thickness (metres, per vertex).
     """
+    mean = averaging(layer)
     verts = layer.verts.numpy()
-    normals = vertex_normals(layer.verts, layer.faces).numpy()
-    calm = smoothed(layer, normals, 8)
+    calm = smoothed(mean, vertex_normals(layer.verts, layer.faces).numpy(), 8)
     calm /= np.maximum(np.linalg.norm(calm, axis=1, keepdims=True), 1e-9)
+    thickness = thickness.astype(np.float32)
     shell = verts + thickness[:, None] * calm
     for _ in range(ROUNDS):
-        shell = smoothed(layer, shell, drape // ROUNDS)
+        shell = smoothed(mean, shell, drape // ROUNDS)
         # Cloth spans hollows and is held off by bumps: what lacks in thickness is pushed out, and the push spread.
         lack = np.maximum(thickness - ((shell - verts) * calm).sum(1), 0)[:, None]
-        shell = shell + np.maximum(smoothed(layer, lack, 3), 0.6 * lack) * calm
+        shell = shell + np.maximum(smoothed(mean, lack, 3), 0.6 * lack) * calm
     return replace(layer, verts=torch.from_numpy(shell.astype(np.float32)))
+
+
+def border_loops(faces: Int[Tensor, "f 3"]) -> list[Int[np.ndarray, " k"]]:
+    """The borders of a mesh as closed rings of vertices, the mesh to the left of the way round seen from outside."""
+    count = int(faces.max()) + 1 if len(faces) else 0
+    low, _, which = kernels.edges(faces.numpy(), count)
+    following = np.full(count, -1, np.int64)
+    kernels.border_steps(faces.numpy(), low, which, following)
+    starts = np.nonzero(following >= 0)[0]
+    after = dict(zip(starts.tolist(), following[starts].tolist()))
+    loops = []
+    while after:
+        start = next(iter(after))
+        ring = [start]
+        while (step := after.pop(ring[-1], None)) is not None and step != start:
+            ring.append(step)
+        if len(ring) > 2:
+            loops.append(np.array(ring))
+    return loops

@@ -1,13 +1,11 @@
-"""What surfaces look like: colours as functions of the place on the resting body, evaluated where a pixel sees them.
+"""What surfaces look like: the numbers that the kernels of ``material_kernels.py`` read, and how they are drawn by lot.
 
-All colours are linear light. A material gives albedo, and how strong and how sharp its highlight is.
+All colours are linear light.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,28 +14,27 @@ from jaxtyping import Float
 from render.body import BodyModel, RestBody
 from render.image import srgb_to_linear
 
-from .noise import fractal_noise
+from . import material_kernels as looks
+from .shading_kernels import CLOTH, EYES, HAIR, SHOE, SKIN
 
 Points = Float[np.ndarray, "n 3"]
 
 
 @dataclass(frozen=True)
-class Finish:
-    """Of every point: albedo, the highlight's strength, its sharpness (Blinn-Phong exponent), and the albedo at
-    850 nm, where depth cameras light.
+class Material:
+    """What a layer looks like.
+
+    Attributes:
+        kind: which function of the kernels it is. numbers: what that takes, in its order.
     """
 
-    albedo: Float[np.ndarray, "n 3"]
-    specular: Float[np.ndarray, " n"]
-    sharpness: Float[np.ndarray, " n"]
-    infrared: Float[np.ndarray, " n"]
+    kind: int
+    numbers: Float[np.ndarray, " p"]
 
 
-@runtime_checkable
-class Material(Protocol):
-    """Anything that says what a point of a surface looks like."""
-
-    def finish(self, origin: Points) -> Finish: ...
+def _material(kind: int, *numbers: object) -> Material:
+    flat = [np.atleast_1d(np.asarray(number, np.float32)) for number in numbers]
+    return Material(kind, np.concatenate(flat))
 
 
 def linear(*rgb: float) -> Float[np.ndarray, "3"]:
@@ -45,31 +42,30 @@ def linear(*rgb: float) -> Float[np.ndarray, "3"]:
     return srgb_to_linear(torch.tensor(rgb, dtype=torch.float32)).numpy()
 
 
-# MediaPipe's canonical landmarks that draw a face.
+# MediaPipe's canonical landmarks that draw a face, the person's right side first.
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
 MOUTH = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 BROWS = ((70, 63, 105, 66, 107), (300, 293, 334, 296, 336))
-EYES = ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-        (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466))  # fmt: skip
+EYE_RINGS = ((33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
+             (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466))  # fmt: skip
 CHEEKS, NOSE, CHIN = (50, 280), 4, 152
 
 
 @dataclass(frozen=True)
 class FaceMarks:
-    """Places of a resting face, metres."""
+    """Places of a resting face, metres.
 
-    lips: Points
-    mouth: Points
-    brows: tuple[Points, ...]
-    eyes: tuple[Points, ...]
-    eyeballs: tuple[Float[np.ndarray, "4"], ...]
-    cheeks: Points
-    nose: Float[np.ndarray, "3"]
-    chin: Float[np.ndarray, "3"]
+    Attributes:
+        numbers: rings of lips and mouth, brows, rings of the eyes, cheeks, tip of the nose, chin, in the rows that
+            ``material_kernels.py`` names. eyeballs: centre and radius, the right one first.
+    """
+
+    numbers: Float[np.ndarray, "k 3"]
+    eyeballs: Float[np.ndarray, "2 4"]
 
 
 def face_marks(body: BodyModel, rest: RestBody) -> FaceMarks:
-    """From the body's map of face landmarks; eyeballs are centre and radius."""
+    """From the body's map of face landmarks."""
     points = body.keypoints_at("face478", rest, body.zero_pose())[0].numpy()
     labels = np.array(body.part_names)[body.part_labels.numpy()]
     verts = rest.verts.numpy()
@@ -78,286 +74,157 @@ def face_marks(body: BodyModel, rest: RestBody) -> FaceMarks:
         ball = verts[labels == f"eye_{side}"]
         center = (ball.min(0) + ball.max(0)) / 2
         balls.append(np.append(center, np.linalg.norm(ball - center, axis=1).max()))
-    take = [np.asarray(points[list(which)]) for which in (LIPS, MOUTH, *BROWS, *EYES, CHEEKS)]
-    return FaceMarks(
-        take[0],
-        take[1],
-        tuple(take[2:4]),
-        tuple(take[4:6]),
-        tuple(balls),
-        take[6],
-        points[NOSE],
-        points[CHIN],
+    order = [*LIPS, *MOUTH, *BROWS[0], *BROWS[1], *EYE_RINGS[0], *EYE_RINGS[1], *CHEEKS, NOSE, CHIN]
+    if len(order) != looks.LAST:
+        raise ValueError(f"{len(order)} face landmarks, the kernels read {looks.LAST}")
+    return FaceMarks(points[order].astype(np.float32), np.stack(balls).astype(np.float32))
+
+
+SKIN_TONES = (
+    (0.92, 0.76, 0.68),
+    (0.85, 0.65, 0.52),
+    (0.66, 0.46, 0.33),
+    (0.47, 0.31, 0.22),
+    (0.30, 0.19, 0.14),
+)
+
+
+def skin_tone(melanin: float) -> Float[np.ndarray, "3"]:
+    """From fair (0) to dark (1)."""
+    return _between(SKIN_TONES, melanin)
+
+
+def hair_color(tone: float) -> Float[np.ndarray, "3"]:
+    """From black (0) over brown to blond (1)."""
+    stops = (
+        (0.07, 0.055, 0.05),
+        (0.17, 0.11, 0.075),
+        (0.33, 0.21, 0.13),
+        (0.50, 0.34, 0.20),
+        (0.72, 0.57, 0.37),
     )
+    return _between(stops, tone)
 
 
-def _inside(points: Points, outline: Points, soft: float) -> Float[np.ndarray, " n"]:
-    """How far inside an outline, seen from the front: 0 outside, 1 inside, over ``soft`` metres in between."""
-    xy, ring = points[:, None, :2], outline[:, :2]
-    after = np.roll(ring, -1, 0)
-    crosses = (ring[:, 1] > xy[..., 1]) != (after[:, 1] > xy[..., 1])
-    at = ring[:, 0] + (xy[..., 1] - ring[:, 1]) / np.where(
-        after[:, 1] == ring[:, 1], 1, after[:, 1] - ring[:, 1]
-    ) * (after[:, 0] - ring[:, 0])
-    within = (crosses & (xy[..., 0] < at)).sum(1) % 2 == 1
-    distance = _to_line(points[:, :2], np.concatenate([ring, ring[:1]]))[0]
-    return np.clip(0.5 + np.where(within, distance, -distance) / soft, 0, 1)
-
-
-def _to_line(points: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to a polyline, and how far along it the nearest place is, 0 to 1."""
-    start, edge = line[:-1], np.diff(line, axis=0)
-    t = ((points[:, None] - start) * edge).sum(-1) / np.maximum((edge * edge).sum(-1), 1e-12)
-    t = np.clip(t, 0, 1)
-    distance = np.linalg.norm(points[:, None] - (start + t[..., None] * edge), axis=-1)
-    best = distance.argmin(1)
-    rows = np.arange(len(points))
-    return distance[rows, best], (best + t[rows, best]) / len(start)
-
-
-def _mix(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    return first + (second - first) * share[:, None]
+def _between(stops: tuple[tuple[float, float, float], ...], share: float) -> Float[np.ndarray, "3"]:
+    colors = np.stack([linear(*stop) for stop in stops])
+    place = float(np.clip(share, 0, 1)) * (len(stops) - 1)
+    low = min(int(place), len(stops) - 2)
+    result: np.ndarray = colors[low] + (colors[low + 1] - colors[low]) * (place - low)
+    return result
 
 
 @dataclass(frozen=True)
-class HairColor:
-    """Hair: every strand a little different, lighter to the tip, with the two highlights drawn by its noise."""
-
-    root: Float[np.ndarray, "3"]
-    tip: Float[np.ndarray, "3"]
-    grey: float
-
-    @staticmethod
-    def of_tone(tone: float, grey: float) -> HairColor:
-        """From black (0) over brown to blond (1)."""
-        stops = np.stack(
-            [
-                linear(0.05, 0.04, 0.04),
-                linear(0.20, 0.12, 0.07),
-                linear(0.42, 0.27, 0.15),
-                linear(0.72, 0.56, 0.34),
-            ]
-        )
-        place = np.clip(tone, 0, 1) * 3
-        low = min(int(place), 2)
-        color = stops[low] + (stops[low + 1] - stops[low]) * (place - low)
-        return HairColor(color, color * 1.35, grey)
-
-    def finish(self, origin: Points) -> Finish:
-        strand, along, across = origin.T
-        color = _mix(self.root, self.tip, along)
-        silver = linear(0.66, 0.65, 0.63)
-        color = _mix(color, silver, np.where(np.modf(strand * 97.0)[0] < 0.8 * self.grey, 0.8, 0.0))
-        shade = 0.55 + 0.75 * np.modf(strand * 31.0)[0] - 0.25 * np.abs(across)
-        infrared = np.clip(0.06 + 0.7 * (color * shade[:, None]).mean(1), 0.05, 0.6)
-        return Finish(color * shade[:, None], 0.10 + 0.1 * along, np.full(len(origin), 24.0), infrared)
-
-
-@dataclass(frozen=True)
-class Skin:
-    """Skin with blood under it, brows, lips, and pores.
+class Coloring:
+    """How somebody is coloured.
 
     Attributes:
-        melanin: 0 fair to 1 dark. stubble: of a beard, 0 to 1. scalp: how much hair colours the skin under it.
+        melanin: of the skin, 0 fair to 1 dark. hair_tone: 0 black to 1 blond. grey: share of grey strands.
+        red: share of red in the hair. stubble: of a beard. freckles, lip_red: 0 to 1. brow_mm: half their width.
+        age: the body model's, which lines are drawn by. iris: which of ``IRISES``.
     """
 
     melanin: float
-    marks: FaceMarks
-    hair: HairColor
+    hair_tone: float
+    grey: float
+    red: float
     stubble: float
-    scalp: float
-    seed: int
-
-    def finish(self, origin: Points) -> Finish:
-        stops = np.stack(
-            [
-                linear(0.93, 0.76, 0.67),
-                linear(0.85, 0.64, 0.50),
-                linear(0.62, 0.42, 0.30),
-                linear(0.32, 0.20, 0.15),
-            ]
-        )
-        place = np.clip(self.melanin, 0, 0.999) * 3
-        tone = stops[int(place)] + (stops[int(place) + 1] - stops[int(place)]) * (place - int(place))
-        mottle = fractal_noise(origin, self.seed + 1, 4, 0.05)
-        color = tone * (1 + 0.10 * mottle[:, None] * np.array([0.6, 1.0, 1.1]))
-        pores = fractal_noise(origin, self.seed + 2, 2, 0.0022)
-        color = color * (1 + 0.05 * pores[:, None])
-        blush = self._near(origin, self.marks.cheeks, 0.022) + 0.8 * self._near(
-            origin, self.marks.nose[None], 0.016
-        )
-        color = color * (
-            1 - (0.22 * (1 - 0.6 * self.melanin) * np.clip(blush, 0, 1))[:, None] * np.array([0.1, 1.0, 0.8])
-        )
-        front = origin[:, 2] > self.marks.nose[2] - 0.075
-        face = front & (origin[:, 1] > self.marks.chin[1] - 0.03)
-        sharp = np.full(len(origin), 14.0)
-        gloss = np.full(len(origin), 0.05)
-        if face.any():
-            color[face] = self._face(origin[face], color[face], tone)
-            sharp[face], gloss[face] = 18.0, 0.07
-        # Melanin hardly absorbs there; blood and water take the rest.
-        infrared = 0.58 - 0.06 * self.melanin + 0.02 * mottle
-        return Finish(np.clip(color, 0.002, 1), gloss, sharp, infrared)
-
-    def _face(self, points: Points, color: np.ndarray, tone: np.ndarray) -> np.ndarray:
-        lips = _inside(points, self.marks.lips, 0.0025) * (1 - 0.0 * points[:, 0])
-        red = tone * np.array([0.80, 0.48, 0.48])
-        color = _mix(
-            color,
-            red * (1 + 0.12 * fractal_noise(points * [1, 0.25, 1], self.seed + 3, 2, 0.002))[:, None],
-            0.85 * lips,
-        )
-        color = _mix(color, tone * 0.12, 0.85 * _inside(points, self.marks.mouth, 0.0018))
-        for brow in self.marks.brows:
-            distance, along = _to_line(points[:, :2], brow[:, :2])
-            width = 0.0052 * np.clip(1.15 - 0.8 * np.abs(along - 0.62), 0.25, 1)
-            strokes = 0.75 + 0.6 * fractal_noise(points * [1.0, 0.35, 0.3], self.seed + 4, 2, 0.0016)
-            color = _mix(
-                color,
-                self.hair.root,
-                np.clip((width - distance) / 0.003, 0, 1) * np.clip(strokes, 0, 1) * 0.9,
-            )
-        for eye in self.marks.eyes:
-            ring = np.concatenate([eye, eye[:1]])[:, :2]
-            distance, _ = _to_line(points[:, :2], ring)
-            color = _mix(color, tone * 0.45, 0.5 * np.clip(1 - distance / 0.006, 0, 1))
-            lash = np.clip(1 - distance / 0.0016, 0, 1)
-            color = _mix(color, np.full(3, 0.012), 0.9 * lash)
-        if self.stubble:
-            below = np.clip((self.marks.lips[:, 1].max() + 0.014 - points[:, 1]) / 0.02, 0, 1)
-            grain = 0.6 + 0.8 * fractal_noise(points, self.seed + 5, 2, 0.0012)
-            color = _mix(color, self.hair.root, self.stubble * below * np.clip(grain, 0, 1) * (1 - lips))
-        return color
-
-    @staticmethod
-    def _near(points: Points, places: Points, reach: float) -> np.ndarray:
-        squared = ((points[:, None] - places) ** 2).sum(-1) / reach**2
-        return np.exp(-squared).sum(1)
-
-
-IRISES = ((0.30, 0.18, 0.09), (0.20, 0.11, 0.06), (0.32, 0.45, 0.56), (0.38, 0.44, 0.26))
-
-
-@dataclass(frozen=True)
-class Eyes:
-    """White with a coloured iris of true size (11.8 mm across) that looks straight ahead at rest."""
-
-    marks: FaceMarks
+    freckles: float
+    lip_red: float
+    brow_mm: float
+    age: float
     iris: int
-    seed: int
 
-    def finish(self, origin: Points) -> Finish:
-        white, color = linear(0.90, 0.87, 0.85), linear(*IRISES[self.iris])
-        side = (origin[:, 0] > 0).astype(int)
-        balls = np.stack(self.marks.eyeballs)[side]
-        offset = origin - balls[:, :3]
-        across = np.linalg.norm(offset[:, :2], axis=1)
-        across = np.where(offset[:, 2] > 0, across, 1.0)
-        angle = np.arctan2(offset[:, 1], offset[:, 0])
-        rays = fractal_noise(
-            np.stack([6 * np.cos(angle), 6 * np.sin(angle), 80 * across], 1), self.seed, 2, 1.0
-        )
-        albedo = np.tile(white, (len(origin), 1)) * (
-            1 - 0.25 * np.clip(across / 0.012, 0, 1)[:, None] * [0.2, 0.6, 0.6]
-        )
-        albedo = _mix(albedo, color * 0.25, np.clip((0.0062 - across) / 0.0005, 0, 1))
-        albedo = _mix(
-            albedo, color[None] * (1 + 0.5 * rays[:, None]), np.clip((0.0056 - across) / 0.0006, 0, 1)
-        )
-        albedo = _mix(albedo, np.full(3, 0.004), np.clip((0.0023 - across) / 0.0004, 0, 1))
-        return Finish(
-            np.clip(albedo, 0.002, 1),
-            np.full(len(origin), 0.6),
-            np.full(len(origin), 220.0),
-            np.clip(0.15 + 0.4 * albedo.mean(1), 0, 1),
-        )
+    def hair_root(self) -> Float[np.ndarray, "3"]:
+        """The colour of hair that is not grey, at its root."""
+        plain = hair_color(self.hair_tone)
+        result: np.ndarray = plain + self.red * (linear(0.50, 0.22, 0.10) - plain)
+        return result
 
 
-PALETTE = ((0.13, 0.16, 0.26), (0.09, 0.09, 0.10), (0.86, 0.85, 0.82), (0.55, 0.10, 0.12), (0.20, 0.38, 0.30),
-           (0.80, 0.62, 0.30), (0.36, 0.44, 0.58), (0.60, 0.52, 0.44), (0.74, 0.46, 0.40), (0.30, 0.22, 0.38),
-           (0.42, 0.46, 0.30), (0.16, 0.34, 0.52))  # fmt: skip
+IRISES = ((0.42, 0.26, 0.14), (0.28, 0.17, 0.10), (0.38, 0.50, 0.60), (0.42, 0.46, 0.30), (0.46, 0.49, 0.50))
 
 
-@dataclass(frozen=True)
-class Cloth:
-    """Woven cloth: plain, striped, checked, printed or denim."""
-
-    pattern: str
-    colors: Float[np.ndarray, "k 3"]
-    size: float
-    seed: int
-
-    @staticmethod
-    def sample(rng: np.random.Generator, kind: str, seed: int) -> Cloth:
-        patterns = (
-            ("plain", "stripes", "checks", "print")
-            if kind == "top"
-            else ("plain", "denim", "checks", "plain")
-        )
-        weights = (0.35, 0.25, 0.2, 0.2) if kind != "trousers" else (0.4, 0.4, 0.1, 0.1)
-        chosen = str(rng.choice(patterns, p=weights))
-        tones = np.stack([linear(*PALETTE[k]) for k in rng.choice(len(PALETTE), 3, replace=False)])
-        return Cloth(chosen, tones, float(rng.uniform(0.018, 0.05)), seed)
-
-    def finish(self, origin: Points) -> Finish:
-        bent = origin + 0.004 * fractal_noise(origin, self.seed + 9, 2, 0.15)[:, None]
-        first, second, third = self.colors
-        color = np.tile(first, (len(origin), 1))
-        if self.pattern == "stripes":
-            color = _mix(color, second, _band(bent[:, 1], self.size, 0.42))
-        elif self.pattern == "checks":
-            around = np.arctan2(bent[:, 0], bent[:, 2] + 0.02) * 0.16
-            color = _mix(color, second, 0.55 * _band(bent[:, 1], self.size, 0.4))
-            color = _mix(color, second, 0.55 * _band(around, self.size, 0.4))
-            color = _mix(color, third, 0.8 * _band(bent[:, 1] + 0.3 * self.size, self.size, 0.06))
-        elif self.pattern == "print":
-            spots = fractal_noise(bent, self.seed + 3, 2, 1.6 * self.size)
-            color = _mix(color, second, np.clip((spots - 0.18) / 0.03, 0, 1))
-            color = _mix(color, third, np.clip((-spots - 0.3) / 0.03, 0, 1))
-        elif self.pattern == "denim":
-            color = np.tile(linear(0.20, 0.27, 0.42), (len(origin), 1))
-            worn = np.clip(0.5 + 1.2 * fractal_noise(bent, self.seed + 5, 3, 0.25), 0, 1)
-            color = _mix(color, linear(0.42, 0.50, 0.62), 0.45 * worn)
-        weave = fractal_noise(origin, self.seed + 6, 2, 0.003)
-        fade = fractal_noise(origin, self.seed + 7, 2, 0.2)
-        color = color * (1 + 0.10 * weave + 0.07 * fade)[:, None]
-        color = np.clip(color, 0.002, 1)
-        infrared = np.clip(0.62 + 0.2 * (color.mean(1) - 0.3), 0.5, 0.8)  # dyes are clear there
-        return Finish(color, np.full(len(origin), 0.015), np.full(len(origin), 8.0), infrared)
+def body_materials(coloring: Coloring, marks: FaceMarks, seed: int) -> dict[str, Material]:
+    """Skin, inside of the mouth, eyes and hair."""
+    tone, hair = skin_tone(coloring.melanin), coloring.hair_root()
+    grey = linear(0.62, 0.61, 0.59)
+    short = hair + 0.8 * coloring.grey * (grey - hair)  # brows and beard: single hairs are not seen
+    rest = (coloring.freckles,)
+    like_skin = (
+        coloring.melanin,
+        coloring.stubble,
+        seed,
+        coloring.age,
+        0.001 * coloring.brow_mm,
+        coloring.lip_red,
+    )
+    inner = (coloring.melanin, 0.0, seed, 0.0, 0.0, 0.0)
+    return {
+        "skin": _material(SKIN, tone, short, like_skin, rest),
+        "mouth": _material(SKIN, linear(0.36, 0.13, 0.12), short, inner, (0.0,)),
+        "eyes": _material(EYES, linear(*IRISES[coloring.iris]), marks.eyeballs.ravel(), seed),
+        "hair": _material(HAIR, hair, hair * 1.3 + 0.004, coloring.grey, seed),
+    }
 
 
-def _band(value: np.ndarray, period: float, share: float) -> np.ndarray:
-    """1 within bands that take a share of each period, with edges half a millimetre soft."""
-    place = np.abs(np.mod(value, period) - period / 2)
-    return np.clip((share * period / 2 - place) / 0.0008 + 0.5, 0, 1)
+PALETTES = {
+    "dark": ((0.11, 0.13, 0.20), (0.10, 0.10, 0.11), (0.20, 0.20, 0.22), (0.22, 0.17, 0.14), (0.16, 0.20, 0.17)),
+    "light": ((0.90, 0.89, 0.86), (0.80, 0.78, 0.73), (0.72, 0.76, 0.80), (0.86, 0.80, 0.70), (0.62, 0.63, 0.64)),
+    "colour": ((0.55, 0.12, 0.13), (0.16, 0.35, 0.28), (0.76, 0.58, 0.24), (0.30, 0.40, 0.58), (0.70, 0.42, 0.38),
+               (0.36, 0.24, 0.40), (0.40, 0.45, 0.28), (0.14, 0.33, 0.50), (0.78, 0.50, 0.56), (0.20, 0.50, 0.52)),
+    "trousers": ((0.12, 0.13, 0.17), (0.20, 0.21, 0.23), (0.55, 0.48, 0.38), (0.36, 0.34, 0.27), (0.16, 0.19, 0.28),
+                 (0.42, 0.30, 0.22), (0.66, 0.63, 0.58)),
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Leather:
-    """Shoes: an upper of one colour over a lighter sole."""
+def color_of(rng: np.random.Generator, *palettes: str) -> Float[np.ndarray, "3"]:
+    """One colour of a palette drawn by lot."""
+    stops = PALETTES[palettes[int(rng.integers(len(palettes)))]]
+    return linear(*stops[int(rng.integers(len(stops)))])
 
-    color: Float[np.ndarray, "3"]
-    sole: Float[np.ndarray, "3"]
-    seed: int
 
-    @staticmethod
-    def sample(rng: np.random.Generator, seed: int) -> Leather:
-        tones: Sequence[tuple[float, float, float]] = (
-            (0.07, 0.06, 0.06),
-            (0.30, 0.18, 0.10),
-            (0.88, 0.87, 0.85),
-            (0.25, 0.27, 0.32),
-        )
-        dark, light = linear(0.12, 0.11, 0.11), linear(0.85, 0.84, 0.80)
-        return Leather(
-            linear(*tones[int(rng.integers(len(tones)))]), light if rng.random() < 0.6 else dark, seed
-        )
+def cloth(
+    rng: np.random.Generator,
+    pattern: int,
+    colors: tuple[np.ndarray, np.ndarray, np.ndarray],
+    middle: tuple[float, float, float, float],
+    knit: bool,
+    front: int,
+    seed: int,
+) -> Material:
+    """Cloth of a pattern.
 
-    def finish(self, origin: Points) -> Finish:
-        sole = np.clip((0.016 - origin[:, 1]) / 0.002, 0, 1)
-        color = _mix(np.tile(self.color, (len(origin), 1)), self.sole, sole)
-        color = color * (1 + 0.12 * fractal_noise(origin, self.seed, 3, 0.03))[:, None]
-        color = np.clip(color, 0.002, 1)
-        infrared = np.clip(0.22 + 0.3 * color.mean(1), 0.2, 0.5)
-        return Finish(color, np.full(len(origin), 0.12), np.full(len(origin), 40.0), infrared)
+    Args:
+        middle: x and z of the body's axis, height of the chest, radius of an emblem there, metres.
+        front: 0 closed, 1 buttons, 2 zip.
+    """
+    size = float(rng.uniform(0.02, 0.05))
+    # Most dyes are clear at 850 nm; a few blacks are not.
+    dark = float(np.mean(colors[0])) < 0.03 and rng.random() < 0.3
+    infrared = float(rng.uniform(0.12, 0.25)) if dark else float(rng.uniform(0.52, 0.72))
+    return _material(CLOTH, *colors, pattern, size, seed, infrared, knit, front, middle)
+
+
+def denim(rng: np.random.Generator, middle: tuple[float, float, float, float], seed: int) -> Material:
+    """Blue or black jeans."""
+    base = ((0.16, 0.21, 0.33), (0.24, 0.32, 0.46), (0.13, 0.13, 0.15), (0.36, 0.44, 0.55))
+    chosen = np.array(base[int(rng.integers(4))])
+    colors = (linear(*chosen), linear(*np.minimum(chosen + 0.16, 1)), linear(*chosen))
+    return cloth(rng, looks.DENIM, colors, middle, False, 0, seed)
+
+
+def shoe(rng: np.random.Generator, style: int, seed: int) -> Material:
+    """Leather shoes, sneakers or canvas shoes."""
+    uppers = {
+        looks.SHOE_LEATHER: ((0.09, 0.08, 0.08), (0.28, 0.17, 0.10), (0.40, 0.26, 0.15), (0.14, 0.10, 0.09)),
+        looks.SHOE_SNEAKER: ((0.88, 0.87, 0.85), (0.15, 0.15, 0.17), (0.45, 0.47, 0.50), (0.16, 0.22, 0.38)),
+        looks.SHOE_CANVAS: ((0.12, 0.12, 0.13), (0.55, 0.12, 0.12), (0.14, 0.20, 0.36), (0.75, 0.72, 0.66)),
+    }[style]
+    upper = linear(*uppers[int(rng.integers(4))])
+    dark_sole = style == looks.SHOE_LEATHER
+    sole = linear(0.11, 0.10, 0.10) if dark_sole else linear(0.86, 0.85, 0.81)
+    accent = (
+        linear(0.86, 0.85, 0.81) if style == looks.SHOE_CANVAS else color_of(rng, "colour", "dark", "light")
+    )
+    return _material(SHOE, upper, sole, accent, style, seed, float(rng.uniform(0.22, 0.42)))

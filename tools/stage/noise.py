@@ -47,6 +47,49 @@ def _slope(h, x, y, z):
     return (a if h & np.uint32(16) else -a) + (b if h & np.uint32(32) else -b)
 
 
+@njit(nogil=True)
+@no_type_check
+def lattice_noise(x, y, z, seed):
+    """One octave at a place, in units of its lattice; about -1 to 1."""
+    fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
+    x, y, z = x - fx, y - fy, z - fz
+    ix, iy, iz = np.int32(fx), np.int32(fy), np.int32(fz)
+    u = x * x * x * (x * (x * 6 - 15) + 10)
+    v = y * y * y * (y * (y * 6 - 15) + 10)
+    w = z * z * z * (z * (z * 6 - 15) + 10)
+    value = 0.0
+    for corner in range(8):
+        dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
+        weight = (u if dx else 1 - u) * (v if dy else 1 - v) * (w if dz else 1 - w)
+        h = _hash(ix + dx, iy + dy, iz + dz, seed)
+        value += weight * _slope(h, x - dx, y - dy, z - dz)
+    return value
+
+
+@njit(nogil=True)
+@no_type_check
+def noise_at(x, y, z, seed, octaves, size, footprint):
+    """Octaves of noise at a place, without those too fine for a pixel of ``footprint`` (same units) to show."""
+    total, amplitude, period = 0.0, 1.0, size
+    for octave in range(octaves):
+        shown = 0.5 * period / footprint - 0.5
+        if shown <= 0.0:
+            break
+        value = lattice_noise(x / period, y / period, z / period, np.uint32(seed + octave))
+        total += amplitude * min(shown, 1.0) * value
+        amplitude *= GAIN
+        period /= LACUNARITY
+    return total
+
+
+@njit(nogil=True)
+@no_type_check
+def chance(a, b, seed):
+    """A number from 0 to 1 that belongs to two whole numbers."""
+    # Numba widens products of 32 bits to 64.
+    return (_hash(np.int32(a), np.int32(b), np.int32(7), np.uint32(seed)) & np.uint64(0xFFFFFF)) / 16777216.0
+
+
 @njit(nogil=True, cache=True)
 @no_type_check
 def _fractal(points, seed, octaves, frequency, out):
@@ -54,21 +97,7 @@ def _fractal(points, seed, octaves, frequency, out):
         total, amplitude, f = 0.0, 1.0, frequency
         for octave in range(octaves):
             x, y, z = points[i, 0] * f, points[i, 1] * f, points[i, 2] * f
-            fx, fy, fz = np.floor(x), np.floor(y), np.floor(z)
-            x, y, z = x - fx, y - fy, z - fz
-            ix, iy, iz = np.int32(fx), np.int32(fy), np.int32(fz)
-            u, v, w = (
-                x * x * x * (x * (x * 6 - 15) + 10),
-                y * y * y * (y * (y * 6 - 15) + 10),
-                z * z * z * (z * (z * 6 - 15) + 10),
-            )
-            value = 0.0
-            for corner in range(8):
-                dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
-                weight = (u if dx else 1 - u) * (v if dy else 1 - v) * (w if dz else 1 - w)
-                h = _hash(ix + dx, iy + dy, iz + dz, seed + np.uint32(octave))
-                value += weight * _slope(h, x - dx, y - dy, z - dz)
-            total += amplitude * value
+            total += amplitude * lattice_noise(x, y, z, seed + np.uint32(octave))
             amplitude *= GAIN
             f *= LACUNARITY
         out[i] = total

@@ -5,39 +5,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
+from scipy import sparse
 from torch import Tensor
 
 from render.body import BodyModel, BodyPose, BodyShape, RestBody
+from render.mesh import face_neighbours
 from render.rotation import matrix_to_quat
 from render.skinning import Influences, skin
 
-from .garments import Garment, hidden_faces, make_garment
-from .hair import HairStyle, make_hair
+from .garments import HIDDEN, PARTS, Garment, inside, make_garment
+from .hair import HairStyle, hair_depth, make_hair
+from .layer_kernels import strongest
 from .layers import Layer, body_layer, cut, refine
-from .materials import Cloth, Eyes, HairColor, Leather, Material, Skin, face_marks
+from .materials import FaceMarks, Material, body_materials, face_marks
+from .measures import Measures, faces_of, measure, share_of
+from .shoes import rim_height
+from .wardrobe import PersonRecipe, clothes_materials, draw_character, draw_clothes, draw_hair
 
-INNER = ("mouth_cavity", "tongue")
+__all__ = ["Garment", "HairStyle", "Person", "PersonRecipe", "Surfaces", "make_person"]
 
-
-@dataclass(frozen=True)
-class PersonRecipe:
-    """Who somebody is and what they wear. Everything has a default that the seed decides.
-
-    Attributes:
-        phenotypes: of the body model, 0 to 1, those that are to be fixed.
-    """
-
-    seed: int = 0
-    phenotypes: Mapping[str, float] = field(default_factory=dict)
-    garments: tuple[Garment, ...] | None = None
-    hair: HairStyle | None = None
+MOUTH = ("mouth_cavity", "tongue")
+BALLS = ("eye_l", "eye_r")
+BONES = 8  # that move a vertex, at most
+SKIN_EDGE = 0.0125  # metres: no edge of skin that is seen is longer
 
 
 @dataclass(frozen=True)
@@ -58,184 +55,208 @@ class Person:
     """A person at rest, ready to be moved.
 
     Attributes:
-        layers: skin, eyes, hair and clothes. materials: what they look like.
+        layers: skin, mouth, eyes, clothes and hair. materials: what they look like.
+        influences: of all layers' vertices, one after the other.
+        acting, acted: which vertices facial actions move, and how, metres.
     """
 
     body: BodyModel
     shape: BodyShape
     rest: RestBody
     layers: tuple[Layer, ...]
-    influences: tuple[Influences, ...]
+    influences: Influences
     materials: Mapping[str, Material]
-    acted: Float[Tensor, "e v 3"]
+    face: FaceMarks
+    acting: Int[Tensor, " m"]
+    acted: Float[Tensor, "e m 3"]
 
     def posed(self, pose: BodyPose) -> Surfaces:
         """One frame: every layer carried by the bones, the face also by its expression."""
         nobody = torch.zeros(0, dtype=torch.long)
         T = self.body.pose(self.rest, pose, vertices=nobody).T_skin[0, :, :3].contiguous()
-        q = matrix_to_quat(T[:, :, :3])
-        parts, faces, layer_of_face, start, first = [], [], [], 0, 0
-        for number, (layer, influences) in enumerate(zip(self.layers, self.influences)):
-            count = len(layer.verts)
-            verts = layer.verts
-            offsets = self.acted[:, first : first + count]
-            if pose.expression.any():
-                verts = verts + torch.einsum("e,evd->vd", pose.expression[0], offsets)
-            moved, _ = skin(verts, verts.new_zeros(count, 4), influences, T, q)
-            parts.append(moved)
-            faces.append(layer.faces + start)
-            layer_of_face.append(torch.full((len(layer.faces),), number))
-            start, first = start + count, first + count
-        return Surfaces(torch.cat(parts), torch.cat(faces), torch.cat(layer_of_face))
+        verts = self._rest_verts
+        if pose.expression.any():
+            verts = verts.index_add(0, self.acting, torch.einsum("e,emd->md", pose.expression[0], self.acted))
+        moved, _ = skin(verts, self._no_turn, self.influences, T, matrix_to_quat(T[:, :, :3]))
+        return Surfaces(moved, self.faces, self.layer_of_face)
+
+    @cached_property
+    def _rest_verts(self) -> Float[Tensor, "v 3"]:
+        return torch.cat([layer.verts for layer in self.layers])
+
+    @cached_property
+    def _no_turn(self) -> Float[Tensor, "v 4"]:
+        return torch.zeros(len(self._rest_verts), 4)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Of each layer, its first vertex; then the number of all."""
+        return (0, *np.cumsum([len(layer.verts) for layer in self.layers]).tolist())
+
+    @cached_property
+    def faces(self) -> Int[Tensor, "f 3"]:
+        """Triangles of all layers."""
+        return torch.cat([layer.faces + start for layer, start in zip(self.layers, self.starts)])
+
+    @cached_property
+    def layer_of_face(self) -> Int[Tensor, " f"]:
+        """The number of the layer that each triangle is of."""
+        return torch.cat([torch.full((len(layer.faces),), k) for k, layer in enumerate(self.layers)])
+
+    @cached_property
+    def neighbours(self) -> Int[Tensor, "f 3"]:
+        """``face_neighbours`` of the triangles."""
+        return face_neighbours(self.faces)
+
+    @cached_property
+    def narrow_faces(self) -> np.ndarray:
+        """``faces`` as the kernels take them."""
+        return self.faces.int().numpy()
+
+    @cached_property
+    def narrow_layers(self) -> np.ndarray:
+        """``layer_of_face`` as the kernels take it."""
+        return self.layer_of_face.int().numpy()
+
+    @cached_property
+    def looks(self) -> tuple[np.ndarray, np.ndarray]:
+        """The materials of all layers as the kernels take them: kinds, and rows of numbers."""
+        chosen = [self.materials[layer.material] for layer in self.layers]
+        widest = max(len(material.numbers) for material in chosen)
+        numbers = np.zeros((len(chosen), widest), np.float64)
+        for row, material in zip(numbers, chosen):
+            row[: len(material.numbers)] = material.numbers
+        return np.array([material.kind for material in chosen], np.int32), numbers
+
+    @cached_property
+    def casters(self) -> Int[Tensor, "g 3"]:
+        """Triangles that throw shadows: all but every other ribbon of hair."""
+        kept = []
+        for layer, start in zip(self.layers, self.starts):
+            faces = layer.faces
+            if layer.name == "hair":
+                strand = layer.origin[faces[:, 0], 0]
+                faces = faces[(strand > 1.5) | (strand < 0.5)]
+            kept.append(faces + start)
+        return torch.cat(kept)
+
+    def hair_ranges(self) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
+        """Of hair: its first and last vertex, where its ribbons start and how many places each has."""
+        for layer, start in zip(self.layers, self.starts):
+            if layer.name == "hair":
+                cap = int((layer.origin[:, 0] > 1.5).sum())
+                ribbons = None
+                if cap < len(layer.verts):
+                    places = int((torch.unique(layer.origin[cap:, 1])).numel())
+                    ribbons = (start + cap, places)
+                yield start, start + len(layer.verts), ribbons
 
     @property
     def origin(self) -> Float[Tensor, "v 3"]:
-        """Of every vertex of `posed`: where on the resting body it belongs."""
+        """Of every vertex of `posed`: what colours are functions of."""
         return torch.cat([layer.origin for layer in self.layers])
+
+    @property
+    def traits(self) -> Float[Tensor, "v 2"]:
+        """Of every vertex of `posed`: the other two numbers that colours are functions of."""
+        return torch.cat([layer.traits for layer in self.layers])
 
 
 def make_person(body: BodyModel, recipe: PersonRecipe) -> Person:
     """A person of a recipe; the same recipe gives the same person to the last bit."""
     rng = np.random.default_rng(recipe.seed)
-    shape = _shape(body, recipe, rng)
-    rest = body.rest(shape)
-    whole = refine(body_layer(body, rest.verts, "skin", torch.ones(len(body.faces), dtype=torch.bool)))
-    names = np.tile(np.array(body.part_names)[body.part_labels[body.faces].mode(1).values.numpy()], 4)
-    wardrobe = recipe.garments if recipe.garments is not None else _wardrobe(rng, recipe.seed)
-    clothes = [make_garment(body, rest, whole, garment) for garment in wardrobe]
-    eyes = np.isin(names, ("eye_l", "eye_r"))
-    drawn = ~np.isin(names, INNER) & ~eyes
-    if clothes:
-        drawn &= ~hidden_faces(whole, clothes)
-    layers = [cut(whole, torch.from_numpy(drawn)), cut(whole, torch.from_numpy(eyes))]
-    layers[1] = Layer("eyes", layers[1].verts, layers[1].faces, layers[1].weights, "eyes", layers[1].origin)
-    style = recipe.hair if recipe.hair is not None else _hairstyle(rng, recipe.seed)
-    hair = make_hair(body, whole, names == "scalp", style)
-    layers += [*clothes, *([hair] if hair is not None else [])]
-    materials = _materials(body, rest, wardrobe, style, rng, recipe.seed)
-    acted = _acted(body, rest, whole, layers)
-    influences = tuple(layer.influences() for layer in layers)
-    return Person(body, shape, rest, tuple(layers), influences, materials, acted)
-
-
-def _shape(body: BodyModel, recipe: PersonRecipe, rng: np.random.Generator) -> BodyShape:
-    shape = body.neutral_shape()
-    values = {
-        "gender": float(rng.choice([rng.uniform(0, 0.12), rng.uniform(0.88, 1)])),
-        "age": float(rng.uniform(0.52, 0.9)),
-        "muscle": float(rng.uniform(0.35, 0.75)),
-        "weight": float(rng.uniform(0.3, 0.75)),
-        "height": float(rng.uniform(0.35, 0.7)),
-        "proportions": float(rng.uniform(0.4, 0.8)),
-    }
-    origin = rng.dirichlet([0.6, 0.6, 0.6])
-    values |= dict(zip(("african", "asian", "caucasian"), map(float, origin)))
-    values |= dict(recipe.phenotypes)
-    phenotypes = shape.phenotypes.clone()
-    for name, value in values.items():
-        phenotypes[..., body.phenotype_names.index(name)] = value
-    return BodyShape(phenotypes, shape.local_changes)
-
-
-def _wardrobe(rng: np.random.Generator, seed: int) -> tuple[Garment, ...]:
-    top = Garment(
-        "top",
-        "top",
-        limb=float(rng.choice([0.34, 0.4, 0.96, 0.98])),
-        hem=float(rng.uniform(0.55, 1.0)),
-        thickness_mm=float(rng.uniform(4, 7)),
-        looseness_mm=float(rng.uniform(8, 24)),
-        folds_mm=float(rng.uniform(5, 11)),
-        seed=seed * 11 + 1,
+    character = draw_character(body, recipe, rng)
+    style = draw_hair(character, rng, recipe.seed)
+    style = recipe.hair if recipe.hair is not None else style
+    wardrobe = draw_clothes(character, rng, recipe.seed)
+    wardrobe = recipe.garments if recipe.garments is not None else wardrobe
+    rest = body.rest(character.shape)
+    marks = measure(body, rest)
+    clothes = [make_garment(body, rest, marks, garment) for garment in wardrobe]
+    clothes = _without_hidden(body, clothes, wardrobe, marks)
+    hair = make_hair(body, rest, marks, clothes, style)
+    face = face_marks(body, rest)
+    layers = (
+        _skin(body, rest, marks, wardrobe, style),
+        body_layer(body, rest.verts, "mouth", torch.from_numpy(faces_of(body, MOUTH))),
+        body_layer(body, rest.verts, "eyes", torch.from_numpy(faces_of(body, BALLS))),
+        *clothes,
+        *([hair] if hair is not None else []),
     )
-    if rng.random() < 0.25:
-        below = Garment(
-            "skirt",
-            "below",
-            hem=float(rng.uniform(0.6, 1.0)),
-            thickness_mm=7,
-            looseness_mm=14,
-            folds_mm=10,
-            seed=seed * 11 + 2,
-        )
-    else:
-        below = Garment(
-            "trousers",
-            "below",
-            limb=float(rng.choice([0.45, 0.97, 0.99])),
-            thickness_mm=float(rng.uniform(3, 6)),
-            looseness_mm=float(rng.uniform(4, 16)),
-            folds_mm=float(rng.uniform(4, 9)),
-            seed=seed * 11 + 2,
-        )
-    shoes = Garment("shoes", "shoes", thickness_mm=float(rng.uniform(5, 8)), seed=seed * 11 + 3)
-    return below, top, shoes
-
-
-def _hairstyle(rng: np.random.Generator, seed: int) -> HairStyle:
-    length = float(rng.choice([0, 25, 45, 90, 180, 300], p=[0.08, 0.22, 0.22, 0.18, 0.15, 0.15]))
-    return HairStyle(
-        length_mm=length,
-        count=6500 if length < 120 else 8000,
-        lift_mm=float(rng.uniform(8, 20)),
-        curl=float(rng.uniform(0.1, 0.9)),
-        part=float(rng.uniform(-1, 1)),
-        seed=seed * 11 + 5,
+    materials = body_materials(character.coloring, face, recipe.seed)
+    materials |= clothes_materials(wardrobe, marks, rng, recipe.seed)
+    carrier = sparse.vstack([layer.carrier for layer in layers]).tocsr()
+    acting, acted = _acted(body, carrier, sum(len(layer.verts) for layer in layers[:3]))
+    return Person(
+        body, character.shape, rest, layers, _influences(body, carrier), materials, face, acting, acted
     )
 
 
-def _materials(
-    body: BodyModel,
-    rest: RestBody,
-    wardrobe: Sequence[Garment],
-    style: HairStyle,
-    rng: np.random.Generator,
-    seed: int,
-) -> dict[str, Material]:
-    melanin = float(rng.beta(1.2, 1.4))
-    grey = float(rng.random() < 0.15)
-    hair_tone = float(rng.uniform(0.0, 0.35) if melanin > 0.45 else rng.uniform(0.0, 1.0))
-    hair = HairColor.of_tone(hair_tone, grey)
-    marks = face_marks(body, rest)
-    materials: dict[str, Material] = {
-        "skin": Skin(
-            melanin,
-            marks,
-            hair,
-            stubble=float(rng.uniform(0, 0.5)) if rng.random() < 0.35 else 0.0,
-            scalp=float(style.length_mm > 0) * 0.9 + 0.25,
-            seed=seed,
-        ),
-        "eyes": Eyes(marks, iris=int(rng.integers(0, 4)), seed=seed),
-        "hair": hair,
-    }
+def _skin(
+    body: BodyModel, rest: RestBody, marks: Measures, wardrobe: Sequence[Garment], style: HairStyle
+) -> Layer:
+    """The skin that clothes do not hide, with hair's shade on the scalp and the clothes' near their borders."""
+    outer = body_layer(body, rest.verts, "skin", torch.from_numpy(~faces_of(body, (*MOUTH, *BALLS))))
+    depth = _under_cloth(body, outer, wardrobe, marks)
+    skin_layer = cut(outer, torch.from_numpy(~(depth > HIDDEN)[outer.faces.numpy()].all(1)))
+    skin_layer = refine(skin_layer, SKIN_EDGE * max(marks.scale, 0.7))
+    points = skin_layer.verts.numpy().astype(np.float64)
+    traits = np.zeros((len(points), 2), np.float32)
+    if style.length_mm > 0:
+        grown = share_of(body, skin_layer, ("scalp", "face", "neck")) > 0.9
+        share = np.clip(0.35 + hair_depth(points, marks, style.receding) / 0.012, 0, 1)
+        traits[:, 0] = share * grown * (0.95 if style.length_mm > 6 else 0.6)
+    depth = _under_cloth(body, skin_layer, wardrobe, marks)
+    traits[:, 1] = 0.45 * np.clip(0.3 + depth / 0.008, 0, 1)
+    return replace(skin_layer, traits=torch.from_numpy(traits))
+
+
+def _under_cloth(
+    body: BodyModel, layer: Layer, wardrobe: Sequence[Garment], marks: Measures
+) -> Float[np.ndarray, " n"]:
+    """How far inside of some garment's borders each vertex of a layer of the body lies, metres."""
+    depth = np.full(len(layer.verts), -1.0)
     for garment in wardrobe:
         if garment.kind == "shoes":
-            materials[garment.material] = Leather.sample(rng, seed)
+            foot = share_of(body, layer, ("foot_l", "foot_r", "shin_l", "shin_r")) > 0.5
+            here = rim_height(marks, garment.hem) - layer.origin[:, 1].numpy()
         else:
-            materials[garment.material] = Cloth.sample(rng, garment.kind, garment.seed)
-    return materials
+            foot = share_of(body, layer, PARTS[garment.kind]) > 0.5
+            here = inside(body, layer, garment, marks)
+        depth = np.maximum(depth, np.where(foot, here, -1.0))
+    return depth
 
 
-def _acted(body: BodyModel, rest: RestBody, whole: Layer, layers: Sequence[Layer]) -> Float[Tensor, "e v 3"]:
-    """What each facial action does to every vertex: that of the body under it, none on clothes and hair."""
-    zero = torch.zeros(1, len(body.expression_names))
-    parts = []
-    offsets = []
-    for action in range(len(body.expression_names)):
-        one = zero.clone()
-        one[0, action] = 1
-        offsets.append(body.expressed(rest, one)[0] - body.expressed(rest, zero)[0])
-    known = torch.stack(offsets)
-    base = body_layer(body, rest.verts, "skin", torch.ones(len(body.faces), dtype=torch.bool))
-    edges = torch.cat([base.faces[:, [0, 1]], base.faces[:, [1, 2]], base.faces[:, [2, 0]]])
-    unique = torch.unique(edges.sort(1).values, dim=0)
-    refined = torch.cat([known, (known[:, unique[:, 0]] + known[:, unique[:, 1]]) / 2], 1)
-    tree = cKDTree(whole.verts.numpy())
-    for layer in layers:
-        if layer.name in ("skin", "eyes"):
-            _, where = tree.query(layer.verts.numpy())
-            parts.append(refined[:, torch.from_numpy(where)])
-        else:
-            parts.append(known.new_zeros(len(known), len(layer.verts), 3))
-    return torch.cat(parts, 1)
+def _without_hidden(
+    body: BodyModel, clothes: list[Layer], wardrobe: Sequence[Garment], marks: Measures
+) -> list[Layer]:
+    """Trousers and skirts end a little way under the top that hangs over them."""
+    tops = [garment for garment in wardrobe if garment.kind == "top"]
+    result = []
+    for layer, garment in zip(clothes, wardrobe):
+        if garment.kind in ("trousers", "skirt") and tops:
+            depth = np.max([inside(body, layer, top, marks) for top in tops], 0)
+            layer = cut(layer, torch.from_numpy(~(depth > HIDDEN)[layer.faces.numpy()].all(1)))
+        result.append(layer)
+    return result
+
+
+def _influences(body: BodyModel, carrier: sparse.csr_matrix) -> Influences:
+    """The bones that carry each vertex, the strongest ``BONES`` of them."""
+    weights = (carrier @ sparse.csr_matrix(body.dense_weights.numpy())).tocsr()
+    bones = np.zeros((carrier.shape[0], BONES), np.int32)
+    shares = np.zeros((carrier.shape[0], BONES), np.float32)
+    strongest(weights.indptr, weights.indices, weights.data.astype(np.float32), bones, shares)
+    return Influences(torch.from_numpy(bones), torch.from_numpy(shares))
+
+
+def _acted(
+    body: BodyModel, carrier: sparse.csr_matrix, count: int
+) -> tuple[Int[Tensor, " m"], Float[Tensor, "e m 3"]]:
+    """What each facial action does to the first ``count`` vertices, those of skin, mouth and eyes."""
+    block = body.expressions
+    moved = carrier[:count].tocsc()[:, block.vertices.numpy()].tocsr()
+    acting = np.nonzero(np.diff(moved.indptr))[0]
+    offsets = block.offsets.unflatten(-1, (-1, 3)).permute(1, 0, 2).flatten(1).numpy()  # m, e 3
+    result = torch.from_numpy(moved[acting] @ offsets).float().unflatten(-1, (-1, 3)).permute(1, 0, 2)
+    return torch.from_numpy(acting), result.contiguous()

@@ -10,26 +10,31 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from render.camera import Cameras
-from render.mesh import MeshRendering, antialias, interpolate, rasterize_mesh, vertex_normals
+from render.mesh import antialias, rasterize_mesh, vertex_normals
+from render.threads import run_ranges, split, thread_count
 
-from .light import Light, irradiance
+from . import shading_kernels as kernels
+from .light import BIAS, Light, irradiance
 from .people import Person, Surfaces
 
-# How far light goes round the edge of shadow in skin, by colour (red furthest).
-WRAP = np.array([0.35, 0.12, 0.06])
-# The share of a hair's light that comes through the hair around it.
-THROUGH = 0.45
+HAIR_BIAS = 0.022  # metres of hair that light goes through
+ROWS = 16  # of an image that a thread takes at a time
 
 
 @dataclass(frozen=True)
 class LitScene:
-    """One frame of a person under a light, ready to be seen by any camera."""
+    """One frame of a person under a light, ready to be seen by any camera.
+
+    Attributes:
+        known: of every vertex, in the columns that ``shading_kernels.py`` names.
+    """
 
     person: Person
     surfaces: Surfaces
     normals: Float[Tensor, "v 3"]
     irradiance: Float[Tensor, "v 3"]
     light: Light
+    known: Float[np.ndarray, "v k"]
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,31 @@ class Truth:
 def light_up(person: Person, surfaces: Surfaces, light: Light) -> LitScene:
     """Shadows and light of one frame: for all cameras at once."""
     normals = vertex_normals(surfaces.verts, surfaces.faces)
-    return LitScene(
-        person, surfaces, normals, irradiance(light, surfaces.verts, normals, surfaces.faces), light
-    )
+    tangents = torch.zeros_like(normals)
+    bias = torch.full((len(normals),), BIAS)
+    for first, last, ribbons in person.hair_ranges():
+        normals[first:last] = _hair_normals(surfaces.verts[first:last], normals[first:last])
+        bias[first:last] = HAIR_BIAS
+        if ribbons is not None:
+            start, places = ribbons
+            strands = surfaces.verts[start:last].view(-1, places, 2, 3)
+            way = torch.gradient(strands.mean(2), dim=1)[0]
+            way = torch.nn.functional.normalize(way, dim=-1)
+            tangents[start:last] = way[:, :, None].expand(-1, -1, 2, -1).reshape(-1, 3)
+    received = irradiance(light, surfaces.verts, normals, person.casters, bias)
+    known = torch.cat([person.origin, person.traits, normals, received, tangents], 1)
+    return LitScene(person, surfaces, normals, received, light, known.contiguous().numpy())
+
+
+def _hair_normals(verts: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """Of hair as one soft body: away from its middle, a little as each ribbon faces."""
+    middle = (verts.amin(0) + verts.amax(0)) / 2
+    middle[1] = verts[:, 1].amax() - 0.13
+    out = verts - middle
+    out[:, 1] = out[:, 1].clamp(min=0.0)
+    out = torch.nn.functional.normalize(out, dim=1)
+    facing = torch.where((normals * out).sum(1, keepdim=True) < 0, -normals, normals)
+    return torch.nn.functional.normalize(0.75 * out + 0.5 * facing, dim=1)
 
 
 def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> Truth:
@@ -65,83 +92,72 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
     Args:
         camera: one, without distortion. after: the person a frame later, for motion.
     """
-    surfaces = scene.surfaces
+    surfaces, person = scene.surfaces, scene.person
     drawn = rasterize_mesh(surfaces.verts, surfaces.faces, camera)
-    covered = drawn.covered[0]
-    known = torch.cat([scene.person.origin, scene.normals, scene.irradiance, surfaces.verts], 1)
-    values = interpolate(known, surfaces.faces, drawn)[0][covered].numpy().astype(np.float64)
-    layer = torch.where(covered, surfaces.layer_of_face[drawn.face_index[0].clamp(min=0)], -1).numpy()
-    eye = camera.centers()[0].numpy()
-    color, normals, infrared = _shaded(scene, layer[covered.numpy()], values, eye)
-    rgb = torch.zeros(*covered.shape, 3)
-    rgb[covered] = torch.from_numpy(color.astype(np.float32))
-    image = torch.cat([rgb, covered[..., None].float()], -1)[None]
-    smooth = antialias(image, surfaces.verts, surfaces.faces, camera, drawn)[0]
-    world = np.zeros((*covered.shape, 3), np.float32)
-    world[covered.numpy()] = normals
-    near_infrared = np.zeros(tuple(covered.shape), np.float32)
-    near_infrared[covered.numpy()] = infrared
+    height, width = camera.height, camera.width
+    image = np.zeros((height, width, 5), np.float32)
+    normals, layer = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int32)
+    kinds, numbers = person.looks
+    verts, faces = surfaces.verts.numpy(), person.narrow_faces
+    looks = (kinds, numbers, person.face.numbers, _frame(scene, camera))
+    arrays = (drawn.face_index[0].int().numpy(), drawn.barycentrics[0].numpy(), drawn.depth[0].numpy())
+
+    def rows(_: int, start: int, stop: int) -> None:
+        kernels.shade(
+            arrays,
+            faces,
+            person.narrow_layers,
+            scene.known,
+            verts,
+            *looks,
+            start,
+            stop,
+            image,
+            normals,
+            layer,
+        )
+
+    run_ranges(rows, split(height, -(-height // ROWS)), thread_count())
+    flat = torch.from_numpy(np.ascontiguousarray(image[..., :4]))[None]
+    smooth = antialias(flat, surfaces.verts, surfaces.faces, camera, drawn, neighbours=person.neighbours)[0]
     return Truth(
-        smooth[..., :3].numpy(),
-        smooth[..., 3].numpy(),
-        drawn.depth[0].numpy(),
-        world,
-        layer,
-        near_infrared,
-        _motion(after, surfaces, camera, drawn),
+        rgb_linear=np.ascontiguousarray(smooth[..., :3].numpy()),
+        alpha=np.ascontiguousarray(smooth[..., 3].numpy()),
+        depth=arrays[2],
+        normals=normals,
+        layer=layer,
+        infrared=np.ascontiguousarray(image[..., 4]),
+        motion_px=_motion(after, surfaces, camera, arrays, faces),
     )
 
 
+def _frame(scene: LitScene, camera: Cameras) -> Float[np.ndarray, "4 3"]:
+    """The eye, the way to the strongest light, the light from everywhere, the size of a pixel at one metre."""
+    strongest = scene.light.directions[scene.light.radiance.sum(1).argmax()]
+    ambient = scene.light.radiance.sum(0) / (4 * torch.pi)
+    pixel = torch.stack([1 / camera.Ks[0, 0, 0], torch.tensor(0.0), torch.tensor(0.0)])
+    rows = torch.stack([camera.centers()[0], strongest, ambient, pixel])
+    return rows.double().numpy()
+
+
 def _motion(
-    after: Surfaces | None, surfaces: Surfaces, camera: Cameras, drawn: MeshRendering
+    after: Surfaces | None,
+    surfaces: Surfaces,
+    camera: Cameras,
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+    faces: np.ndarray,
 ) -> Float[np.ndarray, "h w 2"]:
-    """Where the surface points under the pixels are seen a frame later, less where they are seen now."""
-    if after is None:
-        return np.zeros((camera.height, camera.width, 2), np.float32)
-    covered = drawn.covered[0]
-    then = interpolate(after.verts, surfaces.faces, drawn)[0][covered]
-    uv, depth = camera.project(then)
-    row, column = covered.nonzero().unbind(1)
-    moved = uv[0] - torch.stack([column, row], 1) - 0.5
-    motion = torch.zeros(camera.height, camera.width, 2)
-    # What has come behind the camera has no place in its picture.
-    motion[covered] = torch.where(depth[0, :, None] > 0.01, moved, 0.0)
-    return motion.numpy()
+    moved = np.zeros((camera.height, camera.width, 2), np.float32)
+    if after is not None:
+        K, viewmat = camera.Ks[0].double().numpy(), camera.viewmats[0].double().numpy()
+        rows = np.concatenate([viewmat[:3], [[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]]])
+        verts, later = surfaces.verts.numpy(), after.verts.numpy()
 
+        def some(_: int, start: int, stop: int) -> None:
+            kernels.motion(drawn, faces, verts, later, rows, start, stop, moved)
 
-def _shaded(
-    scene: LitScene, layer: np.ndarray, values: np.ndarray, eye: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    origin, normal, light, place = values[:, :3], values[:, 3:6], values[:, 6:9], values[:, 9:]
-    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    view = eye - place
-    view /= np.linalg.norm(view, axis=1, keepdims=True)
-    normal = np.where((normal * view).sum(1, keepdims=True) < -0.2, -normal, normal)  # the inside of a sleeve
-    color, infrared = np.zeros_like(origin), np.zeros(len(origin))
-    strongest = scene.light.directions[scene.light.radiance.sum(1).argmax()].numpy()
-    half = view + strongest
-    half /= np.linalg.norm(half, axis=1, keepdims=True)
-    shine = np.clip((normal * half).sum(1), 0, 1)
-    key = light.mean(1)
-    ambient = scene.light.radiance.numpy().sum(0) / (4 * np.pi)
-    for number, part in enumerate(scene.person.layers):
-        here = layer == number
-        if not here.any():
-            continue
-        finish = scene.person.materials[part.material].finish(origin[here].astype(np.float32))
-        incoming = light[here]
-        if part.material == "skin":
-            incoming = incoming + WRAP * 0.25 * incoming.mean(1, keepdims=True)
-        if part.material == "hair":
-            incoming = (1 - THROUGH) * incoming + THROUGH * ambient
-        edge = (1 - np.clip((normal[here] * view[here]).sum(1), 0, 1)) ** 5
-        gloss = (
-            finish.specular * shine[here] ** finish.sharpness * (finish.sharpness + 8) / 8
-            + 0.25 * finish.specular * edge
-        )
-        infrared[here] = finish.infrared
-        color[here] = finish.albedo * incoming + (gloss * key[here])[:, None]
-    return color, normal.astype(np.float32), infrared
+        run_ranges(some, split(camera.height, -(-camera.height // 64)), thread_count())
+    return moved
 
 
 def visible(truth: Truth) -> Bool[np.ndarray, "h w"]:
