@@ -116,14 +116,14 @@ class TimeOfFlight:
         fine_hz: the highest modulation; 200 MHz and more in that sensor (Bamji et al. 2018).
         coherence: of a pixel's phasors at the fine frequency; less is a mixture and no measurement.
         noise_m: of range at return 1 (albedo x cosine / (range / 1 m)^2). Set on one frame of one real rig, so that the
-            noise within a surface is the same (docs/sensors.md); with `ambient` it is 13 mm at 3.86 m and an albedo of
+            noise within a surface is the same (docs/sensors.md); with `ambient` it is 8 mm at 3.86 m and an albedo of
             0.15, where the data sheet has at most 17.
         ambient: what adds to the photons that make noise, as a return.
         least_return: under it no measurement.
         wiggling_m: amplitude of the error that swings with range, four times in a fine wavelength of range.
         offset_m: of all ranges of this unit; up to 11 mm by the data sheet.
         multipath: times the light of one bounce; 0 leaves it out.
-        grain_px: side of the square that shares its noise: firmware smooths.
+        grain_px: side of the square that shares its noise: firmware smooths. Set with noise_m.
         nearest_m, farthest_m: no measurement outside. depth_step_m: depths are multiples of it.
     """
 
@@ -133,13 +133,13 @@ class TimeOfFlight:
     ambiguity_m: Positive = 7.5
     fine_hz: Positive = 200e6
     coherence: Share = 0.75
-    noise_m: NotNegative = 0.0009
+    noise_m: NotNegative = 0.0006
     ambient: NotNegative = 0.01
     least_return: NotNegative = 0.004
     wiggling_m: NotNegative = 0.0015
     offset_m: float = 0.0
     multipath: NotNegative = 1.0
-    grain_px: Block = 1
+    grain_px: Block = 3
     nearest_m: NotNegative = 0.25
     farthest_m: Positive = 5.4
     depth_step_m: NotNegative = 0.001

@@ -32,13 +32,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves with one pair of axes. notes: lines of text in the corner."""
+    """Curves with one pair of axes. notes: lines of text in the corner. ticks: places and texts, if not numbers."""
 
     title: str
     across: str
     up: str
     lines: Sequence[Line]
     notes: Sequence[str] = ()
+    ticks: Sequence[tuple[float, str]] | None = None
 
 
 def histogram(

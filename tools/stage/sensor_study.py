@@ -20,8 +20,8 @@ from recon.preflight.depths import SAME_SURFACE, WIDEST_PAIR, surface_points
 from recon.session import Session, SessionCamera
 from render.errors import InputError
 
-# Side of the square whose mean is taken off to see noise, and of what must be on the person about a pixel.
-SMOOTH, CORE = 9, 13
+# Side of the blocks that noise is measured in, pixels.
+BLOCK = 11
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Agreement:
     Attributes:
         differences: signed, of points of all neighbouring pairs. medians: of the absolute ones, a pair each.
         shifts, turns: what lays each camera's surface on the others', metres and degrees. left: the median distance to
-            the others' planes then. before: the same before. noise: within a surface, a camera each.
+            the others' planes then. before: the same before. noise: within a surface, a
+            camera each.
     """
 
     differences: Float[np.ndarray, "n"]
@@ -91,7 +92,7 @@ def agreement(views: Sequence[View]) -> Agreement:
         found[:, 1],
         found[:, 2],
         found[:, 3],
-        np.array([local_noise(v.depth, v.inside) for v in views]),
+        np.array([surface_noise(v.depth, v.inside) for v in views]),
     )
 
 
@@ -126,17 +127,25 @@ def _aligned(
     return float(np.linalg.norm(values[3:6])), float(np.degrees(np.linalg.norm(values[:3]))), before, left
 
 
-def local_noise(depth: Float[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> float:
-    """Robust standard deviation (metres) of depth about its mean in a small square, away from edges.
+def surface_noise(depth: Float[np.ndarray, "h w"], inside: Bool[np.ndarray, "h w"]) -> float:
+    """Standard deviation (metres) of depth about a quadric in small blocks on the person: of the flattest quarter.
 
-    A plane has no part in it; folds of cloth have.
+    In the others there is cloth, hair and edges more than noise.
     """
-    whole = ((depth > 0) & inside).astype(np.uint8)
-    core = cv2.erode(whole, np.ones((CORE, CORE), np.uint8)) > 0
-    if not core.any():
+    rows, columns = (size // BLOCK for size in depth.shape)
+
+    def blocks(values: np.ndarray) -> np.ndarray:
+        part = values[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
+        return part.transpose(0, 2, 1, 3).reshape(-1, BLOCK * BLOCK)
+
+    whole = blocks((depth > 0) & inside).all(1)
+    if whole.sum() < 20:
         return float("nan")
-    smooth = cv2.blur(depth.astype(np.float64), (SMOOTH, SMOOTH))
-    return 1.4826 * float(np.median(np.abs((depth - smooth)[core])))
+    y, x = (np.mgrid[:BLOCK, :BLOCK] - BLOCK // 2).reshape(2, -1)
+    quadric = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1).astype(np.float64)
+    known = blocks(depth)[whole].astype(np.float64)
+    left = known - known @ np.linalg.pinv(quadric).T @ quadric.T
+    return float(np.sqrt(np.quantile(np.square(left).sum(1), 0.25) / (BLOCK**2 - quadric.shape[1])))
 
 
 def misplaced(
