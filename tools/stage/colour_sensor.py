@@ -51,7 +51,8 @@ class ColourSensor:
         bits: of the converter.
         noise: False leaves out shot and read noise.
         bayer: RGGB filters and demosaicing; else three colours in each pixel.
-        defocus_px: radius of the disk that a point becomes.
+        defocus_px: radius of the disk that a point becomes. The default is a sharp lens with a filter before the sensor,
+            which halves the false colours of detail that is finer than the colour filters.
         denoising: range of a bilateral filter, in grey levels of 255; 0 none.
         sharpening: how much of the difference to a blurred picture (1 px) is added; 0 none.
         contrast: exponent on linear light before the sRGB curve; 1 is right.
@@ -68,7 +69,7 @@ class ColourSensor:
     bits: Annotated[int, Field(ge=8, le=16)] = 12
     noise: bool = True
     bayer: bool = True
-    defocus_px: NotNegative = 0.0
+    defocus_px: NotNegative = 0.8
     denoising: NotNegative = 0.0
     sharpening: NotNegative = 0.0
     contrast: Positive = 1.0

@@ -140,7 +140,10 @@ def _matched(z, seen, focal_baseline, half, share, disparity, spread):
             mean /= np.float32(count)
             width_here = high - low
             centre = inverse[y, x]
-            plane = centre > 0 and abs(mean - centre) <= np.float32(0.05) * width_here
+            # A steep plane has one peak too: its mean and the middle of its range are the block's own middle.
+            level = abs(mean - centre) <= np.float32(0.05) * width_here
+            even = abs(np.float32(0.5) * (low + high) - centre) <= np.float32(0.1) * width_here
+            plane = centre > 0 and level and even
             if width_here > np.float32(PEAK) and not plane:
                 _sort_down(values, count)
                 peak = values[needed - 1]

@@ -171,7 +171,9 @@ def _pairs_panel(results: Sequence[RigResult]) -> Panel:
         share = (np.arange(len(medians)) + 0.5) / len(medians)
         x, y = np.concatenate([[0], medians, [12]]), np.concatenate([[0], share, [1]])
         lines.append(Line(name, x, y, color))
-    return Panel("Median difference of a pair of cameras", "mm", "share of pairs below", lines)
+    return Panel(
+        "Median difference of a pair of cameras", "mm", "share of pairs below", lines, names_low=True
+    )
 
 
 # -- structured light ------------------------------------------------------------------------------

@@ -32,7 +32,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves with one pair of axes. notes: lines of text in the corner. ticks: places and texts, if not numbers."""
+    """Curves with one pair of axes. notes: lines of text in the corner. ticks: places and texts, if not numbers.
+    names_low: the curves' names stand in the lower right corner.
+    """
 
     title: str
     across: str
@@ -40,6 +42,7 @@ class Panel:
     lines: Sequence[Line]
     notes: Sequence[str] = ()
     ticks: Sequence[tuple[float, str]] | None = None
+    names_low: bool = False
 
 
 def histogram(
@@ -108,9 +111,10 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
     )
     draw.text((FINER * (x0 + 10), FINER * (y0 + TOP - 6)), panel.up, fill=INK, font=small, anchor="lb")
     for k, line in enumerate(panel.lines):
-        draw.text(
-            (FINER * (left + 8), FINER * (y0 + TOP + 4 + 15 * k)), line.name, fill=line.color, font=small
-        )
+        at_x, at_y, anchor = left + 8, y0 + TOP + 4 + 15 * k, "la"
+        if panel.names_low:
+            at_x, at_y, anchor = left + wide - 4, bottom - 15 * (len(panel.lines) - k) - 4, "ra"
+        draw.text((FINER * at_x, FINER * at_y), line.name, fill=line.color, font=small, anchor=anchor)
     for k, note in enumerate(panel.notes):
         at = (FINER * (left + wide - 4), FINER * (y0 + TOP + 4 + 15 * k))
         draw.text(at, note, fill=INK, font=small, anchor="ra")

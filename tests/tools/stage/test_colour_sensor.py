@@ -24,7 +24,7 @@ from simulacra.tools.stage.colour_sensor import (
     sensed,
 )
 
-CLEAN = ColourSensor(noise=False, bits=16)
+CLEAN = ColourSensor(noise=False, bits=16, defocus_px=0.0)
 
 
 def flat(value: float, size: int = 64) -> np.ndarray:
@@ -115,6 +115,18 @@ def test_filters_are_red_green_green_blue() -> None:
     assert expose(red, CLEAN, 0)[32, 32, 0] > 150 and expose(red, CLEAN, 0)[32, 32, 1:].max() == 0
 
 
+def test_fine_grey_detail_takes_less_colour_behind_the_default_lens() -> None:
+    """Lines of a pixel cannot be told from colour behind filters: that is why lenses are not sharper."""
+    image = flat(0.1)
+    image[::7] = 0.6
+
+    def false_colour(sensor: ColourSensor) -> float:
+        picture = expose(image, sensor, 0)[4:-4, 4:-4].astype(int)
+        return float(np.square(picture[..., 0] - picture[..., 2]).mean())
+
+    assert false_colour(ColourSensor(noise=False)) < 0.4 * false_colour(CLEAN)
+
+
 def test_white_balance_and_vignetting_do_what_they_say() -> None:
     warm = expose(flat(0.2), replace(CLEAN, red_gain=1.5, blue_gain=0.5), 0)[32, 32]
     expected = 255 * linear_to_srgb(np.array([0.3, 0.2, 0.1]))
@@ -153,7 +165,7 @@ def test_noise_is_of_the_seed_not_of_threads() -> None:
     assert np.array_equal(pictures[0][0], pictures[0][2])
     assert not np.array_equal(pictures[0][0], pictures[0][1])
     # Neighbours' noise is their own.
-    noise = greens(flat(0.3, 256), sensor, 1)
+    noise = greens(flat(0.3, 256), replace(sensor, defocus_px=0.0), 1)
     noise -= noise.mean()
     assert abs((noise[:, 1:] * noise[:, :-1]).mean() / noise.var()) < 0.02
 
