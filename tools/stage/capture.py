@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,17 +98,50 @@ def record_session(
         ConfigError: a stage that cannot be built.
         RunError: there is something at ``out``, or it cannot be written.
     """
-    stage = build_stage(settings)
-    with new_session_folder(out) as folder:
-        frames = []
-        kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.colour.jpeg_quality)
-        with kept as files:
-            for index in progress(range(settings.frames), settings.frames):
-                moment = index / settings.fps
-                frames.append(_record_frame(stage, folder, files, index, moment))
-        _write_descriptions(stage, folder, frames)
+    threads = thread_count()
+    with _one_torch_thread(), new_session_folder(out) as folder:
+        stage = build_stage(settings)
+        _write_descriptions(stage, folder, _record_frames(stage, folder, threads, progress))
         load_session(folder)
     return load_session(out)
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Sums of torch's depend on how many threads share them; a person is to be the same to the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _record_frames(
+    stage: Stage, folder: Path, threads: int, progress: Callable[[Iterable[int], int], Iterable[int]]
+) -> list[Frame]:
+    """All frames; cameras side by side, and beside them the next frame's light."""
+    settings, frames = stage.settings, []
+    kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.colour.jpeg_quality)
+    ready = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    with kept as files, ready as pool:
+        lit = pool.submit(_lit, stage, 0.0)
+        for index in progress(range(settings.frames), settings.frames):
+            pose, scene = lit.result()
+            if index + 1 < settings.frames:
+                lit = pool.submit(_lit, stage, (index + 1) / settings.fps)
+            shots = list(
+                pool.map(lambda s, k=index, lights=scene: shoot(stage, s, lights, k), stage.stations)
+            )
+            write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(stage, pose, scene.surfaces))
+            frames.append(_kept(stage, folder, files, index, shots))
+    return frames
+
+
+def _lit(stage: Stage, moment: float) -> tuple[BodyPose, LitScene]:
+    with torch.no_grad():
+        pose = stage.pose(moment)
+        return pose, light_up(stage.person, stage.person.posed(pose), stage.light)
 
 
 def build_stage(settings: StageConfig) -> Stage:
@@ -183,18 +217,13 @@ def _direction(rng: np.random.Generator) -> Float[np.ndarray, "3"]:
     return vector / np.linalg.norm(vector)
 
 
-def _record_frame(stage: Stage, folder: Path, files: PictureFiles, index: int, moment: float) -> Frame:
+def _kept(stage: Stage, folder: Path, files: PictureFiles, index: int, shots: Sequence[Shot]) -> Frame:
+    """Writes what all cameras recorded of a frame."""
     settings = stage.settings
-    with torch.no_grad():
-        pose = stage.pose(moment)
-        surfaces = stage.person.posed(pose)
-        scene = light_up(stage.person, surfaces, stage.light)
-        write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(stage, pose, surfaces))
-        shots = _shoot_all(stage, scene, index, moment)
     sources: dict[str, Source] = {}
     for station, shot in zip(stage.stations, shots):
         name = station.camera.name
-        sources[name] = files.write(name, index, shot.colour, moment)
+        sources[name] = files.write(name, index, shot.colour, index / settings.fps)
         if shot.depth is not None:
             write_depth(folder, name, index, shot.depth)
         if settings.masks or station.camera.judge:
@@ -204,18 +233,8 @@ def _record_frame(stage: Stage, folder: Path, files: PictureFiles, index: int, m
     return Frame(index, sources)
 
 
-def _shoot_all(stage: Stage, scene: LitScene, index: int, moment: float) -> Sequence[Shot]:
-    """All cameras, on as many threads as kernels may use: what one sees does not depend on the others."""
-
-    def one(station: Station) -> Shot:
-        with torch.no_grad():
-            return shoot(stage, station, scene, index, moment)
-
-    with ThreadPoolExecutor(thread_count()) as pool:
-        return list(pool.map(one, stage.stations))
-
-
-def shoot(stage: Stage, station: Station, scene: LitScene, index: int, moment: float) -> Shot:
+@torch.no_grad()
+def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
     """What one camera records of a frame.
 
     Args:
@@ -223,10 +242,11 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int, moment: f
             away.
     """
     settings, camera = stage.settings, station.camera
+    moment = index / settings.fps
     drawn = station.view.camera(camera.viewmat)
     scene, after = _at_camera(stage, station, scene, moment)
     seen = picture(scene, drawn, after)
-    room = _room_with_person(stage, station, scene.surfaces, moment)
+    room = _room_with_person(station, scene.surfaces)
     rgb = seen.rgb_linear + (1 - seen.alpha)[..., None] * room
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
         rgb = motion_blurred(rgb, seen.motion_px, 0.001 * settings.shutter_ms * settings.fps)
@@ -285,9 +305,7 @@ def _relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
     return replace(scene, surfaces=surfaces, normals=vertex_normals(surfaces.verts, surfaces.faces))
 
 
-def _room_with_person(
-    stage: Stage, station: Station, surfaces: Surfaces, moment: float
-) -> Float[np.ndarray, "h w 3"]:
+def _room_with_person(station: Station, surfaces: Surfaces) -> Float[np.ndarray, "h w 3"]:
     low = surfaces.verts[surfaces.verts[:, 1] < surfaces.verts[:, 1].min() + 0.12].double().numpy()
     hips = surfaces.verts.double().mean(0).numpy()
     # Feet: the lower vertices on either side of the hips.
