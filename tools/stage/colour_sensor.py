@@ -51,7 +51,7 @@ class ColourSensor:
         bits: of the converter.
         noise: False leaves out shot and read noise.
         bayer: RGGB filters and demosaicing; else three colours in each pixel.
-        defocus_px: radius of the disk that a point becomes. The default is a sharp lens with a filter before the sensor,
+        defocus_px: radius of the disk that a point becomes. The default is a sharp lens and a filter before the sensor,
             which halves the false colours of detail that is finer than the colour filters.
         denoising: range of a bilateral filter, in grey levels of 255; 0 none.
         sharpening: how much of the difference to a blurred picture (1 px) is added; 0 none.
