@@ -38,6 +38,9 @@ TOGETHER = 0.05
 # four metres, three degrees that of a head.
 TURN_WARNS, TURN_FAILS = 0.5, 3.0
 MOST_FRAMES = 20
+# Landmarks that pairs must share to tell a camera's error from a detector's: a head and shoulders have five, and a
+# profile puts them elsewhere than a face from the front does.
+BODY = 8
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,13 @@ def _sees(views: Views, c: int) -> bool:
     return bool((views.weight[:, c] > 0).sum() >= 8)
 
 
+def _shared(views: Views, c: int) -> int:
+    """How many landmarks a camera shares with any other in most frames."""
+    seen = views.weight > 0
+    both = seen[:, c] & np.delete(seen, c, 1).any(1)
+    return int((both.mean(0) >= 0.5).sum())
+
+
 def _epipolar(found: Consistency) -> list[Check]:
     """The worst pair, and the camera without which the rest is consistent."""
     pairs, names = found.pairs, found.motion.views.names
@@ -124,7 +134,8 @@ def _epipolar(found: Consistency) -> list[Check]:
         without = float(np.nanmedian(rest))
         evidence = f"pairs with {worst} {100 * own[worst]:.1f} %, pairs without it {100 * without:.1f} %"
         # One camera's pairs are half as bad again as all others, beyond a detector's noise: it is the odd one out.
-        if own[worst] > 1.5 * without and own[worst] > 0.0125 and len(found.motion.views.frames) >= 5:
+        told = len(found.motion.views.frames) >= 5 and _shared(found.motion.views, c) >= BODY
+        if told and own[worst] > 1.5 * without and own[worst] > 0.0125:
             status, where = ("fail" if own[worst] > WRONG else "warn"), worst
             value = own[worst]
     return [

@@ -29,6 +29,8 @@ SAME_SURFACE = 0.05
 EDGE = 0.03
 # A joint lies behind the skin by so much, metres: half a limb, half a trunk.
 WITHIN = 0.06
+# Share of the person's height, from below, at which the floor cannot be told from the feet.
+SOLES = 0.05
 # Width between the shoulders' joints, and between the pupils, of the stature (Drillis and Contini 1966; pupils of
 # adults are 63 mm apart).
 SHOULDERS, PUPILS = 0.2, 0.037
@@ -73,7 +75,9 @@ def check_depths(session: Session, look: Look, found: Consistency | None, proble
                 limbs.setdefault(name, []).append(joints)
             if np.isfinite(ratio):
                 scales.setdefault(name, []).append(ratio)
-            outlines.setdefault(name, []).append(outline_shift(person.inside, person.depth))
+            floor = _ground(person)
+            above = np.where(floor, 0, person.depth).astype(np.float32)
+            outlines.setdefault(name, []).append(outline_shift(person.inside & ~floor, above))
         pairs += list(_pairs([person for person in people if len(person.points)]))
         surfaces.append([(p.camera, p.points) for p in people if len(p.points) >= 200])
     checks = _stature(heights, limbs) + _holes(holes) + check_registration(outlines) + _scale(scales)
@@ -103,6 +107,24 @@ def _people(session: Session, look: Look, frame: int, problems: Problems) -> lis
         points = surface_points(camera, depth, valid & inside)
         found.append(PersonDepth(camera, inside, np.where(valid, depth, 0).astype(np.float32), points))
     return found
+
+
+def _ground(person: PersonDepth) -> Bool[np.ndarray, "h w"]:
+    """Pixels as low as the person's soles: the floor there is as far away as the feet, and no outline is between."""
+    if not len(person.points):
+        return np.zeros(person.depth.shape, bool)
+    low, high = np.quantile(person.points[:, 1], [0.002, 0.998])
+    camera = person.camera
+    rows, columns = np.ogrid[: person.depth.shape[0], : person.depth.shape[1]]
+    rays = (
+        (columns + 0.5 - camera.K[0, 2]) / camera.K[0, 0],
+        (rows + 0.5 - camera.K[1, 2]) / camera.K[1, 1],
+        1.0,
+    )
+    up = camera.viewmat[:3, 1]
+    position = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
+    height = position[1] + person.depth * sum(up[k] * rays[k] for k in range(3))
+    return (person.depth > 0) & (height < low + SOLES * (high - low))
 
 
 def _at_joints(person: PersonDepth, look: Look, frame: int, found: Consistency | None) -> tuple[float, float]:
