@@ -1,11 +1,11 @@
 """Calibration: lenses and poses from boards and people, clocks from motion, colours from what cameras share."""
 
 from recon.calibrate.boards import Board, Corners, detect_board, read_board
-from recon.calibrate.boards_seen import board_seen
+from recon.calibrate.boards_seen import BoardSeen, board_seen
 from recon.calibrate.body import BodyViews, body_views
 from recon.calibrate.colour import ColourMatch, match_colours, shared_colours_by_depth
 from recon.calibrate.files import apply_calibration, read_calibration, write_calibration
-from recon.calibrate.joint import AdjustedRig, Belief, BoardSeen, adjust_rig, refuse_no_better
+from recon.calibrate.joint import AdjustedRig, Belief, adjust_rig, refuse_no_better
 from recon.calibrate.joint_report import print_adjusted, write_adjusted
 from recon.calibrate.recordings import BoardViews, View, find_pictures, gather_views
 from recon.calibrate.session_rig import rig_of

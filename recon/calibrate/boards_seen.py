@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from recon.calibrate.boards import Corners
-from recon.calibrate.joint import BoardSeen
+from recon.calibrate.bundle import Bundle
+from recon.calibrate.lens import robust_sigma
 from recon.calibrate.recordings import BoardViews, View
-from recon.calibrate.rig import Rig
+from recon.calibrate.rig import Rig, Sightings
 from recon.calibrate.session_rig import corners_for_rig
 from recon.calibrate.solve import calibrate_rig
 from recon.calibrate.world import laid_over
 from recon.session import SessionCamera
 from render.errors import CalibrationError
+
+
+@dataclass(frozen=True)
+class BoardSeen:
+    """A board as one recording shows it.
+
+    Attributes:
+        sightings: corners in the rig's pixels and with the rig's numbers of cameras, each view at its own time.
+        bodies: board to the given rig's world; in the order of time.
+    """
+
+    name: str
+    sightings: Sightings
+    bodies: Float[np.ndarray, "b 4 4"]
 
 
 def board_seen(
@@ -67,3 +83,27 @@ def _for_rig(view: View, camera: SessionCamera) -> View:
     pixels = corners_for_rig(view.corners.pixels, camera)
     there = np.isfinite(pixels).all(-1)
     return replace(view, corners=Corners(view.corners.numbers[there], pixels[there], view.corners.edge_px))
+
+
+def with_sigmas(boards: Sequence[BoardSeen], bundle: Bundle) -> tuple[BoardSeen, ...]:
+    """Boards where the bundle has them, with each camera's corners as sure as they prove to be."""
+    result, first, body = [], 0, 0
+    for board in boards:
+        own = board.sightings
+        rows = slice(first, first + len(own.sigma))
+        in_step = bundle.residuals[rows] - bundle.clocks[rows, None] * own.drift
+        sigma = own.sigma.copy()
+        for camera in np.unique(own.camera):
+            chosen = own.camera == camera
+            sigma[chosen] *= robust_sigma(in_step[chosen] / sigma[chosen, None])
+        bodies = bundle.bodies[body : body + len(board.bodies)]
+        result.append(replace(board, sightings=replace(own, sigma=np.maximum(sigma, 0.02)), bodies=bodies))
+        first, body = first + len(own.sigma), body + len(board.bodies)
+    return tuple(result)
+
+
+def some_moments(board: BoardSeen, chosen: Bool[np.ndarray, " b"]) -> BoardSeen:
+    """The board at some of the moments."""
+    number = np.cumsum(chosen) - 1
+    rest = board.sightings.only(chosen[board.sightings.body])
+    return replace(board, sightings=replace(rest, body=number[rest.body]), bodies=board.bodies[chosen])

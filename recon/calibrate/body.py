@@ -171,10 +171,15 @@ def place_landmarks(views: BodyViews, keep: Bool[np.ndarray, "t k"], rig: Rig, g
 
 def first_noise(views: BodyViews) -> Noise:
     """Before anything is measured."""
-    return Noise(
-        np.full(views.pixels.shape[2], _FIRST_SIGMA_M), np.ones(1), np.zeros(0), float(len(views.frames)),
-        np.array([float(len(part)) for part in views.parts]),
-    )  # fmt: skip
+    landmarks = np.full(views.pixels.shape[2], _FIRST_SIGMA_M)
+    return Noise(landmarks, np.ones(1), np.zeros(0), 1.0, np.ones(len(views.parts)))
+
+
+def as_independent(noise: Noise) -> Noise:
+    """As if every detection erred for itself: a rig that is off by much must first be brought near, for what it leaves
+    is all alike.
+    """
+    return replace(noise, repeat=1.0, alike=np.ones_like(noise.alike))
 
 
 def measure_noise(

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from recon.calibrate.boards_seen import BoardSeen
 from recon.calibrate.body import BodyViews
 from recon.calibrate.bundle import adjust_bundle
-from recon.calibrate.rig import INTRINSICS, Rig, Sightings
+from recon.calibrate.rig import INTRINSICS, Rig
 from recon.triangulate import triangulate
 
 # Standard errors that a gain must exceed.
@@ -56,16 +56,6 @@ class Comparison:
         )
 
 
-class Board(Protocol):
-    """A board as one recording shows it."""
-
-    @property
-    def sightings(self) -> Sightings: ...
-
-    @property
-    def bodies(self) -> Float[np.ndarray, "b 4 4"]: ...
-
-
 def compare_landmarks(
     body: BodyViews,
     given: Rig,
@@ -89,7 +79,7 @@ def compare_landmarks(
 
 
 def compare_boards(
-    boards: Sequence[Board],
+    boards: Sequence[BoardSeen],
     given: Rig,
     judges: Sequence[tuple[Rig, Sequence[Bool[np.ndarray, " b"]]]],
     units: Sequence[Int[np.ndarray, " b"]],
@@ -110,7 +100,7 @@ def compare_boards(
     return _compared(joined[0], joined[1], joined[2], joined[3], len(given.viewmats))
 
 
-def _board_residuals(board: Board, rig: Rig) -> Float[np.ndarray, " n"]:
+def _board_residuals(board: BoardSeen, rig: Rig) -> Float[np.ndarray, " n"]:
     """Lengths, with boards of several cameras only placed by all of them."""
     still = np.zeros((len(rig.viewmats), len(INTRINSICS)), dtype=bool)
     found = adjust_bundle(rig, board.bodies, board.sightings, still, poses=False)

@@ -23,9 +23,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from recon.calibrate.boards_seen import BoardSeen, some_moments, with_sigmas
 from recon.calibrate.body import (
     BodyViews,
     Noise,
+    as_independent,
     first_noise,
     measure_noise,
     measured_sightings,
@@ -35,7 +37,6 @@ from recon.calibrate.body import (
 )
 from recon.calibrate.bundle import Bundle, adjust_bundle
 from recon.calibrate.held_out import Comparison, compare_boards, compare_landmarks
-from recon.calibrate.lens import robust_sigma
 from recon.calibrate.prior import Prior
 from recon.calibrate.rig import INTRINSICS, Rig, Sightings
 from recon.calibrate.uncertainty import Uncertainty, in_rig_gauge
@@ -49,10 +50,12 @@ LEAST_MOVEMENT_M = 0.02
 UNFIXED = 0.7
 BLOCKS = 10
 # Rounds of adjustment and measuring, and where the noise is known.
-_ROUNDS, _ROUNDS_AGAIN = 4, 2
+_ROUNDS, _ROUNDS_AGAIN = 5, 2
+# Rounds in which errors are not yet asked what they have in common.
+_COARSE_ROUNDS = 3
 _STEPS = 12
-# Of the cost: less than anybody can see.
-_ROUGHLY = 1e-6
+# Of the cost (hundreds, in squared standard deviations), on the way and at the end.
+_ROUGHLY, _FINELY = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
@@ -70,20 +73,6 @@ class Belief:
     place_m: float = 0.02
     focal: float = 0.01
     free_focal: bool = False
-
-
-@dataclass(frozen=True)
-class BoardSeen:
-    """A board as one recording shows it.
-
-    Attributes:
-        sightings: corners in the rig's pixels and with the rig's numbers of cameras, each view at its own time.
-        bodies: board to the given rig's world; in the order of time.
-    """
-
-    name: str
-    sightings: Sightings
-    bodies: Float[np.ndarray, "b 4 4"]
 
 
 @dataclass(frozen=True)
@@ -260,22 +249,23 @@ def _fit(problem: _Problem, noise: Noise | None, start: Rig | None = None) -> tu
             sightings,
             problem.free,
             prior=problem.prior,
-            tolerance=_ROUGHLY,
+            tolerance=_FINELY if last and measure else _ROUGHLY,
             most_steps=100 if last else _STEPS,
         )
         rig = bundle.rig
         if last:
             break
-        boards = _with_sigmas(boards, bundle)
+        boards = with_sigmas(boards, bundle)
         if landmarks is not None and measure and problem.body is not None:
             own = len(sightings.sigma) - len(landmarks.frame)
             first = len(bodies) - len(landmarks.bodies)
             placed = replace(landmarks, bodies=bundle.bodies[first:])
             noise = measure_noise(placed, bundle.residuals[own:], rig, problem.body)
+            noise = as_independent(noise) if number < _COARSE_ROUNDS - 1 else noise
     return bundle, noise
 
 
-def together(parts: Sequence[tuple[Sightings, Float[np.ndarray, "b 4 4"]]]) -> tuple[Sightings, np.ndarray]:
+def together(parts: Sequence[tuple[Sightings, np.ndarray]]) -> tuple[Sightings, Float[np.ndarray, "b 4 4"]]:
     """Sightings of several kinds of bodies as those of all bodies; each kind keeps its shares and groups."""
     body, group, count, groups = [], [], 0, 0
     for sightings, bodies in parts:
@@ -296,23 +286,6 @@ def together(parts: Sequence[tuple[Sightings, Float[np.ndarray, "b 4 4"]]]) -> t
         np.concatenate(group),
     )
     return whole, np.concatenate([each[1] for each in parts])
-
-
-def _with_sigmas(boards: Sequence[BoardSeen], bundle: Bundle) -> tuple[BoardSeen, ...]:
-    """Boards where the bundle has them, with each camera's corners as sure as they prove to be."""
-    result, first, body = [], 0, 0
-    for board in boards:
-        own = board.sightings
-        rows = slice(first, first + len(own.sigma))
-        in_step = bundle.residuals[rows] - bundle.clocks[rows, None] * own.drift
-        sigma = own.sigma.copy()
-        for camera in np.unique(own.camera):
-            chosen = own.camera == camera
-            sigma[chosen] *= robust_sigma(in_step[chosen] / sigma[chosen, None])
-        bodies = bundle.bodies[body : body + len(board.bodies)]
-        result.append(replace(board, sightings=replace(own, sigma=np.maximum(sigma, 0.02)), bodies=bodies))
-        first, body = first + len(own.sigma), body + len(board.bodies)
-    return tuple(result)
 
 
 def _in_world(rig: Rig, given: Rig, scaled: bool) -> tuple[Rig, float]:
@@ -378,7 +351,9 @@ def _judged(found: AdjustedRig, problem: _Problem) -> AdjustedRig:
         keep = problem.keep
         if problem.body is not None:
             keep = keep & (_blocks(len(problem.body.frames)) % 2 == half)[:, None]
-        some = tuple(_some(board, own % 2 == half) for board, own in zip(problem.boards, blocks, strict=True))
+        some = tuple(
+            some_moments(board, own % 2 == half) for board, own in zip(problem.boards, blocks, strict=True)
+        )
         halves.append(_fit(replace(problem, keep=keep, boards=some), found.noise)[0].rig)
     boards = frames = parts = None
     fitted: list[Comparison | None] = [None, None]
@@ -414,10 +389,3 @@ def _parts(found: AdjustedRig, problem: _Problem) -> Comparison | None:
 
 def _blocks(count: int) -> Int[np.ndarray, " m"]:
     return np.arange(count) * BLOCKS // max(count, 1)
-
-
-def _some(board: BoardSeen, chosen: Bool[np.ndarray, " b"]) -> BoardSeen:
-    """Some of the moments."""
-    number = np.cumsum(chosen) - 1
-    rest = board.sightings.only(chosen[board.sightings.body])
-    return replace(board, sightings=replace(rest, body=number[rest.body]), bodies=board.bodies[chosen])

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from recon.calibrate.boards_seen import BoardSeen
 from recon.calibrate.body import BodyViews, align_views
-from recon.calibrate.joint import BoardSeen
 from recon.calibrate.rig import Rig, Sightings, project_bodies
 from recon.calibrate.world import laid_over
 from tests.recon.calibrate.planted_rig import BOARD
@@ -131,6 +131,8 @@ def _board(draw: np.random.Generator, truth: Rig, moments: int, noise: float) ->
     pixels = seen + noise * draw.standard_normal(seen.shape)
     return BoardSeen(
         "board",
-        Sightings(sightings.camera, sightings.body, sightings.places, pixels, sightings.sigma, sightings.drift),
+        Sightings(
+            sightings.camera, sightings.body, sightings.places, pixels, sightings.sigma, sightings.drift
+        ),
         np.stack(bodies),
     )
