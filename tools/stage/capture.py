@@ -100,7 +100,7 @@ def record_session(
     """
     threads = thread_count()
     with _one_torch_thread(), new_session_folder(out) as folder:
-        stage = build_stage(settings)
+        stage = build_stage(settings, threads)
         _write_descriptions(stage, folder, _record_frames(stage, folder, threads, progress))
         load_session(folder)
     return load_session(out)
@@ -144,7 +144,7 @@ def _lit(stage: Stage, moment: float) -> tuple[BodyPose, LitScene]:
         return pose, light_up(stage.person, stage.person.posed(pose), stage.light)
 
 
-def build_stage(settings: StageConfig) -> Stage:
+def build_stage(settings: StageConfig, threads: int = 1) -> Stage:
     """The person, the light, and cameras with their faults, ready to record.
 
     Raises:
@@ -170,20 +170,24 @@ def build_stage(settings: StageConfig) -> Stage:
             found=", ".join(sorted(unknown)),
         )
     rng = np.random.default_rng([settings.seed, 1])
-    stations = []
+    described = []
     for camera in cameras:
         fault = faults.get(camera.name, NEVER)
         chance = rng.standard_normal()
         if not camera.judge:
             lag = camera.lag + 0.001 * (settings.sync_ms * chance + fault.lag_ms)
             camera = replace(camera, lag=float(lag))
+        given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
+        described.append((camera, replace(given, depth_scale=DEPTH_UNITS if settings.depth else None), fault))
+
+    def station(camera: RigCamera, given: SessionCamera, fault: Fault) -> Station:
         view = lens_view(camera.K, camera.width, camera.height, camera.lens)
         drawn = replace(camera, K=view.K, width=view.width, height=view.height)
-        room = look_at_room(settings.room, drawn, wall, settings.seed)
-        given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
-        given = replace(given, depth_scale=DEPTH_UNITS if settings.depth is not None else None)
-        stations.append(Station(camera, given, view, room, fault))
-    return Stage(settings, body, person, pose, light, tuple(stations))
+        return Station(camera, given, view, look_at_room(settings.room, drawn, wall, settings.seed), fault)
+
+    with ThreadPoolExecutor(threads) as pool:
+        stations = tuple(pool.map(lambda one: station(*one), described))
+    return Stage(settings, body, person, pose, light, stations)
 
 
 def recipe_of(person: PersonConfig) -> PersonRecipe:
@@ -246,8 +250,7 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
     drawn = station.view.camera(camera.viewmat)
     scene, after = _at_camera(stage, station, scene, moment)
     seen = picture(scene, drawn, after)
-    room = _room_with_person(station, scene.surfaces)
-    rgb = seen.rgb_linear + (1 - seen.alpha)[..., None] * room
+    rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
         rgb = motion_blurred(rgb, seen.motion_px, 0.001 * settings.shutter_ms * settings.fps)
     seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
@@ -305,13 +308,14 @@ def _relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
     return replace(scene, surfaces=surfaces, normals=vertex_normals(surfaces.verts, surfaces.faces))
 
 
-def _room_with_person(station: Station, surfaces: Surfaces) -> Float[np.ndarray, "h w 3"]:
-    low = surfaces.verts[surfaces.verts[:, 1] < surfaces.verts[:, 1].min() + 0.12].double().numpy()
-    hips = surfaces.verts.double().mean(0).numpy()
-    # Feet: the lower vertices on either side of the hips.
-    left = low[:, 0] >= hips[0] if len(low) else np.zeros(0, bool)
-    feet = np.array([low[side].mean(0) for side in (left, ~left) if side.any()]).reshape(-1, 3)
-    return station.room.with_shadow(feet, hips)
+def _stand(surfaces: Surfaces) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "3"]]:
+    """Where the feet are (the lowest vertices on either side of the middle), and the middle."""
+    verts = surfaces.verts.numpy()
+    low = verts[verts[:, 1] < verts[:, 1].min() + 0.12]
+    hips = verts[::16].mean(0)
+    left = low[:, 0] >= hips[0]
+    feet = np.array([low[side].mean(0) for side in (left, ~left) if side.any()])
+    return feet.reshape(-1, 3), hips
 
 
 def _depth(stage: Stage, station: Station, seen: Truth, seed: int) -> Float[np.ndarray, "ph pw"]:

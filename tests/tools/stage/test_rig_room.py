@@ -96,10 +96,14 @@ def test_depth_of_the_room_is_on_its_floor_and_wall() -> None:
 def test_a_person_shades_the_floor_and_nothing_else() -> None:
     camera = make_rig(RigConfig(width=96, height_px=96), 0, EYES)[0]
     seen = look_at_room(RoomConfig(), camera, np.ones(3), 0)
-    shaded = seen.with_shadow(np.array([[0.1, 0.05, 0.0], [-0.1, 0.05, 0.0]]), np.array([0.0, 0.9, 0.0]))
+    nobody = np.zeros((96, 96, 3), np.float32), np.zeros((96, 96), np.float32)
+    feet = np.array([[0.1, 0.05, 0.0], [-0.1, 0.05, 0.0]])
+    shaded = seen.behind(*nobody, feet, np.array([0.0, 0.9, 0.0]))
     on_floor = seen.surface == FLOOR
-    assert np.array_equal(shaded[~on_floor], seen.rgb_linear[~on_floor])
+    np.testing.assert_array_equal(shaded[~on_floor], seen.rgb_linear[~on_floor])
     ratio = shaded[on_floor].mean(-1) / seen.rgb_linear[on_floor].mean(-1)
-    far = np.hypot(*seen.floor_xz[on_floor].T) > 1.6
-    assert ratio.min() < 0.65 and (ratio <= 1).all()
-    assert ratio[far].min() > 0.98
+    far = np.hypot(*seen.floor_xz[on_floor].T) > 2.2
+    assert ratio.min() < 0.7 and (ratio <= 1).all()
+    assert ratio[far].min() > 0.99
+    half = seen.behind(nobody[0] + np.float32(0.25), nobody[1] + np.float32(0.5), feet, np.zeros(3))
+    np.testing.assert_allclose(half[~on_floor], 0.25 + 0.5 * seen.rgb_linear[~on_floor], rtol=1e-5)
