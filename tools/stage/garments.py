@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 from scipy.spatial import cKDTree
@@ -101,6 +101,18 @@ def inside(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> 
     if garment.kind == "skirt":
         return np.minimum(depth, points[:, 1] - max(marks.split, hem_height(garment, marks)))
     return np.minimum(depth, _on_limbs(body, layer, garment, marks.legs, "leg"))
+
+
+def under_hanging(
+    points: Float[np.ndarray, "n 3"], garment: Garment, marks: Measures
+) -> Float[np.ndarray, " n"]:
+    """How far inside of a skirt or a long top places on the thighs are, metres: what its hem leaves unseen."""
+    if garment.kind not in ("top", "skirt"):
+        return np.full(len(points), -1.0)
+    result: np.ndarray = np.minimum(
+        points[:, 1] - hem_height(garment, marks) - 0.07 * marks.scale, marks.waist - points[:, 1]
+    )
+    return result
 
 
 def _from_neck(points: np.ndarray, garment: Garment, marks: Measures) -> np.ndarray:
@@ -247,7 +259,7 @@ def _folded(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) ->
     hang = _ridges(points * [1.0, 0.2, 1.0], garment.seed + 7, 0.085)
     soft = fractal_noise(points.astype(np.float32), garment.seed + 13, 2, 0.12)
     low = np.clip((marks.chest - points[:, 1]) / (0.3 * marks.scale), 0.15, 1)
-    depth = 0.001 * garment.folds_mm * (1.1 * bend * across + 0.55 * (1 - bend) * low * hang + 0.25 * soft)
+    depth = 0.001 * garment.folds_mm * (1.7 * bend * across + 0.9 * (1 - bend) * low * hang + 0.4 * soft)
     mean = averaging(layer)
     normals = vertex_normals(layer.verts, layer.faces)
     lifted = torch.from_numpy(smoothed(mean, np.maximum(depth, 0)[:, None].astype(np.float32), 1))
@@ -282,7 +294,7 @@ def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, m
             if height < marks.knee:
                 ring = shell.verts.numpy()[loop].astype(np.float64)
                 out = ring - ring.mean(0)
-                rows = [ring + out * 0.06 * k + np.array([0, -0.008 * k, -0.001 * k]) for k in (1, 2, 3)]
+                rows = [ring + out * 0.012 * k + np.array([0, -0.008 * k, -0.001 * k]) for k in (1, 2, 3)]
                 shell = extended(shell, loop, rows, [0.0] * 3)
     if garment.kind == "top" and garment.collar in ("stand", "shirt"):
         neck = int(np.argmax(heights))
@@ -303,9 +315,10 @@ def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, m
 def _to_hang_around(
     body: BodyModel, rest: RestBody, marks: Measures
 ) -> tuple[Float[np.ndarray, "v 3"], sparse.csr_matrix]:
-    """Vertices of trunk and legs, and what carries them; below the knees what hangs follows the thighs."""
+    """Vertices of trunk and legs, and what carries them."""
     verts = rest.verts.numpy().astype(np.float64)
-    chosen = np.isin(vertex_parts(body), ("torso", *LEGS))
+    chosen = np.isin(vertex_parts(body), ("torso", "thigh_l", "thigh_r", "shin_l", "shin_r"))
+    chosen &= verts[:, 1] < marks.waist + 0.05
     carry = sparse.identity(len(verts), np.float32, "csr")[chosen]
     return verts[chosen], carry
 
@@ -323,21 +336,3 @@ def _waved(layer: Layer, garment: Garment, top: float, hem: float) -> Layer:
     length = np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-6)
     verts[:, [0, 2]] += np.maximum(depth, 0)[:, None] * offset / length
     return replace(layer, verts=torch.from_numpy(verts))
-
-
-def hidden(
-    body: BodyModel, layer: Layer, garments: Sequence[Garment], marks: Measures
-) -> Bool[np.ndarray, " f"]:
-    """Faces of a layer that lie well inside of garments worn over it: not drawn, so that they cannot poke through.
-
-    Args:
-        layer: of the body, or cloth.
-    """
-    covered = np.zeros(len(layer.faces), bool)
-    for garment in garments:
-        if garment.kind == "shoes":
-            continue
-        depth = inside(body, layer, garment, marks)
-        depth[share_of(body, layer, PARTS[garment.kind]) < 0.5] = -1
-        covered |= (depth > HIDDEN)[layer.faces.numpy()].all(1)
-    return covered

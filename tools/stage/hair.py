@@ -142,7 +142,7 @@ def _under(body: BodyModel, rest: RestBody, cap: Layer, clothes: Sequence[Layer]
         body,
         rest.verts,
         "skin",
-        torch.from_numpy(faces_of(body, (*HEAD, "ear_l", "ear_r", "lips", "torso", *shoulders))),
+        torch.from_numpy(faces_of(body, (*HEAD, "lips", "torso", *shoulders))),
     )
     layers = [cap, skin, *(c for c in clothes if c.name == "top")]
     points, normals = [], []
@@ -180,7 +180,9 @@ def _combed(points: np.ndarray, marks: Measures, style: HairStyle) -> np.ndarray
     offset = points - marks.head
     if style.kind == "parted":
         side = offset[:, 0] - 0.03 * style.part * marks.scale
-        way = np.stack([np.tanh(side / 0.012), -0.3 + 0 * side, -0.15 - 7 * np.maximum(offset[:, 2], 0)], 1)
+        # Behind the crown it just falls.
+        across = np.tanh(side / 0.012) * np.clip(1 + (offset[:, 2] + 0.01) / 0.05, 0.15, 1)
+        way = np.stack([across, -0.3 + 0 * side, -0.15 - 7 * np.maximum(offset[:, 2], 0)], 1)
     elif style.kind == "back":
         way = np.stack([0.3 * offset[:, 0] / 0.08, -0.25 + 0 * offset[:, 0], -1 + 0 * offset[:, 0]], 1)
     elif style.kind == "curls":
@@ -235,23 +237,26 @@ def _grow(
         way = _combed(here, marks, style)
         if style.kind != "curls":
             way = _unit(way - 0.9 * (way * normal).sum(1, keepdims=True) * normal)
-        pull = way * (1 - 0.8 * share * (1 - stiff)) + np.array([0, -1.0, 0]) * fall
-        turning = 2.2 if style.kind == "curls" else 0.7 * style.curl
+        # A comb has nothing to press on below the head.
+        held = 1.0 if style.kind == "curls" else np.clip((here[:, 1:2] - marks.eyes) / 0.05 + 1, 0.05, 1)
+        pull = way * held * (1 - 0.8 * share * (1 - stiff)) + np.array([0, -1.0, 0]) * fall
+        turning = 3.5 if style.kind == "curls" else 0.7 * style.curl
         direction = _unit(0.55 * direction + 0.45 * _unit(pull) + turning * wander + loose)
         step = sizes[k] * length[:, None]
         after = _drawn_in(here + step * direction, marks, 0.5 * float(step.mean()))
         _, near = under.tree.query(after)
         normal = under.normals[near]
-        gap = ((after - under.points[near]) * normal).sum(1, keepdims=True)
+        gap, over = _over(after, under, near)
         low = 0.0012 + 2.2 * step**2 + spare * min(1.0, 0.3 + 1.6 * share)
         # Held off by what is under it, and not far off it unless it is curly.
         sink = 0.75 * (1 - 0.6 * share)
         high = low + (0.3 * 0.001 * style.length_mm if style.kind == "curls" else 0.0)
-        push = np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
+        push = over * np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
         after = after + push * normal
         direction = _unit(after - here)
         points.append(after)
-    return _trimmed(_calmed(np.stack(points, 1)), marks), layer
+    strands = _trimmed(_calmed(np.stack(points, 1)), marks)
+    return _kept_off(strands, under, 0.0025 + 0.004 * (1 - stiff)), layer
 
 
 def _calmed(strands: np.ndarray) -> np.ndarray:
@@ -260,6 +265,26 @@ def _calmed(strands: np.ndarray) -> np.ndarray:
     for _ in range(2):
         calm[:, 1:-1] = 0.5 * calm[:, 1:-1] + 0.25 * (calm[:, :-2] + calm[:, 2:])
     return calm
+
+
+def _over(
+    points: Float[np.ndarray, "n 3"], under: Under, near: np.ndarray
+) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
+    """How high points are above the nearest surface, and whether they are above or below it and not beside it."""
+    offset, normal = points - under.points[near], under.normals[near]
+    gap = (offset * normal).sum(1, keepdims=True)
+    beside = np.linalg.norm(offset - gap * normal, axis=1, keepdims=True)
+    return gap, np.clip(2 - beside / 0.012, 0, 1)
+
+
+def _kept_off(strands: Float[np.ndarray, "s p 3"], under: Under, least: float) -> Float[np.ndarray, "s p 3"]:
+    """Nothing but the roots closer to what is under it than ``least`` metres."""
+    flat = strands[:, 1:].reshape(-1, 3)
+    _, near = under.tree.query(flat)
+    normal = under.normals[near]
+    gap, over = _over(flat, under, near)
+    off = flat + over * np.clip(least - gap, 0, 0.015) * normal
+    return np.concatenate([strands[:, :1], off.reshape(len(strands), -1, 3)], 1)
 
 
 def _trimmed(strands: Float[np.ndarray, "s p 3"], marks: Measures) -> Float[np.ndarray, "s p 3"]:
@@ -311,7 +336,7 @@ def _ribbons(
     normal = normal + 0.35 * rng.normal(size=(count, 1, 3))
     side = _unit(np.cross(way, normal))
     s = np.linspace(0, 1, places)
-    taper = np.minimum(1.0, 0.55 + 2 * s) * np.clip(1.15 * (1 - s**2.5), 0.12, 1)
+    taper = np.minimum(1.0, 0.55 + 2 * s) * np.clip(1.15 * (1 - s**4), 0.2, 1)
     width = (0.65 + 0.7 * rng.random((count, 1, 1))) * taper[None, :, None]
     half = 0.0005 * style.width_mm * width * side
     points = np.stack([strands - half, strands + half], 2).reshape(-1, 3).astype(np.float32)

@@ -13,14 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from render.mesh import vertex_normals
 
-from .layers import Layer
+from .layers import Layer, cut
 
 BINS = 96  # directions around
-NEIGHBOURS = 24
+NEIGHBOURS = 32
 
 
 def extended(
@@ -148,18 +147,27 @@ def _carried(
 ) -> list[sparse.csr_matrix]:
     """The border's own near it, then the mean of a wide neighbourhood, so that no seam runs between the legs."""
     points = np.concatenate(rows)
-    chosen = np.arange(0, len(body), 3)
+    chosen = np.arange(0, len(body), 9)
     distance, near = cKDTree(body[chosen]).query(points, k=NEIGHBOURS)
-    share = np.exp(-((distance / (distance[:, :1] + 0.05)) ** 2))
+    share = np.exp(-((distance / (distance[:, :1] + 0.13)) ** 2))
     share /= share.sum(1, keepdims=True)
     columns = chosen[near]
     wide = sparse.csr_matrix(
         (share.ravel(), columns.ravel(), np.arange(0, share.size + 1, NEIGHBOURS)), (len(points), len(body))
     )
+    k, count = len(loop), len(points)
+    # Weights that jump from one place to the next would tear the sheet when legs part.
+    index = np.arange(count)
+    row, column = np.divmod(index, k)
+    spread = range(-8, 9, 2)
+    near_by = np.concatenate([row * k + (column + step) % k for step in spread])
+    calm = sparse.csr_matrix(
+        (np.full(len(near_by), 1 / len(spread)), (np.tile(index, len(spread)), near_by)), (count, count)
+    )
+    wide = (calm @ (calm @ wide)).tocsr()
     fall = np.clip((level - points[:, 1]) / 0.12, 0, 1)
     own = sparse.vstack([layer.carrier[loop]] * len(rows))
     mixed = (sparse.diags(fall) @ (wide @ carry) + sparse.diags(1 - fall) @ own).tocsr().astype(np.float32)
-    k = len(loop)
     return [mixed[i * k : (i + 1) * k] for i in range(len(rows))]
 
 
@@ -179,27 +187,48 @@ def collared(
     front = np.clip(1 - azimuth / 1.1, 0, 1)[:, None]
     tall = height * (1 - 0.35 * front)
     rows = [start + share * tall * up - 0.15 * share * tall * out3 for share in (0.25, 0.5, 0.75, 1.0)]
-    lining = [0.0] * len(rows)
     crest = rows[-1]
-    if fold > 0:
-        gap = np.clip((azimuth - 0.10) / 0.12, 0.0, 1)[:, None]
-        reach = fold * (1 + 0.45 * np.clip(1 - (azimuth[:, None] - 0.25) / 0.5, 0, 1)) * gap
-        for share in (0.1, 0.35, 0.65, 1.0):
-            rows.append(
-                crest
-                + (0.004 + 0.55 * share * reach) * out3
-                - share * reach * np.array([0, 0.85, 0])
-                + np.array([0, 0.003 * (1 - share), 0])
-            )
-        lining += [0.0] * 4
-    else:
+    if fold == 0:
         rows += [crest - 0.003 * out3, crest - 0.003 * out3 - 0.8 * tall * up]
-        lining += [0.5, 1.0]
-    return extended(layer, loop, rows, lining, flipped=fold > 0)
+        return extended(layer, loop, rows, [0.0] * 4 + [0.5, 1.0])
+    standing = extended(layer, loop, rows, [0.0] * 4)
+    gap = np.clip((azimuth - 0.10) / 0.12, 0.0, 1)[:, None]
+    reach = fold * (1 + 0.45 * np.clip(1 - (azimuth[:, None] - 0.25) / 0.5, 0, 1)) * gap
+    rows = [
+        crest
+        + (0.004 + 0.55 * share * reach) * out3
+        - share * reach * np.array([0, 0.85, 0])
+        + np.array([0, 0.003 * (1 - share), 0])
+        for share in (0.1, 0.35, 0.65, 1.0)
+    ]
+    # What was the inside of the band is the outside of what falls over it.
+    ring = np.arange(len(standing.verts) - len(loop), len(standing.verts))
+    whole = extended(standing, ring, rows, [0.0] * 4, flipped=True)
+    column = (whole.faces - len(standing.verts)) % len(loop)
+    added = torch.arange(len(whole.faces)) >= len(standing.faces)
+    apart = torch.from_numpy(azimuth < 0.16)[column].any(1)
+    return cut(whole, ~(added & apart))
 
 
-def level_ring(layer: Layer, loop: Int[np.ndarray, " k"], height: float) -> Layer:
-    """The layer with a border moved to one height."""
-    verts: Tensor = layer.verts.clone()
-    verts[torch.from_numpy(loop), 1] = height
-    return replace(layer, verts=verts)
+def level_ring(layer: Layer, loop: Int[np.ndarray, " k"], height: float, reach: float = 0.03) -> Layer:
+    """The layer with a border around the trunk moved to one height, and what is above it drawn along, up to ``reach``
+    metres over it.
+    """
+    verts = layer.verts.numpy().astype(np.float64)
+    ring = verts[loop]
+    center = ring.mean(0)
+
+    def turn(points: np.ndarray) -> np.ndarray:
+        return np.arctan2(points[:, 0] - center[0], points[:, 2] - center[2])
+
+    low = verts[:, 1] < height + reach
+    border = np.interp(turn(verts[low]), *_in_order(turn(ring), ring[:, 1]), period=2 * np.pi)
+    share = (height + reach - verts[low, 1]) / np.maximum(height + reach - border, 0.2 * reach)
+    verts[low, 1] = height + reach * (1 - share)
+    verts[loop, 1] = height
+    return replace(layer, verts=torch.from_numpy(verts.astype(np.float32)))
+
+
+def _in_order(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(x, kind="stable")
+    return x[order], y[order]

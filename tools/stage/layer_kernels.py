@@ -70,3 +70,109 @@ def strongest(starts, columns, values, bones, weights):
             total += weights[row, k]
         for k in range(most):
             weights[row, k] /= total
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def used_first(faces, place):
+    """New numbers of the vertices that faces use, in their order; ``place`` comes filled with -1. How many."""
+    for f in range(len(faces)):
+        for i in range(3):
+            place[faces[f, i]] = 0
+    number = 0
+    for vertex in range(len(place)):
+        if place[vertex] == 0:
+            place[vertex] = number
+            number += 1
+    return number
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def renumbered(faces, place):
+    """Faces with other numbers of their vertices."""
+    out = np.empty_like(faces)
+    for f in range(len(faces)):
+        for i in range(3):
+            out[f, i] = place[faces[f, i]]
+    return out
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def divided(faces, which, number):
+    """Triangles cut at the middles of their edges into four, three or two.
+
+    Args:
+        number: of the vertex in the middle of each edge, -1 if it stays whole.
+    """
+    out = np.empty((4 * len(faces), 3), np.int64)
+    n = 0
+    for f in range(len(faces)):
+        halved = 0
+        for i in range(3):
+            if number[which[f, i]] >= 0:
+                halved += 1
+        # Turned so that the one halved edge, or the one whole edge, is the first.
+        turn = 0
+        if halved == 1 or halved == 2:
+            while (number[which[f, turn]] >= 0) != (halved == 1):
+                turn += 1
+        v0, v1, v2 = faces[f, turn], faces[f, (turn + 1) % 3], faces[f, (turn + 2) % 3]
+        m0, m1, m2 = (
+            number[which[f, turn]],
+            number[which[f, (turn + 1) % 3]],
+            number[which[f, (turn + 2) % 3]],
+        )
+        if halved == 0:
+            pieces = ((v0, v1, v2), (-1, -1, -1), (-1, -1, -1), (-1, -1, -1))
+        elif halved == 1:
+            pieces = ((v0, m0, v2), (m0, v1, v2), (-1, -1, -1), (-1, -1, -1))
+        elif halved == 2:
+            pieces = ((v0, v1, m1), (v0, m1, m2), (m2, m1, v2), (-1, -1, -1))
+        else:
+            pieces = ((v0, m0, m2), (m0, v1, m1), (m2, m1, v2), (m0, m1, m2))
+        for k in range(halved + 1):
+            out[n, 0], out[n, 1], out[n, 2] = pieces[k][0], pieces[k][1], pieces[k][2]
+            n += 1
+    return out[:n].copy()
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def clipped(faces, which, number, place):
+    """The parts of triangles where ``place`` of the vertices is positive.
+
+    Args:
+        number: of the vertex on each crossed edge, -1 on others.
+    """
+    out = np.empty((2 * len(faces), 3), np.int64)
+    n = 0
+    for f in range(len(faces)):
+        plus, minus = 0, 0
+        for i in range(3):
+            value = place[faces[f, i]]
+            if value > 0:
+                plus += 1
+            elif value < 0:
+                minus += 1
+        if plus == 0:
+            continue
+        # Turned so that the corner that is unlike the other two comes first; the positive one if all differ.
+        turn = 0
+        if minus > 0:
+            while (place[faces[f, turn]] >= 0) if plus == 2 else (place[faces[f, turn]] <= 0):
+                turn += 1
+        v0, v1, v2 = faces[f, turn], faces[f, (turn + 1) % 3], faces[f, (turn + 2) % 3]
+        m0, m2 = number[which[f, turn]], number[which[f, (turn + 2) % 3]]
+        if minus == 0:
+            out[n, 0], out[n, 1], out[n, 2] = v0, v1, v2
+            n += 1
+        elif plus == 2:
+            out[n, 0], out[n, 1], out[n, 2] = m0, v1, v2
+            out[n + 1, 0], out[n + 1, 1], out[n + 1, 2] = m0, v2, m2
+            n += 2
+        else:
+            out[n, 0], out[n, 1], out[n, 2] = v0, m0 if m0 >= 0 else v1, m2 if m2 >= 0 else v2
+            n += 1
+    return out[:n].copy()

@@ -63,15 +63,14 @@ def body_layer(body: BodyModel, verts: Float[Tensor, "v 3"], name: str, chosen: 
 
 def compact(layer: Layer) -> Layer:
     """Without vertices that no face uses."""
-    named = torch.zeros(len(layer.verts), dtype=torch.bool)
-    named[layer.faces.flatten()] = True
-    if named.all():
+    place = np.full(len(layer.verts), -1, np.int64)
+    if kernels.used_first(layer.faces.numpy(), place) == len(place):
         return layer
-    used = named.nonzero().squeeze(-1)
+    used = torch.from_numpy(np.nonzero(place >= 0)[0])
     return replace(
         layer,
         verts=layer.verts[used],
-        faces=(named.long().cumsum(0) - 1)[layer.faces],
+        faces=torch.from_numpy(kernels.renumbered(layer.faces.numpy(), place)),
         carrier=layer.carrier[used.numpy()],
         origin=layer.origin[used],
         traits=layer.traits[used],
@@ -129,7 +128,7 @@ def refine(layer: Layer, longest: float = 0.0, times: int = 1) -> Layer:
         normals = vertex_normals(layer.verts, layer.faces)
         number = torch.full((len(a),), -1, dtype=torch.long)
         number[long] = count + torch.arange(int(long.sum()))
-        faces = _divided(layer.faces, number[which])
+        faces = torch.from_numpy(kernels.divided(layer.faces.numpy(), which.numpy(), number.numpy()))
         a, b = a[long], b[long]
         flat = (layer.verts[a] + layer.verts[b]) / 2
         on_planes = sum(
@@ -139,25 +138,6 @@ def refine(layer: Layer, longest: float = 0.0, times: int = 1) -> Layer:
         middle = flat + ROUNDING * (on_planes / 2 - flat)
         layer = replace(_with_points(layer, a, b, torch.full((len(a),), 0.5), middle), faces=faces)
     return layer
-
-
-def _divided(faces: Int[Tensor, "f 3"], middles: Int[Tensor, "f 3"]) -> Int[Tensor, "g 3"]:
-    """Triangles cut at the middles of their edges, -1 where an edge stays whole."""
-    halved = (middles >= 0).sum(1)
-    # Turned so that the one halved edge, or the one whole edge, is the first.
-    odd = torch.where(halved == 2, (middles < 0).long().argmax(1), (middles >= 0).long().argmax(1))
-    turn = (odd[:, None] + torch.arange(3)) % 3
-    (v0, v1, v2), (m0, m1, m2) = faces.gather(1, turn).unbind(1), middles.gather(1, turn).unbind(1)
-    patterns = {
-        0: [(v0, v1, v2)],
-        1: [(v0, m0, v2), (m0, v1, v2)],
-        2: [(v0, v1, m1), (v0, m1, m2), (m2, m1, v2)],
-        3: [(v0, m0, m2), (m0, v1, m1), (m2, m1, v2), (m0, m1, m2)],
-    }
-    parts = [
-        torch.stack(corners, 1)[halved == number] for number, pieces in patterns.items() for corners in pieces
-    ]
-    return torch.cat(parts)
 
 
 def clip(layer: Layer, inside: Float[Tensor, " n"], snap: float = 0.0015) -> Layer:
@@ -174,22 +154,8 @@ def clip(layer: Layer, inside: Float[Tensor, " n"], snap: float = 0.0015) -> Lay
     a, b = a[crossed], b[crossed]
     share = place[a] / (place[a] - place[b])
     verts = layer.verts[a] + share[:, None] * (layer.verts[b] - layer.verts[a])
-    sign = place[layer.faces].sign()
-    plus, minus = (sign > 0).sum(1), (sign < 0).sum(1)
-    # Turned so that the corner that is unlike the other two comes first; the positive one if all differ.
-    odd = torch.where(plus == 2, (sign < 0).long().argmax(1), (sign > 0).long().argmax(1))
-    turn = (odd[:, None] + torch.arange(3)) % 3
-    v0, v1, v2 = layer.faces.gather(1, turn).unbind(1)
-    m0, _, m2 = number[which].gather(1, turn).unbind(1)
-    one, two, touching = (plus == 1) & (minus == 2), (plus == 2) & (minus == 1), (plus == 1) & (minus == 1)
-    faces = torch.cat(
-        [
-            layer.faces[(plus > 0) & (minus == 0)],
-            torch.stack([v0, m0, m2], 1)[one],
-            torch.stack([m0, v1, v2], 1)[two],
-            torch.stack([m0, v2, m2], 1)[two],
-            torch.stack([v0, torch.where(m0 >= 0, m0, v1), torch.where(m2 >= 0, m2, v2)], 1)[touching],
-        ]
+    faces = torch.from_numpy(
+        kernels.clipped(layer.faces.numpy(), which.numpy(), number.numpy(), place.numpy())
     )
     return compact(replace(_with_points(layer, a, b, share, verts), faces=faces))
 

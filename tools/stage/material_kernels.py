@@ -74,7 +74,7 @@ def skin(x, y, z, hair_share, shade, p, face, foot):
     gloss, sharp = 0.045, 12.0
     if z > face[NOSE, 2] - 0.085 and y > face[CHIN, 1] - 0.03:
         r, g, b = _face(x, y, z, r, g, b, p, face, foot)
-        gloss, sharp = 0.06, 18.0
+        gloss, sharp = 0.052, 14.0
     if hair_share > 0:
         grain = noise_at(x, y, z, seed + 6, 2, 0.003, foot)
         cover = clamp(hair_share * (1 + 0.4 * grain), 0.0, 1.0)
@@ -103,6 +103,9 @@ def _face(x, y, z, r, g, b, p, face, foot):
         # A beard grows below the cheeks, not on the lips.
         low = clamp((face[LIPS, 1] + 0.012 + 0.25 * abs(x - face[NOSE, 0]) - y) / 0.016, 0.0, 1.0)
         grain = clamp(0.65 + 0.7 * noise_at(x, y, z, seed + 5, 2, 0.0018, foot), 0.0, 1.0)
+        # It ends on the throat and before the ears.
+        low *= clamp((z - face[NOSE, 2] + 0.080) / 0.02, 0.0, 1.0)
+        low *= clamp((y - face[CHIN, 1] + 0.022) / 0.02, 0.0, 1.0)
         beard = p[7] * low * grain
         r, g, b = r + beard * (p[3] - r), g + beard * (p[4] - g), b + beard * (p[5] - b)
     if abs(y - face[LIPS, 1]) < 0.025:
@@ -189,7 +192,7 @@ def hair(strand, along, across, depth, inner, p, foot):
         fine = 1 + 0.22 * (one - 0.5) * 2
         body = 0.78 + 0.44 * chance(number, 99, seed)
         grey = p[6] > chance(number, lane + 10, seed)
-        gloss = 0.012 + 0.05 * chance(number, lane + 20, seed) * (1 - inner)
+        gloss = 0.006 + 0.026 * chance(number, lane + 20, seed) * (1 - inner)
     else:
         streak = noise_at(260 * (strand - 2), 3 * along, 0.0, seed, 3, 1.0, 400 * foot)
         fine, body, gloss = 1 + 0.5 * streak, 0.8, 0.01
@@ -201,7 +204,7 @@ def hair(strand, along, across, depth, inner, p, foot):
         r, g, b = r + 0.85 * (0.42 - r), g + 0.85 * (0.41 - g), b + 0.85 * (0.39 - b)
     r, g, b = r * tone, g * tone, b * tone
     infrared = clamp(0.05 + 0.9 * (r + g + b) / 3, 0.05, 0.6)
-    return r, g, b, gloss, 40.0, infrared
+    return r, g, b, gloss, 55.0, infrared
 
 
 @njit(nogil=True)
@@ -216,8 +219,10 @@ def cloth(x, y, z, hem, lining, p, foot):
     if pattern == STRIPES:
         mix2 = soft_band(y + bend, size, 0.42, foot)
     elif pattern == CHECKS:
-        mix2 = 0.5 * soft_band(y + bend, size, 0.4, foot) + 0.5 * soft_band(around + bend, size, 0.4, foot)
-        mix3 = 0.8 * soft_band(y + bend + 0.3 * size, size, 0.06, foot)
+        # Slanted planes: no side of the body lies along them.
+        down, aside = y - 0.4 * z + bend, x + 0.6 * z + bend
+        mix2 = 0.5 * soft_band(down, size, 0.4, foot) + 0.5 * soft_band(aside, size, 0.4, foot)
+        mix3 = 0.8 * soft_band(down + 0.3 * size, size, 0.06, foot)
     elif pattern == PRINT:
         spots = noise_at(x + bend, y, z, seed + 3, 2, 1.6 * size, foot)
         mix2 = clamp((spots - 0.18) / max(0.03, foot / size), 0.0, 1.0)

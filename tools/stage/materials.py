@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from render.body import BodyModel, RestBody
+from render.body import BodyModel, PosedBody, RestBody
 from render.image import srgb_to_linear
 
 from . import material_kernels as looks
@@ -66,7 +66,9 @@ class FaceMarks:
 
 def face_marks(body: BodyModel, rest: RestBody) -> FaceMarks:
     """From the body's map of face landmarks."""
-    points = body.keypoints_at("face478", rest, body.zero_pose())[0].numpy()
+    # At rest, not at zero pose: colours are functions of places at rest, and the head is turned a little there.
+    still = PosedBody(rest.verts[None], rest.T_world_bone[None], rest.T_world_bone[None])
+    points = body.keypoints["face478"](still)[0].numpy()
     labels = np.array(body.part_names)[body.part_labels.numpy()]
     verts = rest.verts.numpy()
     balls = []

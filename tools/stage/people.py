@@ -20,7 +20,7 @@ from render.mesh import face_neighbours
 from render.rotation import matrix_to_quat
 from render.skinning import Influences, skin
 
-from .garments import HIDDEN, PARTS, Garment, inside, make_garment
+from .garments import HIDDEN, PARTS, Garment, inside, make_garment, under_hanging
 from .hair import HairStyle, hair_depth, make_hair
 from .layer_kernels import strongest
 from .layers import Layer, body_layer, cut, refine
@@ -223,6 +223,9 @@ def _under_cloth(
         else:
             foot = share_of(body, layer, PARTS[garment.kind]) > 0.5
             here = inside(body, layer, garment, marks)
+            thigh = share_of(body, layer, ("thigh_l", "thigh_r", "shin_l", "shin_r")) > 0.5
+            hung = under_hanging(layer.origin.numpy().astype(np.float64), garment, marks)
+            depth = np.maximum(depth, np.where(thigh, hung, -1.0))
         depth = np.maximum(depth, np.where(foot, here, -1.0))
     return depth
 

@@ -23,6 +23,8 @@ SKIN, EYES, HAIR, CLOTH, SHOE = range(5)
 ORIGIN, TRAITS, NORMAL, LIGHT, TANGENT, KNOWN = 0, 3, 5, 8, 11, 14
 # How far light goes round the edge of shadow in skin, by colour (red furthest).
 WRAP_R, WRAP_G, WRAP_B = 0.09, 0.030, 0.015
+# The share of the light from everywhere that comes into sleeves and collars.
+INSIDE = 0.45
 # The share of a hair's light that comes through the hair around it.
 THROUGH = 0.35
 
@@ -99,6 +101,8 @@ def shade(
             kind = kinds[layer]
             if facing < -0.2 and kind != HAIR:  # the inside of a sleeve
                 nx, ny, nz, facing = -nx, -ny, -nz, -facing
+                # What falls on the outside says nothing of the inside.
+                er, eg, eb = INSIDE * frame[2, 0], INSIDE * frame[2, 1], INSIDE * frame[2, 2]
             foot = frame[3, 0] * depth[row, column] * (1.0 if kind == HAIR else 1 / max(facing, 0.4))
             r, g, b, specular, sharpness, infrared = _finish(
                 kind, o, t0, t1, numbers[layer], face_marks, foot

@@ -104,7 +104,7 @@ def _identity(body: BodyModel, rng: np.random.Generator) -> Float[torch.Tensor, 
             if name.startswith(starts):
                 local[k] = float(np.clip(rng.normal(0, spread), -0.7, 0.7))
         if name == "eye-height2-incr":
-            local[k] = float(rng.uniform(-0.42, -0.12))  # lids rest on the iris
+            local[k] = float(rng.uniform(-0.34, -0.05))  # lids rest on the iris
         elif name == "eye-scale-incr":
             local[k] = float(rng.uniform(-0.25, 0.1))
         elif name in ("mouth-angles-up", "mouth-trans-up", "nose-base-up", "nose-hump-incr"):
@@ -166,7 +166,7 @@ def _coloring(
 
 def draw_hair(character: Character, rng: np.random.Generator, seed: int) -> HairStyle:
     """A style that people of that age and sex wear."""
-    curly = float(np.clip(rng.beta(1.2, 3.0) + 0.35 * (character.coloring.melanin > 0.6), 0, 1))
+    curly = float(np.clip(rng.beta(1.2, 3.0) + 0.35 * (character.coloring.melanin > 0.62), 0, 1))
     long = rng.random() < (0.72 if character.woman else 0.08)
     receding = 0.0
     if not character.woman and character.years > 30:
@@ -174,12 +174,12 @@ def draw_hair(character: Character, rng: np.random.Generator, seed: int) -> Hair
     part = float(rng.uniform(-1, 1))
     if long:
         if curly > 0.6:
-            kind, length, lift = "curls", float(rng.uniform(60, 130)), float(rng.uniform(26, 45))
+            kind, length, lift = "curls", float(rng.uniform(40, 75)), float(rng.uniform(30, 52))
         else:
             kind = str(rng.choice(["parted", "back"], p=[0.75, 0.25]))
             length, lift = float(rng.choice([170, 230, 320, 400])) * float(rng.uniform(0.9, 1.1)), 14.0
     elif curly > 0.6:
-        kind, length, lift = "curls", float(rng.uniform(8, 40)), float(rng.uniform(10, 26))
+        kind, length, lift = "curls", float(rng.uniform(8, 34)), float(rng.uniform(8, 26))
     else:
         kind = str(rng.choice(["crown", "parted", "back"], p=[0.6, 0.25, 0.15]))
         length = float(rng.choice([3, 22, 38, 55, 80], p=[0.12, 0.26, 0.28, 0.2, 0.14]))
