@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from render.camera import Cameras
@@ -17,6 +17,10 @@ MOST_SAMPLES = 48
 # Fixed points of row -> time -> place; each makes the error smaller by (pixels a frame x readout / image height).
 ROW_STEPS = 4
 NOTHING = np.zeros((0, 0), np.float32)
+# What the kernel takes at once.
+CHANNELS = 4
+# Less than this is no motion, pixels.
+LEAST = 0.5
 
 
 def motion_blurred(
@@ -28,24 +32,43 @@ def motion_blurred(
     """A picture in linear light smeared along its motion, the given moment the middle of the exposure.
 
     Args:
-        rgb_linear: any number of channels: give coverage as a fourth, over black, and put the background in after.
+        rgb_linear: up to four channels: coverage may be the fourth, over black, with the background put in after.
         motion_px: how far what a pixel shows moves in a frame interval, columns and rows.
         open_share: the part of the frame interval for which the shutter is open.
         depth: 0 is the background. Decides what is in front; without it, what moves faster is.
     """
-    image = np.ascontiguousarray(rgb_linear, np.float32)
     motion = np.ascontiguousarray(motion_px, np.float32) * np.float32(open_share)
-    height, width = image.shape[:2]
+    height, width, channels = rgb_linear.shape
     fastest = np.empty((-(-height // TILE), -(-width // TILE), 2), np.float32)
     fastest_in_tiles(motion, fastest)
-    longest = float(np.sqrt(np.square(fastest).sum(-1).max(initial=0)))
-    if longest < 0.5:
-        return image.copy()
+    length = np.linalg.norm(fastest, axis=-1)
+    longest = float(length.max(initial=0.0))
+    out = np.array(rgb_linear, np.float32)
+    if longest < LEAST:
+        return out
     reach = int(np.ceil(0.5 * longest / TILE))
-    distance = NOTHING if depth is None else np.ascontiguousarray(depth, np.float32)
-    out = image.copy()
-    blur(image, motion, distance, fastest, reach, MOST_SAMPLES, 0, len(fastest), out)
+    # Only about what moves: as far as it is smeared, and as far again as is looked for what was there.
+    tiles = _about(length >= LEAST, 2 * reach)
+    part = tuple(slice(TILE * t.start, TILE * t.stop) for t in tiles)
+    image = np.zeros((*out[part].shape[:2], CHANNELS), np.float32)
+    image[..., :channels] = out[part]
+    distance = NOTHING if depth is None else np.ascontiguousarray(depth[part], np.float32)
+    blurred = image.copy()
+    near, rows = np.ascontiguousarray(fastest[tiles]), tiles[0].stop - tiles[0].start
+    blur(image, np.ascontiguousarray(motion[part]), distance, near, reach, MOST_SAMPLES, 0, rows, blurred)
+    out[part] = blurred[..., :channels]
     return out
+
+
+def _about(moving: Bool[np.ndarray, "r c"], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of tiles that move, and a margin."""
+    bounds = []
+    for axis in (1, 0):
+        found = np.flatnonzero(moving.any(axis))
+        bounds.append(
+            slice(max(0, int(found[0]) - margin), min(moving.shape[1 - axis], int(found[-1]) + margin + 1))
+        )
+    return bounds[0], bounds[1]
 
 
 def rolled(

@@ -81,26 +81,31 @@ def _start(motion, u, v, t, x, y):
 
 @njit(inline="always")
 @no_type_check
-def _add(image, x, y, out, row, column, weight):
-    """Adds the picture at a place between pixels' centres, bilinear."""
-    height, width, channels = image.shape
+def _between(image, x, y):
+    """The picture's four channels at a place between pixels' centres, bilinear."""
+    height, width = image.shape[:2]
     x = min(max(x, np.float32(0)), np.float32(width - 1))
     y = min(max(y, np.float32(0)), np.float32(height - 1))
-    i, j = np.int64(x), np.int64(y)
-    fx, fy = x - i, y - j
-    i1, j1 = min(i + 1, width - 1), min(j + 1, height - 1)
-    one = np.float32(1)
-    for c in range(channels):
-        top = image[j, i, c] * (one - fx) + image[j, i1, c] * fx
-        low = image[j1, i, c] * (one - fx) + image[j1, i1, c] * fx
-        out[row, column, c] += weight * (top * (one - fy) + low * fy)
+    i, j = min(np.int64(x), width - 2), min(np.int64(y), height - 2)
+    fx, fy = x - np.float32(i), y - np.float32(j)
+    right, low = fx * (np.float32(1) - fy), fy * (np.float32(1) - fx)
+    both = fx * fy
+    here = np.float32(1) - right - low - both
+    k, below = i + 1, j + 1
+    return (
+        image[j, i, 0] * here + image[j, k, 0] * right + image[below, i, 0] * low + image[below, k, 0] * both,
+        image[j, i, 1] * here + image[j, k, 1] * right + image[below, i, 1] * low + image[below, k, 1] * both,
+        image[j, i, 2] * here + image[j, k, 2] * right + image[below, i, 2] * low + image[below, k, 2] * both,
+        image[j, i, 3] * here + image[j, k, 3] * right + image[below, i, 3] * low + image[below, k, 3] * both,
+    )
 
 
 @kernel()
 @no_type_check
 def blur(image, motion, depth, fastest, reach, most, start, stop, out):
-    """Rows of tiles start..stop. out begins as the image. depth: h w, or 0 0 for none; reach: tiles that the longest
-    motion covers.
+    """Rows of tiles start..stop; four channels, out begins as the image.
+
+    depth: h w, or 0 0 for none. reach: tiles that the longest motion covers.
     """
     height, width = image.shape[:2]
     known = depth.shape[0] > 0
@@ -112,10 +117,10 @@ def blur(image, motion, depth, fastest, reach, most, start, stop, out):
             if length2 < 0.25:
                 continue  # it stays as it is
             samples = min(max(math.ceil(math.sqrt(length2) / SPACING), 3), most)
-            weight = np.float32(1.0 / samples)
             for y in rows:
                 for x in columns:
-                    _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out)
+                    r, g, b, a = _gather(image, motion, depth, known, x, y, fu, fv, samples)
+                    out[y, x, 0], out[y, x, 1], out[y, x, 2], out[y, x, 3] = r, g, b, a
 
 
 @njit(inline="always")
@@ -128,19 +133,20 @@ def _rank(motion, depth, known, i, j):
     return motion[j, i, 0] ** 2 + motion[j, i, 1] ** 2
 
 
-@njit
+@njit(inline="always")
 @no_type_check
-def _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out):
+def _gather(image, motion, depth, known, x, y, fu, fv, samples):
     qx, qy = np.float32(x), np.float32(y)
     u, v = motion[y, x, 0], motion[y, x, 1]
     still = u == 0 and v == 0
     # Starts that would end at the same place are not tried.
     alike = abs(u - fu) + abs(v - fv) < np.float32(0.5)
-    for c in range(image.shape[2]):
-        out[y, x, c] = 0
-    for k in range(samples):
-        t = np.float32((k + 0.5) / samples - 0.5)
-        best, bx, by = np.float32(-1.0), np.float32(0), np.float32(0)
+    zero = np.float32(0)
+    red, green, blue, fourth = zero, zero, zero, zero
+    step = np.float32(1.0 / samples)
+    t = np.float32(0.5) * step - np.float32(0.5)
+    for _ in range(samples):
+        best, bx, by = np.float32(-1.0), zero, zero
         i, j, px, py, arrives = _start(motion, fu, fv, t, qx, qy)
         if arrives:
             best, bx, by = _rank(motion, depth, known, i, j), px, py
@@ -156,7 +162,11 @@ def _gather(image, motion, depth, known, x, y, fu, fv, samples, weight, out):
             if rank > best:
                 best, bx, by = rank, qx - t * u, qy - t * v
         if best < 0:
-            bx, by = qx - t * u, qy - t * v
-            if still:
-                bx, by = qx - t * fu, qy - t * fv
-        _add(image, bx, by, out, y, x, weight)
+            bx, by = qx - t * (fu if still else u), qy - t * (fv if still else v)
+        one, two, three, four = _between(image, bx, by)
+        red += one
+        green += two
+        blue += three
+        fourth += four
+        t += step
+    return red * step, green * step, blue * step, fourth * step

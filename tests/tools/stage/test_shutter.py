@@ -103,3 +103,14 @@ def test_rolling_along_the_rows_stretches() -> None:
 def test_a_global_shutter_moves_nothing() -> None:
     camera = look_at(torch.tensor([[0.0, 0.0, 2.0]]), torch.zeros(1, 3), 300.0, 320, 240)
     assert torch.equal(rolled(wall(), torch.ones(45, 3), camera, 0.0), wall())
+
+
+def test_what_is_far_away_changes_nothing() -> None:
+    """Only the part about what moves is worked on: the same numbers in a larger picture."""
+    image, motion = bar()
+    image = (image * np.random.default_rng(0).random(image.shape)).astype(np.float32)
+    wide = ((96, 80), (112, 144), (0, 0))
+    small = motion_blurred(image, motion, 0.5)
+    large = motion_blurred(np.pad(image, wide), np.pad(motion, wide), 0.5)
+    np.testing.assert_allclose(large[96:-80, 112:-144], small, atol=1e-6)
+    assert large.sum() == pytest.approx(small.sum(), rel=1e-5)
