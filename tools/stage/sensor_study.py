@@ -2,7 +2,7 @@
 
 Of a ring of time-of-flight cameras: points of one camera, seen from its neighbours, as the preflight's depth agreement
 takes them (`recon.preflight.depths`), before and after each camera's surface is laid on the others' (`align`), which
-takes calibration errors away; and the noise within a surface. Of structured light: raw depth against a reference of
+takes most of a calibration error away; and the noise within a surface. Of structured light: raw depth against a reference of
 the same frame, and what the model makes of that reference against it.
 """
 

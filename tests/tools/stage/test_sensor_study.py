@@ -80,10 +80,10 @@ def test_agreement_is_noise_where_cameras_are_right_and_more_where_they_are_not(
     assert 0.0018 < np.median(noisy.medians) < 0.0045
     assert np.median(wrong.medians) > 1.5 * np.median(noisy.medians)
     assert np.abs(np.median(noisy.differences)) < 1e-3
-    # What aligns the cameras takes their error away, not the noise.
+    # What aligns a camera with the others takes most of its error away: theirs against each other stay, and the noise.
     assert np.median(wrong.shifts) > 3 * np.median(noisy.shifts)
     assert np.median(wrong.left) < 0.7 * np.median(wrong.before)
-    assert np.median(wrong.left) < 1.4 * np.median(noisy.left)
+    assert np.median(noisy.left) < np.median(wrong.left) < 1.8 * np.median(noisy.left)
     assert len(wrong.medians) == 12 and len(wrong.noise) == 6
 
 
