@@ -2,8 +2,8 @@
 
 Of a ring of time-of-flight cameras: points of one camera, seen from its neighbours, as the preflight's depth agreement
 takes them (`recon.preflight.depths`), before and after each camera's surface is laid on the others' (`align`), which
-takes most of a calibration error away; and the noise within a surface. Of structured light: raw depth against a reference of
-the same frame, and what the model makes of that reference against it.
+takes most of a calibration error away; and the noise within a surface. Of structured light: raw depth against a
+reference of the same frame, and what the model makes of that reference against it.
 """
 
 from __future__ import annotations
