@@ -10,7 +10,7 @@ from torch import Tensor
 from render.camera import Cameras
 from render.rotation import transform_points
 
-from .shutter_kernels import TILE, blur, fastest_in_tiles
+from .shutter_kernels import TILE, blur, motion_of_tiles
 
 # No smear is sampled at more places.
 MOST_SAMPLES = 48
@@ -39,9 +39,9 @@ def motion_blurred(
     """
     motion = np.ascontiguousarray(motion_px, np.float32) * np.float32(open_share)
     height, width, channels = rgb_linear.shape
-    fastest = np.empty((-(-height // TILE), -(-width // TILE), 2), np.float32)
-    fastest_in_tiles(motion, fastest)
-    length = np.linalg.norm(fastest, axis=-1)
+    in_tiles = np.empty((-(-height // TILE), -(-width // TILE), 6), np.float32)
+    motion_of_tiles(motion, in_tiles)
+    length = np.linalg.norm(in_tiles[..., :2], axis=-1)
     longest = float(length.max(initial=0.0))
     out = np.array(rgb_linear, np.float32)
     if longest < LEAST:
@@ -54,7 +54,7 @@ def motion_blurred(
     image[..., :channels] = out[part]
     distance = NOTHING if depth is None else np.ascontiguousarray(depth[part], np.float32)
     blurred = image.copy()
-    near, rows = np.ascontiguousarray(fastest[tiles]), tiles[0].stop - tiles[0].start
+    near, rows = np.ascontiguousarray(in_tiles[tiles]), tiles[0].stop - tiles[0].start
     blur(image, np.ascontiguousarray(motion[part]), distance, near, reach, MOST_SAMPLES, 0, rows, blurred)
     out[part] = blurred[..., :channels]
     return out

@@ -25,38 +25,52 @@ TILE = 16
 # A start holds if it arrives within this of q, pixels.
 ARRIVES = 0.75
 STEPS = 3
+# Where motions about a pixel differ by less, pixels, nothing comes over anything.
+ALIKE = 0.5
 # Samples along a motion are so far apart, pixels: each is a mean of two by two.
 SPACING = 1.5
 
 
 @kernel()
 @no_type_check
-def fastest_in_tiles(motion, out):
-    """The longest motion in each tile."""
+def motion_of_tiles(motion, out):
+    """Of each tile: the longest motion (2), least and largest motion right (2) and down (2)."""
     height, width = motion.shape[:2]
-    out[:] = 0
-    for y in range(height):
-        for x in range(width):
-            u, v = motion[y, x, 0], motion[y, x, 1]
-            if u == 0 and v == 0:
-                continue
-            ty, tx = y // TILE, x // TILE
-            if u * u + v * v > out[ty, tx, 0] ** 2 + out[ty, tx, 1] ** 2:
-                out[ty, tx, 0], out[ty, tx, 1] = u, v
+    for ty in range(out.shape[0]):
+        for tx in range(out.shape[1]):
+            best, fu, fv = np.float32(0), np.float32(0), np.float32(0)
+            low_u, high_u, low_v, high_v = (
+                np.float32(1e9),
+                np.float32(-1e9),
+                np.float32(1e9),
+                np.float32(-1e9),
+            )
+            for y in range(ty * TILE, min(height, ty * TILE + TILE)):
+                for x in range(tx * TILE, min(width, tx * TILE + TILE)):
+                    u, v = motion[y, x, 0], motion[y, x, 1]
+                    low_u, high_u = min(low_u, u), max(high_u, u)
+                    low_v, high_v = min(low_v, v), max(high_v, v)
+                    if u * u + v * v > best:
+                        best, fu, fv = u * u + v * v, u, v
+            tile = out[ty, tx]
+            tile[0], tile[1], tile[2], tile[3], tile[4], tile[5] = fu, fv, low_u, high_u, low_v, high_v
 
 
 @njit(inline="always")
 @no_type_check
-def _fastest_about(fastest, ty, tx, reach):
-    """The longest motion in the tiles about one."""
-    rows, columns = fastest.shape[:2]
+def _motion_about(tiles, ty, tx, reach):
+    """The longest motion in the tiles about one, its length squared, and whether all move alike."""
+    rows, columns = tiles.shape[:2]
     best, u, v = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    low_u, high_u, low_v, high_v = np.float32(1e9), np.float32(-1e9), np.float32(1e9), np.float32(-1e9)
     for j in range(max(0, ty - reach), min(rows, ty + reach + 1)):
         for i in range(max(0, tx - reach), min(columns, tx + reach + 1)):
-            a, b = fastest[j, i, 0], fastest[j, i, 1]
+            a, b = tiles[j, i, 0], tiles[j, i, 1]
+            low_u, high_u = min(low_u, tiles[j, i, 2]), max(high_u, tiles[j, i, 3])
+            low_v, high_v = min(low_v, tiles[j, i, 4]), max(high_v, tiles[j, i, 5])
             if a * a + b * b > best:
                 best, u, v = a * a + b * b, a, b
-    return best, u, v
+    return best, u, v, max(high_u - low_u, high_v - low_v) < np.float32(ALIKE)
 
 
 @njit(inline="always")
@@ -102,7 +116,7 @@ def _between(image, x, y):
 
 @kernel()
 @no_type_check
-def blur(image, motion, depth, fastest, reach, most, start, stop, out):
+def blur(image, motion, depth, tiles, reach, most, start, stop, out):
     """Rows of tiles start..stop; four channels, out begins as the image.
 
     depth: h w, or 0 0 for none. reach: tiles that the longest motion covers.
@@ -110,8 +124,8 @@ def blur(image, motion, depth, fastest, reach, most, start, stop, out):
     height, width = image.shape[:2]
     known = depth.shape[0] > 0
     for ty in range(start, stop):
-        for tx in range(fastest.shape[1]):
-            length2, fu, fv = _fastest_about(fastest, ty, tx, reach)
+        for tx in range(tiles.shape[1]):
+            length2, fu, fv, alike = _motion_about(tiles, ty, tx, reach)
             rows = range(ty * TILE, min(height, ty * TILE + TILE))
             columns = range(tx * TILE, min(width, tx * TILE + TILE))
             if length2 < 0.25:
@@ -119,8 +133,32 @@ def blur(image, motion, depth, fastest, reach, most, start, stop, out):
             samples = min(max(math.ceil(math.sqrt(length2) / SPACING), 3), most)
             for y in rows:
                 for x in columns:
-                    r, g, b, a = _gather(image, motion, depth, known, x, y, fu, fv, samples)
+                    if alike:
+                        r, g, b, a = _along(image, motion, x, y, samples)
+                    else:
+                        r, g, b, a = _gather(image, motion, depth, known, x, y, fu, fv, samples)
                     out[y, x, 0], out[y, x, 1], out[y, x, 2], out[y, x, 3] = r, g, b, a
+
+
+@njit(inline="always")
+@no_type_check
+def _along(image, motion, x, y, samples):
+    """The mean along a pixel's own motion."""
+    zero = np.float32(0)
+    red, green, blue, fourth = zero, zero, zero, zero
+    step = np.float32(1.0 / samples)
+    u, v = motion[y, x, 0] * step, motion[y, x, 1] * step
+    half = np.float32(0.5 * (samples - 1))
+    bx, by = np.float32(x) - half * u, np.float32(y) - half * v
+    for _ in range(samples):
+        one, two, three, four = _between(image, bx, by)
+        red += one
+        green += two
+        blue += three
+        fourth += four
+        bx += u
+        by += v
+    return red * step, green * step, blue * step, fourth * step
 
 
 @njit(inline="always")
