@@ -88,9 +88,9 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
     for tick in nice_ticks(0.0, high_y):
         draw.line([place(low_x, tick), place(high_x, tick)], fill=GRID, width=FINER)
         draw.text((FINER * (left - 5), place(0, tick)[1]), f"{tick:g}", fill=INK, font=small, anchor="rm")
-    for at, text in panel.ticks or [(tick, f"{tick:g}") for tick in nice_ticks(low_x, high_x, 6)]:
-        if low_x <= at <= high_x:
-            draw.text((place(at, 0)[0], FINER * (bottom + 5)), text, fill=INK, font=small, anchor="mt")
+    for tick, text in panel.ticks or [(x, f"{x:g}") for x in nice_ticks(low_x, high_x, 6)]:
+        if low_x <= tick <= high_x:
+            draw.text((place(tick, 0)[0], FINER * (bottom + 5)), text, fill=INK, font=small, anchor="mt")
     for line in panel.lines:
         known = np.isfinite(line.y)
         points = [place(float(x), float(y)) for x, y in zip(line.x[known], line.y[known])]
