@@ -47,7 +47,7 @@ SEEN_WITHIN = 0.004
 NEVER = Fault(camera="")
 # What a judge's calibration and sensor know of faults: nothing.
 BESIDE = StageConfig()
-CLEAN = ColourSensor(noise=False)
+CLEAN = ColourSensor(noise=False, defocus_px=0.0)
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,8 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
     seen = picture(scene, drawn, after)
     rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
-        rgb = motion_blurred(rgb, seen.motion_px, 0.001 * settings.shutter_ms * settings.fps)
+        share = 0.001 * settings.shutter_ms * settings.fps
+        rgb = motion_blurred(rgb, seen.motion_px, share, seen.depth)
     seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
     fault = station.fault
     sensor = replace(
