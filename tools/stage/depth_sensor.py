@@ -116,8 +116,8 @@ class TimeOfFlight:
         fine_hz: the highest modulation; 200 MHz and more in that sensor (Bamji et al. 2018).
         coherence: of a pixel's phasors at the fine frequency; less is a mixture and no measurement.
         noise_m: of range at return 1 (albedo x cosine / (range / 1 m)^2). Set on one frame of two real rigs, so that
-            the noise within a surface is the same (docs/sensors.md); with `ambient` it is 8 mm at 3.86 m and an albedo of
-            0.15, where the data sheet has at most 17.
+            the noise within a surface is the same (docs/sensors.md); with `ambient` it is 8 mm at 3.86 m and an albedo
+            of 0.15, where the data sheet has at most 17.
         ambient: what adds to the photons that make noise, as a return.
         least_return: under it no measurement.
         wiggling_m: amplitude of the error that swings with range, four times in a fine wavelength of range.
