@@ -21,6 +21,7 @@ from .measures import Measures, faces_of, share_of, vertex_parts
 from .noise import fractal_noise
 
 HEAD = ("scalp", "face", "neck")
+STUBBLE_MM = 6.0
 # Where hair ends: turn from the front in degrees, height over the eyes in units of eyes to crown.
 HAIRLINE = (
     (0, 0.58),
@@ -44,7 +45,7 @@ class HairStyle:
 
     Attributes:
         kind: crown (falls from the crown), parted, back (combed back) or curls (stands off the head).
-        length_mm: of a strand; 0 is a shaven head, up to 6 a stubble without ribbons.
+        length_mm: of a strand; 0 is a shaven head, up to ``STUBBLE_MM`` it only colours the skin.
         count: ribbons. width_mm: of one, at its root. lift_mm: how thick the hair lies on the head.
         curl: how much strands wander, 0 to 1. part: where the hair parts, -1 (right) to 1 (left).
         receding: how far the hairline has gone back, 0 to 1. seed: of everything random.
@@ -80,13 +81,13 @@ def hair_depth(
 def make_hair(
     body: BodyModel, rest: RestBody, marks: Measures, clothes: Sequence[Layer], style: HairStyle
 ) -> Layer | None:
-    """Cap and ribbons of a style; None for a shaven head.
+    """Cap and ribbons of a style; None for a shaven head or stubble.
 
     ``Layer.origin`` of hair: which strand (0 to 1; 2 and more on the cap: 2 plus the turn), how far along it
     (0 to 1), and across it (-1 to 1). Its traits: metres from the hairline or, on ribbons, from the root; and how
     deep inside of the hair it lies, 0 to 1.
     """
-    if style.length_mm <= 0:
+    if style.length_mm <= STUBBLE_MM:
         return None
     head = body_layer(body, rest.verts, "hair", torch.from_numpy(faces_of(body, HEAD)))
     head = refine(head, 0.012)
@@ -94,8 +95,6 @@ def make_hair(
     ears = share_of(body, head, ("ear_l", "ear_r"))
     scalp = clip(head, torch.from_numpy(np.minimum(depth, 0.5 - ears)).float())
     cap = _cap(scalp, marks, style)
-    if style.length_mm <= 6:
-        return replace(_cap_origin(cap, scalp, marks, style), name="hair", material="hair")
     rng = np.random.default_rng(style.seed)
     under = _under(body, rest, cap, clothes)
     strands, lift = _grow(cap, under, marks, style, rng)
@@ -221,11 +220,14 @@ def _grow(
     spare = 0.001 * style.lift_mm * (0.1 + 0.75 * layer)[:, None]
     # Short steps first: chords would cut through the head.
     sizes = np.linspace(0.6, 1.4, segments) / segments
-    direction = _unit(0.5 * out + _combed(roots, marks, style))
+    direction = _unit(_combed(roots, marks, style))
+    if style.kind != "curls":
+        direction = _unit(direction - 0.95 * (direction * out).sum(1, keepdims=True) * out)
+    direction = _unit((0.15 if style.length_mm > 110 else 0.4) * out + direction)
     points = [roots - 0.0015 * out]
     stiff = np.exp(-0.001 * style.length_mm / 0.09)
     normal = out
-    coil = 0.012 if style.kind == "curls" else 0.03
+    coil = 0.009 if style.kind == "curls" else 0.03
     for k in range(segments):
         share = (k + 0.5) / segments
         here = points[-1]
@@ -240,7 +242,7 @@ def _grow(
         # A comb has nothing to press on below the head.
         held = 1.0 if style.kind == "curls" else np.clip((here[:, 1:2] - marks.eyes) / 0.05 + 1, 0.05, 1)
         pull = way * held * (1 - 0.8 * share * (1 - stiff)) + np.array([0, -1.0, 0]) * fall
-        turning = 3.5 if style.kind == "curls" else 0.7 * style.curl
+        turning = 5.0 if style.kind == "curls" else 0.7 * style.curl
         direction = _unit(0.55 * direction + 0.45 * _unit(pull) + turning * wander + loose)
         step = sizes[k] * length[:, None]
         after = _drawn_in(here + step * direction, marks, 0.5 * float(step.mean()))
@@ -256,7 +258,7 @@ def _grow(
         direction = _unit(after - here)
         points.append(after)
     strands = _trimmed(_calmed(np.stack(points, 1)), marks)
-    return _kept_off(strands, under, 0.0025 + 0.004 * (1 - stiff)), layer
+    return _kept_off(strands, under, 0.0025 + 0.009 * (1 - stiff)), layer
 
 
 def _calmed(strands: np.ndarray) -> np.ndarray:
@@ -336,7 +338,9 @@ def _ribbons(
     normal = normal + 0.35 * rng.normal(size=(count, 1, 3))
     side = _unit(np.cross(way, normal))
     s = np.linspace(0, 1, places)
-    taper = np.minimum(1.0, 0.55 + 2 * s) * np.clip(1.15 * (1 - s**4), 0.2, 1)
+    # Curls end as they are, other strands in a point.
+    end = 0.6 if style.kind == "curls" else 0.2
+    taper = np.minimum(1.0, 0.55 + 2 * s) * np.clip(1.15 * (1 - s**4), end, 1)
     width = (0.65 + 0.7 * rng.random((count, 1, 1))) * taper[None, :, None]
     half = 0.0005 * style.width_mm * width * side
     points = np.stack([strands - half, strands + half], 2).reshape(-1, 3).astype(np.float32)

@@ -176,3 +176,21 @@ def clipped(faces, which, number, place):
             out[n, 0], out[n, 1], out[n, 2] = v0, m0 if m0 >= 0 else v1, m2 if m2 >= 0 else v2
             n += 1
     return out[:n].copy()
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def rounded_middles(verts, normals, a, b, rounding):
+    """Between two ends each, moved from the middle towards the planes through both ends by a share."""
+    out = np.empty((len(a), 3), np.float32)
+    for i in range(len(a)):
+        p, q = a[i], b[i]
+        off_p, off_q = 0.0, 0.0
+        for k in range(3):
+            middle = (verts[p, k] + verts[q, k]) / 2
+            off_p += (middle - verts[p, k]) * normals[p, k]
+            off_q += (middle - verts[q, k]) * normals[q, k]
+        for k in range(3):
+            lift = (off_p * normals[p, k] + off_q * normals[q, k]) / 2
+            out[i, k] = (verts[p, k] + verts[q, k]) / 2 - rounding * lift
+    return out

@@ -130,12 +130,9 @@ def refine(layer: Layer, longest: float = 0.0, times: int = 1) -> Layer:
         number[long] = count + torch.arange(int(long.sum()))
         faces = torch.from_numpy(kernels.divided(layer.faces.numpy(), which.numpy(), number.numpy()))
         a, b = a[long], b[long]
-        flat = (layer.verts[a] + layer.verts[b]) / 2
-        on_planes = sum(
-            flat - ((flat - layer.verts[end]) * normals[end]).sum(-1, keepdim=True) * normals[end]
-            for end in (a, b)
+        middle = torch.from_numpy(
+            kernels.rounded_middles(layer.verts.numpy(), normals.numpy(), a.numpy(), b.numpy(), ROUNDING)
         )
-        middle = flat + ROUNDING * (on_planes / 2 - flat)
         layer = replace(_with_points(layer, a, b, torch.full((len(a),), 0.5), middle), faces=faces)
     return layer
 

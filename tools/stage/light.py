@@ -18,7 +18,7 @@ from render.threads import run_ranges, thread_count
 
 from . import light_kernels as kernels
 
-SIDE = 288  # pixels of a drawing from one direction
+SIDE = 256  # pixels of a drawing from one direction
 BIAS = 0.006  # metres
 
 

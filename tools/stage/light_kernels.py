@@ -79,3 +79,34 @@ def receive(verts, normals, bias, axes, center, scale, depth, radiance, total):
                 open_share += (fx if dx else 1 - fx) * (fy if dy else 1 - fy)
         for k in range(3):
             total[i, k] += cosine * open_share * radiance[k]
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def hair_normals(verts, normals, first, last, middle):
+    """Normals of hair as one soft body: away from its middle, a little as each ribbon faces. In place."""
+    for i in range(first, last):
+        x, y, z = verts[i, 0] - middle[0], max(verts[i, 1] - middle[1], 0.0), verts[i, 2] - middle[2]
+        length = 0.75 / max(math.sqrt(x * x + y * y + z * z), 1e-9)
+        side = -0.5 if normals[i, 0] * x + normals[i, 1] * y + normals[i, 2] * z < 0 else 0.5
+        x, y, z = (
+            x * length + side * normals[i, 0],
+            y * length + side * normals[i, 1],
+            z * length + side * normals[i, 2],
+        )
+        length = 1 / max(math.sqrt(x * x + y * y + z * z), 1e-9)
+        normals[i, 0], normals[i, 1], normals[i, 2] = x * length, y * length, z * length
+
+
+@njit(nogil=True, cache=True)
+@no_type_check
+def ribbon_tangents(verts, first, last, places, tangents):
+    """The way each ribbon runs at its vertices, two side by side at each of its places."""
+    for start in range(first, last, 2 * places):
+        for k in range(places):
+            a, b = start + 2 * max(k - 1, 0), start + 2 * min(k + 1, places - 1)
+            x, y, z = verts[b, 0] - verts[a, 0], verts[b, 1] - verts[a, 1], verts[b, 2] - verts[a, 2]
+            length = 1 / max(math.sqrt(x * x + y * y + z * z), 1e-9)
+            for side in range(2):
+                i = start + 2 * k + side
+                tangents[i, 0], tangents[i, 1], tangents[i, 2] = x * length, y * length, z * length

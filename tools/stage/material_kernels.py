@@ -64,20 +64,20 @@ def skin(x, y, z, hair_share, shade, p, face, foot):
     """Blood under skin, pores, brows, lips, lids; p: tone rgb, hair rgb, melanin, stubble, seed, age, brow, lip."""
     seed, melanin = int(p[8]), p[6]
     r, g, b = p[0], p[1], p[2]
-    mottle = noise_at(x, y, z, seed + 1, 4, 0.05, foot)
+    mottle = noise_at(x, y, z, seed + 1, 3, 0.05, foot)
     r, g, b = r * (1 + 0.07 * mottle), g * (1 + 0.12 * mottle), b * (1 + 0.13 * mottle)
     pores = 1 + 0.06 * noise_at(x, y, z, seed + 2, 2, 0.0024, foot)
     if p[12] > 0:
-        freckle = clamp((noise_at(x, y, z, seed + 17, 2, 0.006, foot) - 0.25) / 0.2, 0.0, 1.0) * p[12]
+        freckle = clamp((noise_at(x, y, z, seed + 17, 2, 0.006, foot) - 0.3) / 0.25, 0.0, 1.0) * p[12] * 0.7
         r, g, b = r * (1 - 0.25 * freckle), g * (1 - 0.38 * freckle), b * (1 - 0.42 * freckle)
     r, g, b = r * pores, g * pores, b * pores
-    gloss, sharp = 0.045, 12.0
+    gloss, sharp = 0.034, 10.0
     if z > face[NOSE, 2] - 0.085 and y > face[CHIN, 1] - 0.03:
         r, g, b = _face(x, y, z, r, g, b, p, face, foot)
-        gloss, sharp = 0.052, 14.0
+        gloss, sharp = 0.040, 11.0
     if hair_share > 0:
-        grain = noise_at(x, y, z, seed + 6, 2, 0.003, foot)
-        cover = clamp(hair_share * (1 + 0.4 * grain), 0.0, 1.0)
+        grain = noise_at(x, y, z, seed + 6, 2, 0.0025, foot)
+        cover = clamp(hair_share * (1 + 0.7 * grain * (1 - hair_share)), 0.0, 1.0)
         r, g, b = r + cover * (p[3] - r), g + cover * (p[4] - g), b + cover * (p[5] - b)
         gloss *= 1 - 0.7 * cover
     dim = 1 - shade
@@ -95,7 +95,7 @@ def _face(x, y, z, r, g, b, p, face, foot):
         dx, dy, dz = x - face[k, 0], y - face[k, 1], z - face[k, 2]
         reach = 0.024 if k < NOSE else 0.013
         blush += math.exp(-(dx * dx + dy * dy + dz * dz) / (reach * reach))
-    blush = min(blush, 1.0) * 0.20 * (1 - 0.6 * melanin)
+    blush = min(blush, 1.0) * 0.14 * (1 - 0.6 * melanin)
     g, b = g * (1 - blush), b * (1 - 0.8 * blush)
     soft = max(0.0022, foot)
     tr, tg, tb = p[0], p[1], p[2]
@@ -126,7 +126,7 @@ def _face(x, y, z, r, g, b, p, face, foot):
             continue
         start, end = (BROW_R, BROW_L) if side == 0 else (BROW_L, EYE_R)
         distance, along, _ = to_line(face, start, end, False, x, y)
-        width = 1.2 * p[10] * clamp(1.15 - 0.85 * abs(along - 0.60), 0.25, 1.0)
+        width = 1.1 * p[10] * clamp(1.15 - 0.85 * abs(along - 0.60), 0.25, 1.0)
         strokes = clamp(
             0.9 + 0.7 * noise_at(x + 0.6 * y, 0.3 * y, 0.3 * z, seed + 4, 2, 0.0017, foot), 0.0, 1.0
         )
@@ -191,17 +191,19 @@ def hair(strand, along, across, depth, inner, p, foot):
         one = chance(number, lane, seed)
         fine = 1 + 0.22 * (one - 0.5) * 2
         body = 0.78 + 0.44 * chance(number, 99, seed)
-        grey = p[6] > chance(number, lane + 10, seed)
+        grey = 1.0 if p[6] > chance(number, lane + 10, seed) else 0.0
         gloss = 0.006 + 0.026 * chance(number, lane + 20, seed) * (1 - inner)
     else:
         streak = noise_at(260 * (strand - 2), 3 * along, 0.0, seed, 3, 1.0, 400 * foot)
         fine, body, gloss = 1 + 0.5 * streak, 0.8, 0.01
-        grey = p[6] > 0.5 + 0.5 * streak
-    tone = fine * body * (1 - 0.5 * inner)
+        grey = clamp(p[6] + 0.8 * streak, 0.0, 1.0)
+    # Single strands are seen from near only; from afar their mean.
+    near = clamp(0.0009 / foot, 0.0, 1.0)
+    grey = 0.8 * (p[6] + near * (grey - p[6]))
+    tone = (1 + near * (fine - 1)) * body * (1 - 0.5 * inner)
     share = clamp(along, 0.0, 1.0)
     r, g, b = p[0] + share * (p[3] - p[0]), p[1] + share * (p[4] - p[1]), p[2] + share * (p[5] - p[2])
-    if grey:
-        r, g, b = r + 0.85 * (0.42 - r), g + 0.85 * (0.41 - g), b + 0.85 * (0.39 - b)
+    r, g, b = r + grey * (0.40 - r), g + grey * (0.39 - g), b + grey * (0.37 - b)
     r, g, b = r * tone, g * tone, b * tone
     infrared = clamp(0.05 + 0.9 * (r + g + b) / 3, 0.05, 0.6)
     return r, g, b, gloss, 55.0, infrared
@@ -212,9 +214,8 @@ def hair(strand, along, across, depth, inner, p, foot):
 def cloth(x, y, z, hem, lining, p, foot):
     """Woven or knitted; p: three colours, pattern, size, seed, infrared, knit, buttons, x and z of the middle."""
     pattern, size, seed = int(p[9]), p[10], int(p[11])
-    bend = 0.004 * noise_at(x, y, z, seed + 9, 2, 0.15, foot)
+    bend = 0.004 * noise_at(x, y, z, seed + 9, 1, 0.12, foot) if pattern != PLAIN else 0.0
     r, g, b = p[0], p[1], p[2]
-    around = math.atan2(x - p[15], z - p[16]) * 0.16
     mix2, mix3 = 0.0, 0.0
     if pattern == STRIPES:
         mix2 = soft_band(y + bend, size, 0.42, foot)
@@ -245,12 +246,13 @@ def cloth(x, y, z, hem, lining, p, foot):
     tone = (
         1
         + 0.10 * noise_at(x, y, z, seed + 6, 2, 0.003, foot)
-        + 0.07 * noise_at(x, y, z, seed + 7, 2, 0.2, foot)
+        + 0.07 * noise_at(x, y, z, seed + 7, 1, 0.15, foot)
     )
     if lining < 0.5:
         stitch = clamp(1 - abs(hem - 0.017) / max(0.0012, foot), 0.0, 1.0) * min(1.0, 0.0012 / foot + 0.3)
         tone *= 1 - 0.3 * stitch
         if p[13] > 0 and hem < 0.03:
+            around = math.atan2(x - p[15], z - p[16]) * 0.16
             tone *= 0.86 + 0.24 * soft_band(around, 0.006, 0.5, foot)
         if p[14] > 0 and z > p[16]:
             r, g, b, tone = _front(x - p[15], y, p, r, g, b, tone, foot)

@@ -27,9 +27,7 @@ def fractal_noise(
 
 @njit(inline="always")
 @no_type_check
-def _hash(x, y, z, seed):
-    h = (np.uint32(x) * np.uint32(0x8DA6B343)) ^ (np.uint32(y) * np.uint32(0xD8163841))
-    h ^= (np.uint32(z) * np.uint32(0xCB1AB31F)) ^ (seed * np.uint32(0x9E3779B1))
+def _stirred(h):
     h ^= h >> np.uint32(15)
     h *= np.uint32(0x2C1B3C6D)
     h ^= h >> np.uint32(12)
@@ -39,9 +37,16 @@ def _hash(x, y, z, seed):
 
 @njit(inline="always")
 @no_type_check
+def _hash(x, y, z, seed):
+    h = (np.uint32(x) * np.uint32(0x8DA6B343)) ^ (np.uint32(y) * np.uint32(0xD8163841))
+    return _stirred(h ^ (np.uint32(z) * np.uint32(0xCB1AB31F)) ^ (seed * np.uint32(0x9E3779B1)))
+
+
+@njit(inline="always")
+@no_type_check
 def _slope(h, x, y, z):
     """Along one of twelve edge directions of a cube."""
-    k = h % np.uint32(12)
+    k = ((h & np.uint32(15)) * np.uint32(3)) >> np.uint32(2)  # 0 to 11, some of them twice: no slow division
     a = x if k < 8 else y
     b = y if k < 4 else z
     return (a if h & np.uint32(16) else -a) + (b if h & np.uint32(32) else -b)
@@ -57,13 +62,22 @@ def lattice_noise(x, y, z, seed):
     u = x * x * x * (x * (x * 6 - 15) + 10)
     v = y * y * y * (y * (y * 6 - 15) + 10)
     w = z * z * z * (z * (z * 6 - 15) + 10)
-    value = 0.0
-    for corner in range(8):
-        dx, dy, dz = corner & 1, (corner >> 1) & 1, corner >> 2
-        weight = (u if dx else 1 - u) * (v if dy else 1 - v) * (w if dz else 1 - w)
-        h = _hash(ix + dx, iy + dy, iz + dz, seed)
-        value += weight * _slope(h, x - dx, y - dy, z - dz)
-    return value
+    x0, x1 = np.uint32(ix) * np.uint32(0x8DA6B343), np.uint32(ix + 1) * np.uint32(0x8DA6B343)
+    y0, y1 = np.uint32(iy) * np.uint32(0xD8163841), np.uint32(iy + 1) * np.uint32(0xD8163841)
+    z0, z1 = np.uint32(iz) * np.uint32(0xCB1AB31F), np.uint32(iz + 1) * np.uint32(0xCB1AB31F)
+    own = seed * np.uint32(0x9E3779B1)
+    z0, z1 = z0 ^ own, z1 ^ own
+    a = _slope(_stirred(x0 ^ y0 ^ z0), x, y, z)
+    b = _slope(_stirred(x1 ^ y0 ^ z0), x - 1, y, z)
+    c = _slope(_stirred(x0 ^ y1 ^ z0), x, y - 1, z)
+    d = _slope(_stirred(x1 ^ y1 ^ z0), x - 1, y - 1, z)
+    low = (a + u * (b - a)) + v * ((c + u * (d - c)) - (a + u * (b - a)))
+    a = _slope(_stirred(x0 ^ y0 ^ z1), x, y, z - 1)
+    b = _slope(_stirred(x1 ^ y0 ^ z1), x - 1, y, z - 1)
+    c = _slope(_stirred(x0 ^ y1 ^ z1), x, y - 1, z - 1)
+    d = _slope(_stirred(x1 ^ y1 ^ z1), x - 1, y - 1, z - 1)
+    high = (a + u * (b - a)) + v * ((c + u * (d - c)) - (a + u * (b - a)))
+    return low + w * (high - low)
 
 
 @njit(nogil=True)

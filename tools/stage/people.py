@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,7 +21,7 @@ from render.rotation import matrix_to_quat
 from render.skinning import Influences, skin
 
 from .garments import HIDDEN, PARTS, Garment, inside, make_garment, under_hanging
-from .hair import HairStyle, hair_depth, make_hair
+from .hair import STUBBLE_MM, HairStyle, hair_depth, make_hair
 from .layer_kernels import strongest
 from .layers import Layer, body_layer, cut, refine
 from .materials import FaceMarks, Material, body_materials, face_marks
@@ -130,33 +130,34 @@ class Person:
 
     @cached_property
     def casters(self) -> Int[Tensor, "g 3"]:
-        """Triangles that throw shadows: all but every other ribbon of hair."""
+        """Triangles that throw shadows: all but four of five ribbons of hair, whose cap does most of it."""
         kept = []
         for layer, start in zip(self.layers, self.starts):
             faces = layer.faces
             if layer.name == "hair":
                 strand = layer.origin[faces[:, 0], 0]
-                faces = faces[(strand > 1.5) | (strand < 0.5)]
+                faces = faces[(strand > 1.5) | (strand < 0.2)]
             kept.append(faces + start)
         return torch.cat(kept)
 
-    def hair_ranges(self) -> Iterator[tuple[int, int, tuple[int, int] | None]]:
-        """Of hair: its first and last vertex, where its ribbons start and how many places each has."""
+    @cached_property
+    def hair_ranges(self) -> tuple[tuple[int, int, tuple[int, int] | None], ...]:
+        """Of hair: its first and last vertex; where its ribbons start and how many places each has."""
+        ranges = []
         for layer, start in zip(self.layers, self.starts):
             if layer.name == "hair":
                 cap = int((layer.origin[:, 0] > 1.5).sum())
-                ribbons = None
-                if cap < len(layer.verts):
-                    places = int((torch.unique(layer.origin[cap:, 1])).numel())
-                    ribbons = (start + cap, places)
-                yield start, start + len(layer.verts), ribbons
+                places = int(torch.unique(layer.origin[cap:, 1]).numel())
+                ribbons = (start + cap, places) if cap < len(layer.verts) else None
+                ranges.append((start, start + len(layer.verts), ribbons))
+        return tuple(ranges)
 
-    @property
+    @cached_property
     def origin(self) -> Float[Tensor, "v 3"]:
         """Of every vertex of `posed`: what colours are functions of."""
         return torch.cat([layer.origin for layer in self.layers])
 
-    @property
+    @cached_property
     def traits(self) -> Float[Tensor, "v 2"]:
         """Of every vertex of `posed`: the other two numbers that colours are functions of."""
         return torch.cat([layer.traits for layer in self.layers])
@@ -204,8 +205,10 @@ def _skin(
     traits = np.zeros((len(points), 2), np.float32)
     if style.length_mm > 0:
         grown = share_of(body, skin_layer, ("scalp", "face", "neck")) > 0.9
-        share = np.clip(0.35 + hair_depth(points, marks, style.receding) / 0.012, 0, 1)
-        traits[:, 0] = share * grown * (0.95 if style.length_mm > 6 else 0.6)
+        stubble = style.length_mm <= STUBBLE_MM
+        depth = hair_depth(points, marks, style.receding)
+        share = np.clip((0.1 if stubble else 0.35) + depth / (0.022 if stubble else 0.012), 0, 1)
+        traits[:, 0] = share * grown * (0.82 if stubble else 0.95)
     depth = _under_cloth(body, skin_layer, wardrobe, marks)
     traits[:, 1] = 0.45 * np.clip(0.3 + depth / 0.008, 0, 1)
     return replace(skin_layer, traits=torch.from_numpy(traits))

@@ -13,11 +13,13 @@ from render.camera import Cameras
 from render.mesh import antialias, rasterize_mesh, vertex_normals
 from render.threads import run_ranges, split, thread_count
 
+from . import light_kernels
 from . import shading_kernels as kernels
 from .light import BIAS, Light, irradiance
 from .people import Person, Surfaces
 
 HAIR_BIAS = 0.022  # metres of hair that light goes through
+CROWN = 0.13  # metres from the top of the hair to the middle that it surrounds
 ROWS = 16  # of an image that a thread takes at a time
 
 
@@ -61,29 +63,18 @@ def light_up(person: Person, surfaces: Surfaces, light: Light) -> LitScene:
     normals = vertex_normals(surfaces.verts, surfaces.faces)
     tangents = torch.zeros_like(normals)
     bias = torch.full((len(normals),), BIAS)
-    for first, last, ribbons in person.hair_ranges():
-        normals[first:last] = _hair_normals(surfaces.verts[first:last], normals[first:last])
+    verts = surfaces.verts.numpy()
+    for first, last, ribbons in person.hair_ranges:
         bias[first:last] = HAIR_BIAS
+        low, high = verts[first:last].min(0), verts[first:last].max(0)
+        middle = np.array([(low[0] + high[0]) / 2, high[1] - CROWN, (low[2] + high[2]) / 2])
+        light_kernels.hair_normals(verts, normals.numpy(), first, last, middle)
         if ribbons is not None:
             start, places = ribbons
-            strands = surfaces.verts[start:last].view(-1, places, 2, 3)
-            way = torch.gradient(strands.mean(2), dim=1)[0]
-            way = torch.nn.functional.normalize(way, dim=-1)
-            tangents[start:last] = way[:, :, None].expand(-1, -1, 2, -1).reshape(-1, 3)
+            light_kernels.ribbon_tangents(verts, start, last, places, tangents.numpy())
     received = irradiance(light, surfaces.verts, normals, person.casters, bias)
     known = torch.cat([person.origin, person.traits, normals, received, tangents], 1)
     return LitScene(person, surfaces, normals, received, light, known.contiguous().numpy())
-
-
-def _hair_normals(verts: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """Of hair as one soft body: away from its middle, a little as each ribbon faces."""
-    middle = (verts.amin(0) + verts.amax(0)) / 2
-    middle[1] = verts[:, 1].amax() - 0.13
-    out = verts - middle
-    out[:, 1] = out[:, 1].clamp(min=0.0)
-    out = torch.nn.functional.normalize(out, dim=1)
-    facing = torch.where((normals * out).sum(1, keepdim=True) < 0, -normals, normals)
-    return torch.nn.functional.normalize(0.75 * out + 0.5 * facing, dim=1)
 
 
 def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> Truth:
@@ -95,7 +86,7 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
     surfaces, person = scene.surfaces, scene.person
     drawn = rasterize_mesh(surfaces.verts, surfaces.faces, camera)
     height, width = camera.height, camera.width
-    image = np.zeros((height, width, 5), np.float32)
+    image, infrared = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
     normals, layer = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int32)
     kinds, numbers = person.looks
     verts, faces = surfaces.verts.numpy(), person.narrow_faces
@@ -113,20 +104,27 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
             start,
             stop,
             image,
+            infrared,
             normals,
             layer,
         )
 
     run_ranges(rows, split(height, -(-height // ROWS)), thread_count())
-    flat = torch.from_numpy(np.ascontiguousarray(image[..., :4]))[None]
-    smooth = antialias(flat, surfaces.verts, surfaces.faces, camera, drawn, neighbours=person.neighbours)[0]
+    smooth = antialias(
+        torch.from_numpy(image)[None],
+        surfaces.verts,
+        surfaces.faces,
+        camera,
+        drawn,
+        neighbours=person.neighbours,
+    )[0]
     return Truth(
         rgb_linear=np.ascontiguousarray(smooth[..., :3].numpy()),
         alpha=np.ascontiguousarray(smooth[..., 3].numpy()),
         depth=arrays[2],
         normals=normals,
         layer=layer,
-        infrared=np.ascontiguousarray(image[..., 4]),
+        infrared=infrared,
         motion_px=_motion(after, surfaces, camera, arrays, faces),
     )
 

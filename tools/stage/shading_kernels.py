@@ -58,10 +58,11 @@ def shade(
     start,
     stop,
     image,
+    infrared_of,
     normals,
     kind_of,
 ):
-    """Image rows start..stop: ``image`` gets linear rgb, coverage and the albedo at 850 nm.
+    """Image rows start..stop: ``image`` gets linear rgb and coverage, ``infrared_of`` the albedo at 850 nm.
 
     Args:
         drawn: triangle, barycentrics and depth of every pixel. known: of vertices, see the columns above.
@@ -127,15 +128,17 @@ def shade(
                 if size > 1e-6:  # a cylinder's highlight (Kajiya and Kay, 1989)
                     th = (tx * hx + ty * hy + tz * hz) / math.sqrt(size)
                     shine = math.sqrt(max(1 - th * th, 0.0)) * clamp(0.6 + 0.6 * facing, 0.0, 1.0)
-            edge = (1 - clamp(facing, 0.0, 1.0)) ** 5
-            gloss = specular * shine**sharpness * (sharpness + 8) / 8 + 0.25 * specular * edge
+            edge = 1 - clamp(facing, 0.0, 1.0)
+            gloss = 0.25 * specular * edge * edge * edge * edge * edge
+            if specular > 0.02 and shine > 0.3:
+                gloss += specular * shine**sharpness * (sharpness + 8) / 8
             tint = 0.5 if kind == HAIR else 0.0
             gloss *= key
             image[row, column, 0] = r * er + gloss * (1 - tint + 3 * tint * r)
             image[row, column, 1] = g * eg + gloss * (1 - tint + 3 * tint * g)
             image[row, column, 2] = b * eb + gloss * (1 - tint + 3 * tint * b)
             image[row, column, 3] = 1.0
-            image[row, column, 4] = infrared
+            infrared_of[row, column] = infrared
             normals[row, column, 0], normals[row, column, 1], normals[row, column, 2] = nx, ny, nz
 
 

@@ -146,8 +146,8 @@ def _coloring(
 ) -> Coloring:
     origin = origin / origin.sum()
     melanin = float(np.clip(origin @ [0.82, 0.30, 0.16] + rng.normal(0, 0.09), 0.02, 0.98))
-    light_hair = origin[2] > 0.6 and melanin < 0.35
-    tone = float(rng.uniform(0.15, 0.95) if light_hair else np.clip(rng.normal(0.12, 0.1), 0, 0.4))
+    light_hair = origin[2] > 0.5 and melanin < 0.4
+    tone = float(rng.uniform(0.15, 1.0) if light_hair else np.clip(rng.normal(0.12, 0.1), 0, 0.4))
     man = values["gender"] < 0.5
     grey = float(np.clip((years - 38 + rng.normal(0, 8)) / 35, 0, 0.95)) if years > 30 else 0.0
     return Coloring(
@@ -158,7 +158,7 @@ def _coloring(
         stubble=float(rng.uniform(0.1, 0.75)) if man and years > 19 and rng.random() < 0.5 else 0.0,
         freckles=float(rng.uniform(0, 1)) if melanin < 0.3 and rng.random() < 0.3 else 0.0,
         lip_red=float(rng.uniform(0.3, 1.0)) if not man and years > 15 else float(rng.uniform(0, 0.4)),
-        brow_mm=float(rng.uniform(4.6, 6.2) if man else rng.uniform(3.6, 4.8)) * (0.8 if years < 13 else 1.0),
+        brow_mm=float(rng.uniform(4.4, 5.8) if man else rng.uniform(3.4, 4.4)) * (0.8 if years < 13 else 1.0),
         age=float(values["age"]),
         iris=int(rng.integers(0, 2) if melanin > 0.4 or tone < 0.2 else rng.integers(0, 5)),
     )
@@ -182,13 +182,14 @@ def draw_hair(character: Character, rng: np.random.Generator, seed: int) -> Hair
         kind, length, lift = "curls", float(rng.uniform(8, 34)), float(rng.uniform(8, 26))
     else:
         kind = str(rng.choice(["crown", "parted", "back"], p=[0.6, 0.25, 0.15]))
-        length = float(rng.choice([3, 22, 38, 55, 80], p=[0.12, 0.26, 0.28, 0.2, 0.14]))
+        shares = [0.0, 0.1, 0.25, 0.35, 0.3] if character.woman else [0.14, 0.26, 0.26, 0.2, 0.14]
+        length = float(rng.choice([3, 22, 38, 55, 80], p=shares))
         lift = float(np.clip(0.28 * length, 4, 18))
     return HairStyle(
         kind=kind,
         length_mm=length,
-        count=int(np.interp(length, [20, 100, 300], [4600, 4600, 4600])),
-        width_mm=float(np.interp(length, [20, 100, 300], [2.6, 3.6, 4.2])),
+        count=6000 if kind == "curls" else 4600,
+        width_mm=2.4 if kind == "curls" else float(np.interp(length, [20, 100, 300], [2.6, 3.6, 4.2])),
         lift_mm=lift,
         curl=curly,
         part=part,

@@ -126,7 +126,7 @@ def test_the_same_seed_is_the_same_person_and_picture(body: BodyModel, person: P
 def test_people_are_as_tall_as_their_age(body: BodyModel) -> None:
     """A child of seven, seed by seed within four standard deviations of the growth charts."""
     for years, low, high in ((7.0, 1.03, 1.40), (30.0, 1.40, 2.02)):
-        for seed in range(4):
+        for seed in range(2):
             drawn = draw_character(body, PersonRecipe(seed=seed, years=years), np.random.default_rng(seed))
             tall = float(body.rest(drawn.shape).verts[:, 1].max())
             assert low < tall < high, (years, seed, tall)
