@@ -29,7 +29,7 @@ def write_sheet(out: Path, count: int, seed: int) -> None:
     blank = np.ones_like(pictures[0])
     pictures += [blank] * (-len(pictures) % COLUMNS)
     rows = [np.concatenate(pictures[k : k + COLUMNS], 1) for k in range(0, len(pictures), COLUMNS)]
-    write_image(out, np.concatenate(rows, 0))
+    write_image(out, np.concatenate(rows, 0), quality=80)
     print(f"{out}: people {seed} to {seed + count - 1}")
 
 

@@ -153,7 +153,7 @@ def _coloring(
     return Coloring(
         melanin=melanin,
         hair_tone=tone,
-        grey=grey if rng.random() < 0.75 or man else 0.0,
+        grey=grey if rng.random() < (0.9 if man else 0.45) else 0.0,
         red=float(rng.uniform(0.4, 0.9)) if light_hair and rng.random() < 0.15 else 0.0,
         stubble=float(rng.uniform(0.1, 0.75)) if man and years > 19 and rng.random() < 0.5 else 0.0,
         freckles=float(rng.uniform(0, 1)) if melanin < 0.3 and rng.random() < 0.3 else 0.0,
