@@ -115,6 +115,18 @@ def test_pictures_in_order_pass_and_shuffled_or_doubled_ones_do_not() -> None:
     assert _frozen("a", {"a": picture_differences(still), "b": table}) == 1
 
 
+def test_what_comes_by_the_same_place_twice_is_in_order() -> None:
+    raised = np.round(12 * np.sin(np.linspace(0, np.pi, 25))).astype(int)
+    generator = np.random.default_rng(2)
+    thumbs = np.zeros((len(raised), 48, 96))
+    for k, at in enumerate(raised):
+        cv2.circle(thumbs[k], (48, 36 - int(at) * 2), 4, 200.0, -1)
+    up_and_down = np.clip(40 + thumbs + generator.normal(0, 1.0, thumbs.shape), 0, 255).astype(np.uint8)
+    assert _astray(picture_differences(up_and_down)) < 0.1
+    shuffled = up_and_down[np.random.default_rng(1).permutation(len(raised))]
+    assert _astray(picture_differences(shuffled)) > 0.3
+
+
 def test_hulls_cover_masks_and_blame_the_one_that_is_wrong() -> None:
     cameras = ring(6, SIDE)
     masks = [
