@@ -26,8 +26,8 @@ DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machi
 In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
 whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
 `animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
-`calibrate` cameras, `export-session` for other programs, `stage` records virtual captures whose truth is known, `design`
-says what a rig would give, `bench` measures this machine. Each has its own --help.
+`calibrate` cameras, `export-session` for other programs, `stage` records virtual captures whose truth is known,
+`design` says what a rig would give, `bench` measures this machine. Each has its own --help.
 
 Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
 (zsh, fish likewise)."""

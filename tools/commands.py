@@ -65,7 +65,7 @@ def warmup(quiet: bool = False) -> None:
     """
     from .warm import warm_up
 
-    warm_up(quiet=quiet)
+    warm_up(quiet=quiet, stage=True)
 
 
 def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> None:

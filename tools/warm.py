@@ -8,8 +8,11 @@ from contextlib import nullcontext
 from rich.console import Console
 
 
-def warm_up(*, quiet: bool = False) -> None:
+def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
     """Bake the body, and compile and cache the kernels.
+
+    Args:
+        quiet: say only what took long. stage: those of virtual captures too.
 
     Raises:
         AssetError: the body's data are not here.
@@ -19,6 +22,8 @@ def warm_up(*, quiet: bool = False) -> None:
     console = Console()
     start = time.perf_counter()
     steps = {"body": _body, "Gaussians": _gaussians, "meshes": _mesh, "training": _training}
+    if stage:
+        steps["virtual captures"] = _stage
     for name, step in steps.items():
         begun = time.perf_counter()
         with (
@@ -52,5 +57,11 @@ def _mesh() -> None:
 
 def _training() -> None:
     from recon.splat.warm import warmup
+
+    warmup()
+
+
+def _stage() -> None:
+    from .stage.warm import warmup
 
     warmup()

@@ -48,7 +48,7 @@ def run_design(
     if out is None:
         raise RunError("A folder for the design is needed", remedy="say which: --out DESIGN")
     real = {run.resolve().name: _scores_of(run) for run in beside}
-    warm_up(quiet=True)
+    warm_up(quiet=True, stage=True)
     results = _measured(list(points_of(settings)), out / "points", again)
     rows = summarise(settings, results)
     print_rows(settings, rows, Console())

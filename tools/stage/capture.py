@@ -26,7 +26,6 @@ from recon.session.truth import (
 )
 from render.body import BodyModel, BodyPose, load_body
 from render.errors import ConfigError
-from render.mesh import vertex_normals
 from render.threads import thread_count
 
 from .colour_sensor import ColourSensor, expose
@@ -37,7 +36,7 @@ from .lens_view import LensView, lens_view
 from .light import Light, studio
 from .motion import PoseAt, pose_at
 from .people import Person, PersonRecipe, Surfaces, make_person
-from .picture import LitScene, Truth, light_up, picture
+from .picture import LitScene, Truth, light_up, picture, relit
 from .rig import RigCamera, make_rig, moved
 from .room import RoomView, look_at_room
 from .shutter import motion_blurred, rolled
@@ -194,10 +193,10 @@ def recipe_of(person: PersonConfig) -> PersonRecipe:
     """Who a configuration describes."""
     fixed = {
         name: value
-        for name in ("age", "gender", "height", "weight", "muscle")
+        for name in ("gender", "height", "weight", "muscle")
         if (value := getattr(person, name)) is not None
     }
-    return PersonRecipe(seed=person.seed, phenotypes=fixed)
+    return PersonRecipe(seed=person.seed, phenotypes=fixed, years=person.years)
 
 
 def _as_given(
@@ -290,7 +289,7 @@ def _at_camera(
     if camera.lag:
         surfaces = stage.person.posed(stage.pose(moment + camera.lag))
     if camera.judge or settings.shutter_ms == settings.readout_ms == 0:
-        return _relit(scene, surfaces), None
+        return relit(scene, surfaces), None
     later = stage.person.posed(stage.pose(moment + camera.lag + 1 / settings.fps))
     velocity = later.verts - surfaces.verts
     verts = surfaces.verts
@@ -298,15 +297,8 @@ def _at_camera(
         drawn = station.view.camera(camera.viewmat)
         verts = rolled(verts, velocity, drawn, 0.001 * settings.readout_ms * settings.fps)
     if verts is not scene.surfaces.verts:
-        scene = _relit(scene, replace(surfaces, verts=verts))
+        scene = relit(scene, replace(surfaces, verts=verts))
     return scene, replace(surfaces, verts=verts + velocity)
-
-
-def _relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
-    """The same light on surfaces that have moved a little."""
-    if surfaces is scene.surfaces:
-        return scene
-    return replace(scene, surfaces=surfaces, normals=vertex_normals(surfaces.verts, surfaces.faces))
 
 
 def _stand(surfaces: Surfaces) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "3"]]:

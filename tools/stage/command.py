@@ -11,7 +11,6 @@ from recon.progress import track
 from render.errors import RunError
 
 from ..reconstruct import config_file
-from ..warm import warm_up
 
 
 def run_stage_command(
@@ -32,7 +31,6 @@ def run_stage_command(
         return
     if out is None:
         raise RunError("A folder for the session is needed", remedy="say which: --out SESSION")
-    warm_up(quiet=True)
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
         f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"

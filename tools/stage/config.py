@@ -24,12 +24,12 @@ class PersonConfig:
 
     Attributes:
         seed: decides body, clothes, hair and colours.
-        age, gender, height, weight, muscle: of the body model, 0 to 1 (age 0 is one year, 1/3 twelve, 2/3 twenty-five,
-            1 ninety), where they are not the seed's.
+        years: how old, where that is not the seed's to say.
+        gender, height, weight, muscle: of the body model, 0 to 1, likewise.
     """
 
     seed: int = 0
-    age: float | None = None
+    years: Annotated[float, Field(ge=2, le=90)] | None = None
     gender: float | None = None
     height: float | None = None
     weight: float | None = None

@@ -60,19 +60,44 @@ class Truth:
 
 def light_up(person: Person, surfaces: Surfaces, light: Light) -> LitScene:
     """Shadows and light of one frame: for all cameras at once."""
+    normals, tangents = _directions(person, surfaces)
+    bias = torch.full((len(normals),), BIAS)
+    for first, last, _ in person.hair_ranges:
+        bias[first:last] = HAIR_BIAS
+    received = irradiance(light, surfaces.verts, normals, person.casters, bias)
+    return _scene(person, surfaces, normals, tangents, received, light)
+
+
+def relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
+    """The same person a moment away, in the light that was worked out for the scene: surfaces turn, shadows stay."""
+    if surfaces is scene.surfaces:
+        return scene
+    return _scene(scene.person, surfaces, *_directions(scene.person, surfaces), scene.irradiance, scene.light)
+
+
+def _directions(person: Person, surfaces: Surfaces) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 3"]]:
+    """Normals, those of hair as of the round head that it makes, and where along a ribbon goes."""
     normals = vertex_normals(surfaces.verts, surfaces.faces)
     tangents = torch.zeros_like(normals)
-    bias = torch.full((len(normals),), BIAS)
     verts = surfaces.verts.numpy()
     for first, last, ribbons in person.hair_ranges:
-        bias[first:last] = HAIR_BIAS
         low, high = verts[first:last].min(0), verts[first:last].max(0)
         middle = np.array([(low[0] + high[0]) / 2, high[1] - CROWN, (low[2] + high[2]) / 2])
         light_kernels.hair_normals(verts, normals.numpy(), first, last, middle)
         if ribbons is not None:
             start, places = ribbons
             light_kernels.ribbon_tangents(verts, start, last, places, tangents.numpy())
-    received = irradiance(light, surfaces.verts, normals, person.casters, bias)
+    return normals, tangents
+
+
+def _scene(
+    person: Person,
+    surfaces: Surfaces,
+    normals: Float[Tensor, "v 3"],
+    tangents: Float[Tensor, "v 3"],
+    received: Float[Tensor, "v 3"],
+    light: Light,
+) -> LitScene:
     known = torch.cat([person.origin, person.traits, normals, received, tangents], 1)
     return LitScene(person, surfaces, normals, received, light, known.contiguous().numpy())
 
