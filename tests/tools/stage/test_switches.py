@@ -14,10 +14,10 @@ import pytest
 from recon.preflight import Preflight, PreflightConfig, inspect
 from recon.preflight.look import NetworkEyes
 from render.errors import AssetError, MissingExtraError
-from render.mesh import vertex_normals
 from simulacra.tools.stage import capture
 from simulacra.tools.stage.config import Fault, PersonConfig, StageConfig
 from simulacra.tools.stage.motion import MotionConfig
+from simulacra.tools.stage.picture import relit
 from simulacra.tools.stage.rig import RigConfig
 
 # Four cameras around the front, one moment. Shutters of no time: nothing has to be posed twice.
@@ -62,8 +62,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
         """The first moment's light on every other: shadows are not what is tested."""
         if id(person) not in lit:
             lit[id(person)] = light_up(person, surfaces, light)
-        normals = vertex_normals(surfaces.verts, surfaces.faces)
-        return replace(lit[id(person)], surfaces=surfaces, normals=normals)
+        return relit(lit[id(person)], surfaces)
 
     def one_shot(
         stage: capture.Stage, station: capture.Station, scene: capture.LitScene, index: int
