@@ -303,7 +303,7 @@ def stage_sensors(captures: Path, out: Path, depth_scale: float = 10000.0, seed:
         depth_scale: of the rigs: depth units in a metre.
         seed: of the virtual persons and their sensors.
     """
-    from .stage.sensor_command import compare_sensors
+    from .stage.sensors.command import compare_sensors
 
     compare_sensors(captures, out, depth_scale, seed)
 

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from recon.configuration import config
 
-from .colour_sensor import ColourSensor
-from .depth_sensor import Stereo, StructuredLight, TimeOfFlight
 from .motion import MotionConfig
 from .rig import RigConfig
 from .room import RoomConfig
+from .sensors.colour import ColourSensor
+from .sensors.depth import Stereo, StructuredLight, TimeOfFlight
 
 NotNegative = Annotated[float, Field(ge=0)]
 

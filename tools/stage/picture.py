@@ -16,7 +16,7 @@ from render.threads import run_ranges, split, thread_count
 from . import light_kernels
 from . import shading_kernels as kernels
 from .light import BIAS, Light, irradiance
-from .people import Person, Surfaces
+from .people.person import Person, Surfaces
 
 HAIR_BIAS = 0.022  # metres of hair that light goes through
 CROWN = 0.13  # metres from the top of the hair to the middle that it surrounds

@@ -13,8 +13,9 @@ from numba import njit
 
 from render.compiled import kernel_compiler
 
-from . import material_kernels, noise
-from .material_kernels import clamp, cloth, eye, hair, shoe, skin
+from . import noise
+from .people import material_kernels
+from .people.material_kernels import clamp, cloth, eye, hair, shoe, skin
 
 kernel = kernel_compiler(__file__, noise.__file__, material_kernels.__file__)
 

@@ -15,7 +15,7 @@ from render.camera import Cameras, look_at
 from render.image import linear_to_srgb, write_image
 
 from .light import studio
-from .people import Person, PersonRecipe, make_person
+from .people.person import Person, PersonRecipe, make_person
 from .picture import light_up, picture
 
 BACKDROP = (0.55, 0.30)  # linear grey, at the top and at the bottom

@@ -9,9 +9,9 @@ import numpy as np
 
 from .capture import record_session
 from .config import StageConfig
-from .depth_sensor import Stereo, StructuredLight, TimeOfFlight, sense_depth
 from .motion import MotionConfig
 from .rig import RigConfig
+from .sensors.depth import Stereo, StructuredLight, TimeOfFlight, sense_depth
 
 SIDE = 64
 

@@ -18,12 +18,12 @@ from render.body import load_body
 from render.camera import Cameras
 from render.errors import AssetError, ConfigError, RunError
 from simulacra.tools.stage.capture import record_session
-from simulacra.tools.stage.colour_sensor import ColourSensor
 from simulacra.tools.stage.config import Fault, StageConfig
-from simulacra.tools.stage.depth_sensor import TimeOfFlight
 from simulacra.tools.stage.files import PictureFiles
 from simulacra.tools.stage.motion import MotionConfig
 from simulacra.tools.stage.rig import RigConfig
+from simulacra.tools.stage.sensors.colour import ColourSensor
+from simulacra.tools.stage.sensors.depth import TimeOfFlight
 
 SMALL = StageConfig(
     motion=MotionConfig(name="walk"),

@@ -16,10 +16,10 @@ from pydantic import Field
 
 from recon.configuration import config
 
+from .chance import key, normal_field, two_normal_fields
 from .depth_disparity import grained, lit, matched
 from .depth_grid import Scene, point_samples, scene_of, to_picture
 from .depth_phase import LIGHT, multipath, phasors
-from .sensor_noise import key, normal_field, two_normal_fields
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

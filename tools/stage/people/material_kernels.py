@@ -12,7 +12,7 @@ from typing import no_type_check
 
 from numba import njit
 
-from .noise import chance, noise_at
+from ..noise import chance, noise_at
 
 # Places in the array of a face: rings and lines of x y z, then single places. See ``FaceMarks.numbers``.
 LIPS, MOUTH, BROW_R, BROW_L, EYE_R, EYE_L, CHEEKS, NOSE, CHIN, LAST = 0, 20, 40, 45, 50, 66, 82, 84, 85, 86

@@ -19,10 +19,10 @@ from scipy.spatial import cKDTree
 from render.body import BodyModel, RestBody
 from render.mesh import vertex_normals
 
+from ..noise import fractal_noise
 from .hanging import collared, extended, hanging, hemmed, level_ring
 from .layers import Layer, averaging, body_layer, border_loops, clip, cut, inflated, refine, smoothed
 from .measures import SIDES, Measures, along, axis_point, faces_of, limb_length, share_of, vertex_parts
-from .noise import fractal_noise
 from .shoes import make_shoes
 
 # Hands and feet are among them so that a border at the wrist is the garment's, not the part's.

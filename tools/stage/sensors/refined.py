@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from render.errors import InputError
 from render.image import read_mask, read_uint16
 
-from .depth_sensor import StructuredLight, sense_depth
+from .depth import StructuredLight, sense_depth
 
 # Of DDRNet's own code (losses.py), first pixel's centre at (0, 0).
 FX, FY, CX, CY = 536.628, 536.606, 310.591, 234.759

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageDraw, ImageFont
 
-from ..report.charts import nice_ticks
+from ...report.charts import nice_ticks
 
 PANEL_WIDTH, PANEL_HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 46, 44

@@ -13,8 +13,8 @@ from numba import njit
 
 from render.compiled import kernel_compiler
 
-from . import sensor_noise
-from .sensor_noise import MANY, bits64, normal, poisson, uniform
+from . import chance as sensor_noise
+from .chance import MANY, bits64, normal, poisson, uniform
 
 kernel = kernel_compiler(__file__, sensor_noise.__file__)
 

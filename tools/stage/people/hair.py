@@ -16,9 +16,9 @@ from scipy.spatial import cKDTree
 from render.body import BodyModel, RestBody
 from render.mesh import vertex_normals
 
+from ..noise import fractal_noise
 from .layers import Layer, averaging, body_layer, clip, inflated, joined, refine, smoothed
 from .measures import Measures, faces_of, share_of, vertex_parts
-from .noise import fractal_noise
 
 HEAD = ("scalp", "face", "neck")
 STUBBLE_MM = 6.0

@@ -16,12 +16,12 @@ from recon.session import Session
 from render.body import load_body
 from render.errors import InputError
 
-from .depth_sensor import StructuredLight, TimeOfFlight, sense_depth
-from .light import studio
-from .people import PersonRecipe, make_person
-from .picture import Truth, light_up, picture
-from .sensor_plot import OTHER, REAL, VIRTUAL, Line, Panel, draw_panels, histogram
-from .sensor_refined import (
+from ..light import studio
+from ..people.person import PersonRecipe, make_person
+from ..picture import Truth, light_up, picture
+from .depth import StructuredLight, TimeOfFlight, sense_depth
+from .plot import OTHER, REAL, VIRTUAL, Line, Panel, draw_panels, histogram
+from .refined import (
     EDGES,
     SLOPES,
     Reference,
@@ -34,7 +34,7 @@ from .sensor_refined import (
     read_reference,
     spread,
 )
-from .sensor_study import Agreement, View, agreement, misplaced, real_views, surface_noise
+from .study import Agreement, View, agreement, misplaced, real_views, surface_noise
 
 # The calibration error that virtual rigs are given, by each axis: degrees and metres. It is stated with every result.
 TURN_DEG, SHIFT_M = 0.15, 0.002

@@ -22,8 +22,8 @@ from pydantic import Field
 from recon.configuration import config
 from render.image import linear_to_srgb
 
+from .chance import key
 from .colour_kernels import count_colours, count_mosaic, demosaic_malvar, encode
-from .sensor_noise import key
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from render.body import BodyModel, PosedBody, RestBody
 from render.image import srgb_to_linear
 
+from ..shading_kernels import CLOTH, EYES, HAIR, SHOE, SKIN
 from . import material_kernels as looks
-from .shading_kernels import CLOTH, EYES, HAIR, SHOE, SKIN
 
 Points = Float[np.ndarray, "n 3"]
 

@@ -1,0 +1,1 @@
+"""Virtual people: bodies, skin, hair and clothes out of a seed."""

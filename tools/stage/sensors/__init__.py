@@ -1,0 +1,1 @@
+"""What cameras make of what is before them: lenses, shutters, colour and depth sensors."""
