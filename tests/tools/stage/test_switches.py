@@ -14,9 +14,10 @@ import pytest
 from recon.preflight import Preflight, PreflightConfig, inspect
 from recon.preflight.look import NetworkEyes
 from render.errors import AssetError, MissingExtraError
-from simulacra.tools.stage import capture
+from simulacra.tools.stage import capture, stations
 from simulacra.tools.stage.config import Fault, PersonConfig, StageConfig
 from simulacra.tools.stage.motion import MotionConfig
+from simulacra.tools.stage.people.person import Surfaces
 from simulacra.tools.stage.picture import relit
 from simulacra.tools.stage.rig import RigConfig
 
@@ -45,27 +46,25 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
     """Records a session and checks it."""
     try:
         eyes = NetworkEyes()
-        capture.load_body()
+        stations.load_body()
     except (AssetError, MissingExtraError) as error:
         pytest.skip(str(error))
-    make_person, light_up, shoot = capture.make_person, capture.light_up, capture.shoot
-    people: dict[str, capture.Person] = {}
+    make_person, light_up, shoot = stations.make_person, capture.light_up, capture.shoot
+    people: dict[str, stations.Person] = {}
     lit: dict[int, capture.LitScene] = {}
     shots: dict[str, capture.Shot] = {}
 
-    def one_person(body: capture.BodyModel, recipe: capture.PersonRecipe) -> capture.Person:
+    def one_person(body: stations.BodyModel, recipe: stations.PersonRecipe) -> stations.Person:
         return people.setdefault(repr(recipe), people.get(repr(recipe)) or make_person(body, recipe))
 
-    def one_light(
-        person: capture.Person, surfaces: capture.Surfaces, light: capture.Light
-    ) -> capture.LitScene:
+    def one_light(person: stations.Person, surfaces: Surfaces, light: stations.Light) -> capture.LitScene:
         """The first moment's light on every other: shadows are not what is tested."""
         if id(person) not in lit:
             lit[id(person)] = light_up(person, surfaces, light)
         return relit(lit[id(person)], surfaces)
 
     def one_shot(
-        stage: capture.Stage, station: capture.Station, scene: capture.LitScene, index: int
+        stage: capture.Stage, station: stations.Station, scene: capture.LitScene, index: int
     ) -> capture.Shot:
         calibrated = replace(station.fault, turn_deg=0.0, move_mm=0.0, focal_percent=0.0)
         key = repr((replace(stage.settings, faults=()), station.camera, calibrated, index))
@@ -77,7 +76,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
     def record(settings: StageConfig) -> Preflight:
         root = tmp_path_factory.mktemp("switch") / "session"
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(capture, "make_person", one_person)
+            patched.setattr(stations, "make_person", one_person)
             patched.setattr(capture, "light_up", one_light)
             patched.setattr(capture, "shoot", one_shot)
             session = capture.record_session(settings, root)
