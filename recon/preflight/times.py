@@ -22,6 +22,8 @@ FEWEST = 8
 # A neighbour's difference over that of the frame beyond it: a half where motion is steady, 1 where frames are in no
 # order. Below the first a frame is in its place, and below the second the median of a recording in order.
 GROWS, STEADY = 0.75, 0.9
+# Of a usual step: a repeated frame lies beside steps of the first size, or the other cameras make one of the second.
+ABRUPT, MOVES = 0.5, 0.2
 
 
 def check_frames(session: Session) -> list[Check]:
@@ -141,16 +143,27 @@ def picture_differences(thumbs: UInt8[np.ndarray, "n h w"]) -> Float[np.ndarray,
 
 
 def _frozen(name: str, differences: Mapping[str, Float[np.ndarray, "n n"]]) -> float:
-    """Share of steps without any change while the camera's usual step, or the other cameras' at that time, has one."""
+    """Share of steps without any change while the camera's usual step, or the other cameras' at that time, has one.
+
+    A person who pauses is still in all cameras, and comes to rest: such a step does not count.
+    """
     own = np.diagonal(differences[name], 1)
     # Of steps that are steps: half of them may be repeated frames.
     usual = float(np.quantile(own, 0.9))
     still = own <= max(SAME, 0.05 * usual)
+    others = [np.diagonal(table, 1) for other, table in differences.items() if other != name]
     if usual <= SAME:
         # Frozen for most of the time, or nothing moves at all: the others know.
-        others = [np.median(np.diagonal(table, 1)) for other, table in differences.items() if other != name]
-        return float(still.mean()) if others and np.median(others) > 20 * SAME else 0.0
-    return float(still.mean())
+        moving = others and np.median([np.median(steps) for steps in others]) > 20 * SAME
+        return float(still.mean()) if moving else 0.0
+    together = [
+        steps / max(float(np.quantile(steps, 0.9)), SAME) for steps in others if len(steps) == len(own)
+    ]
+    if not together:
+        return float(still.mean())
+    beside = np.maximum(np.append(own[1:], 0.0), np.insert(own[:-1], 0, 0.0))
+    abrupt = beside > ABRUPT * usual
+    return float(np.mean(still & (abrupt | (np.median(together, axis=0) > MOVES))))
 
 
 def _astray(table: Float[np.ndarray, "n n"]) -> float:

@@ -115,6 +115,27 @@ def test_pictures_in_order_pass_and_shuffled_or_doubled_ones_do_not() -> None:
     assert _frozen("a", {"a": picture_differences(still), "b": table}) == 1
 
 
+def steps(sizes: np.ndarray) -> np.ndarray:
+    """Differences of pictures of something that goes along a line by these steps."""
+    places = np.concatenate([[0.0], np.cumsum(sizes)])
+    return np.abs(places[:, None] - places[None])
+
+
+def test_a_pause_is_no_frozen_picture_and_a_repeated_frame_is() -> None:
+    ease = 0.5 + 0.5 * np.cos(np.linspace(0, 2 * np.pi, 30))
+    pausing = np.where(ease < 0.02, 0.0, 4 * ease)  # as a video codec shows what hardly moves
+    assert (pausing == 0).sum() >= 2
+    both = {"a": steps(pausing), "b": steps(0.7 * pausing)}
+    assert _frozen("a", both) == _frozen("b", both) == 0
+    stuck = pausing.copy()
+    stuck[3:8] = 0.0
+    assert _frozen("a", {"a": steps(stuck), "b": steps(pausing)}) == pytest.approx(5 / 30)
+    # One repeated picture in all cameras at once, amid motion.
+    hiccup = pausing.copy()
+    hiccup[4] = 0.0
+    assert _frozen("a", {"a": steps(hiccup), "b": steps(hiccup)}) == pytest.approx(1 / 30)
+
+
 def test_what_comes_by_the_same_place_twice_is_in_order() -> None:
     raised = np.round(12 * np.sin(np.linspace(0, np.pi, 25))).astype(int)
     generator = np.random.default_rng(2)
