@@ -10,7 +10,7 @@ from ..report.charts import nice_ticks
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 16, 46
-COLOURS = ("#1b6ca8", "#c8553d", "#4f8a4b", "#8a5fa8", "#b8860b", "#3f3f3f")
+COLOURS = ("#1b6ca8", "#c8553d", "#4f8a4b", "#8a5fa8", "#b8860b", "#3f3f3f", "#d4679d", "#2aa5a0", "#8c6d46")
 LEGEND = 16  # pixels a line
 
 

@@ -143,6 +143,6 @@ def allowed(settings: DesignConfig, rows: Sequence[Row], variant: str, sweep: Sw
             if last is None:
                 return "none"
             share = (limit - last_mean) / (mean - last_mean)
-            return f"about {last + share * (value - last):.3g}"
+            return f"about {float(f'{last + share * (value - last):.3g}'):g}"
         last, last_mean = value, mean
     return f"all of those measured, up to {last:g}"
