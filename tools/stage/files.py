@@ -75,7 +75,9 @@ class PictureFiles:
         if camera not in self._open:
             self._open[camera] = self._begin(self._root / name, picture.shape[0], picture.shape[1])
         container, stream, number = self._open[camera]
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        # Converted here: once in some hundred times libav makes another last bit of the same RGB.
+        yuv = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420), np.uint8)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(yuv, format="yuv420p")))
         self._open[camera] = container, stream, number + 1
         return Source(name, number, time)
 
