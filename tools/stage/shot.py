@@ -42,8 +42,8 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
     """What one camera records of a frame.
 
     Args:
-        scene: the frame at the rig's own time. Its light is used at the camera's time too, which is a few milliseconds
-            away.
+        scene: the frame at the rig's own time. Its light is used at the camera's time too, which is some milliseconds
+            away; in a turn-around seconds, of a person who stands.
     """
     settings, camera = stage.settings, station.camera
     moment = index / settings.fps
@@ -55,23 +55,27 @@ def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
         share = 0.001 * settings.shutter_ms * settings.fps
         rgb = motion_blurred(rgb, seen.motion_px, share, seen.depth)
     seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
-    fault = station.fault
-    sensor = replace(
-        settings.colour,
-        exposure=settings.colour.exposure + fault.exposure,
-        defocus_px=float(np.hypot(settings.colour.defocus_px, fault.defocus_px)),
-        iso=settings.colour.iso * fault.iso,
-        red_gain=settings.colour.red_gain * fault.red_gain,
-    )
-    if camera.judge:
-        sensor = CLEAN
-    colour = expose(np.ascontiguousarray(station.view.picture(rgb)), sensor, seed)
+    colour = expose(np.ascontiguousarray(station.view.picture(rgb)), _sensor(stage, station), seed)
     depth = None
     if settings.depth is not None and not camera.judge:
         depth = station.view.nearest(_depth(stage, station, seen, seed))
     mask = station.view.picture(seen.alpha)
     truth = _true_view(station, scene, seen) if settings.true_pictures else None
     return Shot(colour, depth, mask, truth)
+
+
+def _sensor(stage: Stage, station: Station) -> ColourSensor:
+    """The stage's sensor with the camera's own faults; a judge has one without any."""
+    if station.camera.judge:
+        return CLEAN
+    common, fault = stage.settings.colour, station.fault
+    return replace(
+        common,
+        exposure=common.exposure + fault.exposure,
+        defocus_px=float(np.hypot(common.defocus_px, fault.defocus_px)),
+        iso=common.iso * fault.iso,
+        red_gain=common.red_gain * fault.red_gain,
+    )
 
 
 def _number(stage: Stage, station: Station) -> int:

@@ -196,6 +196,9 @@ def test_more_light_and_noise_are_seen(recorded: tuple[Session, Truth], tmp_path
     bright, before = made.image(0, "0"), session.image(0, "0")
     assert bright.mean() > before.mean() + 0.04
     assert np.abs(np.diff(bright, axis=1)).mean() > 1.5 * np.abs(np.diff(before, axis=1)).mean()
+    judged, judged_before = made.image(0, "judge0"), session.image(0, "judge0")
+    # A judge sees neither: the person stands otherwise, the room around them is the same to the last grey level.
+    assert np.median(np.abs(judged - judged_before)) < 0.5 / 255
     assert made.mask(0, "0") is not None
     truth = read_truth(load_session(made.root))
     assert truth is not None
