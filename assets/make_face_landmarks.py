@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from recon.observe.face import FaceNetwork
-from render.body import BodyModel, BodyPose, BodyShape, load_body
-from render.camera import Cameras
-from render.mesh import rasterize_mesh
+from simulacra.recon.observe.face import FaceNetwork
+from simulacra.render.body import BodyModel, BodyPose, BodyShape, load_body
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import rasterize_mesh
 
 SIDE_PX, DISTANCE_M, FOCAL = 512, 1.2, 1900.0
 VIEWS = 90
@@ -67,17 +67,17 @@ class Studio:
         return np.isin(part, [self.body.part_names.index(name) for name in names])
 
     def paint(self, points: np.ndarray, part: np.ndarray, skin: np.ndarray) -> Float[np.ndarray, "n 3"]:
-        """Colours of surface points, by where they are on the neutral face."""
-        colour = np.tile(skin, (len(points), 1))
+        """Colors of surface points, by where they are on the neutral face."""
+        color = np.tile(skin, (len(points), 1))
         across, up = np.abs(points[:, 0]), points[:, 1]
         eye_up = self.eyes["l"][:, 1].mean()
-        colour[self.is_part(part, "lips")] *= [0.85, 0.55, 0.55]
+        color[self.is_part(part, "lips")] *= [0.85, 0.55, 0.55]
         along = np.clip((across - 0.015) / 0.037, 0, 1)
         brow_up = eye_up + 0.0175 + 0.006 * np.sin(along * np.pi * 0.8) - 0.001 * along
         brow = np.clip((0.0042 * (1 - 0.5 * along) - np.abs(up - brow_up)) / 0.0015, 0, 1)[:, None]
         brow[(across < 0.014) | (across > 0.053) | (points[:, 2] < 0.08)] = 0
-        colour = colour * (1 - brow) + brow * np.array([0.12, 0.08, 0.06])
-        colour[self.is_part(part, "scalp") & (up > eye_up - 0.03)] = [0.10, 0.07, 0.05]
+        color = color * (1 - brow) + brow * np.array([0.12, 0.08, 0.06])
+        color[self.is_part(part, "scalp") & (up > eye_up - 0.03)] = [0.10, 0.07, 0.05]
         for side, eye in self.eyes.items():
             own = self.is_part(part, f"eye_{side}")
             centre = (eye[:, :2].min(0) + eye[:, :2].max(0)) / 2
@@ -89,10 +89,10 @@ class Studio:
                 (0.0024, (0.02, 0.02, 0.02)),
             ]
             for size, tint in rings:
-                colour[own & (radius < size)] = tint
-            colour[self.is_part(part, f"eye_socket_{side}")] = skin * 0.6
-        colour[self.is_part(part, "mouth_cavity", "tongue")] = [0.30, 0.10, 0.10]
-        return colour
+                color[own & (radius < size)] = tint
+            color[self.is_part(part, f"eye_socket_{side}")] = skin * 0.6
+        color[self.is_part(part, "mouth_cavity", "tongue")] = [0.30, 0.10, 0.10]
+        return color
 
     def look(self, verts: Float[np.ndarray, "v 3"], yaw: float, pitch: float, skin: np.ndarray) -> View:
         """A picture from `yaw` to the person's left and `pitch` above, lit from above and the front."""

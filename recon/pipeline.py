@@ -2,7 +2,7 @@
 
     preflight -> observe -> fit -> refine -> splat -> evaluate
 
-Every stage reads records of earlier ones and writes its own; see recon.stage for how they are kept, skipped and
+Every stage reads records of earlier ones and writes its own; see recon.runs.stages for how they are kept, skipped and
 continued. What is held out is split off first: the training stages are handed a session in which the held-out
 cameras do not exist.
 """
@@ -15,21 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from recon.configuration import config, dump_config, format_config
-from recon.evaluate import EvaluateConfig
-from recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
-from recon.judge import judge
-from recon.observe import Observations, ObserveConfig, load_observations, observe
-from recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
-from recon.protocol import Protocol, lock_protocol
-from recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
-from recon.session import Session, load_session
-from recon.splat.avatar import Person
-from recon.splat.record import SplatResult, load_splat
-from recon.splat.settings import AvatarConfig, DepthSplatsConfig
-from recon.splat.train import train_splat
-from recon.stage import RunFolder, StageResult, open_run, record_run, run_stage
-from render.body import load_body
+from simulacra.recon.avatar.initial import Person
+from simulacra.recon.avatar.record import SplatResult, load_splat
+from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
+from simulacra.recon.avatar.train import train_splat
+from simulacra.recon.evaluate.judge import judge
+from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
+from simulacra.recon.evaluate.scoring import EvaluateConfig
+from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
+from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
+from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
+from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
+from simulacra.recon.runs.configuration import config, dump_config, format_config
+from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
+from simulacra.recon.session import Session, load_session
+from simulacra.render.body import load_body
 
 Record = TypeVar("Record")
 
@@ -40,7 +40,7 @@ class ViewsConfig:
 
     Attributes:
         held_out_cameras: seen by no stage before the evaluation.
-        held_out_every: the last of each so many frames is not used for colour; 0 for none.
+        held_out_every: the last of each so many frames is not used for color; 0 for none.
         frame_step: every so many of the session's frames; 1 for all.
         most_frames: of those, at most so many from the start; 0 for all.
     """

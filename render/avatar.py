@@ -18,12 +18,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.body.model import BodyModel
-from render.body.records import BodyPose, BodyShape, RestBody
-from render.gaussians.record import Gaussians
-from render.rotation import matrix_to_quat, quat_multiply
-from render.skinning import Influences, skin
-from render.skinning import blend as blend_bones
+from simulacra.render.body.model import BodyModel
+from simulacra.render.body.records import BodyPose, BodyShape, RestBody
+from simulacra.render.gaussians.record import Gaussians
+from simulacra.render.rotation import matrix_to_quat, quat_multiply
+from simulacra.render.skinning import Influences, skin
+from simulacra.render.skinning import blend as blend_bones
 
 # A blended bone transform is inverted to bring an observed point to rest. Where bones that turn far apart share a
 # point the blend collapses; below this determinant the point's strongest bone is taken alone.

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.rotation import rigid_inverse, transform_points
+from simulacra.render.rotation import rigid_inverse, transform_points
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt16
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -112,5 +112,5 @@ def linear_to_srgb(image: Array) -> Array:
 
 
 def composite(rgb_premul: Array, alpha: Array, background: Array) -> Array:
-    """Premultiplied colour over a background: ``rgb_premul + (1 - alpha) * background``."""
+    """Premultiplied color over a background: ``rgb_premul + (1 - alpha) * background``."""
     return rgb_premul + (1 - alpha[..., None]) * background

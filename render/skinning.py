@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render import skinning_cpu
-from render.rotation import quat_multiply
+from simulacra.render import skinning_cpu
+from simulacra.render.rotation import quat_multiply
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numba import njit
 
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 BLOCK = 1024  # points a partial sum of the bones' gradients
 BONE = 16  # numbers a bone: twelve of its matrix, four of its quaternion

@@ -37,11 +37,11 @@ def test_no_import_crosses(copied_tree: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "crossing"),
     [
-        ("render/planted.py", "import recon.configuration"),
+        ("render/planted.py", "import simulacra.recon.runs.configuration"),
         ("render/planted.py", "def late() -> None:\n    from simulacra.tools import cli"),
         ("recon/planted.py", "from tools.cli import main"),
         ("recon/planted.py", "import simulacra.tools.cli"),
-        ("recon/fit/planted.py", "from recon.session.truth import read_truth"),
+        ("recon/fit/planted.py", "from simulacra.recon.session.truth import read_truth"),
     ],
 )
 def test_an_import_that_crosses_is_caught(copied_tree: Path, file: str, crossing: str) -> None:

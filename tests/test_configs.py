@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from recon.configuration import dump_config, format_config, load_config
-from recon.pipeline import ReconstructionConfig
+from simulacra.recon.pipeline import ReconstructionConfig
+from simulacra.recon.runs.configuration import dump_config, format_config, load_config
 from simulacra.tools.design.config import DesignConfig
 from simulacra.tools.reconstruct import brought_configs
-from simulacra.tools.stage.config import StageConfig
+from simulacra.tools.virtual.config import StageConfig
 
 CONFIGS = brought_configs()
 SCHEMAS = {"stage": StageConfig, "design": DesignConfig}

@@ -11,7 +11,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from render.rotation import quat_normalize
+from simulacra.render.rotation import quat_normalize
 
 
 def test_a_wrong_shape_is_caught() -> None:
@@ -35,9 +35,9 @@ def checked(values: int) -> int:
 def test_a_compiled_kernel_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with annotated functions beside it, which are checked."""
     (tmp_path / "planted_kernel.py").write_text(KERNEL)
-    monkeypatch.setattr("render.__path__", [str(tmp_path)])
-    kernel = importlib.import_module("render.planted_kernel")
-    monkeypatch.delitem(sys.modules, "render.planted_kernel")
+    monkeypatch.setattr("simulacra.render.__path__", [str(tmp_path)])
+    kernel = importlib.import_module("simulacra.render.planted_kernel")
+    monkeypatch.delitem(sys.modules, "simulacra.render.planted_kernel")
     assert kernel.total(np.array([1.0, 2.0])) == 3.0
     with pytest.raises(TypeCheckError):
         kernel.checked("three")

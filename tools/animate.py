@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from recon.animate import camera_for, cameras_along, draw_motion, poses_of
-from recon.finished import open_avatar
-from recon.progress import track
-from recon.video import write_video
+from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
+from simulacra.recon.avatar.finished import open_avatar
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session.video import write_video
 
 from .warm import warm_up
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.calibrate import (
+from simulacra.recon.calibrate import (
     Belief,
     BoardSeen,
     adjust_rig,
@@ -20,25 +20,25 @@ from recon.calibrate import (
     gather_views,
     lags_and_turns,
     lags_by_motion,
-    match_colours,
+    match_colors,
     person_tracks,
     print_adjusted,
     read_board,
     refuse_no_better,
     rig_of,
-    shared_colours_by_depth,
+    shared_colors_by_depth,
     stand_on_board,
     stand_upright,
     write_adjusted,
     write_calibration,
 )
-from recon.calibrate.joint_report import report_file
-from recon.calibrate.report import print_calibrations
-from recon.importers.building import Axis
-from recon.observe import Observations, ObserveConfig, load_observations, observe
-from recon.session import Session, load_session
-from recon.stage import write_json
-from render.errors import CaptureError, ConfigError, RunError
+from simulacra.recon.calibrate.joint_report import report_file
+from simulacra.recon.calibrate.report import print_calibrations
+from simulacra.recon.importers.building import Axis
+from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
+from simulacra.recon.runs.stages import write_json
+from simulacra.recon.session import Session, load_session
+from simulacra.render.runtime.errors import CaptureError, ConfigError, RunError
 
 
 def run_board(
@@ -164,8 +164,8 @@ def run_clocks(session: Path, observed: Path, json: Path | None) -> None:
         print(f"written: {json}")
 
 
-def run_colours(session: Path, cameras: Sequence[str] | None, frames: int, json: Path | None) -> None:
-    """Colour differences of an RGB-D rig before and after maps."""
+def run_colors(session: Path, cameras: Sequence[str] | None, frames: int, json: Path | None) -> None:
+    """Color differences of an RGB-D rig before and after maps."""
     loaded = load_session(session)
     names = list(cameras or loaded.camera_names)
     unknown = set(names) - set(loaded.camera_names)
@@ -179,8 +179,8 @@ def run_colours(session: Path, cameras: Sequence[str] | None, frames: int, json:
     places = np.unique(
         np.linspace(0, len(indices) - 1, max(1, min(frames, len(indices)))).round().astype(int)
     )
-    shared = shared_colours_by_depth(loaded, names, [indices[i] for i in places.tolist()])
-    found = match_colours(shared)
+    shared = shared_colors_by_depth(loaded, names, [indices[i] for i in places.tolist()])
+    found = match_colors(shared)
     print(f"{found.points} points that two cameras see differ by {found.before:.4f} (median, of 1)")
     for model, left in found.tried.items():
         print(f"  {model:7s} {left:.4f}{'  taken' if model == found.model else ''}")

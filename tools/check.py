@@ -7,15 +7,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from recon.preflight import Check, Inspection, Preflight, PreflightConfig, inspect, save_preflight
-from recon.session import SESSION_FILE, load_session
-from render.errors import InputError, UserError
+from simulacra.recon.preflight import Check, Inspection, Preflight, PreflightConfig, inspect, save_preflight
+from simulacra.recon.session import SESSION_FILE, load_session
+from simulacra.render.runtime.errors import InputError, UserError
 
 from .report.check_page import write_check_page
 
 # More than a reconstruction looks at: its fit measures clocks and turned cameras again, this is all that a check has.
 MOTION = 100
-COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def run_check(session: Path, out: Path | None, frames: int) -> bool:
@@ -72,7 +72,7 @@ def print_checks(record: Preflight, console: Console) -> None:
         for check in (check for check in record.checks if check.status == status):
             measured = f"{check.measured:.4g} {check.unit}".strip()
             console.print(
-                f"[{COLOURS[status]}]{status}[/] [bold]{check.code}[/]  {_plain(check.where)}: "
+                f"[{COLORS[status]}]{status}[/] [bold]{check.code}[/]  {_plain(check.where)}: "
                 f"{_plain(measured)} (wanted {_plain(check.limit)})",
                 highlight=False,
             )
@@ -81,7 +81,7 @@ def print_checks(record: Preflight, console: Console) -> None:
             console.print(f"     do: {_plain(check.remedy)}", highlight=False)
     for note in record.notes:
         console.print(f"note: {_plain(note)}", highlight=False)
-    counts = {status: sum(c.status == status for c in record.checks) for status in COLOURS}
+    counts = {status: sum(c.status == status for c in record.checks) for status in COLORS}
     console.print(f"{counts['fail']} failed, {counts['warn']} doubtful, {counts['pass']} passed")
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from render.errors import ConfigError, RunError, UserError
+from simulacra.render.runtime.errors import ConfigError, RunError, UserError
 
 from . import commands, import_commands
 
@@ -148,7 +148,7 @@ _layouts = _one_of(
         "qualisys": _deferred(import_commands.import_qualisys),
         "caliscope": _deferred(import_commands.import_caliscope),
         "truedepth": _deferred(import_commands.import_truedepth),
-        "colour-depth": _deferred(import_commands.import_colour_depth),
+        "color-depth": _deferred(import_commands.import_color_depth),
         "images": _deferred(import_commands.import_images),
         "opencv-yaml": _deferred(import_commands.import_opencv_yaml),
         "pose2sim": _deferred(import_commands.import_pose2sim),
@@ -170,13 +170,13 @@ _calibrations = _one_of(
         "apply": _deferred(commands.calibrate_apply),
         "rig": _deferred(commands.calibrate_rig),
         "clocks": _deferred(commands.calibrate_clocks),
-        "colours": _deferred(commands.calibrate_colours),
+        "colors": _deferred(commands.calibrate_colors),
     }
 )
 
 
 def _calibrate(what: Annotated[_calibrations, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Calibrate cameras: by boards, by people, their clocks by motion, their colours by what they share."""
+    """Calibrate cameras: by boards, by people, their clocks by motion, their colors by what they share."""
     return what
 
 

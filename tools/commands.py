@@ -119,7 +119,7 @@ def evaluate(
         run: the folder that `simulacra reconstruct` made.
         held_out_cameras: score these cameras too. Those that the run was trained on are marked as seen.
     """
-    from recon.evaluate_again import evaluate_run
+    from simulacra.recon.evaluate.again import evaluate_run
 
     from .report import write_run_report
 
@@ -227,8 +227,8 @@ def export_session(
         out: the folder to write, new or empty.
         distorted: keep the lens in the pictures, and its model in the calibration.
     """
-    from recon.export_session import export_session as run
-    from recon.session import load_session
+    from simulacra.recon.export_session import export_session as run
+    from simulacra.recon.session import load_session
 
     written = run(load_session(session), to, out, distorted=distorted)
     print(f"{out}: {len(written)} pictures")
@@ -250,7 +250,7 @@ def stage(
         config: a YAML file with what differs from the defaults, or the name of one of configs/stage.
         print_config: print the whole configuration as YAML and stop.
     """
-    from .stage.command import run_stage_command
+    from .virtual.command import run_stage_command
 
     run_stage_command(out, config, overrides, print_config=print_config)
 
@@ -288,7 +288,7 @@ def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
         count: how many people.
         seed: of the first; the others have the seeds after it.
     """
-    from .stage.sheet import write_sheet
+    from .virtual.sheet import write_sheet
 
     write_sheet(out, count, seed)
 
@@ -303,14 +303,14 @@ def stage_sensors(captures: Path, out: Path, depth_scale: float = 10000.0, seed:
         depth_scale: of the rigs: depth units in a metre.
         seed: of the virtual persons and their sensors.
     """
-    from .stage.sensors.command import compare_sensors
+    from .virtual.sensors.command import compare_sensors
 
     compare_sensors(captures, out, depth_scale, seed)
 
 
 def version() -> None:
     """Print the versions of simulacra and of the libraries that its numbers depend on."""
-    from recon.stage import library_versions
+    from simulacra.recon.runs.stages import library_versions
 
     for name, number in library_versions().items():
         print(f"{name} {number}")
@@ -357,8 +357,8 @@ def calibrate_apply(
         out: the session to make: a new or empty folder.
         own_world: take the calibration's world; otherwise its rig is laid over the session's, and the floor stays.
     """
-    from recon.calibrate import apply_calibration
-    from recon.session import load_session
+    from simulacra.recon.calibrate import apply_calibration
+    from simulacra.recon.session import load_session
 
     apply_calibration(load_session(session), calibration, out, keep_world=not own_world)
     say_session(out)
@@ -409,14 +409,14 @@ def calibrate_clocks(
     run_clocks(session, observed, json)
 
 
-def calibrate_colours(
+def calibrate_colors(
     session: Session,
     /,
     cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
     frames: Annotated[int, arg(metavar="COUNT")] = 5,
     json: OptionalPath = None,
 ) -> None:
-    """How much the colours of RGB-D cameras differ where they see the same, and what maps would undo of it.
+    """How much the colors of RGB-D cameras differ where they see the same, and what maps would undo of it.
 
     Args:
         session: a session with depth.
@@ -424,14 +424,14 @@ def calibrate_colours(
         frames: how many to look at.
         json: write the maps here.
     """
-    from .calibrate import run_colours
+    from .calibrate import run_colors
 
-    run_colours(session, cameras, frames, json)
+    run_colors(session, cameras, frames, json)
 
 
 def say_session(session: Path) -> None:
     """What the importer noted, and what to do next."""
-    from recon.session import load_session
+    from simulacra.recon.session import load_session
 
     for note in load_session(session).notes:
         print(f"note: {note}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from render.assets import asset_path, asset_status
+from simulacra.render.runtime.assets import asset_path, asset_status
 
 from .outside_files import fetch_with_progress
 from .reconstruct import run_reconstruct
@@ -27,7 +27,7 @@ def run_demo(out: Path, config: str) -> None:
         fetch_with_progress(missing, console)
     session = out / "session"
     if not (session / "session.json").exists():
-        from recon.importers.qualisys import import_qualisys
+        from simulacra.recon.importers.qualisys import import_qualisys
 
         import_qualisys(asset_path("demo_capture"), session)
     run = out / "run"

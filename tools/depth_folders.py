@@ -1,13 +1,13 @@
-"""`simulacra import colour-depth`: options of the command line as the importer's records."""
+"""`simulacra import color-depth`: options of the command line as the importer's records."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from recon.importers.colour_depth import Intrinsics, import_colour_depth
-from recon.importers.colour_depth_files import Folders
-from render.errors import ConfigError
+from simulacra.recon.importers.color_depth import Intrinsics, import_color_depth
+from simulacra.recon.importers.color_depth_files import Folders
+from simulacra.render.runtime.errors import ConfigError
 
 
 def run_import(
@@ -22,7 +22,7 @@ def run_import(
 
     Raises:
         ConfigError: some of the four intrinsics are given and others not.
-        InputError, CalibrationError, RunError: see `import_colour_depth`.
+        InputError, CalibrationError, RunError: see `import_color_depth`.
     """
     given = [value for value in intrinsics if value is not None]
     if given and len(given) < 4:
@@ -31,7 +31,7 @@ def run_import(
         within: Path | float | None = None if matches is None else float(matches)
     except ValueError:
         within = Path(matches or "")
-    import_colour_depth(
+    import_color_depth(
         src,
         session,
         intrinsics=Intrinsics(*given) if given else None,

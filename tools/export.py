@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recon.finished import open_avatar
-from recon.stage import disk_errors
-from render.export import write_ply
+from simulacra.recon.avatar.finished import open_avatar
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.render.export import write_ply
 
 
 def export_run(run: Path, to: str, out: Path) -> None:

@@ -31,7 +31,7 @@ def import_rgbd_rig(
         depth_scale: depth units in a metre: 10000 where a stored 10000 is one metre, 1000 for millimetres.
         world_up: which axis of the calibration points up; found from the cameras when it is not given.
     """
-    from recon.importers.rgbd_rig import import_rgbd_rig as run
+    from simulacra.recon.importers.rgbd_rig import import_rgbd_rig as run
 
     run(src, session, depth_scale=depth_scale, world_up=world_up)
     say_session(session)
@@ -45,7 +45,7 @@ def import_qualisys(src: Source, session: Session, /, reference: OptionalPath = 
         session: the session to make: a new or empty folder.
         reference: a .trc file of joints measured another way, to be scored against. It is never fitted to.
     """
-    from recon.importers.qualisys import import_qualisys as run
+    from simulacra.recon.importers.qualisys import import_qualisys as run
 
     run(src, session, reference=reference)
     say_session(session)
@@ -68,7 +68,7 @@ def import_caliscope(
         recording: the folder of the recording in SRC, where there are several: recordings/NAME.
         floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
     """
-    from recon.importers.caliscope import import_caliscope as run
+    from simulacra.recon.importers.caliscope import import_caliscope as run
 
     run(src, session, world_up=world_up, recording=recording, floor=floor)
     say_session(session)
@@ -93,7 +93,7 @@ def import_opencv_yaml(
         floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
         media: which to take where there are both.
     """
-    from recon.importers.opencv_yaml import import_opencv_yaml as run
+    from simulacra.recon.importers.opencv_yaml import import_opencv_yaml as run
 
     run(src, session, units=units, world_up=world_up, floor=floor, media=media)
     say_session(session)
@@ -118,7 +118,7 @@ def import_pose2sim(
         world_up: which axis of the calibration points up, or as the cameras' horizons have it.
         floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
     """
-    from recon.importers.pose2sim import import_pose2sim as run
+    from simulacra.recon.importers.pose2sim import import_pose2sim as run
 
     run(src, session, match=match, units=units, world_up=world_up, floor=floor)
     say_session(session)
@@ -147,13 +147,13 @@ def import_colmap(
         model: the folder of the model in SRC, where there are several.
         images: the folder of the images in SRC.
     """
-    from recon.importers.colmap import import_colmap as run
+    from simulacra.recon.importers.colmap import import_colmap as run
 
     run(src, session, scale=scale, world_up=world_up, floor=floor, layout=layout, model=model, images=images)
     say_session(session)
 
 
-def import_colour_depth(
+def import_color_depth(
     src: Source,
     session: Session,
     /,
@@ -173,13 +173,13 @@ def import_colour_depth(
     world_up: UpOrCameras = "cameras",
     floor: FloorHeight = None,
 ) -> None:
-    """Folders of colour and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera or several.
+    """Folders of color and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera or several.
 
     Args:
-        src: the folder with a colour and a depth folder, or with a folder a camera that have them.
+        src: the folder with a color and a depth folder, or with a folder a camera that have them.
         session: the session to make: a new or empty folder.
         depth_scale: depth units in a metre: 1000 for millimetres, 5000 for TUM.
-        depth_is: aligned to the colour images, or of a separate camera that the calibration describes.
+        depth_is: aligned to the color images, or of a separate camera that the calibration describes.
         fx: focal length in pixels, instead of a calibration file; with --fy, --cx and --cy.
         fy: as --fx, along the columns.
         cx: principal point in pixels.
@@ -187,7 +187,7 @@ def import_colour_depth(
         pixel_centre: where the first pixel's centre is in --cx --cy: 0 in OpenCV and most camera software.
         units: of a calibration's translations, where it does not say them.
         matches: images named by times: an associations file in SRC, or seconds that times may differ by.
-        color: folder of the colour images, where it is not the usual one.
+        color: folder of the color images, where it is not the usual one.
         depth: folder of the depth images, where it is not the usual one.
         mask: folder of the person's masks; none when it is not given.
         calibration: file with the intrinsics, where it is not camera_intrinsic.json or like it.
@@ -232,7 +232,7 @@ def import_images(
         world_up: which axis of the reconstruction points up, or as the cameras' horizons have it.
         floor: height of the floor over the reconstruction's origin, metres along up.
     """
-    from recon.importers.images import import_images as run
+    from simulacra.recon.importers.images import import_images as run
 
     run(
         src, session, still_person=still_person, stature=stature, metres_per_unit=metres_per_unit, count=count,
@@ -262,7 +262,7 @@ def import_truedepth(
         lens: none takes the picture as a pinhole camera's whatever the file says of its lens.
         relative_depth: what to do with depth that the phone says is not in metres.
     """
-    from recon.importers.truedepth import import_truedepth as run
+    from simulacra.recon.importers.truedepth import import_truedepth as run
 
     run(
         src, session, up=up, camera_height=camera_height, shrink=shrink, lens=lens,
@@ -292,7 +292,7 @@ def import_metashape(
         xml: the file of cameras in SRC, where there are several.
         images: the folder of the photographs in SRC.
     """
-    from recon.importers.metashape import import_metashape as run
+    from simulacra.recon.importers.metashape import import_metashape as run
 
     run(src, session, scale=scale, world_up=world_up, floor=floor, xml=xml, images=images)
     say_session(session)
@@ -319,7 +319,7 @@ def import_nerfstudio(
         depth_scale: depth units in a metre: 1000 for millimetres.
         moments: which frames were taken together: all of them, those of one time, or those of one file name.
     """
-    from recon.importers.nerfstudio import import_nerfstudio as run
+    from simulacra.recon.importers.nerfstudio import import_nerfstudio as run
 
     run(src, session, scale=scale, world_up=world_up, floor=floor, depth_scale=depth_scale, moments=moments)
     say_session(session)

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from render.assets import AssetStatus, asset_status, fetch_assets
-from render.errors import AssetError
+from simulacra.render.runtime.assets import AssetStatus, asset_status, fetch_assets
+from simulacra.render.runtime.errors import AssetError
 
 
 def show_and_fetch(
@@ -63,7 +63,7 @@ def _table(statuses: Sequence[AssetStatus]) -> Table:
         table.add_column(
             heading, justify="right" if heading == "size" else "left", no_wrap=heading != "licence"
         )
-    colours = {"here": "green", "missing": "yellow", "wrong": "red"}
+    colors = {"here": "green", "missing": "yellow", "wrong": "red"}
     for status in statuses:
         asset = status.asset
         table.add_row(
@@ -71,6 +71,6 @@ def _table(statuses: Sequence[AssetStatus]) -> Table:
             f"{asset.wheel.package} {asset.wheel.version}",
             f"{asset.size / 1e6:.1f} MB",
             asset.wheel.licence,
-            f"[{colours[status.state]}]{status.state}[/]",
+            f"[{colors[status.state]}]{status.state}[/]",
         )
     return table

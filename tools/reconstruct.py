@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from recon.configuration import format_config, load_config
-from render.errors import ConfigError, RunError
+from simulacra.recon.runs.configuration import format_config, load_config
+from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .warm import warm_up
 
@@ -28,7 +28,7 @@ def run_reconstruct(
         RunError: no output folder was named.
         UserError: whatever the stages find wrong.
     """
-    from recon.pipeline import ReconstructionConfig, reconstruct
+    from simulacra.recon.pipeline import ReconstructionConfig, reconstruct
 
     resolved = load_config(ReconstructionConfig, config_file(config), overrides)
     if print_config:

@@ -38,30 +38,30 @@ def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
 
 
 def _body() -> None:
-    from render.body import load_body
+    from simulacra.render.body import load_body
 
     load_body()
 
 
 def _gaussians() -> None:
-    from render.gaussians import warmup
+    from simulacra.render.gaussians import warmup
 
     warmup()
 
 
 def _mesh() -> None:
-    from render.mesh import warmup
+    from simulacra.render.mesh import warmup
 
     warmup()
 
 
 def _training() -> None:
-    from recon.splat.warm import warmup
+    from simulacra.recon.avatar.warm import warmup
 
     warmup()
 
 
 def _stage() -> None:
-    from .stage.warm import warmup
+    from .virtual.warm import warmup
 
     warmup()

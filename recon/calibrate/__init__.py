@@ -1,17 +1,17 @@
-"""Calibration: lenses and poses from boards and people, clocks from motion, colours from what cameras share."""
+"""Calibration: lenses and poses from boards and people, clocks from motion, colors from what cameras share."""
 
-from recon.calibrate.boards import Board, Corners, detect_board, read_board
-from recon.calibrate.boards_seen import BoardSeen, board_seen
-from recon.calibrate.body import BodyViews, body_views
-from recon.calibrate.colour import ColourMatch, match_colours, shared_colours_by_depth
-from recon.calibrate.files import apply_calibration, read_calibration, write_calibration
-from recon.calibrate.joint import AdjustedRig, Belief, adjust_rig, refuse_no_better
-from recon.calibrate.joint_report import print_adjusted, write_adjusted
-from recon.calibrate.recordings import BoardViews, View, find_pictures, gather_views
-from recon.calibrate.session_rig import rig_of
-from recon.calibrate.solve import RigCalibration, calibrate_lenses, calibrate_rig
-from recon.calibrate.timing import Lags, LagsAndTurns, lags_and_turns, lags_by_motion, person_tracks
-from recon.calibrate.world import stand_on_board, stand_upright
+from simulacra.recon.calibrate.boards import Board, Corners, detect_board, read_board
+from simulacra.recon.calibrate.boards_seen import BoardSeen, board_seen
+from simulacra.recon.calibrate.body import BodyViews, body_views
+from simulacra.recon.calibrate.color import ColorMatch, match_colors, shared_colors_by_depth
+from simulacra.recon.calibrate.files import apply_calibration, read_calibration, write_calibration
+from simulacra.recon.calibrate.joint import AdjustedRig, Belief, adjust_rig, refuse_no_better
+from simulacra.recon.calibrate.joint_report import print_adjusted, write_adjusted
+from simulacra.recon.calibrate.recordings import BoardViews, View, find_pictures, gather_views
+from simulacra.recon.calibrate.session_rig import rig_of
+from simulacra.recon.calibrate.solve import RigCalibration, calibrate_lenses, calibrate_rig
+from simulacra.recon.calibrate.timing import Lags, LagsAndTurns, lags_and_turns, lags_by_motion, person_tracks
+from simulacra.recon.calibrate.world import stand_on_board, stand_upright
 
 __all__ = [
     "AdjustedRig",
@@ -20,7 +20,7 @@ __all__ = [
     "BoardSeen",
     "BoardViews",
     "BodyViews",
-    "ColourMatch",
+    "ColorMatch",
     "Corners",
     "Lags",
     "LagsAndTurns",
@@ -37,14 +37,14 @@ __all__ = [
     "gather_views",
     "lags_and_turns",
     "lags_by_motion",
-    "match_colours",
+    "match_colors",
     "person_tracks",
     "print_adjusted",
     "read_board",
     "read_calibration",
     "refuse_no_better",
     "rig_of",
-    "shared_colours_by_depth",
+    "shared_colors_by_depth",
     "stand_on_board",
     "stand_upright",
     "write_adjusted",

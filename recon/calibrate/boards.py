@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from recon.importers.foreign_text import mapping, number, read_toml
-from render.errors import CalibrationError
+from simulacra.recon.importers.foreign_text import mapping, number, read_toml
+from simulacra.render.runtime.errors import CalibrationError
 
 # Corners that a view needs to say more than where the board is.
 FEWEST_CORNERS = 6

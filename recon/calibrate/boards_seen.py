@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.calibrate.boards import Corners
-from recon.calibrate.bundle import Bundle
-from recon.calibrate.lens import robust_sigma
-from recon.calibrate.recordings import BoardViews, View
-from recon.calibrate.rig import Rig, Sightings
-from recon.calibrate.session_rig import corners_for_rig
-from recon.calibrate.solve import calibrate_rig
-from recon.calibrate.world import laid_over
-from recon.session import SessionCamera
-from render.errors import CalibrationError
+from simulacra.recon.calibrate.boards import Corners
+from simulacra.recon.calibrate.bundle import Bundle
+from simulacra.recon.calibrate.lens import robust_sigma
+from simulacra.recon.calibrate.recordings import BoardViews, View
+from simulacra.recon.calibrate.rig import Rig, Sightings
+from simulacra.recon.calibrate.session_rig import corners_for_rig
+from simulacra.recon.calibrate.solve import calibrate_rig
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.session import SessionCamera
+from simulacra.render.runtime.errors import CalibrationError
 
 
 @dataclass(frozen=True)

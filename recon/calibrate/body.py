@@ -22,15 +22,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recon.adjust import POSE33_BLOCKS
-from recon.calibrate.rig import Rig, Sightings, project_bodies
-from recon.calibrate.session_rig import landmarks_for_rig
-from recon.calibrate.timing import FEWEST_FRAMES
-from recon.observe.observations import Observations
-from recon.swaps import undo_swaps
-from recon.synchronise import TimeOffsets, estimate_time_offsets, shift_tracks
-from recon.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
-from render.errors import CaptureError
+from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
+from simulacra.recon.calibrate.session_rig import landmarks_for_rig
+from simulacra.recon.calibrate.timing import FEWEST_FRAMES
+from simulacra.recon.multiview.clocks import TimeOffsets, estimate_time_offsets, shift_tracks
+from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
+from simulacra.recon.multiview.turns import POSE33_BLOCKS
+from simulacra.recon.observe.observations import Observations
+from simulacra.render.runtime.errors import CaptureError
 
 # More frames say no more: they err alike.
 MOST_FRAMES = 60

@@ -28,9 +28,9 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.prior import UNKNOWNS, Prior
-from recon.calibrate.rig import INTRINSICS, Projected, Rig, Sightings, cross, project_bodies
-from recon.calibrate.uncertainty import Information, Uncertainty, standard_errors
+from simulacra.recon.calibrate.prior import UNKNOWNS, Prior
+from simulacra.recon.calibrate.rig import INTRINSICS, Projected, Rig, Sightings, cross, project_bodies
+from simulacra.recon.calibrate.uncertainty import Information, Uncertainty, standard_errors
 
 # Residuals of so many sigma count half of what they would as squares.
 _ROBUST = 4.0

@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from recon.calibrate.bundle import Bundle
-from recon.calibrate.recordings import View
-from recon.calibrate.rig import Rig, Sightings, project_bodies
+from simulacra.recon.calibrate.bundle import Bundle
+from simulacra.recon.calibrate.recordings import View
+from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
 
 # A board's motion is told by moments at most so many usual intervals apart.
 _NEIGHBOURS = 2.5
@@ -39,7 +39,7 @@ class Clocks:
     """How cameras' exposures lie about the moments that they share.
 
     Attributes:
-        lags: mean of each camera; positive: its pictures are that old, as in `recon.synchronise`. Their own mean is 0.
+        lags: mean of each camera; positive: its pictures are that old, as in `recon.multiview.clocks`. Their own mean is 0.
         lag_errors: standard errors of these.
         jitter: standard deviation of a single view about its camera's mean, and of what the parabola misses of the
             motion; 0 where nothing is known to move.

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.report import describe_calibration
-from recon.calibrate.solve import RigCalibration
-from recon.calibrate.world import laid_over
-from recon.importers.building import copy_file, new_session_folder
-from recon.importers.foreign_text import image_size, mapping, numbers, read_json
-from recon.session import (
+from simulacra.recon.calibrate.report import describe_calibration
+from simulacra.recon.calibrate.solve import RigCalibration
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.importers.building import copy_file, new_session_folder
+from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_json
+from simulacra.recon.runs.stages import disk_errors, write_json
+from simulacra.recon.session import (
     SESSION_FILE,
     Lens,
     Session,
@@ -30,8 +31,7 @@ from recon.session import (
     describe_session,
     load_session,
 )
-from recon.stage import disk_errors, write_json
-from render.errors import CalibrationError
+from simulacra.render.runtime.errors import CalibrationError
 
 CALIBRATION_FILE = "calibration.json"
 TOML_FILE = "calibration.toml"

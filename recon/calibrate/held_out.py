@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recon.calibrate.boards_seen import BoardSeen
-from recon.calibrate.body import BodyViews
-from recon.calibrate.bundle import adjust_bundle
-from recon.calibrate.rig import INTRINSICS, Rig
-from recon.triangulate import triangulate
+from simulacra.recon.calibrate.boards_seen import BoardSeen
+from simulacra.recon.calibrate.body import BodyViews
+from simulacra.recon.calibrate.bundle import adjust_bundle
+from simulacra.recon.calibrate.rig import INTRINSICS, Rig
+from simulacra.recon.multiview.triangulate import triangulate
 
 # Standard errors that a gain must exceed.
 _CLEARLY = 2.0

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recon.calibrate.boards_seen import BoardSeen, some_moments, with_sigmas
-from recon.calibrate.body import (
+from simulacra.recon.calibrate.boards_seen import BoardSeen, some_moments, with_sigmas
+from simulacra.recon.calibrate.body import (
     BodyViews,
     Noise,
     as_independent,
@@ -35,13 +35,13 @@ from recon.calibrate.body import (
     part_of,
     place_landmarks,
 )
-from recon.calibrate.bundle import Bundle, adjust_bundle
-from recon.calibrate.held_out import Comparison, compare_boards, compare_landmarks
-from recon.calibrate.prior import Prior
-from recon.calibrate.rig import INTRINSICS, Rig, Sightings
-from recon.calibrate.uncertainty import Uncertainty, in_rig_gauge
-from recon.calibrate.world import laid_over
-from render.errors import CalibrationError, CaptureError
+from simulacra.recon.calibrate.bundle import Bundle, adjust_bundle
+from simulacra.recon.calibrate.held_out import Comparison, compare_boards, compare_landmarks
+from simulacra.recon.calibrate.prior import Prior
+from simulacra.recon.calibrate.rig import INTRINSICS, Rig, Sightings
+from simulacra.recon.calibrate.uncertainty import Uncertainty, in_rig_gauge
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.render.runtime.errors import CalibrationError, CaptureError
 
 FEWEST_FRAMES = 20
 # A landmark that stays nearer to its mean than detectors err alike (2 % of a body's height) shows one pose only.

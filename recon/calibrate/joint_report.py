@@ -15,14 +15,14 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.table import Table
 
-from recon.calibrate.files import SCHEMA, session_with_cameras
-from recon.calibrate.held_out import Comparison
-from recon.calibrate.joint import UNFIXED, AdjustedRig
-from recon.calibrate.prior import Prior
-from recon.calibrate.session_rig import adjusted_cameras, is_plain
-from recon.session import Session
-from recon.stage import disk_errors, write_json
-from render.errors import RunError
+from simulacra.recon.calibrate.files import SCHEMA, session_with_cameras
+from simulacra.recon.calibrate.held_out import Comparison
+from simulacra.recon.calibrate.joint import UNFIXED, AdjustedRig
+from simulacra.recon.calibrate.prior import Prior
+from simulacra.recon.calibrate.session_rig import adjusted_cameras, is_plain
+from simulacra.recon.runs.stages import disk_errors, write_json
+from simulacra.recon.session import Session
+from simulacra.render.runtime.errors import RunError
 
 
 def report_file(out: Path) -> Path:

@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.calibrate.boards import Board
-from recon.calibrate.bundle import adjust_bundle
-from recon.calibrate.recordings import View
-from recon.calibrate.rig import INTRINSICS, LENSES, Rig, Sightings, body_pose, project_points
-from render.errors import CaptureError
+from simulacra.recon.calibrate.boards import Board
+from simulacra.recon.calibrate.bundle import adjust_bundle
+from simulacra.recon.calibrate.recordings import View
+from simulacra.recon.calibrate.rig import INTRINSICS, LENSES, Rig, Sightings, body_pose, project_points
+from simulacra.render.runtime.errors import CaptureError
 
 FEWEST_VIEWS = 3
 _FEWEST_TO_CHOOSE = 5

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.rig import INTRINSICS, Rig, cross
+from simulacra.recon.calibrate.rig import INTRINSICS, Rig, cross
 
 _INTRINSICS = len(INTRINSICS)
 UNKNOWNS = _INTRINSICS + 6

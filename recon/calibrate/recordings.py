@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from recon.calibrate.boards import Board, Corners, detect_board
-from recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
-from recon.progress import Progress
-from recon.video import iter_video, probe_video
-from render.errors import CaptureError, InputError
-from render.image import read_image
+from simulacra.recon.calibrate.boards import Board, Corners, detect_board
+from simulacra.recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
+from simulacra.recon.runs.progress import Progress
+from simulacra.recon.session.video import iter_video, probe_video
+from simulacra.render.image import read_image
+from simulacra.render.runtime.errors import CaptureError, InputError
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")

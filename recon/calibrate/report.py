@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.table import Table
 
-from recon.calibrate.rig import INTRINSICS
-from recon.calibrate.solve import RigCalibration
+from simulacra.recon.calibrate.rig import INTRINSICS
+from simulacra.recon.calibrate.solve import RigCalibration
 
 # What a good calibration has; below it something is said.
 ENOUGH_VIEWS = 15

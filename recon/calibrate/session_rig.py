@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.calibrate.rig import INTRINSICS, Rig, project_points
-from recon.session import Lens, SessionCamera
-from recon.session.lens import undistort
+from simulacra.recon.calibrate.rig import INTRINSICS, Rig, project_points
+from simulacra.recon.session import Lens, SessionCamera
+from simulacra.recon.session.lens import undistort
 
 _MOST_COEFFICIENTS = len(INTRINSICS) - 4
 

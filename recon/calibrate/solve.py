@@ -17,13 +17,13 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.calibrate.boards import Board
-from recon.calibrate.bundle import Bundle, adjust_bundle
-from recon.calibrate.clocks import Clocks, board_motion, in_time, moment_times
-from recon.calibrate.lens import CameraLens, calibrate_lens, robust_sigma, sightings_of
-from recon.calibrate.recordings import BoardViews, View
-from recon.calibrate.rig import Rig, Sightings, body_pose, project_points
-from render.errors import CaptureError
+from simulacra.recon.calibrate.boards import Board
+from simulacra.recon.calibrate.bundle import Bundle, adjust_bundle
+from simulacra.recon.calibrate.clocks import Clocks, board_motion, in_time, moment_times
+from simulacra.recon.calibrate.lens import CameraLens, calibrate_lens, robust_sigma, sightings_of
+from simulacra.recon.calibrate.recordings import BoardViews, View
+from simulacra.recon.calibrate.rig import Rig, Sightings, body_pose, project_points
+from simulacra.render.runtime.errors import CaptureError
 
 MOST_VIEWS_OF_A_CAMERA = 120
 # Views are left out as blurred where edges are so many times as wide as in the camera's sharper ones, unless so few

@@ -7,8 +7,8 @@ smallest singular value of all velocities, one camera shifted in time, is smalle
 brought together by weighted least squares. Perspective bends the relation: what it makes of single limbs differs, and
 that is in the standard errors (a jackknife over landmarks beside the one over time: Efron and Stein 1981).
 
-*With a calibration* (`lags_and_turns`). Lags come from velocities in space (`recon.synchronise`), which a turned camera
-hardly changes; turns from positions (as in `recon.adjust`) at these lags; and so on in turn until both stand still.
+*With a calibration* (`lags_and_turns`). Lags come from velocities in space (`recon.multiview.clocks`), which a turned camera
+hardly changes; turns from positions (as in `recon.multiview.turns`) at these lags; and so on in turn until both stand still.
 Positions alone would mix them: a person who moves one way for the whole capture looks the same late and turned.
 
 Lags are in frames; positive: the camera shows later what the others show. Only differences can be seen: lags are
@@ -28,12 +28,12 @@ from jaxtyping import Bool, Float
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from recon.adjust import turn_equations, turned
-from recon.observe.observations import Observations
-from recon.swaps import undo_swaps
-from recon.synchronise import SynchroniseConfig, estimate_time_offsets, shift_tracks
-from recon.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
-from render.errors import CaptureError
+from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_time_offsets, shift_tracks
+from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
+from simulacra.recon.multiview.turns import turn_equations, turned
+from simulacra.recon.observe.observations import Observations
+from simulacra.render.runtime.errors import CaptureError
 
 FEWEST_FRAMES = 20
 _BLOCKS = 10

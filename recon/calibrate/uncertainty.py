@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.calibrate.prior import UNKNOWNS, Prior, pose_changes
-from recon.calibrate.rig import INTRINSICS, Rig, cross
-from render.errors import CalibrationError
+from simulacra.recon.calibrate.prior import UNKNOWNS, Prior, pose_changes
+from simulacra.recon.calibrate.rig import INTRINSICS, Rig, cross
+from simulacra.render.runtime.errors import CalibrationError
 
 # A standard error is said of directions that the observations fix at all.
 _FIXED = 1e-12

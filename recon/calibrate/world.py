@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.rig import Rig
-from recon.calibrate.solve import RigCalibration
-from recon.importers.building import Axis, upright, upright_by_cameras
-from render.errors import CaptureError
+from simulacra.recon.calibrate.rig import Rig
+from simulacra.recon.calibrate.solve import RigCalibration
+from simulacra.recon.importers.building import Axis, upright, upright_by_cameras
+from simulacra.render.runtime.errors import CaptureError
 
 
 def in_world(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scipy.spatial.transform import Rotation
 
-from recon.session import SessionCamera
-from render.errors import CaptureError
+from simulacra.recon.session import SessionCamera
+from simulacra.render.runtime.errors import CaptureError
 
 
 def check_colmap(cameras: Sequence[SessionCamera]) -> None:

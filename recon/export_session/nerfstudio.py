@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon.importers.building import upright
-from recon.importers.nerfstudio import camera_to_world
-from recon.session import SessionCamera
-from render.errors import CaptureError
+from simulacra.recon.importers.building import upright
+from simulacra.recon.importers.nerfstudio import camera_to_world
+from simulacra.recon.session import SessionCamera
+from simulacra.render.runtime.errors import CaptureError
 
 if TYPE_CHECKING:
-    from recon.export_session.writing import Written
+    from simulacra.recon.export_session.writing import Written
 
 
 def check_nerfstudio(cameras: Sequence[SessionCamera]) -> None:

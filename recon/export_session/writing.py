@@ -16,14 +16,14 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from recon.export_session.colmap import check_colmap, write_colmap
-from recon.export_session.nerfstudio import check_nerfstudio, write_nerfstudio
-from recon.importers.building import new_session_folder
-from recon.progress import track
-from recon.session import Session, SessionCamera
-from recon.stage import disk_errors
-from render.errors import CaptureError
-from render.image import write_image
+from simulacra.recon.export_session.colmap import check_colmap, write_colmap
+from simulacra.recon.export_session.nerfstudio import check_nerfstudio, write_nerfstudio
+from simulacra.recon.importers.building import new_session_folder
+from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CaptureError
 
 Program = Literal["colmap", "nerfstudio"]
 

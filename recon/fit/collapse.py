@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.body import BodyModel, PosedBody, RestBody
+from simulacra.render.body import BodyModel, PosedBody, RestBody
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from recon.adjust import AdjustConfig
-from recon.configuration import config
-from recon.swaps import SwapConfig
-from recon.synchronise import SynchroniseConfig
-from recon.triangulate import TriangulationConfig
+from simulacra.recon.multiview.clocks import SynchroniseConfig
+from simulacra.recon.multiview.sides import SwapConfig
+from simulacra.recon.multiview.triangulate import TriangulationConfig
+from simulacra.recon.multiview.turns import AdjustConfig
+from simulacra.recon.runs.configuration import config
 
 
 @config

@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from recon.fit.energy import Contact, MaskTerm, Pull
-from recon.fit.evidence import Silhouettes, Surface
-from recon.fit.tracks import Tracks, Views
-from render.body import BodyModel, PosedBody, RestBody
+from simulacra.recon.fit.energy import Contact, MaskTerm, Pull
+from simulacra.recon.fit.evidence import Silhouettes, Surface
+from simulacra.recon.fit.tracks import Tracks, Views
+from simulacra.render.body import BodyModel, PosedBody, RestBody
 
 _INNER_PARTS = (
     "mouth_cavity",

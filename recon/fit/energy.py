@@ -2,7 +2,7 @@
 
 Symbols: ``t`` frames, ``c`` cameras, ``k`` landmarks, ``d`` degrees of freedom of the pose, ``v`` chosen vertices.
 
-Landmarks are compared as transverse metres, |(x, y) - ray z|, as in `recon.triangulate`. Robust residuals use
+Landmarks are compared as transverse metres, |(x, y) - ray z|, as in `recon.multiview.triangulate`. Robust residuals use
 Geman and McClure's r^2 / (1 + r^2), which levels off at 1.
 """
 
@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from recon.fit.collapse import CollapsedMap
-from recon.fit.config import WeightConfig
-from recon.fit.joints import JointSpace
-from recon.fit.shape_space import ShapeSpace
-from render.body import BodyModel, BodyPose, BodyShape, PosedBody, RestBody
-from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from simulacra.recon.fit.collapse import CollapsedMap
+from simulacra.recon.fit.config import WeightConfig
+from simulacra.recon.fit.joints import JointSpace
+from simulacra.recon.fit.shape_space import ShapeSpace
+from simulacra.render.body import BodyModel, BodyPose, BodyShape, PosedBody, RestBody
+from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 MAPS = ("pose33", "hand21_left", "hand21_right", "face478")
 

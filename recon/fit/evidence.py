@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon.fit.config import FitConfig
-from recon.fit.tracks import Capture, Tracks, Views
-from recon.triangulate import normalised_rays
+from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.tracks import Capture, Tracks, Views
+from simulacra.recon.multiview.triangulate import normalised_rays
 
 _CONTOUR_POINTS = 96
 

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.fit.config import FitConfig
-from recon.fit.piece import OVERLAP, Job, Solved, fit_piece, rows_of
-from recon.fit.record import BodyFit
-from recon.fit.tracks import Capture, Tracks, chosen_views, gather_tracks
-from render.body import BodyModel, BodyPose, RestBody, load_body
-from render.errors import CaptureError
+from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.piece import OVERLAP, Job, Solved, fit_piece, rows_of
+from simulacra.recon.fit.record import BodyFit
+from simulacra.recon.fit.tracks import Capture, Tracks, chosen_views, gather_tracks
+from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
+from simulacra.render.runtime.errors import CaptureError
 
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(what, done, total)`` after every piece of work."""

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.body import BodyModel
+from simulacra.render.body import BodyModel
 
 Axis = Literal["x", "y", "z", "twist", "bend", "side"]
 

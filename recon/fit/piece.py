@@ -16,19 +16,19 @@ from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
-from recon.fit.collapse import collapse
-from recon.fit.config import FitConfig
-from recon.fit.correspond import mask_term, renew_contact, renew_pull, surface_vertices
-from recon.fit.energy import MAPS, Landmarks, Person, Terms, Unknowns, relative_sigma
-from recon.fit.evidence import Silhouettes, Surface, gather_silhouettes, gather_surface
-from recon.fit.joints import joint_space
-from recon.fit.shape_space import shape_space
-from recon.fit.solve import first_unknowns, minimise
-from recon.fit.start import first_orientation, first_translation
-from recon.fit.tracks import FACE, HANDS, Capture, Tracks, Views
-from recon.triangulate import Points3D
-from render.body import BodyModel, BodyPose
-from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from simulacra.recon.fit.collapse import collapse
+from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.correspond import mask_term, renew_contact, renew_pull, surface_vertices
+from simulacra.recon.fit.energy import MAPS, Landmarks, Person, Terms, Unknowns, relative_sigma
+from simulacra.recon.fit.evidence import Silhouettes, Surface, gather_silhouettes, gather_surface
+from simulacra.recon.fit.joints import joint_space
+from simulacra.recon.fit.shape_space import shape_space
+from simulacra.recon.fit.solve import first_unknowns, minimise
+from simulacra.recon.fit.start import first_orientation, first_translation
+from simulacra.recon.fit.tracks import FACE, HANDS, Capture, Tracks, Views
+from simulacra.recon.multiview.triangulate import Points3D
+from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 OVERLAP = 4
 """Frames that a piece shares with the one before; they stay as that one left them."""

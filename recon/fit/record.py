@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from recon.session import Session
-from recon.stage import read_json, write_arrays, write_json
-from render.body import BodyPose, BodyShape
-from render.body.between import pose_between
-from render.errors import RunError
+from simulacra.recon.runs.stages import read_json, write_arrays, write_json
+from simulacra.recon.session import Session
+from simulacra.render.body import BodyPose, BodyShape
+from simulacra.render.body.between import pose_between
+from simulacra.render.runtime.errors import RunError
 
 ARRAYS_FILE = "fit.npz"
 FACTS_FILE = "fit.json"
@@ -37,7 +37,7 @@ class BodyFit:
             projection of the body's keypoint, without the learned offset; NaN where not detected.
         confidence: of those detections.
         summary: medians and counts for people and reports.
-        viewmats: of these cameras as the fit used them, where the landmarks asked for small turns (`recon.adjust`);
+        viewmats: of these cameras as the fit used them, where the landmarks asked for small turns (`recon.multiview.turns`);
             None where they are the session's.
     """
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.body import BodyModel, BodyShape
+from simulacra.render.body import BodyModel, BodyShape
 
 # Centre and spread of the squashed value: a young adult of 1.71 m; age moves little.
 _PHENOTYPES = {

@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from recon.fit.config import WeightConfig
-from recon.fit.energy import Person, Terms, Unknowns, energy
-from recon.fit.lbfgs import minimise_lbfgs
-from render.body import RestBody
+from simulacra.recon.fit.config import WeightConfig
+from simulacra.recon.fit.energy import Person, Terms, Unknowns, energy
+from simulacra.recon.fit.lbfgs import minimise_lbfgs
+from simulacra.render.body import RestBody
 
 # Steps of one: what turns the whole body moves landmarks more than what turns a wrist, and what all frames share is
 # pushed by all of them.

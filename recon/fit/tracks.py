@@ -15,14 +15,20 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recon.adjust import AdjustedCameras, adjust_cameras
-from recon.fit.config import FitConfig
-from recon.swaps import SwapCorrection, undo_swaps
-from recon.synchronise import TimeOffsets, estimate_time_offsets, shift_tracks
-from recon.triangulate import Points3D, TriangulationConfig, normalised_rays, transverse_error, triangulate
-from render.errors import CaptureError
+from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.multiview.clocks import TimeOffsets, estimate_time_offsets, shift_tracks
+from simulacra.recon.multiview.sides import SwapCorrection, undo_swaps
+from simulacra.recon.multiview.triangulate import (
+    Points3D,
+    TriangulationConfig,
+    normalised_rays,
+    transverse_error,
+    triangulate,
+)
+from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
+from simulacra.render.runtime.errors import CaptureError
 
-_ARMS = 1  # the group of `recon.swaps.POSE33` whose sides the hands share
+_ARMS = 1  # the group of `recon.multiview.sides.POSE33` whose sides the hands share
 _HAND_FROM_WRIST_M = 0.06
 
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.apple_metadata import CameraMeaning
-from recon.session import Lens
-from render.errors import CalibrationError
+from simulacra.recon.importers.apple_metadata import CameraMeaning
+from simulacra.recon.session import Lens
+from simulacra.render.runtime.errors import CalibrationError
 
 COEFFICIENTS = 8
 TABLE_SIZE = 128

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from render.errors import CalibrationError, InputError
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 PIXELS = "{http://ns.apple.com/pixeldatainfo/1.0/}"

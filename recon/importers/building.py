@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.session import (
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.session import (
     SESSION_FILE,
     Frame,
     Session,
@@ -22,8 +23,7 @@ from recon.session import (
     describe_session,
     load_session,
 )
-from recon.stage import disk_errors
-from render.errors import CalibrationError, InputError, RunError
+from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
 
 Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 # Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.building import (
+from simulacra.recon.importers.building import (
     Axis,
     copy_file,
     new_session_folder,
@@ -32,11 +32,20 @@ from recon.importers.building import (
     upright_by_cameras,
     write_session,
 )
-from recon.importers.foreign_text import read_toml
-from recon.progress import track
-from recon.session import Frame, Lens, LensModel, Session, SessionCamera, Source, check_camera, load_session
-from recon.video import VideoFacts, probe_video
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.foreign_text import read_toml
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import (
+    Frame,
+    Lens,
+    LensModel,
+    Session,
+    SessionCamera,
+    Source,
+    check_camera,
+    load_session,
+)
+from simulacra.recon.session.video import VideoFacts, probe_video
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 CALIBRATION_FILE = "camera_array.toml"
 TIMESTAMP_FILES = ("timestamps.csv", "frame_time_history.csv")

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 # Sharpness is judged at this size: of what pixels of any camera can show, not of its noise.
 JUDGED = 480

@@ -22,8 +22,8 @@ from typing import Literal
 
 import numpy as np
 
-from recon.importers.colmap_model import ColmapCamera, ColmapImage, read_model
-from recon.importers.footage import (
+from simulacra.recon.importers.colmap_model import ColmapCamera, ColmapImage, read_model
+from simulacra.recon.importers.footage import (
     IMAGE_ENDINGS,
     check_calibrated_size,
     image_footage,
@@ -34,9 +34,9 @@ from recon.importers.footage import (
     session_names,
     with_masks,
 )
-from recon.importers.placing import Up, place
-from recon.session import Session, SessionCamera, check_camera
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.session import Session, SessionCamera, check_camera
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 Layout = Literal["flat", "cameras", "frames"]
 # Poses of one camera that stood still, estimated from different images: metres and degrees.

@@ -20,9 +20,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.foreign_text import image_size, numbers
-from recon.session import Lens, LensModel, check_camera, check_lens
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.foreign_text import image_size, numbers
+from simulacra.recon.session import Lens, LensModel, check_camera, check_lens
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # Files of millions of points are skipped over, not held; a line of text is held.
 LONGEST_LINE = 1 << 26

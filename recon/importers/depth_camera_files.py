@@ -22,11 +22,11 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
-from recon.importers.placing import METRES, Units
-from recon.session import Lens
-from recon.session.lens import check_lens
-from render.errors import CalibrationError
+from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
+from simulacra.recon.importers.placing import METRES, Units
+from simulacra.recon.session import Lens
+from simulacra.recon.session.lens import check_lens
+from simulacra.render.runtime.errors import CalibrationError
 
 # Where the first pixel's centre is.
 PixelCentre = Literal["0", "0.5"]
@@ -47,10 +47,10 @@ class View:
 
 @dataclass(frozen=True)
 class DepthCamera:
-    """A colour camera, and the depth camera beside it where depth is of its own.
+    """A color camera, and the depth camera beside it where depth is of its own.
 
     Attributes:
-        T_color_depth: metres. viewmat: world to colour camera, metres; None where the file does not place it.
+        T_color_depth: metres. viewmat: world to color camera, metres; None where the file does not place it.
     """
 
     color: View
@@ -207,7 +207,7 @@ def _rigid(value: object, units: Units | None, where: object) -> Float[np.ndarra
     metric = _metric(T, units, where)
     if np.linalg.norm(metric[:3, 3]) > 0.5:
         raise CalibrationError(
-            "a depth camera is half a metre and more from its colour camera: the unit is another",
+            "a depth camera is half a metre and more from its color camera: the unit is another",
             where=where,
             found=f"{np.linalg.norm(metric[:3, 3]):.3g} m",
             remedy="--units m, cm or mm",

@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.session import Lens
-from recon.session.lens import distort
+from simulacra.recon.session import Lens
+from simulacra.recon.session.lens import distort
 
 # Neighbours whose depths differ by more than this share are of two surfaces.
 SAME_SURFACE = 0.05
 STRIP = 128
 # Metres: nothing is measured nearer to a camera.
 NEAREST = 1e-3
-# Pixels that neighbouring depth pixels may lie apart in the colour image.
+# Pixels that neighbouring depth pixels may lie apart in the color image.
 WIDEST_CELL = 24
 
 
@@ -62,16 +62,16 @@ def register_depth(
 
     Neighbouring depth pixels on one surface make a cell of two triangles, which is filled; across edges nothing is.
     Of several surfaces the nearest counts. What the depth camera does not see stays 0: a shadow beside the person's
-    outline, on the side of the colour camera, and what is out of its view.
+    outline, on the side of the color camera, and what is out of its view.
 
     Args:
         depth: along the depth camera's axis, metres, 0 where not measured.
         rays: x / z and y / z of the depth camera's pixels, its lens taken out; nan where it has none.
-        T_color_depth: metres. lens: of the colour camera, whose recorded image the result lies over.
-        size: width and height of the colour image.
+        T_color_depth: metres. lens: of the color camera, whose recorded image the result lies over.
+        size: width and height of the color image.
 
     Returns:
-        metres along the colour camera's axis, 0 where not known.
+        metres along the color camera's axis, 0 where not known.
     """
     points = np.concatenate([rays, np.ones((*depth.shape, 1))], axis=-1) * depth[..., None]
     points = points @ T_color_depth[:3, :3].T + T_color_depth[:3, 3]
@@ -89,7 +89,7 @@ def register_depth(
     corners = _cells(np.where(known[..., None], np.stack([x, y, 1 / z], axis=-1), 0.0))
     depths = _cells(np.where(known, depth, 0.0)[..., None])[..., 0]
     whole = depths.min(axis=1) * (1 + SAME_SURFACE) > depths.max(axis=1)
-    # A surface seen nearly edge-on by the colour camera spans many pixels and is no surface to it.
+    # A surface seen nearly edge-on by the color camera spans many pixels and is no surface to it.
     extent = corners[..., :2].max(axis=1) - corners[..., :2].min(axis=1)
     whole &= (extent < WIDEST_CELL).all(axis=1)
     inverse = np.zeros((height, width))

@@ -15,12 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.building import copy_file, new_session_folder, write_session
-from recon.progress import track
-from recon.session import Frame, Session, SessionCamera, Source, load_session
-from recon.video import VideoFacts, probe_video
-from render.errors import CalibrationError, InputError
-from render.image import read_image, read_mask, read_uint16
+from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
+from simulacra.recon.session.video import VideoFacts, probe_video
+from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from render.errors import CalibrationError, InputError
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # A calibration of a hundred cameras is 100 kB; a nerfstudio file of ten thousand images 10 MB.
 MOST_BYTES = 64 << 20

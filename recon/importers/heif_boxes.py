@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 # Phones write about a hundred items; libheif itself stops at 1000.
 MOST_ITEMS = 4096

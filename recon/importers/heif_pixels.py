@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from render.errors import InputError, MissingExtraError
+from simulacra.render.runtime.errors import InputError, MissingExtraError
 
 # A phone's picture takes a second or two. Memory: a picture of 200 megapixels, decoded and converted.
 SECONDS = 120

@@ -20,17 +20,17 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from recon.importers.building import copy_file, new_session_folder, write_session
-from recon.importers.chosen_frames import choose_frames, judge_frames, read_frames
-from recon.importers.footage import VIDEO_ENDINGS, inside, list_images, match_moments, session_names
-from recon.importers.measured_stature import measure_stature
-from recon.importers.placing import Up, place
-from recon.importers.portrait_file import EXIF_TURNS, read_exif
-from recon.importers.structure_from_motion import LensModel, Structure, structure_from_motion
-from recon.progress import track
-from recon.session import Frame, Session, SessionCamera, Source, load_session
-from render.errors import CaptureError, InputError
-from render.image import read_image
+from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.importers.chosen_frames import choose_frames, judge_frames, read_frames
+from simulacra.recon.importers.footage import VIDEO_ENDINGS, inside, list_images, match_moments, session_names
+from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.portrait_file import EXIF_TURNS, read_exif
+from simulacra.recon.importers.structure_from_motion import LensModel, Structure, structure_from_motion
+from simulacra.recon.observe.stature import measure_stature
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
+from simulacra.render.image import read_image
+from simulacra.render.runtime.errors import CaptureError, InputError
 
 FEWEST = 3
 # Where fewer pictures than this share are registered, something is wrong with most of them.

@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from render.errors import InputError
-from render.image import MAX_PIXELS
+from simulacra.render.image import MAX_PIXELS
+from simulacra.render.runtime.errors import InputError
 
 XMP_HEAD = b"http://ns.adobe.com/xap/1.0/\0"
 MPF_HEAD = b"MPF\0"
@@ -24,7 +24,7 @@ EXIF_HEAD = b"Exif\0\0"
 ICC_HEAD = b"ICC_PROFILE\0"
 MP_ENTRIES = 0xB002
 MOST_PICTURES = 32
-# Grey that was stored in colour differs between channels by what the coding rounds.
+# Grey that was stored in color differs between channels by what the coding rounds.
 SAME_GREY = 4
 
 
@@ -87,7 +87,7 @@ def _part(data: bytes, where: str) -> tuple[JpegPart, list[tuple[int, int]]]:
         if marker[0] != 0xFF or size < 2 or at + 2 + size > len(data):
             raise _broken(where, f"a segment of {size} bytes at {at}")
         body = data[at + 4 : at + 2 + size]
-        # Adobe's segment says how colours are coded; no other application's concerns the pixels.
+        # Adobe's segment says how colors are coded; no other application's concerns the pixels.
         if not 0xE0 <= marker[1] <= 0xEF or marker[1] == 0xEE:
             kept.append(data[at : at + 2 + size])
         if marker == b"\xff\xda":

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.footage import (
+from simulacra.recon.importers.footage import (
     IMAGE_ENDINGS,
     check_calibrated_size,
     image_footage,
@@ -33,10 +33,10 @@ from recon.importers.footage import (
     make_session,
     session_names,
 )
-from recon.importers.foreign_text import image_size, number, numbers, read_xml
-from recon.importers.placing import Up, place
-from recon.session import Lens, Session, SessionCamera, check_camera, check_lens
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.foreign_text import image_size, number, numbers, read_xml
+from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 FISHEYES = ("fisheye", "equidistant_fisheye")
 

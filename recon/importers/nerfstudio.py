@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.footage import (
+from simulacra.recon.importers.footage import (
     check_calibrated_size,
     image_footage,
     inside,
@@ -35,10 +35,10 @@ from recon.importers.footage import (
     with_depth,
     with_masks,
 )
-from recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
-from recon.importers.placing import Up, place
-from recon.session import Lens, Session, SessionCamera, check_camera, check_lens
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
+from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 Moments = Literal["one", "time", "names"]
 INTRINSICS = ("camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2")

@@ -19,11 +19,17 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.footage import Media, check_calibrated_size, find_footage, make_session, session_names
-from recon.importers.foreign_text import image_size, mapping, numbers, read_yaml
-from recon.importers.placing import METRES, Units, Up, place
-from recon.session import Lens, Session, SessionCamera, check_camera
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.footage import (
+    Media,
+    check_calibrated_size,
+    find_footage,
+    make_session,
+    session_names,
+)
+from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_yaml
+from simulacra.recon.importers.placing import METRES, Units, Up, place
+from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # A rotation vector and a matrix of one camera, written with six digits each.
 SAME_ROTATION = 1e-3

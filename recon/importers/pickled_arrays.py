@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 # Whatever a damaged or hostile pickle can raise.
 _DAMAGE = (

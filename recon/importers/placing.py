@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.building import Axis, upright, upright_by_cameras
-from recon.session import SessionCamera
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.building import Axis, upright, upright_by_cameras
+from simulacra.recon.session import SessionCamera
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # An axis of the calibration, or up as the cameras' horizons have it.
 Up = Literal["+x", "-x", "+y", "-y", "+z", "-z", "cameras"]

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from recon.importers.apple_metadata import (
+from simulacra.recon.importers.apple_metadata import (
     PIXELS,
     CameraMeaning,
     DepthMeaning,
@@ -20,10 +20,10 @@ from recon.importers.apple_metadata import (
     depth_meaning,
     read_xmp,
 )
-from recon.importers.heif_boxes import HeifItem, read_heif_boxes
-from recon.importers.heif_pixels import decode_heif
-from recon.importers.jpeg_parts import EXIF_HEAD, JpegPart, decode_jpeg, read_jpeg_parts
-from render.errors import InputError
+from simulacra.recon.importers.heif_boxes import HeifItem, read_heif_boxes
+from simulacra.recon.importers.heif_pixels import decode_heif
+from simulacra.recon.importers.jpeg_parts import EXIF_HEAD, JpegPart, decode_jpeg, read_jpeg_parts
+from simulacra.render.runtime.errors import InputError
 
 LARGEST_FILE = 256 << 20
 HEIF_DEPTH = ("urn:mpeg:hevc:2015:auxid:2", "urn:mpeg:mpegB:cicp:systems:auxiliary:depth")

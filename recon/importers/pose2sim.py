@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from recon.importers.footage import (
+from simulacra.recon.importers.footage import (
     VIDEO_ENDINGS,
     check_calibrated_size,
     inside,
@@ -30,11 +30,11 @@ from recon.importers.footage import (
     session_names,
     video_footage,
 )
-from recon.importers.foreign_text import image_size, mapping, numbers, read_toml
-from recon.importers.opencv_yaml import rotation_of
-from recon.importers.placing import METRES, Units, Up, place
-from recon.session import Lens, Session, SessionCamera, check_camera
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_toml
+from simulacra.recon.importers.opencv_yaml import rotation_of
+from simulacra.recon.importers.placing import METRES, Units, Up, place
+from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 Match = Literal["names", "order"]
 # Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %), as in Pose2Sim's own demo.

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.building import copy_file, new_session_folder, upright, write_session
-from recon.importers.foreign_text import read_text, read_xml
-from recon.progress import track
-from recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
-from recon.stage import write_arrays
-from recon.video import VideoFacts, probe_video
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.building import copy_file, new_session_folder, upright, write_session
+from simulacra.recon.importers.foreign_text import read_text, read_xml
+from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
+from simulacra.recon.session.video import VideoFacts, probe_video
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 REFERENCE_FILE = "reference/joints.npz"

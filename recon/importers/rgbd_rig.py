@@ -4,7 +4,7 @@
 
 PARAM holds a pickled dictionary: ``K`` 3x3 in pixels with (0, 0) at the first pixel's centre, and ``RT`` 3x4, world
 to camera in metres. Such rigs are mounted on their side and their images turned upright afterwards, with the turn in
-K: it is moved into the camera's axes here, which leaves a pinhole K. Depth is aligned to colour.
+K: it is moved into the camera's axes here, which leaves a pinhole K. Depth is aligned to color.
 
 The floor is not in the masked images: it is where the lowest measured points of the person in the first frame are.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from recon.importers.building import (
+from simulacra.recon.importers.building import (
     Axis,
     copy_file,
     new_session_folder,
@@ -26,12 +26,12 @@ from recon.importers.building import (
     upright_by_cameras,
     write_session,
 )
-from recon.importers.pickled_arrays import read_pickled_arrays
-from recon.progress import track
-from recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
-from render.camera import Cameras
-from render.errors import CalibrationError, InputError
-from render.image import read_image, read_mask, read_uint16
+from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
+from simulacra.render.camera import Cameras
+from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 COLOR_ENDINGS = (".jpg", ".jpeg", ".png")
 # Share of the person's measured points that may lie below the floor: flying pixels.

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
-from recon.importers.colmap_model import make_camera
-from recon.session import Lens
-from render.errors import CaptureError, MissingExtraError
+from simulacra.recon.importers.colmap_model import make_camera
+from simulacra.recon.session import Lens
+from simulacra.render.runtime.errors import CaptureError, MissingExtraError
 
 LensModel = Literal["SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"]
 # Parameters after focal length and principal point, of which OPENCV has two focal lengths.

@@ -26,14 +26,21 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms
 
-from recon.importers.apple_lens import apple_lens
-from recon.importers.apple_metadata import gravity_of_maker_note
-from recon.importers.building import new_session_folder, write_session
-from recon.importers.depth_grid import resample_depth
-from recon.importers.portrait_file import EXIF_ERRORS, PERSON, SAME_SHAPE, Portrait, read_exif, read_portrait
-from recon.session import Frame, Lens, Session, SessionCamera, Source, load_session
-from render.errors import CalibrationError, InputError
-from render.image import write_image
+from simulacra.recon.importers.apple_lens import apple_lens
+from simulacra.recon.importers.apple_metadata import gravity_of_maker_note
+from simulacra.recon.importers.building import new_session_folder, write_session
+from simulacra.recon.importers.depth_grid import resample_depth
+from simulacra.recon.importers.portrait_file import (
+    EXIF_ERRORS,
+    PERSON,
+    SAME_SHAPE,
+    Portrait,
+    read_exif,
+    read_portrait,
+)
+from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, load_session
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 CAMERA = "phone"
 DEPTH_SCALE = 10000.0
@@ -108,10 +115,10 @@ def to_srgb(
     """The picture in sRGB, and what was done.
 
     Raises:
-        InputError: a colour profile that cannot be used.
+        InputError: a color profile that cannot be used.
     """
     if not icc:
-        return color, "the picture has no colour profile: taken as sRGB"
+        return color, "the picture has no color profile: taken as sRGB"
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         name = ImageCms.getProfileDescription(profile).strip()
@@ -119,8 +126,8 @@ def to_srgb(
             Image.fromarray(color), profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError, UnicodeError) as error:
-        raise InputError("a portrait's colour profile cannot be used", where=where, found=error) from error
-    return np.asarray(converted), f"colours are converted from {name[:60]!r} to sRGB"
+        raise InputError("a portrait's color profile cannot be used", where=where, found=error) from error
+    return np.asarray(converted), f"colors are converted from {name[:60]!r} to sRGB"
 
 
 def _shrunk(width: int, height: int, shrink: int, src: Path) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 _AXES = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
 _POSITIONS = ("Xposition", "Yposition", "Zposition")

@@ -18,11 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.motion.bvh import Motion
-from recon.motion.skeletons import REQUIRED_BONES, SKELETONS, Skeleton
-from render.body import BodyModel, BodyPose, RestBody
-from render.errors import InputError
-from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from simulacra.recon.motion.bvh import Motion
+from simulacra.recon.motion.skeletons import REQUIRED_BONES, SKELETONS, Skeleton
+from simulacra.render.body import BodyModel, BodyPose, RestBody
+from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from simulacra.render.runtime.errors import InputError
 
 _LIMB_ENDS = {
     "upperarm01": "lowerarm01",

@@ -1,12 +1,12 @@
 """What the captures show in two dimensions: landmarks of body, face and hands, and masks."""
 
-from recon.observe.consensus import look_repeatedly
-from recon.observe.face import FaceDetection, FaceNetwork, detect_face
-from recon.observe.hands import HAND_LANDMARKS, HandDetection, HandNetwork, Hands, detect_hands
-from recon.observe.observations import Observations, load_observations, save_observations
-from recon.observe.over_session import ObserveConfig, observe
-from recon.observe.pose import POSE_LANDMARKS, PoseDetection, PoseNetwork, detect_pose
-from recon.observe.selfie import SelfieNetwork, segment_selfie
+from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.face import FaceDetection, FaceNetwork, detect_face
+from simulacra.recon.observe.hands import HAND_LANDMARKS, HandDetection, HandNetwork, Hands, detect_hands
+from simulacra.recon.observe.observations import Observations, load_observations, save_observations
+from simulacra.recon.observe.over_session import ObserveConfig, observe
+from simulacra.recon.observe.pose import POSE_LANDMARKS, PoseDetection, PoseNetwork, detect_pose
+from simulacra.recon.observe.selfie import SelfieNetwork, segment_selfie
 
 __all__ = [
     "HAND_LANDMARKS",

@@ -14,8 +14,8 @@ from typing import cast
 
 import numpy as np
 
-from recon.observe.observations import MaskSource
-from recon.stage import read_json, write_arrays, write_json
+from simulacra.recon.observe.observations import MaskSource
+from simulacra.recon.runs.stages import read_json, write_arrays, write_json
 
 CHECKPOINT_FOLDER = ".checkpoint"
 

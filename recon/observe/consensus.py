@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.pose import PoseDetection, PoseNetwork
-from recon.observe.roi import Roi
-from recon.observe.soft_mask import average
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
+from simulacra.recon.observe.roi import Roi
+from simulacra.recon.observe.soft_mask import average
 
 MIRRORED: tuple[int, ...] = (
     *(0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9),

@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.network import Network, sigmoid
-from recon.observe.roi import Roi, crop, points_to_image
+from simulacra.recon.observe.network import Network, sigmoid
+from simulacra.recon.observe.roi import Roi, crop, points_to_image
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.detection import Detection, Detector, detect
-from recon.observe.network import Network, sigmoid
-from recon.observe.pose import PoseDetection
-from recon.observe.roi import Roi, crop, points_to_image
+from simulacra.recon.observe.detection import Detection, Detector, detect
+from simulacra.recon.observe.network import Network, sigmoid
+from simulacra.recon.observe.pose import PoseDetection
+from simulacra.recon.observe.roi import Roi, crop, points_to_image
 
 FACE_POINTS = 478
 

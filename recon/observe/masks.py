@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 _SUBSAMPLING = 2
-# Filter window and regularisation in subsampled pixels and squared colour: edges of about 1 % contrast count.
+# Filter window and regularisation in subsampled pixels and squared color: edges of about 1 % contrast count.
 _RADIUS = 3
 _EPSILON = 1e-4
 # Log odds of the network's mask are held within these (1 % and 99 %), so that it outvotes the background's
@@ -28,7 +28,7 @@ _MAX_EVIDENCE = 2.5
 # A pixel 3.5 deviations from the background is as likely person as not; 0.8 log odds a deviation.
 _NEUTRAL_DEVIATION = 3.5
 _EVIDENCE_SLOPE = 0.8
-# Colour noise that every camera has at least (compression, flicker), of 1.
+# Color noise that every camera has at least (compression, flicker), of 1.
 _NOISE_FLOOR = 0.02
 _MIN_SAMPLES = 3
 _HAZE = 0.2
@@ -42,7 +42,7 @@ class Background:
     """What a static camera sees without the person, at half resolution.
 
     Attributes:
-        median: ``h w 3`` colour, 0..1.
+        median: ``h w 3`` color, 0..1.
         deviation: ``h w 3`` robust standard deviation of it.
         known: where the person was away in at least 3 of the frames.
     """
@@ -110,7 +110,7 @@ def refine_mask(
     rows, columns = _window(mask)
     if rows.stop == 0:
         return np.zeros_like(mask)
-    part, colour = mask[rows, columns], image[rows, columns]
+    part, color = mask[rows, columns], image[rows, columns]
     small = shrink(part)
     # Undecided pixels, and those within reach of one: elsewhere the network is sure and the filter must not
     # smear.
@@ -123,9 +123,9 @@ def refine_mask(
             slice(rows.start // s, rows.start // s + small.shape[0]),
             slice(columns.start // s, columns.start // s + small.shape[1]),
         )
-        small = _with_evidence(shrink(colour), small, background, half)
+        small = _with_evidence(shrink(color), small, background, half)
     # The filter leaves a faint haze about the person; what is nearly nothing is nothing.
-    filtered = np.clip((_guided(colour, small) - _HAZE) / (1.0 - 2.0 * _HAZE), 0.0, 1.0)
+    filtered = np.clip((_guided(color, small) - _HAZE) / (1.0 - 2.0 * _HAZE), 0.0, 1.0)
     # Nothing appears where the network sees next to nothing, however much it differs from the background.
     possible = np.clip(cv2.dilate(part, np.ones((_REACH, _REACH), np.uint8)) / _POSSIBLE, 0.0, 1.0)
     result = np.zeros_like(mask)
@@ -160,7 +160,7 @@ def _window(mask: Float[np.ndarray, "h w"]) -> tuple[slice, slice]:
 
 
 def _with_evidence(
-    colour: Float[np.ndarray, "h w 3"],
+    color: Float[np.ndarray, "h w 3"],
     prior: Float[np.ndarray, "h w"],
     background: Background,
     half: tuple[slice, slice],
@@ -170,7 +170,7 @@ def _with_evidence(
     bounded = np.clip(prior, 0.01, 0.99)
     odds = np.clip(np.log(bounded / (1.0 - bounded)), -_MAX_PRIOR, _MAX_PRIOR)
     here = (slice(0, height), slice(0, width))
-    distance = np.sqrt((((colour[here] - median[here]) / (_NOISE_FLOOR + deviation[here])) ** 2).sum(axis=-1))
+    distance = np.sqrt((((color[here] - median[here]) / (_NOISE_FLOOR + deviation[here])) ** 2).sum(axis=-1))
     evidence = np.clip((distance - _NEUTRAL_DEVIATION) * _EVIDENCE_SLOPE, -_MAX_EVIDENCE, _MAX_EVIDENCE)
     odds[here] += np.where(known[here], evidence, 0.0)
     return (1.0 / (1.0 + np.exp(-odds))).astype(np.float32)
@@ -179,9 +179,9 @@ def _with_evidence(
 def _guided(
     image: Float[np.ndarray, "h w 3"], small_mask: Float[np.ndarray, "h2 w2"]
 ) -> Float[np.ndarray, "h w"]:
-    """Fast guided filter with a colour guide: in every window, mask = a . colour + b. Planes, for speed."""
-    colour = [np.ascontiguousarray(plane) for plane in cv2.split(image)]
-    guide = [cv2.resize(plane, small_mask.shape[::-1], interpolation=cv2.INTER_AREA) for plane in colour]
+    """Fast guided filter with a color guide: in every window, mask = a . color + b. Planes, for speed."""
+    color = [np.ascontiguousarray(plane) for plane in cv2.split(image)]
+    guide = [cv2.resize(plane, small_mask.shape[::-1], interpolation=cv2.INTER_AREA) for plane in color]
     mean, mean_mask = [_box(plane) for plane in guide], _box(small_mask)
     covariance = [_box(plane * small_mask) - m * mean_mask for plane, m in zip(guide, mean, strict=True)]
     moments = [_box(guide[i] * guide[j]) - mean[i] * mean[j] for i, j in _UPPER]
@@ -189,7 +189,7 @@ def _guided(
     offset = mean_mask - sum(a * m for a, m in zip(slope, mean, strict=True))
     size = (image.shape[1], image.shape[0])
     result = cv2.resize(_box(offset), size, interpolation=cv2.INTER_LINEAR)
-    for a, plane in zip(slope, colour, strict=True):
+    for a, plane in zip(slope, color, strict=True):
         result = result + cv2.resize(_box(a), size, interpolation=cv2.INTER_LINEAR) * plane
     return result
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from render.assets import asset_path
-from render.errors import AssetError, MissingExtraError
+from simulacra.render.runtime.assets import asset_path
+from simulacra.render.runtime.errors import AssetError, MissingExtraError
 
 
 class Network:

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon.stage import read_json, write_arrays, write_json
-from render.errors import RunError
-from render.image import read_mask
+from simulacra.recon.runs.stages import read_json, write_arrays, write_json
+from simulacra.render.image import read_mask
+from simulacra.render.runtime.errors import RunError
 
 MaskSource = Literal["session", "pose", "selfie", "none"]
 

@@ -23,13 +23,12 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from recon.configuration import config
-from recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
-from recon.observe.consensus import look_repeatedly
-from recon.observe.face import FaceNetwork
-from recon.observe.hands import HandNetwork
-from recon.observe.masks import Background, learn_background, refine_mask
-from recon.observe.observations import (
+from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
+from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.face import FaceNetwork
+from simulacra.recon.observe.hands import HandNetwork
+from simulacra.recon.observe.masks import Background, learn_background, refine_mask
+from simulacra.recon.observe.observations import (
     MASKS_FOLDER,
     MaskSource,
     Observations,
@@ -38,11 +37,12 @@ from recon.observe.observations import (
     save_observations,
     write_mask,
 )
-from recon.observe.pose import PoseDetection, PoseNetwork
-from recon.observe.selfie import SelfieNetwork
-from recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
-from recon.progress import Progress as ProgressBar
-from render.errors import CaptureError
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
+from simulacra.recon.observe.selfie import SelfieNetwork
+from simulacra.recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
+from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.progress import Progress as ProgressBar
+from simulacra.render.runtime.errors import CaptureError
 
 Progress = Callable[[str, int, int], None]
 """Called as `progress(what, done, total)` after every frame."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.detection import Detector, detect
-from recon.observe.network import Network, sigmoid
-from recon.observe.roi import Roi, crop, points_to_image
-from recon.observe.soft_mask import SoftMask
+from simulacra.recon.observe.detection import Detector, detect
+from simulacra.recon.observe.network import Network, sigmoid
+from simulacra.recon.observe.roi import Roi, crop, points_to_image
+from simulacra.recon.observe.soft_mask import SoftMask
 
 POSE_LANDMARKS: tuple[str, ...] = (
     "nose",

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.network import Network
-from recon.observe.roi import Roi, crop
-from recon.observe.soft_mask import SoftMask
+from simulacra.recon.observe.network import Network
+from simulacra.recon.observe.roi import Roi, crop
+from simulacra.recon.observe.soft_mask import SoftMask
 
 
 class SelfieNetwork:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from recon.observe.roi import Roi, points_to_crop, uncrop
-from recon.stage import write_arrays
+from simulacra.recon.observe.roi import Roi, points_to_crop, uncrop
+from simulacra.recon.runs.stages import write_arrays
 
 
 @dataclass(frozen=True)

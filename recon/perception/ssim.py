@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon.perception import ssim_cpu
+from simulacra.recon.perception import ssim_cpu
 
 WINDOW = ssim_cpu.WINDOW
 Crop = tuple[int, int, int, int]

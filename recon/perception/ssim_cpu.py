@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 WINDOW = 11
 SIGMA = 1.5

@@ -8,7 +8,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
     reading, look   files and pictures: what was seen of each camera
     geometry        cameras as they are described
     times           frames and their order
-    light           exposure, colours, sharpness
+    light           exposure, colors, sharpness
     bodies          landmarks in all cameras, triangulated
     diagnosis       which known mistake, undone, makes them agree
     remedies        which small change of a camera would
@@ -22,16 +22,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recon.preflight.codes import CODES
-from recon.preflight.consistency import Consistency, check_consistency, measure_consistency
-from recon.preflight.depths import check_depths
-from recon.preflight.geometry import check_cameras
-from recon.preflight.light import check_light
-from recon.preflight.look import Eyes, Look, look_at_session
-from recon.preflight.masks import check_masks
-from recon.preflight.presence import check_eyes, check_presence
-from recon.preflight.reading import Problems
-from recon.preflight.record import (
+from simulacra.recon.preflight.codes import CODES
+from simulacra.recon.preflight.consistency import Consistency, check_consistency, measure_consistency
+from simulacra.recon.preflight.depths import check_depths
+from simulacra.recon.preflight.geometry import check_cameras
+from simulacra.recon.preflight.light import check_light
+from simulacra.recon.preflight.look import Eyes, Look, look_at_session
+from simulacra.recon.preflight.masks import check_masks
+from simulacra.recon.preflight.presence import check_eyes, check_presence
+from simulacra.recon.preflight.reading import Problems
+from simulacra.recon.preflight.record import (
     Check,
     Preflight,
     PreflightConfig,
@@ -39,10 +39,10 @@ from recon.preflight.record import (
     load_preflight,
     save_preflight,
 )
-from recon.preflight.storage import check_files, check_sizes, check_storage
-from recon.preflight.times import check_frames, check_motion
-from recon.session import Session
-from render.errors import CaptureError
+from simulacra.recon.preflight.storage import check_files, check_sizes, check_storage
+from simulacra.recon.preflight.times import check_frames, check_motion
+from simulacra.recon.session import Session
+from simulacra.render.runtime.errors import CaptureError
 
 __all__ = [
     "CODES",

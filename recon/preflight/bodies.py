@@ -14,11 +14,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.preflight.look import Look
-from recon.session import Session, SessionCamera
-from recon.session.lens import Lens, undistort
-from recon.swaps import undo_swaps
-from recon.triangulate import Points2D, TriangulationConfig, normalised_rays, pair_proposals, triangulate
+from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.triangulate import (
+    Points2D,
+    TriangulationConfig,
+    normalised_rays,
+    pair_proposals,
+    triangulate,
+)
+from simulacra.recon.preflight.look import Look
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.recon.session.lens import Lens, undistort
 
 # Landmarks that are measured with: the face's are crowded and seen wrong from behind, but for the nose and ears.
 USED = (0, 7, 8, *range(11, 17), *range(23, 33))

@@ -49,7 +49,7 @@ CODES = {
     "clipping": "share of the person that is pure white or pure black",
     "contrast-match": "how much flatter or harder a camera's picture of the person is than the others'",
     "brightness-match": "how much brighter or darker a camera's picture of the person is than the others'",
-    "color-match": "how far the person's colour in a camera is from the others'",
+    "color-match": "how far the person's color in a camera is from the others'",
     "channel-order": "cameras whose red and blue are exchanged",
     "blur": "fine detail of the person's picture, against the others'",
     "noise": "noise of the picture",

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from recon.adjust import turned
-from recon.preflight.bodies import (
+from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_time_offsets
+from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.turns import turned
+from simulacra.recon.preflight.bodies import (
     SEGMENTS,
     Agreement,
     Views,
@@ -19,13 +21,11 @@ from recon.preflight.bodies import (
     upright_axis,
     views_of,
 )
-from recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose
-from recon.preflight.look import Look
-from recon.preflight.record import Check, Status, judged
-from recon.preflight.remedies import Remedy, best_remedies
-from recon.session import Session
-from recon.swaps import undo_swaps
-from recon.synchronise import SynchroniseConfig, estimate_time_offsets
+from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose
+from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.remedies import Remedy, best_remedies
+from simulacra.recon.session import Session
 
 # A person who stands or sits; children included, metres.
 SHORTEST, TALLEST = 0.4, 2.6

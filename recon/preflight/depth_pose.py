@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from recon.preflight.record import Check, judged
-from recon.session import SessionCamera
+from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.session import SessionCamera
 
 # Points further apart are of two surfaces, metres: first, and in the end.
 REACH = (0.12, 0.08, 0.05, 0.05, 0.04, 0.03)

@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.preflight.bodies import MIRROR, USED, stature
-from recon.preflight.consistency import SHORTEST, TALLEST, Consistency
-from recon.preflight.depth_pose import check_depth_pose
-from recon.preflight.look import Look
-from recon.preflight.reading import Problems
-from recon.preflight.record import Check, Status, judged
-from recon.preflight.registration import check_registration, outline_shift
-from recon.session import Session, SessionCamera
-from render.errors import UserError
+from simulacra.recon.preflight.bodies import MIRROR, USED, stature
+from simulacra.recon.preflight.consistency import SHORTEST, TALLEST, Consistency
+from simulacra.recon.preflight.depth_pose import check_depth_pose
+from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.reading import Problems
+from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.registration import check_registration, outline_shift
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.render.runtime.errors import UserError
 
 # Points of a camera that are compared with the others.
 MOST_POINTS = 4000
@@ -294,7 +294,7 @@ def _agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
         for name in {pair.source for pair in pairs}
     }
     millimetres = {n: 1000 * min(v, 10.0) for n, v in per_camera(near, "difference").items()}
-    remedy = "this camera's pose, depth scale or depth-to-colour registration is off: calibrate again"
+    remedy = "this camera's pose, depth scale or depth-to-color registration is off: calibrate again"
     return [
         *judged(
             "depth-agreement", _odd_ones(millimetres, 1.4), warn=lambda v: v >= 20, fail=lambda v: v >= 35, unit="mm",

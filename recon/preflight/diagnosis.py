@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from recon.preflight.bodies import (
+from simulacra.recon.preflight.bodies import (
     LOST,
     MIRROR,
     Agreement,
@@ -26,7 +26,7 @@ from recon.preflight.bodies import (
     rough_errors,
     without_lens,
 )
-from recon.preflight.look import unturned
+from simulacra.recon.preflight.look import unturned
 
 # Typical distance of a body's landmarks to where the other cameras put them, share of its height: detectors err by 1 to
 # 2 % (a limb's half width); beyond 6 % a forearm lies beside the forearm, and nothing fits.

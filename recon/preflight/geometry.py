@@ -6,9 +6,9 @@ import itertools
 
 import numpy as np
 
-from recon.preflight.record import Check, Status
-from recon.session import ROTATION_TOLERANCE, Session, SessionCamera
-from recon.session.lens import reach as lens_reach
+from simulacra.recon.preflight.record import Check, Status
+from simulacra.recon.session import ROTATION_TOLERANCE, Session, SessionCamera
+from simulacra.recon.session.lens import reach as lens_reach
 
 
 def check_cameras(session: Session) -> list[Check]:

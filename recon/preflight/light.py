@@ -1,7 +1,7 @@
-"""Light, colour, sharpness and noise: of each camera's picture of the person, and against the other cameras'.
+"""Light, color, sharpness and noise: of each camera's picture of the person, and against the other cameras'.
 
 Cameras see other sides of one person in one light. How much of it is dark or bright differs between views, but its
-parts (trunk, limbs, head) have much the same colour all round, whatever it wears. So the colours of the parts are
+parts (trunk, limbs, head) have much the same color all round, whatever it wears. So the colors of the parts are
 compared as logarithms: a camera's offset to the others is its exposure and white balance, its slope a gamma or haze.
 """
 
@@ -14,17 +14,17 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, judged
 
 # Octaves of detail that are compared, from and to these scales in pixels: just over the pixel grid, and two above it.
 FINE, COARSE = (0.7, 1.4), (2.8, 5.6)
 # Energy of rounding to whole grey levels in the fine octave, squared levels: no detail.
 ROUNDING = 0.02
-# Added to colours before their ratios are taken, of 1: darker ones are noise.
+# Added to colors before their ratios are taken, of 1: darker ones are noise.
 FLOOR = 0.02
 FEWEST_PIXELS = 400
-# Colours of parts that a camera must share with the others to be compared, and their range for a slope, doublings.
-FEWEST_COLOURS, LEAST_RANGE = 6, 1.0
+# Colors of parts that a camera must share with the others to be compared, and their range for a slope, doublings.
+FEWEST_COLORS, LEAST_RANGE = 6, 1.0
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ def measure_light(
         reach = max(3, int(0.01 * max(grey.shape)))
         core = cv2.erode(inside.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         region = core if core.sum() >= FEWEST_PIXELS else inside
-    colours = pixels[region]
+    colors = pixels[region]
     low, middle, high = np.quantile(grey[region], [0.1, 0.5, 0.9]) / 255.0
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return LightStats(
-        mean=colours.mean(0) / 255.0,
+        mean=colors.mean(0) / 255.0,
         low=float(low),
         middle=float(middle),
         high=float(high),
-        white=float((colours >= 254).any(-1).mean()),
-        black=float((colours <= 1).all(-1).mean()),
+        white=float((colors >= 254).any(-1).mean()),
+        black=float((colors <= 1).all(-1).mean()),
         log_detail=_log_detail(grey[box], region[box]),
         noise=_noise(grey),
         skin=None if px is None or visibility is None else _skin(pixels, px, visibility),
@@ -133,7 +133,7 @@ def _parts(
     px: Float[np.ndarray, "33 2"] | None,
     visibility: Float[np.ndarray, "33"] | None,
 ) -> Float[np.ndarray, "p 3"]:
-    """Median colours along the parts' middle lines."""
+    """Median colors along the parts' middle lines."""
     parts = np.full((len(PARTS), 3), np.nan)
     if px is not None and visibility is not None:
         for row, lines in enumerate(PARTS):
@@ -210,13 +210,13 @@ def _clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # Highlights on skin and dark hair reach the ends in a few per cent of a well exposed person.
     return judged(
         "clipping", clipped, warn=lambda v: v > 0.1, unit="of the person", limit="<= 0.1",
-        remedy="colours at the ends of the scale are lost: less exposure, or a flatter picture profile",
+        remedy="colors at the ends of the scale are lost: less exposure, or a flatter picture profile",
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Match:
-    """A camera's colours of the body's parts against the others': log2 of offset, slope and tint."""
+    """A camera's colors of the body's parts against the others': log2 of offset, slope and tint."""
 
     offset: float
     slope: float | None
@@ -224,18 +224,18 @@ class Match:
 
 
 def match_colors(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, Match]:
-    """Each camera's colours of the parts against the median of the other cameras' colours of the same parts."""
-    colours = {}
+    """Each camera's colors of the parts against the median of the other cameras' colors of the same parts."""
+    colors = {}
     for name, found in stats.items():
         stacked = np.stack([s.parts for s in found])
         seen = np.isfinite(stacked).all(-1).any(0)
-        colours[name] = np.full(stacked.shape[1:], np.nan)
-        colours[name][seen] = np.nanmedian(np.log2(stacked[:, seen] + FLOOR), axis=0)
+        colors[name] = np.full(stacked.shape[1:], np.nan)
+        colors[name][seen] = np.nanmedian(np.log2(stacked[:, seen] + FLOOR), axis=0)
     matches = {}
-    for name, own in colours.items():
-        others = np.stack([c for other, c in colours.items() if other != name] or [np.full_like(own, np.nan)])
+    for name, own in colors.items():
+        others = np.stack([c for other, c in colors.items() if other != name] or [np.full_like(own, np.nan)])
         both = np.isfinite(own).all(-1) & np.isfinite(others).all(-1).any(0)
-        if 3 * both.sum() < FEWEST_COLOURS:
+        if 3 * both.sum() < FEWEST_COLORS:
             continue
         theirs, mine = np.nanmedian(others[:, both], axis=0), own[both]
         shift = np.median(mine - theirs, axis=0)
@@ -248,10 +248,10 @@ def match_colors(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, Match
 
 
 def slope_of_parts(theirs: Float[np.ndarray, "p 3"], mine: Float[np.ndarray, "p 3"]) -> float | None:
-    """log2 of the slope of a camera's colours over the others' that no single part of the body decides.
+    """log2 of the slope of a camera's colors over the others' that no single part of the body decides.
 
-    An arm before the trunk, or hair where others see a face, gives one part another colour: the slope that is nearest
-    to 1 with each part left out in turn. None where the others' colours are too much alike.
+    An arm before the trunk, or hair where others see a face, gives one part another color: the slope that is nearest
+    to 1 with each part left out in turn. None where the others' colors are too much alike.
     """
     slopes = [_slope(theirs.ravel(), mine.ravel())]
     if slopes[0] is None or len(mine) < 3:
@@ -275,14 +275,14 @@ def _slope(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float | None
 
 
 def _matching(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
-    """Brightness, contrast and colour of each camera against the others'."""
+    """Brightness, contrast and color of each camera against the others'."""
     matches = match_colors(stats)
     return [
         # sRGB values: 0.6 doublings are 1.3 stops of light, more than front and back of a person differ in a room.
         *judged(
             "brightness-match", {n: m.offset for n, m in matches.items()}, warn=lambda v: abs(v) > 0.6, worse=abs,
             unit="doublings of the pixel value", limit="within 0.6",
-            remedy="lock exposure and gain to the same on all cameras, or match colours before training",
+            remedy="lock exposure and gain to the same on all cameras, or match colors before training",
         ),
         # The slope of logarithms is the gamma: 2.2 against 1 is 1.14, and 1.4 is half a doubling.
         *judged(
@@ -290,17 +290,17 @@ def _matching(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
             warn=lambda v: abs(v) > 0.5, worse=abs, unit="doublings of gamma", limit="within 0.5",
             remedy="the same picture profile and gamma on all cameras; haze or stray light on a lens?",
         ),
-        # Cameras of different make disagree by some 15 % after white balance; 30 % is a colour cast to the eye.
+        # Cameras of different make disagree by some 15 % after white balance; 30 % is a color cast to the eye.
         *judged(
             "color-match", {n: m.chroma for n, m in matches.items()}, warn=lambda v: v > 0.4,
             unit="doublings of red or blue over green", limit="<= 0.4",
-            remedy="lock the white balance to the same on all cameras, or match colours",
+            remedy="lock the white balance to the same on all cameras, or match colors",
         ),
     ]  # fmt: skip
 
 
-def _red_over_blue(colour: Float[np.ndarray, "3"]) -> float:
-    return float(np.log2((colour[0] + FLOOR) / (colour[2] + FLOOR)))
+def _red_over_blue(color: Float[np.ndarray, "3"]) -> float:
+    return float(np.log2((color[0] + FLOOR) / (color[2] + FLOOR)))
 
 
 def _channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
@@ -332,7 +332,7 @@ def _channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
 
 
 def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, float]:
-    """How much nearer a camera's parts come to the other cameras' colours when red and blue are exchanged.
+    """How much nearer a camera's parts come to the other cameras' colors when red and blue are exchanged.
 
     The part of the difference that goes, of four parts of the body at least; negative where it grows. Left out are
     cameras whose difference is small either way: grey clothes have no order.

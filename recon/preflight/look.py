@@ -18,14 +18,14 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon.observe.consensus import look_repeatedly
-from recon.observe.pose import PoseDetection, PoseNetwork
-from recon.observe.roi import Roi
-from recon.preflight.light import LightStats, measure_light
-from recon.preflight.reading import Problems, iter_raw
-from recon.session import Session
-from render.errors import AssetError, MissingExtraError, UserError
-from render.image import read_mask
+from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
+from simulacra.recon.observe.roi import Roi
+from simulacra.recon.preflight.light import LightStats, measure_light
+from simulacra.recon.preflight.reading import Problems, iter_raw
+from simulacra.recon.session import Session
+from simulacra.render.image import read_mask
+from simulacra.render.runtime.errors import AssetError, MissingExtraError, UserError
 
 # Pictures that are kept to be shown, and thumbnails to compare neighbours by: longest sides, pixels.
 SHOWN, THUMB = 640, 96

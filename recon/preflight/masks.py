@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.preflight.look import Look, Still
-from recon.preflight.reading import Problems
-from recon.preflight.record import Check, Status, judged
-from recon.session import Session, SessionCamera
-from render.errors import UserError
+from simulacra.recon.preflight.look import Look, Still
+from simulacra.recon.preflight.reading import Problems
+from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.render.runtime.errors import UserError
 
 # Cells along the side of the cube about the person, and pixels of the small masks that they are drawn into.
 CELLS, SIDE = 56, 128

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from recon.preflight.look import CameraLook, Look
-from recon.preflight.record import Check, judged
-from recon.session import Session
+from simulacra.recon.preflight.look import CameraLook, Look
+from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.session import Session
 
 # A person whose up is further than this from the world's in most pictures hangs head down, degrees.
 HANGS = 120.0

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from recon.session import Session, Source
-from recon.video import iter_video, iter_video_near
-from render.errors import InputError, UserError
-from render.image import read_image, read_mask, read_uint16
+from simulacra.recon.session import Session, Source
+from simulacra.recon.session.video import iter_video, iter_video_near
+from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.runtime.errors import InputError, UserError
 
 # A video is decoded from its start up to here; what lies further on is sought.
 NEAR = 400

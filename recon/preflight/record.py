@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from recon.configuration import config
-from recon.preflight.codes import CODES
-from recon.stage import read_json, write_json
-from render.errors import CaptureError, ConfigError
+from simulacra.recon.preflight.codes import CODES
+from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.stages import read_json, write_json
+from simulacra.render.runtime.errors import CaptureError, ConfigError
 
 Status = Literal["pass", "warn", "fail"]
 PREFLIGHT_FILE = "preflight.json"

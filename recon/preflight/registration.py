@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, judged
 
 # Longest side at which outlines are compared, and how far shifts are tried there, pixels.
 SIDE, REACH = 512, 16
@@ -67,10 +67,10 @@ def check_registration(outlines: Mapping[str, Sequence[tuple[float, float, float
     }
     worst = max(shifts, key=lambda n: shifts[n]) if shifts else ""
     return [
-        # Depth pixels are several colour pixels wide: half a per cent of the image is one of them.
+        # Depth pixels are several color pixels wide: half a per cent of the image is one of them.
         *judged(
             "depth-registration", shifts, warn=lambda v: v > 0.6, fail=lambda v: v > 2.0, unit="% of the image",
-            limit="<= 0.6, fails over 2", remedy="depth is not aligned to colour: use the recorder's aligned depth",
+            limit="<= 0.6, fails over 2", remedy="depth is not aligned to color: use the recorder's aligned depth",
             evidence=f"{worst}: {said[worst]}" if worst and shifts[worst] > 0.6 else "",
         ),
         *judged(

@@ -2,7 +2,7 @@
 
 Each remedy is a linear model of where landmarks move when the camera changes a little. It is fitted robustly, and
 believed by cross-validation: found from some parts of the body, it must make the other parts agree better (a detector
-errs alike within a part and not across). Parts are the blocks of `recon.adjust`.
+errs alike within a part and not across). Parts are the blocks of `recon.multiview.turns`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from recon.adjust import POSE33_BLOCKS
-from recon.preflight.bodies import LOST, Agreement, Views, project
+from simulacra.recon.multiview.turns import POSE33_BLOCKS
+from simulacra.recon.preflight.bodies import LOST, Agreement, Views, project
 
 ITERATIONS = 5
 # Scale of the robust weights, share of the body's height: a detector's own error.

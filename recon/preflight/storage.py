@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from recon.preflight.look import Look
-from recon.preflight.reading import Problems, check_files
-from recon.preflight.record import Check
-from recon.session import Session
+from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.reading import Problems, check_files
+from simulacra.recon.preflight.record import Check
+from simulacra.recon.session import Session
 
 __all__ = ["check_files", "check_sizes", "check_storage"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon.preflight.look import Look
-from recon.preflight.record import Check, Status, judged
-from recon.session import Session
+from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.session import Session
 
 # An interval this many times the usual one has lost frames.
 GAP = 1.8

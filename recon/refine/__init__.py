@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from recon.configuration import config
-from recon.refine.coloring import SH_C0, color_points, surfels
-from recon.refine.depth_cleaning import clean_depth
-from recon.refine.fusion import fuse
-from recon.session import Session
-from recon.stage import write_arrays
-from render.camera import Cameras
-from render.errors import CaptureError
+from simulacra.recon.refine.coloring import SH_C0, color_points, surfels
+from simulacra.recon.refine.depth_cleaning import clean_depth
+from simulacra.recon.refine.fusion import fuse
+from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.session import Session
+from simulacra.render.camera import Cameras
+from simulacra.render.runtime.errors import CaptureError
 
 __all__ = [
     "SH_C0",
@@ -48,11 +48,11 @@ class RefineConfig:
 
 @dataclass(frozen=True)
 class Surface:
-    """Oriented, coloured points of one moment.
+    """Oriented, colored points of one moment.
 
     Attributes:
         frame: of the session. spacing: metres between neighbours, about. points, normals: world.
-        colors: sRGB 0..1. measured: depth supports the point. seen: a camera sees its colour.
+        colors: sRGB 0..1. measured: depth supports the point. seen: a camera sees its color.
     """
 
     frame: int
@@ -92,7 +92,7 @@ def refine(
         raise CaptureError(
             "the depth images hold nothing of the person",
             where=f"frame {frame}, cameras {', '.join(cameras)}",
-            remedy="look at the masks, the depth scale and the depth-to-colour alignment: simulacra import says how",
+            remedy="look at the masks, the depth scale and the depth-to-color alignment: simulacra import says how",
         )
     return _surface(frame, depths, masks, images, views, settings)
 

@@ -1,4 +1,4 @@
-"""What colour each surface point has, from the cameras that see it."""
+"""What color each surface point has, from the cameras that see it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians import Gaussians, rasterize_gaussians
-from render.rotation import matrix_to_quat
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.rotation import matrix_to_quat
 
 # The more frontal a camera sees a point, the more it counts: cosine to this power. More lets one camera speak and keeps
 # textures sharp, but where calibration is off by some pixels it is wrong more sharply too.
@@ -57,7 +57,7 @@ def facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
 
 @dataclass(frozen=True)
 class Samples:
-    """What one camera says of every point: a colour, and how much it is worth (0: it does not see it)."""
+    """What one camera says of every point: a color, and how much it is worth (0: it does not see it)."""
 
     colors: Float[Tensor, "n 3"]
     trust: Float[Tensor, " n"]
@@ -71,7 +71,7 @@ def color_points(
     masks: Sequence[Float[np.ndarray, "h w"]],
     cameras: Sequence[Cameras],
 ) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
-    """Mean colour over the cameras that see each point, and whether any does; the rest takes its neighbours'."""
+    """Mean color over the cameras that see each point, and whether any does; the rest takes its neighbours'."""
     samples = [
         sample_points(points, normals, spacing, image, mask, camera)
         for image, mask, camera in zip(images, masks, cameras, strict=True)
@@ -87,7 +87,7 @@ def sample_points(
     mask: Float[np.ndarray, "h w"],
     camera: Cameras,
 ) -> Samples:
-    """The colours of one photograph at the points that it shows.
+    """The colors of one photograph at the points that it shows.
 
     Visibility is by drawing the points themselves, at half size, and comparing depths.
     """
@@ -110,7 +110,7 @@ def sample_points(
 def combine_samples(
     points: Float[Tensor, "n 3"], samples: Sequence[Samples]
 ) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
-    """Mean colours, and whether any camera sees each point; the rest takes its neighbours'."""
+    """Mean colors, and whether any camera sees each point; the rest takes its neighbours'."""
     total, weight = torch.zeros_like(points), points.new_zeros(len(points))
     for sample in samples:
         total += sample.trust[:, None] * sample.colors
@@ -130,7 +130,7 @@ def bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "n 2"]) -> Float[T
 def _spread(
     points: Float[Tensor, "n 3"], colors: Float[Tensor, "n 3"], seen: Bool[Tensor, " n"]
 ) -> Float[Tensor, "n 3"]:
-    """Points that nobody sees take the mean colour of the four nearest that somebody does; grey if there is none."""
+    """Points that nobody sees take the mean color of the four nearest that somebody does; grey if there is none."""
     if not bool(seen.any()):
         return torch.full_like(colors, 0.5)
     if bool(seen.all()):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from render.camera import Cameras
+from simulacra.render.camera import Cameras
 
 # Neighbouring pixels further apart than this are of two surfaces: time-of-flight sensors put flying pixels between.
 JUMP_M = 0.02

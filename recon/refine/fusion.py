@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float
 from numba import njit, prange
 from scipy import ndimage
 
-from recon.refine.depth_cleaning import CleanDepth
-from render.camera import Cameras
+from simulacra.recon.refine.depth_cleaning import CleanDepth
+from simulacra.render.camera import Cameras
 
 # Less measurement than this at a voxel and the silhouettes decide; the weight of one frontal depth pixel is 1.
 LEAST_WEIGHT = 0.15

@@ -1,14 +1,14 @@
 """A captured session: its records and readers (`record`), lenses (`lens`), its description on disk (`description`)."""
 
-from recon.session.description import (
+from simulacra.recon.session.description import (
     ROTATION_TOLERANCE,
     SCHEMA,
     check_camera,
     describe_session,
     load_session,
 )
-from recon.session.lens import Lens, LensModel, check_lens
-from recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
+from simulacra.recon.session.lens import Lens, LensModel, check_lens
+from simulacra.recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
 
 __all__ = [
     "ROTATION_TOLERANCE",

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pydantic
 
-from recon.session.lens import Lens, LensModel, check_lens
-from recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
-from render.errors import CalibrationError, InputError
+from simulacra.recon.session.lens import Lens, LensModel, check_lens
+from simulacra.recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # 2 added lens_model. A session of version 1 has OpenCV's lens coefficients only, and is read as before.
 SCHEMA = 2

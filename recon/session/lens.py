@@ -26,7 +26,7 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from render.errors import CalibrationError
+from simulacra.render.runtime.errors import CalibrationError
 
 LensModel = Literal[
     "opencv",

@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from recon.session.lens import Lens, undistortion_maps
-from recon.session.reference import read_reference
-from recon.video import iter_video, read_video_frame
-from render.camera import Cameras
-from render.errors import InputError
-from render.image import read_image, read_mask, read_uint16
+from simulacra.recon.session.lens import Lens, undistortion_maps
+from simulacra.recon.session.reference import read_reference
+from simulacra.recon.session.video import iter_video, read_video_frame
+from simulacra.render.camera import Cameras
+from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.runtime.errors import InputError
 
 SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.

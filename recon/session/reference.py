@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 
 # Of all arrays unpacked: a hundred joints for a day.
 LARGEST_REFERENCE = 1 << 29

@@ -24,11 +24,11 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from recon.session.record import Session
-from recon.session.reference import DAMAGE
-from recon.stage import disk_errors
-from render.errors import InputError
-from render.image import read_mask, read_uint16
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.session.record import Session
+from simulacra.recon.session.reference import DAMAGE
+from simulacra.render.image import read_mask, read_uint16
+from simulacra.render.runtime.errors import InputError
 
 TRUTH_FOLDER = "truth"
 FACTS_FILE = "truth.json"

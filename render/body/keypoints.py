@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from render.body.records import PosedBody
+from simulacra.render.body.records import PosedBody
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from render.body.keypoints import KeypointMap
-from render.errors import AssetError
+from simulacra.render.body.keypoints import KeypointMap
+from simulacra.render.runtime.errors import AssetError
 
 POSE33_NAMES = (
     "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer",

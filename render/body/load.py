@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from render.body.anny import bake_if_missing, load_block, load_shapes, read_baked
-from render.body.landmarks import keypoint_maps
-from render.body.model import BodyModel
+from simulacra.render.body.anny import bake_if_missing, load_block, load_shapes, read_baked
+from simulacra.render.body.landmarks import keypoint_maps
+from simulacra.render.body.model import BodyModel
 
 
 def load_body(dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> BodyModel:

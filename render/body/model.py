@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.body.anny import PHENOTYPE_NAMES, AnnyShapes
-from render.body.keypoints import KeypointMap
-from render.body.offsets import OffsetBlock
-from render.body.records import BodyPose, BodyShape, PosedBody, RestBody
-from render.body.skeleton import forward_kinematics, skin, skinning_transforms
-from render.rotation import rigid
+from simulacra.render.body.anny import PHENOTYPE_NAMES, AnnyShapes
+from simulacra.render.body.keypoints import KeypointMap
+from simulacra.render.body.offsets import OffsetBlock
+from simulacra.render.body.records import BodyPose, BodyShape, PosedBody, RestBody
+from simulacra.render.body.skeleton import forward_kinematics, skin, skinning_transforms
+from simulacra.render.rotation import rigid
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,8 @@ _BONE_PARTS = {
     "toe": "foot",
 }
 _GROUP_PARTS = {"helper-l-eye": "eye_l", "helper-r-eye": "eye_r", "helper-tongue": "tongue"}
-# Colours of anny's segmentation picture (anny/data/segmentation/body_parts_segmentation.yaml).
-_COLOUR_PARTS = {
+# Colors of anny's segmentation picture (anny/data/segmentation/body_parts_segmentation.yaml).
+_COLOR_PARTS = {
     (90, 86, 255): "scalp",
     (7, 255, 0): "hand_l",
     (255, 29, 35): "hand_r",
@@ -90,14 +90,14 @@ def label_parts(
     index = {name: i for i, name in enumerate(PART_NAMES)}
     by_bone = np.array([index[_bone_part(name)] for name in main_bone])
     votes = np.zeros((len(main_bone), len(PART_NAMES)), np.int64)
-    colours = _sample(segmentation, quad_uv_centres)
+    colors = _sample(segmentation, quad_uv_centres)
     is_face, is_ear, is_lip = (_sample(mask, quad_uv_centres) for mask in (face_mask, ear_mask, lip_mask))
     left_ear = quad_uv_centres[:, 1] > np.median(quad_uv_centres[is_ear, 1])
     eye_height = quad_heights[[group in _GROUP_PARTS and "eye" in group for group in quad_group]].mean()
     hairline = eye_height + _HAIRLINE * (quad_heights.max() - eye_height)
     ear_lobe = quad_heights[is_ear].min()
     for q, quad in enumerate(quads):
-        painted = _COLOUR_PARTS.get(tuple(colours[q].tolist()))
+        painted = _COLOR_PARTS.get(tuple(colors[q].tolist()))
         if quad_group[q] in _GROUP_PARTS:
             parts = np.full(4, index[_GROUP_PARTS[quad_group[q]]])
         elif painted == "scalp":

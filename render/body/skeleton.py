@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.rotation import axis_angle_to_matrix, rigid, rigid_inverse
+from simulacra.render.rotation import axis_angle_to_matrix, rigid, rigid_inverse
 
 
 def nearest_rotation(matrices: Float[Tensor, "*j 3 3"]) -> Float[Tensor, "*j 3 3"]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int16
 
-from render.errors import AssetError
+from simulacra.render.runtime.errors import AssetError
 
 TARGET_UNIT_M = 1e-4
 _METRES_PER_DECIMETRE = 0.1

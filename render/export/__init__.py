@@ -1,5 +1,5 @@
 """Files for other programs. Every format is read back by our own reader and compared before it counts as written."""
 
-from render.export.ply import read_ply, write_ply
+from simulacra.render.export.ply import read_ply, write_ply
 
 __all__ = ["read_ply", "write_ply"]

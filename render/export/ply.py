@@ -1,6 +1,6 @@
 """The PLY layout of 3D Gaussian splatting, as its viewers read it.
 
-One vertex a Gaussian: x y z, normals (zero), f_dc_0..2, f_rest_0.. (colour after colour, as the original code writes
+One vertex a Gaussian: x y z, normals (zero), f_dc_0..2, f_rest_0.. (color after color, as the original code writes
 them), opacity before the sigmoid, log scales, rotation wxyz. The layout says nothing of axes or units; ours are kept
 (+Y up, metres) and named in the header's comments. (Kerbl et al., "3D Gaussian splatting": scene/gaussian_model.py
 gives the only definition of the format.)
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from plyfile import PlyData, PlyElement, PlyParseError
 
-from render.errors import InputError
-from render.gaussians.record import Gaussians
-from render.rotation import quat_normalize
+from simulacra.render.gaussians.record import Gaussians
+from simulacra.render.rotation import quat_normalize
+from simulacra.render.runtime.errors import InputError
 
 COMMENTS = ("axes: +Y up, right-handed", "units: metres", "written by simulacra")
 

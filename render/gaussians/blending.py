@@ -1,6 +1,6 @@
 """Compiled front-to-back blending of one image, tile by tile, and its reverse.
 
-A tile keeps its pixels in small planes (transmittance, colour, depth) that stay in the first-level cache.
+A tile keeps its pixels in small planes (transmittance, color, depth) that stay in the first-level cache.
 Each Gaussian of its list goes over the pixels of its own box: strips of eight columns that begin at the
 box's left edge, row by row. So lanes are eight neighbouring pixels at an unaligned place; rows are eight
 pixels longer than the tile, because the last strip may reach over its right edge.
@@ -11,12 +11,12 @@ T gets a negative sign (and keeps its value), and from then on max(T, 0) makes e
 outside the image begin so.
 
 Backward. It runs front to back too, so that T repeats the forward pass bit for bit and no list of
-contributors has to be kept. With the pixel's upstream gradients g (colour, depth) and h (alpha), and a
-Gaussian's c = g . (colour, depth):
+contributors has to be kept. With the pixel's upstream gradients g (color, depth) and h (alpha), and a
+Gaussian's c = g . (color, depth):
 
     dL/d alpha_i = T_i c_i - (sum_{j>i} w_j c_j + T_end (g . background) - T_end h) / (1 - alpha_i)
 
-The bracket is S_i = g . (final colour, depth) - T_end h - sum_{j<=i} w_j c_j: known at the front, and
+The bracket is S_i = g . (final color, depth) - T_end h - sum_{j<=i} w_j c_j: known at the front, and
 reduced by w_i c_i at every step. v_i = alpha_i dL/d alpha_i goes into the moments that ``projection``
 needs: per strip only three row sums are kept as lanes (v, v dy, v dy^2), and multiplied by dx once at the
 end of the strip.
@@ -33,9 +33,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.gaussians import projection, reference
-from render.gaussians.projection import (
+from simulacra.render.gaussians import projection, reference
+from simulacra.render.gaussians.projection import (
     BLUE,
     DEPTH,
     GREEN,
@@ -52,7 +51,7 @@ from render.gaussians.projection import (
     X,
     Y,
 )
-from render.gaussians.simd import (
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     any_lane,
@@ -72,8 +71,8 @@ from render.gaussians.simd import (
     with_sign_set,
     without_sign,
 )
-from render.gaussians.simd_math import exp2
-from render.gaussians.simd_memory import (
+from simulacra.render.gaussians.simd_math import exp2
+from simulacra.render.gaussians.simd_memory import (
     load,
     load_listed,
     load_triples,
@@ -84,6 +83,7 @@ from render.gaussians.simd_memory import (
     store_integers,
     store_triples,
 )
+from simulacra.render.runtime.compiled import kernel_compiler
 
 SOURCES = (__file__, *projection.SOURCES)
 kernel = kernel_compiler(*SOURCES)
@@ -164,8 +164,8 @@ def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb
             alpha[row, column] = ONE - t
             depth[row, column] = planes[4 * PLANE + pixel]
             for channel in range(3):
-                colour = planes[(1 + channel) * PLANE + pixel]
-                rgb[row, column, channel] = colour + t * background[channel]
+                color = planes[(1 + channel) * PLANE + pixel]
+                rgb[row, column, channel] = color + t * background[channel]
 
 
 @kernel(fastmath=set(FAST), error_model="numpy")
@@ -286,7 +286,7 @@ def blend_backward(
     grad_depth,
     slots,
 ):
-    """The slot of every entry of tiles start..stop: moments of v, and gradients of colour and depth.
+    """The slot of every entry of tiles start..stop: moments of v, and gradients of color and depth.
 
     ``grad_depth`` may be None, as it is where depth is in no loss: a twelfth of the time is saved.
     """

@@ -1,4 +1,4 @@
-"""Compiled blending of any number of channels, and its reverse: ``blending`` for features instead of colour.
+"""Compiled blending of any number of channels, and its reverse: ``blending`` for features instead of color.
 
 The rules, the symbols, the tiles and the order of everything are those of ``blending``; only the number of
 channels is known when the kernel runs. Depth is one of them (the last that is used), and their number C is
@@ -19,8 +19,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.gaussians.blending import (
+from simulacra.render.gaussians.blending import (
     AHEAD,
     BATCH,
     HALF,
@@ -37,7 +36,7 @@ from render.gaussians.blending import (
     boxes,
     start_tile,
 )
-from render.gaussians.projection import (
+from simulacra.render.gaussians.projection import (
     LOG2_ALPHA_MIN,
     LOG2_OPACITY,
     RECORD,
@@ -49,7 +48,7 @@ from render.gaussians.projection import (
     X,
     Y,
 )
-from render.gaussians.simd import (
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     both,
@@ -64,8 +63,9 @@ from render.gaussians.simd import (
     sum_each,
     with_sign_set,
 )
-from render.gaussians.simd_math import exp2
-from render.gaussians.simd_memory import load, peek, poke, prefetch, store
+from simulacra.render.gaussians.simd_math import exp2
+from simulacra.render.gaussians.simd_memory import load, peek, poke, prefetch, store
+from simulacra.render.runtime.compiled import kernel_compiler
 
 kernel = kernel_compiler(__file__, *SOURCES)
 

@@ -16,9 +16,8 @@ from typing import no_type_check
 
 import numpy as np
 
-from render.compiled import kernel_compiler
-from render.gaussians import reference
-from render.gaussians.blending import (
+from simulacra.render.gaussians import reference
+from simulacra.render.gaussians.blending import (
     AHEAD,
     BATCH,
     HALF,
@@ -35,8 +34,8 @@ from render.gaussians.blending import (
     boxes,
     start_tile,
 )
-from render.gaussians.projection import DEPTH, LOG2_ALPHA_MIN, LOG2_OPACITY, RECORD, A, B, D, X, Y
-from render.gaussians.simd import (
+from simulacra.render.gaussians.projection import DEPTH, LOG2_ALPHA_MIN, LOG2_OPACITY, RECORD, A, B, D, X, Y
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     any_lane,
@@ -51,8 +50,9 @@ from render.gaussians.simd import (
     sum_lanes,
     with_sign_set,
 )
-from render.gaussians.simd_math import exp2
-from render.gaussians.simd_memory import load, peek, poke, prefetch, store
+from simulacra.render.gaussians.simd_math import exp2
+from simulacra.render.gaussians.simd_memory import load, peek, poke, prefetch, store
+from simulacra.render.runtime.compiled import kernel_compiler
 
 kernel = kernel_compiler(__file__, *SOURCES)
 

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians import view as kernels
-from render.gaussians.harmonics import rgb_from_sh
-from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
-from render.gaussians.view import Screen, Shapes, View
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import view as kernels
+from simulacra.render.gaussians.harmonics import rgb_from_sh
+from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
+from simulacra.render.gaussians.view import Screen, Shapes, View
 
 __all__ = ["rasterize", "rgb_from_sh", "warmup"]
 
@@ -33,7 +33,7 @@ def rasterize(
     mode: Mode,
     also: Collection[Extra],
 ) -> FeatureRendering:
-    """Images of all cameras, of colours or any other features of the Gaussians; ``gaussians.sh`` is not
+    """Images of all cameras, of colors or any other features of the Gaussians; ``gaussians.sh`` is not
     looked at.
     """
     if screen_offsets is None:
@@ -112,7 +112,7 @@ class _Rasterize(torch.autograd.Function):
         # numpy's zeros come from the system as such; torch would write them once more.
         shared = [np.zeros(tuple(t.shape), np.float32) for t in inputs]
         grad_features, grad_offsets = image.new_empty(count, n, channels), image.new_empty(count, n, 2)
-        scratch = np.empty((n, kernels.COLOURS), np.float32) if channels != kernels.COLOURS else None
+        scratch = np.empty((n, kernels.COLORS), np.float32) if channels != kernels.COLORS else None
         grad_viewmats = np.zeros((count, 4, 4), np.float32)
         for i, view in enumerate(ctx.views):
             images = (image[i].numpy(), alpha[i].numpy(), depth[i].numpy())
@@ -120,8 +120,8 @@ class _Rasterize(torch.autograd.Function):
             wanted = (_own(upstream[0], i), _own(upstream[1], i), of_depth)
             own, offsets = grad_features[i].numpy(), grad_offsets[i].numpy()
             slots = kernels.undraw(view, images, wanted, own)
-            colours = own if scratch is None else scratch
-            grad_viewmats[i, :3] = kernels.unlook(view, shapes, *slots, shared, colours, offsets)
+            colors = own if scratch is None else scratch
+            grad_viewmats[i, :3] = kernels.unlook(view, shapes, *slots, shared, colors, offsets)
         grad_background = None
         if ctx.needs_input_grad[6]:
             # numpy's einsum runs in one order; a sum by torch depends on the number of threads.

@@ -16,11 +16,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.camera import Cameras
-from render.errors import MissingExtraError
-from render.gaussians import reference
-from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
-from render.gaussians.reference import DILATION, NEAR
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import reference
+from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
+from simulacra.render.gaussians.reference import DILATION, NEAR
+from simulacra.render.runtime.errors import MissingExtraError
 
 TILE = 16
 
@@ -34,7 +34,7 @@ def rasterize(
     mode: Mode,
     also: Collection[Extra],
 ) -> FeatureRendering:
-    """Images of all cameras, of colours or any other features of the Gaussians, by gsplat; everything must be
+    """Images of all cameras, of colors or any other features of the Gaussians, by gsplat; everything must be
     on one CUDA device.
 
     Raises:

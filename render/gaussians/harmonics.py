@@ -1,4 +1,4 @@
-"""Compiled spherical harmonics: colours of Gaussians as cameras see them, eight at a time, and the reverse.
+"""Compiled spherical harmonics: colors of Gaussians as cameras see them, eight at a time, and the reverse.
 
 Symbols: d = (x, y, z) the unit direction from a camera's centre to a Gaussian, b_k(d) the basis in the order
 of ``spherical_harmonics`` (the readable twin), c_k the coefficients of one channel. Forward, a channel is
@@ -19,9 +19,8 @@ from jaxtyping import Float
 from numba import njit
 from torch import Tensor
 
-from render.compiled import kernel_compiler
-from render.gaussians import simd, simd_memory, spherical_harmonics
-from render.gaussians.simd import (
+from simulacra.render.gaussians import simd, simd_memory, spherical_harmonics
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     broadcast,
@@ -32,8 +31,9 @@ from render.gaussians.simd import (
     select,
     square_root,
 )
-from render.gaussians.simd_memory import load, load_rows, store, store_rows
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.gaussians.simd_memory import load, load_rows, store, store_rows
+from simulacra.render.runtime.compiled import kernel_compiler
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 kernel = kernel_compiler(__file__, simd.__file__, simd_memory.__file__, spherical_harmonics.__file__)
 
@@ -89,7 +89,7 @@ def _fill_basis(x, y, z, count, basis):
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
 def _evaluate(sh, means, center, start, stop, rgb):
-    """Colours of Gaussians start..stop for one camera."""
+    """Colors of Gaussians start..stop for one camera."""
     count = np.int64(sh.shape[1])
     stride, last = 3 * count, np.int64(stop) - 1
     basis = np.empty(MOST * LANES, np.float32)

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians.record import Gaussians
-from render.rotation import quat_to_matrix
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians.record import Gaussians
+from simulacra.render.rotation import quat_to_matrix
 
 
 def gaussian_normals(gaussians: Gaussians, cameras: Cameras) -> Float[Tensor, "c n 3"]:

@@ -25,9 +25,8 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.gaussians import reference, simd, simd_math, simd_memory
-from render.gaussians.simd import (
+from simulacra.render.gaussians import reference, simd, simd_math, simd_memory
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     any_lane,
@@ -42,8 +41,9 @@ from render.gaussians.simd import (
     select,
     square_root,
 )
-from render.gaussians.simd_math import exp2, log2, log2_sigmoid
-from render.gaussians.simd_memory import load_rows, store_rows
+from simulacra.render.gaussians.simd_math import exp2, log2, log2_sigmoid
+from simulacra.render.gaussians.simd_memory import load_rows, store_rows
+from simulacra.render.runtime.compiled import kernel_compiler
 
 SOURCES = (__file__, simd.__file__, simd_math.__file__, simd_memory.__file__, reference.__file__)
 kernel = kernel_compiler(*SOURCES)
@@ -51,7 +51,7 @@ kernel = kernel_compiler(*SOURCES)
 # One record a Gaussian and camera, 16 floats: one cache line.
 RECORD = 16
 X, Y, A, B, D, LOG2_OPACITY, HALF_X, HALF_Y, RED, GREEN, BLUE, DEPTH = range(12)
-# One slot a Gaussian and tile: sums over the tile's pixels of v times the monomials, then the colour's
+# One slot a Gaussian and tile: sums over the tile's pixels of v times the monomials, then the color's
 # gradients.
 SLOT = 10
 SUM_1, SUM_X, SUM_Y, SUM_XX, SUM_XY, SUM_YY, SUM_RED, SUM_GREEN, SUM_BLUE, SUM_DEPTH = range(SLOT)

@@ -16,8 +16,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.gaussians.projection import (
+from simulacra.render.gaussians.projection import (
     HALF,
     HALF_X,
     LOG2_E,
@@ -46,7 +45,7 @@ from render.gaussians.projection import (
     rotation,
     scale,
 )
-from render.gaussians.simd import (
+from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     both,
@@ -59,8 +58,9 @@ from render.gaussians.simd import (
     square_root,
     without_sign,
 )
-from render.gaussians.simd_math import exp2
-from render.gaussians.simd_memory import load, load_rows, peek, store, store_rows
+from simulacra.render.gaussians.simd_math import exp2
+from simulacra.render.gaussians.simd_memory import load, load_rows, peek, store, store_rows
+from simulacra.render.runtime.compiled import kernel_compiler
 
 kernel = kernel_compiler(__file__, *SOURCES)
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians import cpu, reference
-from render.gaussians.record import Extra, FeatureRendering, GaussianRendering, Gaussians, Mode
-from render.gaussians.spherical_harmonics import rgb_from_sh
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import cpu, reference
+from simulacra.render.gaussians.record import Extra, FeatureRendering, GaussianRendering, Gaussians, Mode
+from simulacra.render.gaussians.spherical_harmonics import rgb_from_sh
 
 Backend = Literal["auto", "reference", "cpu", "cuda"]
 
@@ -35,14 +35,14 @@ def rasterize_gaussians(
 ) -> GaussianRendering:
     """Draw Gaussians in every camera of the batch (3D Gaussian splatting, Kerbl et al. 2023).
 
-    Gradients flow from colour, alpha, depth and median depth to every field of ``gaussians``, to
+    Gradients flow from color, alpha, depth and median depth to every field of ``gaussians``, to
     ``background``, ``screen_offsets`` and ``cameras.viewmats``; not to ``cameras.Ks``. The exact rules (near
     plane, thresholds, order) are in ``render.gaussians.reference``.
 
     Args:
         gaussians: what to draw.
         cameras: from where; OpenCV axes, first pixel centre (0.5, 0.5), zero skew.
-        background: colour behind everything; black if None.
+        background: color behind everything; black if None.
         screen_offsets: shifts of the projected centres in pixels, usually zeros that require a gradient:
             after ``backward``, ``screen_offsets.grad`` is the loss's gradient by each Gaussian's place on
             each screen, whose norm is what densification asks for.
@@ -86,7 +86,7 @@ def rasterize_features(
     also: Collection[Extra] = (),
     backend: Backend = "auto",
 ) -> FeatureRendering:
-    """Draw 1 to 32 numbers of any meaning that each Gaussian carries, as ``rasterize_gaussians`` draws colour.
+    """Draw 1 to 32 numbers of any meaning that each Gaussian carries, as ``rasterize_gaussians`` draws color.
 
     ``gaussians.sh`` is not looked at and gets no gradient; ``features`` get one, and all else as there.
 
@@ -128,7 +128,7 @@ def _draw(
     also: Collection[Extra],
 ) -> FeatureRendering:
     if backend == "cuda":
-        from render.gaussians import cuda  # gsplat is optional
+        from simulacra.render.gaussians import cuda  # gsplat is optional
 
         draw = cuda.rasterize
     else:

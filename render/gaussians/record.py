@@ -19,19 +19,19 @@ Mode = Literal["classic", "antialiased"]
 """How a Gaussian thinner than a pixel is drawn: as opaque as a wide one, or as faint as it is thin."""
 
 Extra = Literal["median_depth", "weights"]
-"""What may be measured besides colour, alpha and depth, at the cost of one more pass."""
+"""What may be measured besides color, alpha and depth, at the cost of one more pass."""
 
 FIELDS = ("means", "quats", "log_scales", "logit_opacities", "sh")
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Oriented, coloured, translucent ellipsoids in the world, in the parameters that an optimiser moves.
+    """Oriented, colored, translucent ellipsoids in the world, in the parameters that an optimiser moves.
 
     Attributes:
         means: centres, metres. quats: orientations wxyz, local to world; any length but zero. log_scales:
         natural logarithm of the standard deviations along the local axes, metres. logit_opacities: opacity
-        before the sigmoid. sh: real spherical harmonics of the colour, in gsplat's order and sign: rgb =
+        before the sigmoid. sh: real spherical harmonics of the color, in gsplat's order and sign: rgb =
         max(0, 0.5 + SH(direction)).
     """
 
@@ -106,10 +106,10 @@ class GaussianRendering:
     """Images of one call.
 
     Attributes:
-        rgb_premul: colour, premultiplied by alpha; with a background it is already laid over it. Not
+        rgb_premul: color, premultiplied by alpha; with a background it is already laid over it. Not
             clamped above.
         alpha: coverage, 0..1.
-        depth: camera z blended like a colour, metres times alpha; see ``expected_depth``.
+        depth: camera z blended like a color, metres times alpha; see ``expected_depth``.
         screen: per-Gaussian statistics.
         median_depth: camera z, metres, of the centre of the Gaussian at which the transmittance falls to
             one half or less; 0 where it never does. None unless ``"median_depth"`` was asked for.
@@ -127,7 +127,7 @@ class FeatureRendering:
     """Images of one call of ``rasterize_features``; symbol ``f``: channels.
 
     Attributes:
-        features_premul: the Gaussians' features blended like a colour; with a background it is already
+        features_premul: the Gaussians' features blended like a color; with a background it is already
             behind them. alpha, depth, screen, median_depth: as those of ``GaussianRendering``.
     """
 

@@ -30,9 +30,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
-from render.rotation import quat_to_matrix
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
+from simulacra.render.rotation import quat_to_matrix
 
 NEAR = 0.01  # metres
 DILATION = 0.3  # px^2: a Gaussian is never thinner than a pixel can show
@@ -155,7 +155,7 @@ def rasterize(
     mode: Mode,
     also: Collection[Extra],
 ) -> FeatureRendering:
-    """Images of all cameras, of colours or any other features of the Gaussians; ``gaussians.sh`` is not
+    """Images of all cameras, of colors or any other features of the Gaussians; ``gaussians.sh`` is not
     looked at.
     """
     size = (cameras.width, cameras.height)

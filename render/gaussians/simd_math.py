@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit
 from numba.extending import intrinsic
 
-from render.gaussians.simd import FAST, FLOATS, INTS, LANES, float8, maximum, minimum, without_sign
+from simulacra.render.gaussians.simd import FAST, FLOATS, INTS, LANES, float8, maximum, minimum, without_sign
 
 
 @intrinsic

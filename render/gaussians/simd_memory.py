@@ -11,7 +11,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from render.gaussians.simd import FLOATS, INT32, INT64, INTS, LANES, UNDEFINED, float8
+from simulacra.render.gaussians.simd import FLOATS, INT32, INT64, INTS, LANES, UNDEFINED, float8
 
 
 def _element_pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:

@@ -18,10 +18,10 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.gaussians import simd, simd_memory
-from render.gaussians.simd_memory import prefetch
-from render.threads import run_ranges, split
+from simulacra.render.gaussians import simd, simd_memory
+from simulacra.render.gaussians.simd_memory import prefetch
+from simulacra.render.runtime.compiled import kernel_compiler
+from simulacra.render.runtime.threads import run_ranges, split
 
 kernel = kernel_compiler(__file__, simd.__file__, simd_memory.__file__)
 

@@ -62,7 +62,7 @@ def sh_basis(directions: Float[Tensor, "*b 3"], degree: int) -> Float[Tensor, "*
 def rgb_from_sh(
     sh: Float[Tensor, "n k 3"], means: Float[Tensor, "n 3"], centers: Float[Tensor, "c 3"]
 ) -> Float[Tensor, "c n 3"]:
-    """Colours of Gaussians seen from camera centres: ``max(0, 0.5 + SH(direction from the camera))``.
+    """Colors of Gaussians seen from camera centres: ``max(0, 0.5 + SH(direction from the camera))``.
 
     Differentiable in ``sh``, ``means`` and ``centers``; a Gaussian in the camera's centre gets direction
     zero.

@@ -1,6 +1,6 @@
 """One camera's view of the Gaussians on the CPU: records and tile lists, and the passes over them.
 
-Numpy arrays in, numpy arrays out. Work is cut into ranges for ``render.threads``; results are the same bits
+Numpy arrays in, numpy arrays out. Work is cut into ranges for ``render.runtime.threads``; results are the same bits
 for any number of threads. Memory beyond inputs and images: 64 bytes a Gaussian and camera, 8 a (Gaussian,
 tile) pair, and in the backward pass 40 a pair (with N channels 32 + 4 (N + 1), rounded up to 32).
 """
@@ -13,19 +13,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from render.gaussians.blending import TILE_HEIGHT, TILE_WIDTH, blend, blend_backward
-from render.gaussians.blending_channels import blend_channels, blend_channels_backward, reduce_slots
-from render.gaussians.blending_statistics import SHARES, measure_shares, median_gaussians, reduce_shares
-from render.gaussians.projection import CAMERA, RECORD, SLOT, project
-from render.gaussians.projection_backward import VIEW, VIEW_BLOCK, project_backward
-from render.gaussians.simd import LANES
-from render.gaussians.sorting import sort_into_tiles
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.gaussians.blending import TILE_HEIGHT, TILE_WIDTH, blend, blend_backward
+from simulacra.render.gaussians.blending_channels import blend_channels, blend_channels_backward, reduce_slots
+from simulacra.render.gaussians.blending_statistics import (
+    SHARES,
+    measure_shares,
+    median_gaussians,
+    reduce_shares,
+)
+from simulacra.render.gaussians.projection import CAMERA, RECORD, SLOT, project
+from simulacra.render.gaussians.projection_backward import VIEW, VIEW_BLOCK, project_backward
+from simulacra.render.gaussians.simd import LANES
+from simulacra.render.gaussians.sorting import sort_into_tiles
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 PROJECT_BLOCK = 2048  # least Gaussians a thread is woken for
 CHUNKS_A_THREAD = 8  # tiles go to threads in that many runs each: even load, yet neighbours stay together
 TILE_COST = 64  # the fixed cost of a tile, in entries
-COLOURS = 3  # this many channels have kernels of their own
+COLORS = 3  # this many channels have kernels of their own
 
 Images = tuple[np.ndarray, np.ndarray, np.ndarray]  # features h w f, alpha h w, depth h w; or their gradients
 
@@ -59,7 +64,7 @@ class View:
     """Projected and sorted Gaussians, and what the drawing leaves for its reverse.
 
     Attributes:
-        records: ``n RECORD``. values: features, depth and zeros, ``n C``; None if the features are colours,
+        records: ``n RECORD``. values: features, depth and zeros, ``n C``; None if the features are colors,
             which the records hold. tile_starts, entries, slot_starts: see ``sort_into_tiles``. ends: of each
             tile, the entry before which it was finished; filled by ``draw``.
     """
@@ -104,16 +109,16 @@ def look(
     records = torch.empty(n, RECORD).numpy()  # torch aligns to 64 bytes, so that a record is one cache line
     depths, tiles = np.empty(n, np.float32), np.empty((n, 4), np.int16)
     size = (screen.width, screen.height, TILE_WIDTH, TILE_HEIGHT)
-    colours = features if count == COLOURS else np.zeros((n, COLOURS), np.float32)
+    colors = features if count == COLORS else np.zeros((n, COLORS), np.float32)
     bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
-    inputs = (*shapes.arrays(), colours, offsets, screen.camera, *size, screen.antialiased)
+    inputs = (*shapes.arrays(), colors, offsets, screen.camera, *size, screen.antialiased)
     outputs = (records, depths, tiles, radii)
     sound: list[bool] = []
     run_ranges(lambda _, a, b: sound.append(project(*inputs, a, b, *outputs)), bounds, threads)
     if not all(sound):
         raise ValueError("a quaternion of length zero has no orientation")
     values = None
-    if count != COLOURS:
+    if count != COLORS:
         values = np.zeros((n, -(-(count + 1) // 4) * 4), np.float32)
         values[:, :count], values[:, count] = features, depths
     columns, rows = -(-screen.width // TILE_WIDTH), -(-screen.height // TILE_HEIGHT)
@@ -141,14 +146,14 @@ def undraw(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The reverse of ``draw``: slots of moments and where each Gaussian's begin, for ``unlook``.
 
-    Of colours, gradients are left in the slots; those of other features are written to ``grad_features``.
+    Of colors, gradients are left in the slots; those of other features are written to ``grad_features``.
     ``upstream`` are the gradients of the images; that of depth may be None.
     """
     lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
     if view.values is None:
         slots = np.empty(len(view.entries) * SLOT + LANES, np.float32)  # the last one is read as whole lanes
-        colours = (view.records, *lists, *size)
-        view.over_tiles(lambda _, a, b: blend_backward(*colours, a, b, *images, view.ends, *upstream, slots))
+        colors = (view.records, *lists, *size)
+        view.over_tiles(lambda _, a, b: blend_backward(*colors, a, b, *images, view.ends, *upstream, slots))
         return slots, view.slot_starts
     if upstream[2] is None:
         upstream = (*upstream[:2], np.zeros_like(upstream[1]))

@@ -1,14 +1,14 @@
 """Triangle meshes and their rasterization."""
 
-from render.mesh.antialias import antialias
-from render.mesh.lighting import light_from_directions, shade_sh
-from render.mesh.normals import face_normals, vertex_normals
-from render.mesh.rasterize import interpolate, rasterize_mesh
-from render.mesh.record import MeshRendering
-from render.mesh.shading import shade
-from render.mesh.texture import Mipmaps, build_mips, mip_levels, sample_texture
-from render.mesh.topology import face_neighbours
-from render.mesh.warm import warmup
+from simulacra.render.mesh.antialias import antialias
+from simulacra.render.mesh.lighting import light_from_directions, shade_sh
+from simulacra.render.mesh.normals import face_normals, vertex_normals
+from simulacra.render.mesh.rasterize import interpolate, rasterize_mesh
+from simulacra.render.mesh.record import MeshRendering
+from simulacra.render.mesh.shading import shade
+from simulacra.render.mesh.texture import Mipmaps, build_mips, mip_levels, sample_texture
+from simulacra.render.mesh.topology import face_neighbours
+from simulacra.render.mesh.warm import warmup
 
 __all__ = [
     "MeshRendering",

@@ -10,7 +10,7 @@ farther pixel; before it, the farther one covers m = 1/2 - d of the nearer:
     image[target] += m (image[source] - image[target])
 
 with the image from before for all pairs. d depends on the edge's ends, and that is where the vertices'
-gradient comes from. It says how colours change at outlines, which sampling at pixel centres cannot.
+gradient comes from. It says how colors change at outlines, which sampling at pixel centres cannot.
 
 An edge that goes down more than across is one for pairs side by side, the others for pairs one above the
 other. Each kind of pair alone sums to the area that an outline sweeps; both for all edges would give slanted
@@ -38,13 +38,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import outline_kernels
-from render.mesh.outline_kernels import STEPS
-from render.mesh.rasterize import Backend, to_cameras
-from render.mesh.record import MeshRendering
-from render.mesh.reference import NEAR, cross, determinants
-from render.mesh.topology import face_neighbours
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import outline_kernels
+from simulacra.render.mesh.outline_kernels import STEPS
+from simulacra.render.mesh.rasterize import Backend, to_cameras
+from simulacra.render.mesh.record import MeshRendering
+from simulacra.render.mesh.reference import NEAR, cross, determinants
+from simulacra.render.mesh.topology import face_neighbours
 
 
 def antialias(

@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from render.mesh import kernels
-from render.mesh.reference import Cull
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.mesh import kernels
+from simulacra.render.mesh.reference import Cull
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 ROWS_A_CHUNK = 32  # image rows that go to a thread at a time
 FACES_A_CHUNK = 4096

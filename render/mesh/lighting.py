@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from render.mesh import lighting_kernels as kernels
-from render.threads import run_ranges, split, thread_count
+from simulacra.render.mesh import lighting_kernels as kernels
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
 
 # A_l / pi of degrees 0, 1 and 2, one for each of the nine coefficients.
 COSINE_SHARES = (1.0, *(2 / 3,) * 3, *(1 / 4,) * 5)

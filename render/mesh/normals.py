@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.mesh import normal_kernels as kernels
+from simulacra.render.mesh import normal_kernels as kernels
 
 
 def face_normals(verts: Float[Tensor, "*b v 3"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "*b f 3"]:

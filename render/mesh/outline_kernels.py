@@ -18,9 +18,9 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
-from render.mesh import reference
-from render.mesh.reference import NEAR
+from simulacra.render.mesh import reference
+from simulacra.render.mesh.reference import NEAR
+from simulacra.render.runtime.compiled import kernel_compiler
 
 kernel = kernel_compiler(__file__, reference.__file__)
 

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.errors import MissingExtraError
-from render.mesh.reference import NEAR, Cull
+from simulacra.render.mesh.reference import NEAR, Cull
+from simulacra.render.runtime.errors import MissingExtraError
 
 LEAST_DEPTH = 1e-6  # metres: corners as good as in the camera's plane are projected as if this far from it
 

@@ -8,11 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import cpu, pytorch3d, reference
-from render.mesh.record import MeshRendering
-from render.mesh.reference import Cull
-from render.rotation import transform_points
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import cpu, pytorch3d, reference
+from simulacra.render.mesh.record import MeshRendering
+from simulacra.render.mesh.reference import Cull
+from simulacra.render.rotation import transform_points
 
 Backend = Literal["auto", "reference", "cpu", "pytorch3d"]
 

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh.normals import vertex_normals
-from render.mesh.rasterize import Backend, interpolate, rasterize_mesh
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh.normals import vertex_normals
+from simulacra.render.mesh.rasterize import Backend, interpolate, rasterize_mesh
 
 AMBIENT = 0.35  # share of the light that comes from everywhere
 
@@ -24,7 +24,7 @@ def shade(
     """The mesh in even light with a lamp at each camera (Lambert), and its coverage.
 
     Args:
-        verts, faces, cameras, backend: as ``rasterize_mesh``. rgb: sRGB colours of the vertices, light grey
+        verts, faces, cameras, backend: as ``rasterize_mesh``. rgb: sRGB colors of the vertices, light grey
         if None. Light is laid on sRGB values as they are: a picture to
             look at, not a measurement.
 
@@ -33,10 +33,10 @@ def shade(
         photo``.
     """
     rendering = rasterize_mesh(verts, faces, cameras, backend=backend)
-    colours = torch.full_like(verts, 0.75) if rgb is None else rgb
-    image = interpolate(torch.cat([vertex_normals(verts, faces), colours, verts], dim=-1), faces, rendering)
-    normals, colour, points = image.split(3, dim=-1)
+    colors = torch.full_like(verts, 0.75) if rgb is None else rgb
+    image = interpolate(torch.cat([vertex_normals(verts, faces), colors, verts], dim=-1), faces, rendering)
+    normals, color, points = image.split(3, dim=-1)
     to_camera = torch.nn.functional.normalize(cameras.centers()[:, None, None] - points, dim=-1)
     facing = (torch.nn.functional.normalize(normals, dim=-1) * to_camera).sum(-1, keepdim=True).abs()
     covered = rendering.covered.to(verts.dtype)
-    return colour * (AMBIENT + (1 - AMBIENT) * facing) * covered[..., None], covered
+    return color * (AMBIENT + (1 - AMBIENT) * facing) * covered[..., None], covered

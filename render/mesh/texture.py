@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import texture_cpu
-from render.mesh.rasterize import Backend, to_cameras
-from render.mesh.record import MeshRendering
-from render.mesh.reference import cross, interpolate
-from render.mesh.texture_kernels import LEAST_SQUARE
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import texture_cpu
+from simulacra.render.mesh.rasterize import Backend, to_cameras
+from simulacra.render.mesh.record import MeshRendering
+from simulacra.render.mesh.reference import cross, interpolate
+from simulacra.render.mesh.texture_kernels import LEAST_SQUARE
 
 Wrap = Literal["wrap", "clamp"]
 
@@ -93,7 +93,7 @@ def sample_texture(
     wrap: Wrap = "wrap",
     backend: Backend = "auto",
 ) -> Float[Tensor, "c h w d"]:
-    """Colours of a texture at each pixel; differentiable in ``texture``, ``uvs`` and ``levels``.
+    """Colors of a texture at each pixel; differentiable in ``texture``, ``uvs`` and ``levels``.
 
     Args:
         texture: an image, or with its mip levels (``build_mips``).
@@ -109,7 +109,7 @@ def sample_texture(
     if not isinstance(texture, Mipmaps):
         texture = Mipmaps(texture.flatten(0, 1), ((texture.shape[0], texture.shape[1]),))
     if len(texture.texels) == 0:
-        raise ValueError(f"a texture of {texture.sizes[0]} texels has no colour")
+        raise ValueError(f"a texture of {texture.sizes[0]} texels has no color")
     if levels is None:
         levels = torch.zeros_like(uvs[..., 0])
     if mask is None:
@@ -121,8 +121,8 @@ def sample_texture(
         backend = "cpu" if uvs.dtype == torch.float32 and uvs.device.type == "cpu" else "reference"
     if backend == "cpu":
         return texture_cpu.sample(texture.texels, texture.sizes, uvs, levels, mask, wrap == "wrap")
-    colours = reference(texture, uvs, levels, wrap)
-    return torch.where(mask[..., None], colours, torch.zeros_like(colours))
+    colors = reference(texture, uvs, levels, wrap)
+    return torch.where(mask[..., None], colors, torch.zeros_like(colors))
 
 
 def reference(

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from render.mesh import texture_kernels as kernels
-from render.mesh.cpu import run_rows
+from simulacra.render.mesh import texture_kernels as kernels
+from simulacra.render.mesh.cpu import run_rows
 
 
 def sample(

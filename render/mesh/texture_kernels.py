@@ -16,7 +16,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from render.compiled import kernel_compiler
+from simulacra.render.runtime.compiled import kernel_compiler
 
 kernel = kernel_compiler(__file__)
 

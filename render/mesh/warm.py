@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from render.camera import Cameras
-from render.mesh.antialias import antialias
-from render.mesh.lighting import shade_sh
-from render.mesh.normals import vertex_normals
-from render.mesh.rasterize import interpolate, rasterize_mesh
-from render.mesh.texture import build_mips, mip_levels, sample_texture
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh.antialias import antialias
+from simulacra.render.mesh.lighting import shade_sh
+from simulacra.render.mesh.normals import vertex_normals
+from simulacra.render.mesh.rasterize import interpolate, rasterize_mesh
+from simulacra.render.mesh.texture import build_mips, mip_levels, sample_texture
 
 
 def warmup(progress: Callable[[str], None] | None = None) -> None:

@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 import torch
 
-from recon.importers.building import new_session_folder, write_session
-from recon.session import Frame, Session, SessionCamera, Source, load_session
-from render.camera import look_at
-from render.image import write_image
+from simulacra.recon.importers.building import new_session_folder, write_session
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
+from simulacra.render.camera import look_at
+from simulacra.render.image import write_image
 
 SIZE = 96
 DEPTH_SCALE = 10000.0
 STATURE = 1.7
-# Centre, radii and colour of each part.
+# Centre, radii and color of each part.
 PARTS = (
     ((0.0, 1.55, 0.0), (0.10, 0.15, 0.11), (0.9, 0.7, 0.6)),
     ((0.0, 1.15, 0.0), (0.20, 0.32, 0.12), (0.3, 0.7, 0.3)),
@@ -65,11 +65,11 @@ def picture(
     rays, eye = local @ R, -R.T @ camera.viewmat[:3, 3] - np.array([0.01 * frame, 0, 0])
     depth = np.full(rows.shape, np.inf)
     image = np.full((*rows.shape, 3), BACKGROUND)
-    for centre, radii, colour in PARTS if person else ():
+    for centre, radii, color in PARTS if person else ():
         hit = _ellipsoid(rays / radii, (eye - centre) / np.array(radii))
         nearer = hit < depth
         depth[nearer] = hit[nearer]
-        image[nearer] = colour
+        image[nearer] = color
     mask = np.isfinite(depth)
     block = camera.width // 8
     for bit in range(8):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from recon.fit.joints import joint_space
-from recon.observe import Observations
-from recon.session import Frame, SessionCamera, Source
-from render.body import BodyModel, BodyPose, BodyShape
-from render.camera import Cameras
-from render.mesh import rasterize_mesh
+from simulacra.recon.fit.joints import joint_space
+from simulacra.recon.observe import Observations
+from simulacra.recon.session import Frame, SessionCamera, Source
+from simulacra.render.body import BodyModel, BodyPose, BodyShape
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import rasterize_mesh
 from tests.recon.planted_person import project, ring_of_cameras
 
 FOCAL_SIDE = 1000  # ring_of_cameras: 1000 px focal length, 1000 x 1000 images

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon.fit import BodyFit
-from recon.session import Frame, Session, SessionCamera, Source, describe_session, load_session
-from render.avatar import Avatar, Binding, drive, rig_body, surface_points
-from render.body import BodyModel, BodyPose
-from render.camera import Cameras, look_at
-from render.gaussians import Gaussians, rasterize_gaussians
-from render.image import write_image
+from simulacra.recon.fit import BodyFit
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, describe_session, load_session
+from simulacra.render.avatar import Avatar, Binding, drive, rig_body, surface_points
+from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.image import write_image
 
 SIZE = 96
 FRAMES = (0, 1)
@@ -21,7 +21,7 @@ NAMES = ("a", "b", "c")
 
 
 def planted_avatar(body: BodyModel) -> Avatar:
-    """Coloured balls on the skin of the neutral body."""
+    """Colored balls on the skin of the neutral body."""
     generator = torch.Generator().manual_seed(0)
     count = 1500
     faces = torch.randint(0, len(body.faces), (count,), generator=generator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from render.camera import look_at
+from simulacra.render.camera import look_at
 
 # x to the person's left, y up, z forward, metres: nose, eyes, ears, mouth; shoulders to fingers; hips to
 # toes.

@@ -6,11 +6,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.avatar import Avatar, Binding, Rig, blend, bring_to_rest, drive, rig_body, surface_points
-from render.body import BodyModel, BodyPose, load_body
-from render.errors import AssetError
-from render.gaussians import Gaussians
-from render.rotation import quat_normalize, quat_to_matrix
+from simulacra.render.avatar import (
+    Avatar,
+    Binding,
+    Rig,
+    blend,
+    bring_to_rest,
+    drive,
+    rig_body,
+    surface_points,
+)
+from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.gaussians import Gaussians
+from simulacra.render.rotation import quat_normalize, quat_to_matrix
+from simulacra.render.runtime.errors import AssetError
 
 COUNT = 3000
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from render.camera import Cameras, look_at
+from simulacra.render.camera import Cameras, look_at
 
 
 def one_camera(width: int = 12, height: int = 8) -> Cameras:

@@ -1,4 +1,4 @@
-"""Images: published values of the colour curve, exact bytes, and files that are not what they say."""
+"""Images: published values of the color curve, exact bytes, and files that are not what they say."""
 
 from pathlib import Path
 
@@ -8,8 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from render.errors import InputError
-from render.image import (
+from simulacra.render.image import (
     composite,
     linear_to_srgb,
     read_image,
@@ -19,6 +18,7 @@ from render.image import (
     srgb_to_linear,
     write_image,
 )
+from simulacra.render.runtime.errors import InputError
 
 
 def test_srgb_has_its_published_values() -> None:
@@ -40,7 +40,7 @@ def test_srgb_has_a_gradient_at_black() -> None:
     torch.testing.assert_close(values.grad, torch.full((3,), 12.92, dtype=torch.float64))
 
 
-def test_premultiplied_colour_over_a_background() -> None:
+def test_premultiplied_color_over_a_background() -> None:
     rgb, alpha = torch.tensor([[[0.3, 0.0, 0.1]]]), torch.tensor([[0.4]])
     over = composite(rgb, alpha, torch.tensor([1.0, 0.5, 0.0]))
     torch.testing.assert_close(over, torch.tensor([[[0.9, 0.3, 0.1]]]))
@@ -127,7 +127,7 @@ def test_text_is_not_an_image(tmp_path: Path) -> None:
 def test_a_picture_beyond_reason_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("render.image.MAX_PIXELS", 10)
+    monkeypatch.setattr("simulacra.render.image.MAX_PIXELS", 10)
     write_image(tmp_path / "big.png", np.zeros((4, 4, 3), np.float32))
     with pytest.raises(InputError, match="too large"):
         read_image(tmp_path / "big.png")

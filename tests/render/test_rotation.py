@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from render.rotation import (
+from simulacra.render.rotation import (
     axis_angle_to_matrix,
     axis_angle_to_quat,
     is_rotation,

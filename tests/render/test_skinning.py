@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.rotation import axis_angle_to_quat, quat_to_matrix
-from render.skinning import Influences, skin, skin_reference
+from simulacra.render.rotation import axis_angle_to_quat, quat_to_matrix
+from simulacra.render.skinning import Influences, skin, skin_reference
 
 COUNT, BONES = 2500, 7  # more than two of the kernel's blocks
 

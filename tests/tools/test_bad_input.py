@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from render.assets import asset_path
-from render.errors import AssetError
-from render.image import write_image
+from simulacra.render.image import write_image
+from simulacra.render.runtime.assets import asset_path
+from simulacra.render.runtime.errors import AssetError
 from simulacra.tools.cli import main
 from tests.recon.ellipsoid_person import (
     synthetic_session,

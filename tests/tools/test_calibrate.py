@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.calibrate import read_calibration
-from recon.calibrate.rig import Rig
-from recon.importers.building import new_session_folder, write_session
-from recon.observe import Observations, save_observations
-from recon.session import Frame, Lens, SessionCamera, Source, load_session
+from simulacra.recon.calibrate import read_calibration
+from simulacra.recon.calibrate.rig import Rig
+from simulacra.recon.importers.building import new_session_folder, write_session
+from simulacra.recon.observe import Observations, save_observations
+from simulacra.recon.session import Frame, Lens, SessionCamera, Source, load_session
 from simulacra.tools.cli import main
 from tests.recon.calibrate.planted_people import CAMERAS, Scene, planted_scene
 
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
         main(["calibrate", "apply", str(tmp_path / "no.json"), str(tmp_path / "src"), str(tmp_path / "out")])
         == 2
     )
-    assert main(["calibrate", "colours", str(tmp_path / "src")]) == 2
+    assert main(["calibrate", "colors", str(tmp_path / "src")]) == 2
     assert "neither" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

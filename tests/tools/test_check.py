@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.preflight import look
-from recon.session import Session
-from render.image import write_image
+from simulacra.recon.preflight import look
+from simulacra.recon.session import Session
+from simulacra.render.image import write_image
 from simulacra.tools.cli import main
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.preflight.blind import Blind

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from render.errors import ConfigError, InputError
+from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools import commands
 from simulacra.tools.cli import main, parse, split_overrides
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from render.assets import load_manifest
+from simulacra.render.runtime.assets import load_manifest
 from simulacra.tools.cli import main
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from render.errors import ConfigError
+from simulacra.render.runtime.errors import ConfigError
 from simulacra.tools.reconstruct import brought_configs, config_file
 
 

@@ -2,7 +2,7 @@
 
 A pair is useful if the Gaussian reaches 1/255 at the pixel and the pixel is still open: what any exact rasterizer has
 to compute. Some 24 floating-point operations a useful pair are needed forward (quadratic form 7, exponential 9,
-blending of colour and depth 8), and 42 more backward; a multiply-add counts as two.
+blending of color and depth 8), and 42 more backward; a multiply-add counts as two.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numba import njit
 
-from render.camera import Cameras
-from render.gaussians import Gaussians
-from render.gaussians.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians
+from simulacra.render.gaussians.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
 
 FORWARD_FLOP = 24
 BACKWARD_FLOP = 42

@@ -1,4 +1,4 @@
-"""A body-bound avatar for benchmarks: the mean person, Gaussians of random colour on the skin, waving arms."""
+"""A body-bound avatar for benchmarks: the mean person, Gaussians of random color on the skin, waving arms."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from recon.refine import surfels
-from recon.splat.avatar import body_points
-from recon.splat.binding import sample_body, spacing
-from recon.splat.views import TrainingView
-from render.avatar import Avatar, Rig, bring_to_rest, drive, rig_body
-from render.body import BodyPose, load_body
-from render.camera import Cameras
-from render.gaussians import rasterize_gaussians
+from simulacra.recon.avatar.binding import sample_body, spacing
+from simulacra.recon.avatar.initial import body_points
+from simulacra.recon.avatar.views import TrainingView
+from simulacra.recon.refine import surfels
+from simulacra.render.avatar import Avatar, Rig, bring_to_rest, drive, rig_body
+from simulacra.render.body import BodyPose, load_body
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import rasterize_gaussians
 
 from .scene import camera
 
@@ -48,15 +48,15 @@ def avatar_scene(count: int, size: int) -> AvatarScene:
     verts = body.pose(body.rest(shape), pose).verts[0]
     binding = sample_body(body, verts, count, seed=0)
     points, normals = body_points(body, verts, binding)
-    colours = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
-    world = surfels(points, normals, colours, float(spacing(points).median()))
+    colors = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
+    world = surfels(points, normals, colors, float(spacing(points).median()))
     rig = rig_body(body, shape, binding)
     means, quats = bring_to_rest(rig, pose, world.means, world.quats)
     return AvatarScene(Avatar(shape, binding, world.replace(means=means, quats=quats)), rig, camera(size))
 
 
 def photograph(scene: AvatarScene) -> TrainingView:
-    """The avatar as it would be seen with other colours: what a training step is asked to reproduce."""
+    """The avatar as it would be seen with other colors: what a training step is asked to reproduce."""
     seed = torch.Generator().manual_seed(1)
     gaussians = scene.avatar.gaussians
     other = gaussians.replace(sh=gaussians.sh + 0.3 * torch.randn(gaussians.sh.shape, generator=seed))

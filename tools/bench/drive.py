@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 
-from render.avatar import drive
-from render.gaussians import rasterize_gaussians, warmup
+from simulacra.render.avatar import drive
+from simulacra.render.gaussians import rasterize_gaussians, warmup
 
 from .avatar_scene import avatar_scene
 from .printing import Column, print_rows

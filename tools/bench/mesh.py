@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh, warmup
+from simulacra.render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh, warmup
 
 from .printing import Column, print_rows
 from .scene import camera, person_mesh

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from render.camera import Cameras, look_at
-from render.gaussians import Gaussians, sh_from_rgb
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.gaussians import Gaussians, sh_from_rgb
 
 # Limbs of a person 1.75 m tall: two ends (x, y, z) and their radii, metres.
 LIMBS = (
@@ -62,7 +62,7 @@ def person_mesh(segments: int = 36, rings: int = 30) -> tuple[Tensor, Tensor]:
 
 
 def person_gaussians(count: int, seed: int = 0) -> Gaussians:
-    """Flat, overlapping Gaussians of random colour on the mesh's surface, their size as their number asks."""
+    """Flat, overlapping Gaussians of random color on the mesh's surface, their size as their number asks."""
     g = torch.Generator().manual_seed(seed)
     verts, faces = person_mesh()
     a, b, c = verts[faces].unbind(1)
@@ -78,8 +78,8 @@ def person_gaussians(count: int, seed: int = 0) -> Gaussians:
     spacing = math.sqrt(float(areas.sum()) / count)
     scales = torch.tensor([0.75, 0.6, 0.25]) * spacing * torch.exp(0.35 * torch.randn(count, 3, generator=g))
     opacities = 0.1 + 0.85 * torch.rand(count, generator=g)
-    colours = torch.rand(count, 3, generator=g)
-    return Gaussians(means, _z_to(n), scales.log(), torch.logit(opacities), sh_from_rgb(colours))
+    colors = torch.rand(count, 3, generator=g)
+    return Gaussians(means, _z_to(n), scales.log(), torch.logit(opacities), sh_from_rgb(colors))
 
 
 def _across(axis: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from render.camera import Cameras
-from render.gaussians import Gaussians, rasterize_gaussians, warmup
-from render.gaussians.record import FIELDS
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians, warmup
+from simulacra.render.gaussians.record import FIELDS
 
 from .arithmetic import BACKWARD_FLOP, FORWARD_FLOP, peak_flops, useful_pairs
 from .memory import peak_mb

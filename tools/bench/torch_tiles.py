@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from render.camera import Cameras
-from render.gaussians import Gaussians, rgb_from_sh
-from render.gaussians.reference import (
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, rgb_from_sh
+from simulacra.render.gaussians.reference import (
     ALPHA_MAX,
     ALPHA_MIN,
     TRANSMITTANCE_MIN,
@@ -29,7 +29,7 @@ PAIRS = 1 << 23  # (pixel, Gaussian) pairs of a group of tiles: its arrays stay 
 
 
 def draw(gaussians: Gaussians, cameras: Cameras) -> Float[Tensor, "h w 3"]:
-    """Colour over black of the batch's first camera."""
+    """Color over black of the batch's first camera."""
     viewmat, K, width, height = cameras.viewmats[0], cameras.Ks[0], cameras.width, cameras.height
     screen = project(gaussians, viewmat, K, width, height)
     rgb = rgb_from_sh(gaussians.sh, gaussians.means, cameras.centers())[0]

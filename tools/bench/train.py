@@ -9,10 +9,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from recon.splat.adam import BETA1, BETA2, EPSILON, adam_update
-from recon.splat.avatar import Person, avatar_recipe, placement
-from recon.splat.binding import neighbours
-from recon.splat.losses import (
+from simulacra.recon.avatar.adam import BETA1, BETA2, EPSILON, adam_update
+from simulacra.recon.avatar.binding import neighbours
+from simulacra.recon.avatar.initial import Person, avatar_recipe, placement
+from simulacra.recon.avatar.losses import (
     ColorMatch,
     Order,
     photometric,
@@ -20,13 +20,13 @@ from recon.splat.losses import (
     regularity,
     regularity_reference,
 )
-from recon.splat.optimise import NEIGHBOURS, begin, step
-from recon.splat.settings import AvatarConfig
-from recon.splat.views import TrainingView
-from render.avatar import bone_motion
-from render.gaussians import GaussianRendering, rasterize_gaussians, warmup
-from render.gaussians.record import FIELDS
-from render.skinning import skin, skin_reference
+from simulacra.recon.avatar.optimise import NEIGHBOURS, begin, step
+from simulacra.recon.avatar.settings import AvatarConfig
+from simulacra.recon.avatar.views import TrainingView
+from simulacra.render.avatar import bone_motion
+from simulacra.render.gaussians import GaussianRendering, rasterize_gaussians, warmup
+from simulacra.render.gaussians.record import FIELDS
+from simulacra.render.skinning import skin, skin_reference
 
 from .avatar_scene import AvatarScene, avatar_scene, photograph
 from .printing import Column, print_rows

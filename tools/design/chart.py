@@ -10,7 +10,7 @@ from ..report.charts import nice_ticks
 
 WIDTH, HEIGHT = 460, 300
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 16, 46
-COLOURS = ("#1b6ca8", "#c8553d", "#4f8a4b", "#8a5fa8", "#b8860b", "#3f3f3f", "#d4679d", "#2aa5a0", "#8c6d46")
+COLORS = ("#1b6ca8", "#c8553d", "#4f8a4b", "#8a5fa8", "#b8860b", "#3f3f3f", "#d4679d", "#2aa5a0", "#8c6d46")
 LEGEND = 16  # pixels a line
 
 
@@ -80,7 +80,7 @@ def interval_chart(
         f'<text x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">{escape(title)}</text>'
     )
     for number, mark in enumerate(marks):
-        y, shade = up(mark.value), COLOURS[(len(series) + number) % len(COLOURS)]
+        y, shade = up(mark.value), COLORS[(len(series) + number) % len(COLORS)]
         parts.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{shade}" '
             'stroke-dasharray="5 4"/>'
@@ -88,12 +88,12 @@ def interval_chart(
     for number, line in enumerate(series):
         # Rigs stand a little beside each other, so that their intervals can be told apart.
         beside = 5.0 * (number - (len(series) - 1) / 2)
-        parts += _line(line, COLOURS[number % len(COLOURS)], _shifted(across, beside), up)
+        parts += _line(line, COLORS[number % len(COLORS)], _shifted(across, beside), up)
     names = [line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks]
     for number, name in enumerate(names):
         y = HEIGHT + LEGEND * number
         parts.append(
-            f'<rect x="{LEFT}" y="{y}" width="10" height="10" fill="{COLOURS[number % len(COLOURS)]}"/>'
+            f'<rect x="{LEFT}" y="{y}" width="10" height="10" fill="{COLORS[number % len(COLORS)]}"/>'
             f'<text x="{LEFT + 16}" y="{y + 9}">{escape(name)}</text>'
         )
     return "\n".join([*parts, "</svg>\n"])

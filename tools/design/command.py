@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from recon.configuration import format_config, load_config
-from recon.metrics import METRICS
-from recon.progress import track
-from recon.stage import read_json
-from render.errors import RunError
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.runs.configuration import format_config, load_config
+from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.stages import read_json
+from simulacra.render.runtime.errors import RunError
 
 from ..reconstruct import config_file
 from ..warm import warm_up

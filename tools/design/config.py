@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from recon.configuration import config
-from recon.metrics import METRICS
-from recon.pipeline import ReconstructionConfig
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.pipeline import ReconstructionConfig
+from simulacra.recon.runs.configuration import config
 
-from ..stage.config import StageConfig
+from ..virtual.config import StageConfig
 
 
 @config

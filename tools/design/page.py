@@ -9,10 +9,10 @@ from typing import Any
 
 import jinja2
 
-from recon.configuration import format_config
-from recon.metrics import METRICS
-from recon.preflight import CODES
-from recon.stage import disk_errors, write_json
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.preflight import CODES
+from simulacra.recon.runs.configuration import format_config
+from simulacra.recon.runs.stages import disk_errors, write_json
 
 from .chart import Mark, Series, interval_chart
 from .config import DesignConfig, Sweep

@@ -15,14 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recon.configuration import changed_config, dump_config
-from recon.pipeline import ReconstructionConfig, reconstruct
-from recon.preflight import CODES, load_preflight
-from recon.stage import read_json, source_commit, write_json
-from render.errors import RunError, UserError
+from simulacra.recon.pipeline import ReconstructionConfig, reconstruct
+from simulacra.recon.preflight import CODES, load_preflight
+from simulacra.recon.runs.configuration import changed_config, dump_config
+from simulacra.recon.runs.stages import read_json, source_commit, write_json
+from simulacra.render.runtime.errors import RunError, UserError
 
-from ..stage.capture import record_session
-from ..stage.config import StageConfig
+from ..virtual.capture import record_session
+from ..virtual.config import StageConfig
 from .config import DesignConfig, Sweep, Variant
 
 # Raised when the meaning of a result changes: older ones are measured again.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from recon.metrics import METRICS
+from simulacra.recon.evaluate.metrics import METRICS
 
 from .config import DesignConfig, Sweep
 from .points import Result

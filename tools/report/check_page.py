@@ -9,9 +9,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from recon.preflight import CODES, Inspection, Preflight
-from recon.session import load_session
-from recon.stage import disk_errors
+from simulacra.recon.preflight import CODES, Inspection, Preflight
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.session import load_session
 
 from .check_pictures import as_data, camera_picture, depth_picture
 

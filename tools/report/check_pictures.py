@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon.preflight import Inspection
-from recon.preflight.bodies import USED, Views, project
-from recon.preflight.look import Still
-from recon.session import Session, SessionCamera
-from recon.session.lens import distort
-from render.errors import UserError
+from simulacra.recon.preflight import Inspection
+from simulacra.recon.preflight.bodies import USED, Views, project
+from simulacra.recon.preflight.look import Still
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.recon.session.lens import distort
+from simulacra.render.runtime.errors import UserError
 
 OUTLINE, SEEN, PUT, LINE = (80, 220, 120), (255, 220, 60), (255, 80, 220), (90, 200, 255)
 # Landmarks whose epipolar lines are drawn: nose, shoulders, wrists, ankles.
@@ -104,15 +104,15 @@ def with_lens(px: Float[np.ndarray, "2"], camera: SessionCamera) -> Float[np.nda
     return distort(camera.lens, ((px - centre) / focal)[None])[0] * focal + centre
 
 
-def _dot(picture: Picture, at: Float[np.ndarray, "2"], colour: tuple[int, int, int], filled: bool) -> None:
+def _dot(picture: Picture, at: Float[np.ndarray, "2"], color: tuple[int, int, int], filled: bool) -> None:
     if not np.isfinite(at).all() or np.abs(at).max() > 1e5:
         return
     place = (round(float(at[0])), round(float(at[1])))
-    cv2.circle(picture, place, 2 if filled else 5, colour, -1 if filled else 1, cv2.LINE_AA)
+    cv2.circle(picture, place, 2 if filled else 5, color, -1 if filled else 1, cv2.LINE_AA)
 
 
 def depth_picture(session: Session, frame: int, name: str, longest: int = 480) -> Picture | None:
-    """Depth in colours, near ones warm; None without depth, or where it cannot be read."""
+    """Depth in colors, near ones warm; None without depth, or where it cannot be read."""
     try:
         measured = session.depth(frame, name) if session.has(frame, name) else None
     except UserError:
@@ -122,8 +122,8 @@ def depth_picture(session: Session, frame: int, name: str, longest: int = 480) -
     depth, valid = measured
     low, high = np.quantile(depth[valid], [0.02, 0.98])
     grey = np.clip((high - depth) / max(high - low, 1e-6), 0, 1)
-    colours = cv2.applyColorMap(np.round(225 * grey + 30).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
-    picture = np.where(valid[..., None], colours, 0).astype(np.uint8)
+    colors = cv2.applyColorMap(np.round(225 * grey + 30).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1]
+    picture = np.where(valid[..., None], colors, 0).astype(np.uint8)
     scale = min(1.0, longest / max(picture.shape[:2]))
     size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
     return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST)

@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from recon.metrics import METRICS
-from render.errors import RunError
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.render.runtime.errors import RunError
 
 from .charts import Curve
 

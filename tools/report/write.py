@@ -14,9 +14,9 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from recon.metrics import METRICS
-from recon.stage import disk_errors
-from render.image import read_image
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.runs.stages import disk_errors
+from simulacra.render.image import read_image
 
 from .charts import line_chart
 from .content import Beside, ComparedPictures, ReportContent, read_run, shown

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.boards_seen import BoardSeen
-from recon.calibrate.body import BodyViews, align_views
-from recon.calibrate.rig import Rig, Sightings, project_bodies
-from recon.calibrate.world import laid_over
+from simulacra.recon.calibrate.boards_seen import BoardSeen
+from simulacra.recon.calibrate.body import BodyViews, align_views
+from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
+from simulacra.recon.calibrate.world import laid_over
 from tests.recon.calibrate.planted_rig import BOARD
 from tests.recon.planted_person import project, ring_of_cameras, walking
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.boards import Board, Corners
-from recon.calibrate.recordings import BoardViews, View
-from recon.calibrate.rig import Rig, project_points
+from simulacra.recon.calibrate.boards import Board, Corners
+from simulacra.recon.calibrate.recordings import BoardViews, View
+from simulacra.recon.calibrate.rig import Rig, project_points
 
 BOARD = Board("charuco", 6, 5, 0.075)
 SIZE = (1280, 720)

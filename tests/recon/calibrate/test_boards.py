@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.calibrate.boards import Board, detect_board, read_board
-from render.errors import CalibrationError, InputError
+from simulacra.recon.calibrate.boards import Board, detect_board, read_board
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 CHARUCO = Board("charuco", 5, 4, 0.04, dictionary="DICT_4X4_50")
 CHESS = Board("chessboard", 7, 4, 0.05)

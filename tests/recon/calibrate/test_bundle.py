@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.bundle import adjust_bundle
-from recon.calibrate.lens import free_intrinsics, sightings_of
-from recon.calibrate.rig import Rig, Sightings, body_pose, project_bodies, project_points
-from recon.calibrate.world import laid_over, rig_difference
-from render.errors import CalibrationError
+from simulacra.recon.calibrate.bundle import adjust_bundle
+from simulacra.recon.calibrate.lens import free_intrinsics, sightings_of
+from simulacra.recon.calibrate.rig import Rig, Sightings, body_pose, project_bodies, project_points
+from simulacra.recon.calibrate.world import laid_over, rig_difference
+from simulacra.render.runtime.errors import CalibrationError
 from tests.recon.calibrate.planted_rig import BOARD, PlantedRig, planted_rig
 
 

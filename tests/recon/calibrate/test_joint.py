@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.calibrate.joint import AdjustedRig, Belief, fit_rig
-from recon.calibrate.rig import Rig
-from recon.calibrate.world import laid_over
-from render.errors import CalibrationError
+from simulacra.recon.calibrate.joint import AdjustedRig, Belief, fit_rig
+from simulacra.recon.calibrate.rig import Rig
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.render.runtime.errors import CalibrationError
 from tests.recon.calibrate.planted_people import CAMERAS, Scene, planted_scene
 
 SEEDS = range(3)

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.body import align_views, measure_noise, measured_sightings, place_landmarks
-from recon.calibrate.bundle import adjust_bundle
-from recon.calibrate.joint import adjust_rig, fit_rig, refuse_no_better
-from recon.calibrate.joint_report import changes, remarks
-from recon.calibrate.prior import Prior
-from recon.calibrate.rig import Rig
-from render.errors import CalibrationError, CaptureError
+from simulacra.recon.calibrate.body import align_views, measure_noise, measured_sightings, place_landmarks
+from simulacra.recon.calibrate.bundle import adjust_bundle
+from simulacra.recon.calibrate.joint import adjust_rig, fit_rig, refuse_no_better
+from simulacra.recon.calibrate.joint_report import changes, remarks
+from simulacra.recon.calibrate.prior import Prior
+from simulacra.recon.calibrate.rig import Rig
+from simulacra.render.runtime.errors import CalibrationError, CaptureError
 from tests.recon.calibrate.planted_people import CAMERAS, planted_scene
 
 

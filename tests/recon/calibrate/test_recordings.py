@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.calibrate.boards import Board
-from recon.calibrate.recordings import find_pictures, gather_views
-from recon.video import write_video
-from render.errors import CaptureError, InputError
+from simulacra.recon.calibrate.boards import Board
+from simulacra.recon.calibrate.recordings import find_pictures, gather_views
+from simulacra.recon.session.video import write_video
+from simulacra.render.runtime.errors import CaptureError, InputError
 
 BOARD = Board("chessboard", 5, 4, 0.05)
 

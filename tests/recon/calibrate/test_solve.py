@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from recon.calibrate import (
+from simulacra.recon.calibrate import (
     apply_calibration,
     calibrate_lenses,
     calibrate_rig,
@@ -23,17 +23,22 @@ from recon.calibrate import (
     stand_upright,
     write_calibration,
 )
-from recon.calibrate.boards import Board
-from recon.calibrate.lens import calibrate_lens
-from recon.calibrate.recordings import BoardViews
-from recon.calibrate.report import describe_calibration, print_calibrations, reprojections, weaknesses
-from recon.calibrate.solve import RigCalibration, select_views
-from recon.calibrate.world import rig_difference
-from recon.importers.building import new_session_folder, write_session
-from recon.importers.caliscope import read_camera_array
-from recon.importers.pose2sim import read_pose2sim
-from recon.session import Frame, Session, SessionCamera, Source, load_session
-from render.errors import CalibrationError, CaptureError, InputError, RunError
+from simulacra.recon.calibrate.boards import Board
+from simulacra.recon.calibrate.lens import calibrate_lens
+from simulacra.recon.calibrate.recordings import BoardViews
+from simulacra.recon.calibrate.report import (
+    describe_calibration,
+    print_calibrations,
+    reprojections,
+    weaknesses,
+)
+from simulacra.recon.calibrate.solve import RigCalibration, select_views
+from simulacra.recon.calibrate.world import rig_difference
+from simulacra.recon.importers.building import new_session_folder, write_session
+from simulacra.recon.importers.caliscope import read_camera_array
+from simulacra.recon.importers.pose2sim import read_pose2sim
+from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
+from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError, RunError
 from tests.recon.calibrate.planted_rig import SIZE, PlantedRig, planted_rig
 
 

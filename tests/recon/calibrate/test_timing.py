@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.calibrate.timing import lags_and_turns, lags_by_motion, person_tracks
-from recon.observe.observations import Observations
-from render.errors import CaptureError
+from simulacra.recon.calibrate.timing import lags_and_turns, lags_by_motion, person_tracks
+from simulacra.recon.observe.observations import Observations
+from simulacra.render.runtime.errors import CaptureError
 from tests.recon.planted_person import Planted, planted, project, walking
 
 LAGS = np.array([0.0, 0.0, 2.5, -1.0])

@@ -1,4 +1,4 @@
-"""Folders of colour and depth images of the ellipsoid person, as programs around depth cameras write them."""
+"""Folders of color and depth images of the ellipsoid person, as programs around depth cameras write them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from recon.session import SessionCamera
-from render.image import write_image
+from simulacra.recon.session import SessionCamera
+from simulacra.render.image import write_image
 from tests.recon.ellipsoid_person import picture, ring, write_depth
 
 SCALE = 1000.0
@@ -33,7 +33,7 @@ def realsense(camera: SessionCamera) -> dict[str, Any]:
 
 
 def beside(camera: SessionCamera) -> SessionCamera:
-    """A depth camera 4 cm to the left of a colour camera, turned a little, of its own size and focal length."""
+    """A depth camera 4 cm to the left of a color camera, turned a little, of its own size and focal length."""
     angle = np.radians(2)
     T = np.eye(4)
     T[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
@@ -72,7 +72,7 @@ def write_rig(folder: Path, frames: int = 1) -> tuple[SessionCamera, ...]:
 
 
 def write_separate(folder: Path, frames: int = 1) -> tuple[SessionCamera, SessionCamera]:
-    """A colour camera and a depth camera with librealsense's extrinsics."""
+    """A color camera and a depth camera with librealsense's extrinsics."""
     color = ring(4)[0]
     depth = beside(color)
     write_frames(folder, color, depth, frames)
@@ -87,7 +87,7 @@ def write_separate(folder: Path, frames: int = 1) -> tuple[SessionCamera, Sessio
 
 
 def write_tum(folder: Path, frames: int = 4) -> SessionCamera:
-    """rgb/ and depth/ named by times, depth 4 ms later than colour, and the last depth image lost."""
+    """rgb/ and depth/ named by times, depth 4 ms later than color, and the last depth image lost."""
     camera = ring(4)[0]
     lines = ["# rgb and depth"]
     for frame in range(frames):

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from recon.session import SessionCamera
-from render.image import write_image
+from simulacra.recon.session import SessionCamera
+from simulacra.render.image import write_image
 from tests.recon.ellipsoid_person import SIZE, Z_UP, picture, ring, write_depth, write_video
 
 HALF_PIXEL = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.importers.caliscope import import_caliscope
-from recon.importers.colmap import import_colmap
-from recon.importers.colour_depth import import_colour_depth
-from recon.importers.metashape import import_metashape
-from recon.importers.nerfstudio import import_nerfstudio
-from recon.importers.opencv_yaml import import_opencv_yaml
-from recon.importers.pose2sim import import_pose2sim
-from recon.importers.qualisys import import_qualisys
-from recon.importers.rgbd_rig import import_rgbd_rig
-from recon.importers.truedepth import import_truedepth
-from recon.session import load_session
+from simulacra.recon.importers.caliscope import import_caliscope
+from simulacra.recon.importers.colmap import import_colmap
+from simulacra.recon.importers.color_depth import import_color_depth
+from simulacra.recon.importers.metashape import import_metashape
+from simulacra.recon.importers.nerfstudio import import_nerfstudio
+from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
+from simulacra.recon.importers.pose2sim import import_pose2sim
+from simulacra.recon.importers.qualisys import import_qualisys
+from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.recon.session import load_session
 from tests.recon import ellipsoid_person
 from tests.recon.importers import depth_folders, foreign_captures, picture_seeds, portrait_seeds
 
@@ -206,23 +206,23 @@ SEEDS: dict[str, Seed] = {
         ("depth.xmp", "note.exif", "colors.icc"),
         ("note.exif",),
     ),
-    "colour-depth": Seed(
+    "color-depth": Seed(
         lambda folder: depth_folders.write_rig(folder),
-        lambda src, session: import_colour_depth(
+        lambda src, session: import_color_depth(
             src, session, depth_scale=1000.0, depth_is="aligned", units="m", world_up="+y"
         ),
         ("*/camera_intrinsic.json",),
         ("*/color/*", "*/depth/*"),
     ),
-    "colour-depth-separate": Seed(
+    "color-depth-separate": Seed(
         lambda folder: depth_folders.write_separate(folder),
-        lambda src, session: import_colour_depth(src, session, depth_scale=1000.0, depth_is="separate"),
+        lambda src, session: import_color_depth(src, session, depth_scale=1000.0, depth_is="separate"),
         ("calibration.json",),
         ("color/*", "depth/*"),
     ),
-    "colour-depth-times": Seed(
+    "color-depth-times": Seed(
         lambda folder: depth_folders.write_tum(folder, frames=2),
-        lambda src, session: import_colour_depth(
+        lambda src, session: import_color_depth(
             src, session, depth_scale=5000.0, depth_is="aligned", matches=Path("associations.txt")
         ),
         ("associations.txt", "camera_intrinsic.json"),

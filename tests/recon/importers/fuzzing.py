@@ -35,8 +35,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from recon.session import load_session
-from render.errors import UserError
+from simulacra.recon.session import load_session
+from simulacra.render.runtime.errors import UserError
 from tests.recon.importers.fuzz_seeds import SEEDS, Seed, written
 
 BATCH = 100

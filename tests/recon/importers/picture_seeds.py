@@ -9,9 +9,9 @@ from unittest import mock
 
 import numpy as np
 
-from recon.importers import images
-from recon.importers.structure_from_motion import SolvedView, Structure
-from render.image import write_image
+from simulacra.recon.importers import images
+from simulacra.recon.importers.structure_from_motion import SolvedView, Structure
+from simulacra.render.image import write_image
 from tests.recon.ellipsoid_person import picture, ring, write_video
 
 

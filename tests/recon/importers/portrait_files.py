@@ -1,7 +1,7 @@
 """Portrait files made at test time: a slanted plane as a phone would have photographed it, in JPEG and in HEIC.
 
 The stored picture is landscape; the file may ask for it to be shown turned. Everything is exact but for the eight bits
-of the disparity and what the codec does to the colours.
+of the disparity and what the codec does to the colors.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def _coded(pixels: np.ndarray) -> tuple[bytes, bytes]:
     """The decoder's configuration box and the coded bytes of one picture, out of a file of its own."""
     import pillow_heif
 
-    from recon.importers.heif_boxes import read_heif_boxes
+    from simulacra.recon.importers.heif_boxes import read_heif_boxes
 
     buffer = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(pixels)).save(buffer, quality=-1, chroma=444)

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
-from recon.importers import heif_pixels
-from recon.importers.truedepth import import_truedepth
+from simulacra.recon.importers import heif_pixels
+from simulacra.recon.importers.truedepth import import_truedepth
 from tests.recon.importers.portrait_files import (
     Phone,
     depth_xmp,
@@ -39,7 +39,7 @@ def write_parts(folder: Path) -> None:
 
 def import_parts(src: Path, session: Path) -> None:
     """Puts a portrait together and imports it."""
-    from render.errors import InputError
+    from simulacra.render.runtime.errors import InputError
 
     parts = [src / name for name in ("depth.xmp", "note.exif", "colors.icc")]
     if not all(part.is_file() for part in parts):

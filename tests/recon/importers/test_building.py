@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.importers.building import (
+from simulacra.recon.importers.building import (
     horizon_up,
     nearest_axis,
     new_session_folder,
@@ -17,9 +17,9 @@ from recon.importers.building import (
     upright,
     upright_by_cameras,
 )
-from recon.importers.qualisys import import_qualisys
-from recon.importers.rgbd_rig import import_rgbd_rig
-from render.errors import CalibrationError, InputError, RunError
+from simulacra.recon.importers.qualisys import import_qualisys
+from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
 from tests.recon.ellipsoid_person import ring, write_qualisys, write_rgbd_rig
 
 

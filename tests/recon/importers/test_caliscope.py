@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
-from recon.session import Lens, Session, SessionCamera
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
+from simulacra.recon.session import Lens, Session, SessionCamera
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, write_caliscope
 
 RECORDING = Path("calibration/extrinsic")

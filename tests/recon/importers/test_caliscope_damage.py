@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, write_caliscope
 
 RECORDING = Path("calibration/extrinsic")

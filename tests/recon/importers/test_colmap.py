@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.importers.colmap import import_colmap
-from recon.importers.colmap_model import MODELS, make_camera, read_model
-from recon.session import Lens
-from recon.session.lens import distort
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.colmap import import_colmap
+from simulacra.recon.importers.colmap_model import MODELS, make_camera, read_model
+from simulacra.recon.session import Lens
+from simulacra.recon.session.lens import distort
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number
 from tests.recon.importers.foreign_captures import assert_cameras_are, write_colmap
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from recon.importers.depth_grid import register_depth, resample_depth
-from recon.session import Lens
-from recon.session.lens import distort
+from simulacra.recon.importers.depth_grid import register_depth, resample_depth
+from simulacra.recon.session import Lens
+from simulacra.recon.session.lens import distort
 
 K = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
 
@@ -49,7 +49,7 @@ def test_edges_are_not_mixed_and_holes_do_not_spread() -> None:
 
 
 def test_two_views_of_a_plane_agree() -> None:
-    """Another place, another turn, another focal length: the plane in colour is the plane as colour sees it."""
+    """Another place, another turn, another focal length: the plane in color is the plane as color sees it."""
     angle = np.radians(4)
     T = np.eye(4)
     T[:3, :3] = [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
@@ -70,8 +70,8 @@ def test_two_views_of_a_plane_agree() -> None:
     assert np.median(np.abs(wrong - expected)[wrong > 0]) > 0.03
 
 
-def test_the_colour_cameras_lens_is_put_in() -> None:
-    """Depth lies over the recorded colour image, which its lens has bent."""
+def test_the_color_cameras_lens_is_put_in() -> None:
+    """Depth lies over the recorded color image, which its lens has bent."""
     lens = Lens("opencv", (-0.25, 0.05, 0.001, -0.002))
     depth = plane(rays(64, 48, K), np.array([0.2, 0.1, 1.0]), 1.5)
     found = register_depth(depth, rays(64, 48, K), np.eye(4), K, lens, (64, 48))
@@ -87,7 +87,7 @@ def test_the_nearer_surface_hides_and_casts_a_shadow() -> None:
     depth = np.full((48, 64), 2.0)
     depth[16:32, 24:40] = 1.0
     T = np.eye(4)
-    T[0, 3] = 0.1  # the colour camera is 10 cm to the left: near things move 6 px right, far ones 3
+    T[0, 3] = 0.1  # the color camera is 10 cm to the left: near things move 6 px right, far ones 3
     found = register_depth(depth, rays(64, 48, K), T, K, None, (64, 48))
     assert (found[18:30, 31:45] == 1.0).all()
     assert (found[18:30, 6:25] == 2.0).all()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.foreign_text import (
+from simulacra.recon.importers.foreign_text import (
     image_size,
     number,
     numbers,
@@ -17,7 +17,7 @@ from recon.importers.foreign_text import (
     read_xml,
     read_yaml,
 )
-from render.errors import CalibrationError, InputError
+from simulacra.render.runtime.errors import CalibrationError, InputError
 
 READERS: dict[str, Callable[[Path], object]] = {
     "json": read_json,

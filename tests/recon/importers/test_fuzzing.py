@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from render.errors import InputError
+from simulacra.render.runtime.errors import InputError
 from tests.recon.importers import fuzzing
 from tests.recon.importers.fuzz_seeds import SEEDS, Seed
 from tests.recon.importers.fuzzing import fuzz

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import recon.importers.images as images_module
-from recon.importers.chosen_frames import choose_frames, judge_frames, read_frames, sharpness
-from recon.importers.images import import_images
-from recon.importers.measured_stature import extremes, stature_of
-from recon.importers.structure_from_motion import SolvedView, Structure, picture_pairs
-from recon.session import SessionCamera
-from render.errors import CaptureError, InputError, MissingExtraError
-from render.image import write_image
+import simulacra.recon.importers.images as images_module
+from simulacra.recon.importers.chosen_frames import choose_frames, judge_frames, read_frames, sharpness
+from simulacra.recon.importers.images import import_images
+from simulacra.recon.importers.structure_from_motion import SolvedView, Structure, picture_pairs
+from simulacra.recon.observe.stature import extremes, stature_of
+from simulacra.recon.session import SessionCamera
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CaptureError, InputError, MissingExtraError
 from tests.recon.ellipsoid_person import STATURE, frame_number, picture, ring, write_video
 
 
@@ -260,7 +260,7 @@ def test_scale_and_floor_by_stature(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
         return look
 
-    monkeypatch.setattr("recon.importers.measured_stature.PoseNetwork", network)
+    monkeypatch.setattr("simulacra.recon.observe.stature.PoseNetwork", network)
     session = import_images(tmp_path / "src", tmp_path / "s", still_person=True, stature=STATURE)
     for camera, truth in zip(session.cameras, made):
         centre = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from recon.importers.metashape import import_metashape, read_metashape
-from recon.session.lens import distort
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.metashape import import_metashape, read_metashape
+from simulacra.recon.session.lens import distort
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.importers.foreign_captures import assert_cameras_are, metashape_sensor, write_metashape
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.importers.nerfstudio import import_nerfstudio
-from recon.session import Lens
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.nerfstudio import import_nerfstudio
+from simulacra.recon.session import Lens
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, picture
 from tests.recon.importers.foreign_captures import assert_cameras_are, write_nerfstudio
 

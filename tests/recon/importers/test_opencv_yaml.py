@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.importers.foreign_text import read_yaml
-from recon.importers.opencv_yaml import import_opencv_yaml
-from recon.session import Lens
-from render.errors import CalibrationError, InputError
-from render.image import write_image
+from simulacra.recon.importers.foreign_text import read_yaml
+from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
+from simulacra.recon.session import Lens
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import SIZE, frame_number
 from tests.recon.importers.foreign_captures import assert_cameras_are, opencv_matrix, write_easymocap
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.pose2sim import import_pose2sim, read_pose2sim
-from recon.importers.qualisys import import_qualisys, read_qca
-from recon.session import Lens
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.pose2sim import import_pose2sim, read_pose2sim
+from simulacra.recon.importers.qualisys import import_qualisys, read_qca
+from simulacra.recon.session import Lens
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import SIZE, frame_number
 from tests.recon.importers.foreign_captures import assert_cameras_are, write_pose2sim
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.qualisys import import_qualisys, read_qca, read_trc
-from render.errors import CalibrationError, InputError
+from simulacra.recon.importers.qualisys import import_qualisys, read_qca, read_trc
+from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import (
     SIZE,
     Z_UP,

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.importers.qualisys import import_qualisys
-from recon.session import Lens
-from render.errors import InputError
+from simulacra.recon.importers.qualisys import import_qualisys
+from simulacra.recon.session import Lens
+from simulacra.render.runtime.errors import InputError
 from tests.recon.ellipsoid_person import SIZE, picture, ring, write_qualisys
 
 

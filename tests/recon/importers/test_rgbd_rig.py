@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.importers.pickled_arrays import read_pickled_arrays
-from recon.importers.rgbd_rig import import_rgbd_rig
-from recon.preflight import inspect, preflight
-from recon.session import Session
-from render.errors import CalibrationError, CaptureError, InputError
+from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
+from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.preflight import inspect, preflight
+from simulacra.recon.session import Session
+from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError
 from tests.recon.ellipsoid_person import (
     DEPTH_SCALE,
     QUARTER_TURN,

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.images import import_images
-from recon.importers.structure_from_motion import structure_from_motion
-from recon.session import Session, SessionCamera
-from render.errors import CaptureError
-from render.image import write_image
+from simulacra.recon.importers.images import import_images
+from simulacra.recon.importers.structure_from_motion import structure_from_motion
+from simulacra.recon.session import Session, SessionCamera
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CaptureError
 from tests.recon.importers.turn_around import FOCAL, around, draw, similarity
 
 pytest.importorskip("pycolmap", reason="cameras out of pictures need pycolmap: pip install 'simulacra[sfm]'")

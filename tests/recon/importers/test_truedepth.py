@@ -1,4 +1,4 @@
-"""Portraits: a plane comes back in metres whichever way the file is turned, colours in sRGB, up from gravity."""
+"""Portraits: a plane comes back in metres whichever way the file is turned, colors in sRGB, up from gravity."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.truedepth import import_truedepth
-from recon.session import Session
-from render.errors import CalibrationError, InputError, MissingExtraError
+from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.recon.session import Session
+from simulacra.render.runtime.errors import CalibrationError, InputError, MissingExtraError
 from tests.recon.importers.portrait_files import (
     DEPTH_HEIGHT,
     DEPTH_WIDTH,
@@ -130,7 +130,7 @@ def test_without_gravity_the_picture_is_upright(
         import_truedepth(tmp_path / "p.jpg", tmp_path / "other", up="gravity")
 
 
-def test_colours_become_srgb(tmp_path: Path, kind: str) -> None:
+def test_colors_become_srgb(tmp_path: Path, kind: str) -> None:
     """A profile whose red is sRGB's blue: what is stored red is shown blue."""
     session = imported(tmp_path, kind, Phone(icc=swapped_profile()))
     np.testing.assert_allclose(
@@ -179,7 +179,7 @@ def test_holes_of_an_unfiltered_map_are_not_its_far_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("grey", [True, False])
-def test_a_depth_map_stored_in_colour_has_to_be_grey(tmp_path: Path, grey: bool) -> None:
+def test_a_depth_map_stored_in_color_has_to_be_grey(tmp_path: Path, grey: bool) -> None:
     depth = np.repeat(stored_depth()[..., None], 3, axis=-1)
     if not grey:
         depth[..., 0] //= 2
@@ -242,7 +242,7 @@ def test_a_lens_with_its_own_centre(tmp_path: Path) -> None:
 def test_heic_without_its_decoder_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pillow_heif", reason="the file to be refused is written with it")
     write_heic(tmp_path / "p.heic", Phone())
-    monkeypatch.setattr("recon.importers.heif_pixels.find_spec", lambda name: None)
+    monkeypatch.setattr("simulacra.recon.importers.heif_pixels.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"simulacra\[heic\]"):
         import_truedepth(tmp_path / "p.heic", tmp_path / "session")
 
@@ -252,7 +252,7 @@ def test_a_real_portrait_has_a_face_of_human_size(
 ) -> None:
     """The distance between pupils is 54 to 74 mm in adults; gravity puts the face upright to a few degrees."""
     pytest.importorskip("pillow_heif", reason="HEIC needs pillow-heif: pip install 'simulacra[heic]'")
-    from recon.observe.face import FaceNetwork
+    from simulacra.recon.observe.face import FaceNetwork
 
     source = capture_folder("truedepth_portrait") / "heic_face_data.heic"
     session = import_truedepth(source, tmp_path / "session", shrink=2)

@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.importers.apple_metadata import camera_meaning, depth_meaning, gravity_of_maker_note, read_xmp
-from recon.importers.heif_boxes import read_heif_boxes
-from recon.importers.heif_pixels import decode_heif
-from recon.importers.jpeg_parts import decode_jpeg, read_jpeg_parts
-from recon.importers.truedepth import import_truedepth
-from render.errors import CalibrationError, InputError, UserError
+from simulacra.recon.importers.apple_metadata import (
+    camera_meaning,
+    depth_meaning,
+    gravity_of_maker_note,
+    read_xmp,
+)
+from simulacra.recon.importers.heif_boxes import read_heif_boxes
+from simulacra.recon.importers.heif_pixels import decode_heif
+from simulacra.recon.importers.jpeg_parts import decode_jpeg, read_jpeg_parts
+from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.render.runtime.errors import CalibrationError, InputError, UserError
 from tests.recon.importers.portrait_files import (
     Phone,
     _jpeg,
@@ -58,7 +63,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "mattes cut off": (InputError, _cut(0.97)),
     "mirrored": (InputError, lambda path: write_jpeg(path, Phone(orientation=5))),
     "a turn that does not exist": (InputError, lambda path: write_jpeg(path, Phone(orientation=77))),
-    "colour profile broken": (InputError, lambda path: write_jpeg(path, Phone(icc=b"no profile" * 40))),
+    "color profile broken": (InputError, lambda path: write_jpeg(path, Phone(icc=b"no profile" * 40))),
     "XMP with definitions": (InputError, _changed(b'<rdf:Description rdf:about=""', b'<!ENTITY a "bcd"    x="y">   ')),
     "XMP not XML": (InputError, _changed(b"</apdi:NativeFormat>", b"</apdi:NativeFormat ")),
     "neither disparity nor depth": (InputError, _values(apdi__NativeFormat="1278226488")),
@@ -133,11 +138,11 @@ def test_bad_heic_harms_nothing(tmp_path: Path) -> None:
 
 def test_a_decoder_that_dies_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pillow_heif", reason="the check that it is installed comes first")
-    monkeypatch.setattr("recon.importers.heif_pixels.PROGRAM", "import os\nos.abort()")
+    monkeypatch.setattr("simulacra.recon.importers.heif_pixels.PROGRAM", "import os\nos.abort()")
     with pytest.raises(InputError, match="died of signal 6"):
         decode_heif(b"", [], "here")
-    monkeypatch.setattr("recon.importers.heif_pixels.PROGRAM", "import time\ntime.sleep(60)")
-    monkeypatch.setattr("recon.importers.heif_pixels.SECONDS", 0.2)
+    monkeypatch.setattr("simulacra.recon.importers.heif_pixels.PROGRAM", "import time\ntime.sleep(60)")
+    monkeypatch.setattr("simulacra.recon.importers.heif_pixels.SECONDS", 0.2)
     with pytest.raises(InputError, match="no picture after"):
         decode_heif(b"", [], "here")
 

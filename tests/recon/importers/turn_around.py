@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import torch
 
-from recon.session import SessionCamera
-from render.camera import Cameras, look_at
-from render.mesh import interpolate, rasterize_mesh
+from simulacra.recon.session import SessionCamera
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.mesh import interpolate, rasterize_mesh
 
 WIDTH, HEIGHT, FOCAL = 400, 300, 380.0
 

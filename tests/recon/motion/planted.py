@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from recon.motion import Motion
-from render.body import BodyModel, RestBody
+from simulacra.recon.motion import Motion
+from simulacra.render.body import BodyModel, RestBody
 
 # Joint, parent, offset: a T-pose, Y up, facing +Z, in some unit.
 STICKS = [

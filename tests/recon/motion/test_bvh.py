@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.motion import load_bvh
-from render.errors import InputError
+from simulacra.recon.motion import load_bvh
+from simulacra.render.runtime.errors import InputError
 from tests.recon.motion.planted import as_bvh, sticks
 
 SMALL = """HIERARCHY

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.motion import Motion, load_bvh, retarget
-from recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn, world_from_motion
-from render.body import BodyModel, BodyPose, RestBody, load_body
-from render.errors import AssetError, InputError
+from simulacra.recon.motion import Motion, load_bvh, retarget
+from simulacra.recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn, world_from_motion
+from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
+from simulacra.render.runtime.errors import AssetError, InputError
 from tests.recon.motion.planted import in_other_axes, own_skeleton, sticks
 
 LIMBS = [

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.observe import FaceNetwork, HandNetwork, PoseNetwork
-from recon.observe.roi import Roi
-from render.assets import asset_path
-from render.errors import AssetError
-from render.image import read_image
+from simulacra.recon.observe import FaceNetwork, HandNetwork, PoseNetwork
+from simulacra.recon.observe.roi import Roi
+from simulacra.render.image import read_image
+from simulacra.render.runtime.assets import asset_path
+from simulacra.render.runtime.errors import AssetError
 
 NETWORKS = (
     "pose_detection",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon.observe.detection import anchor_centers, decode_boxes, overlap, weighted_suppression
-from recon.observe.hands import region_of_palm
-from recon.observe.pose import refine_by_heatmaps, region_of_body, tiles_of
+from simulacra.recon.observe.detection import anchor_centers, decode_boxes, overlap, weighted_suppression
+from simulacra.recon.observe.hands import region_of_palm
+from simulacra.recon.observe.pose import refine_by_heatmaps, region_of_body, tiles_of
 
 POSE = (224, (8, 16, 32, 32, 32))
 FACE = (128, (8, 16, 16, 16))
@@ -74,7 +74,7 @@ def test_the_body_stands_upright_in_its_region() -> None:
 
 
 def test_the_palms_region_reaches_for_the_fingers() -> None:
-    from recon.observe.detection import Detection
+    from simulacra.recon.observe.detection import Detection
 
     keypoints = np.zeros((7, 2), np.float32)
     keypoints[0], keypoints[2] = (50.0, 80.0), (50.0, 40.0)

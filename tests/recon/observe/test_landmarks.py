@@ -9,9 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.observe import FaceNetwork, HandNetwork, PoseDetection, PoseNetwork, look_repeatedly, pose
-from recon.observe.consensus import MIRRORED, agree, unmirrored
-from recon.observe.pose import POSE_LANDMARKS
+from simulacra.recon.observe import (
+    FaceNetwork,
+    HandNetwork,
+    PoseDetection,
+    PoseNetwork,
+    look_repeatedly,
+    pose,
+)
+from simulacra.recon.observe.consensus import MIRRORED, agree, unmirrored
+from simulacra.recon.observe.pose import POSE_LANDMARKS
 
 from .conftest import Example, mediapipe_offset
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.observe import PoseNetwork, SelfieNetwork
-from recon.observe.masks import learn_background, refine_mask
-from render.image import read_mask
+from simulacra.recon.observe import PoseNetwork, SelfieNetwork
+from simulacra.recon.observe.masks import learn_background, refine_mask
+from simulacra.render.image import read_mask
 
 from .conftest import Example
 
@@ -48,13 +48,13 @@ def disc(x: float, y: float, radius: float = 45.0) -> np.ndarray:
 
 
 def scene(x: float, y: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A disc of much the background's colours moving over a chequered wall: image, truth, coarse mask."""
+    """A disc of much the background's colors moving over a chequered wall: image, truth, coarse mask."""
     v, u = np.mgrid[:240, :320]
     wall = 0.4 + 0.25 * (((u // 16) + (v // 16)) % 2)
-    colours = np.stack([wall, 0.8 * wall, 0.6 * wall], axis=-1)
+    colors = np.stack([wall, 0.8 * wall, 0.6 * wall], axis=-1)
     truth = disc(x, y)
     person = np.array([0.45, 0.5, 0.35])
-    image = colours * (1 - truth[..., None]) + person * truth[..., None]
+    image = colors * (1 - truth[..., None]) + person * truth[..., None]
     image = np.clip(image + rng.normal(0, 0.01, image.shape), 0, 1).astype(np.float32)
     coarse = cv2.GaussianBlur(disc(x + 5, y - 4, 48.0), (0, 0), 6.0)
     return image, truth, coarse

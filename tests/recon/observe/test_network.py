@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.observe import PoseNetwork
-from recon.observe.network import Network, sigmoid
-from render.assets import asset_path
-from render.errors import AssetError, MissingExtraError
+from simulacra.recon.observe import PoseNetwork
+from simulacra.recon.observe.network import Network, sigmoid
+from simulacra.render.runtime.assets import asset_path
+from simulacra.render.runtime.errors import AssetError, MissingExtraError
 
 
 def test_without_its_runtime_a_network_names_the_package(

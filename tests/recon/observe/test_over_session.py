@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.observe import ObserveConfig, load_observations, observe, over_session
-from recon.observe.over_session import Capture
-from render.errors import CaptureError, RunError
+from simulacra.recon.observe import ObserveConfig, load_observations, observe, over_session
+from simulacra.recon.observe.over_session import Capture
+from simulacra.render.runtime.errors import CaptureError, RunError
 
 from .conftest import Example
 

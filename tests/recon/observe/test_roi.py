@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.observe.roi import Roi, crop, points_to_crop, points_to_image, uncrop
-from recon.observe.soft_mask import SoftMask, average, load_soft_mask, save_soft_mask
+from simulacra.recon.observe.roi import Roi, crop, points_to_crop, points_to_image, uncrop
+from simulacra.recon.observe.soft_mask import SoftMask, average, load_soft_mask, save_soft_mask
 
 REGIONS = st.builds(
     Roi,

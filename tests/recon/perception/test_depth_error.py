@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from recon.perception.depth_error import depth_error, resize_depth
-from recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.depth_error import depth_error, resize_depth
+from simulacra.recon.perception.mask_iou import mask_iou
 
 
 def test_quantiles_bias_and_coverage_of_planted_errors() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recon.perception.joints import (
+from simulacra.recon.perception.joints import (
     LIMB_JOINTS,
     canonical_joint_name,
     joint_distances,

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from recon.perception.l1 import l1
-from recon.perception.psnr import psnr
+from simulacra.recon.perception.l1 import l1
+from simulacra.recon.perception.psnr import psnr
 
 
 def test_constant_offset_is_minus_twenty_log_of_it() -> None:

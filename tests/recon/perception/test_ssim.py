@@ -6,7 +6,7 @@ import torch
 from jaxtyping import TypeCheckError
 from torch import Tensor
 
-from recon.perception.ssim import ssim, ssim_reference
+from simulacra.recon.perception.ssim import ssim, ssim_reference
 
 
 def pair(height: int, width: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -27,12 +27,12 @@ from typing import Any
 import cv2
 import numpy as np
 
-from recon.preflight import Check, Eyes, Preflight, PreflightConfig, inspect, look
-from recon.preflight.look import NetworkEyes
-from recon.session import Session, load_session
-from recon.video import iter_video
-from render.errors import UserError
-from render.image import read_image, read_mask, read_uint16
+from simulacra.recon.preflight import Check, Eyes, Preflight, PreflightConfig, inspect, look
+from simulacra.recon.preflight.look import NetworkEyes
+from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.video import iter_video
+from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.runtime.errors import UserError
 
 Description = dict[str, Any]
 
@@ -435,13 +435,13 @@ MUTATIONS = (
     Mutation("one lens out of focus", pictures(lambda p: cv2.GaussianBlur(p, (0, 0), 4)), _set("blur"), True),
     Mutation("one camera overexposed", pictures(gains(4, 4, 4)), _set("clipping", "exposure"), True),
     Mutation("one camera black", pictures(lambda p: p // 64), _set("exposure", "person-visible", "clipping"), True),
-    Mutation("colour cast in one camera", pictures(gains(1.35, 1, 0.65)), _set("color-match"), True, ("cameras",)),
+    Mutation("color cast in one camera", pictures(gains(1.35, 1, 0.65)), _set("color-match"), True, ("cameras",)),
     Mutation("noise in one camera", pictures(noisy), _set("noise"), True),
     Mutation("depth in mm read as 0.1 mm", cameras(depth_scale(10)), _set("stature", "depth-scale"), False, ("depth",)),
     Mutation("depth in 0.1 mm read as mm", cameras(depth_scale(0.1)), _set("stature", "depth-scale"), False, ("depth",)),
     Mutation("depth of another frame", depth_of_another_frame, DEPTH_ELSEWHERE, True, ("depth",)),
     Mutation("depth of another camera", of_other("depth"), DEPTH_ELSEWHERE, True, ("depth", "cameras")),
-    Mutation("depth 10 px beside colour", depth_files(lambda d: np.roll(d, 10, axis=1)), _set("depth-registration"), True, ("depth",)),
+    Mutation("depth 10 px beside color", depth_files(lambda d: np.roll(d, 10, axis=1)), _set("depth-registration"), True, ("depth",)),
     Mutation("depth full of holes", depth_files(holes), _set("depth-holes"), True, ("depth",)),
     Mutation("masks of another camera", of_other("masks"), _set("mask-keypoints", "mask-hull", "mask-agreement"), True, ("masks", "cameras")),
     Mutation("masks inverted", mask_files(lambda m: 1 - m), _set("mask-keypoints", "mask-hull", "person-visible"), True, ("masks",)),

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recon.preflight import diagnosis
-from recon.preflight.bodies import Views, agree, pair_errors, person_scale, stature
-from recon.preflight.consistency import _turns
-from recon.preflight.diagnosis import CONVENTIONS, diagnose, rescaled
-from recon.preflight.remedies import best_remedies
-from recon.session import SessionCamera
+from simulacra.recon.preflight import diagnosis
+from simulacra.recon.preflight.bodies import Views, agree, pair_errors, person_scale, stature
+from simulacra.recon.preflight.consistency import _turns
+from simulacra.recon.preflight.diagnosis import CONVENTIONS, diagnose, rescaled
+from simulacra.recon.preflight.remedies import best_remedies
+from simulacra.recon.session import SessionCamera
 from tests.recon.planted_person import planted
 
 CAMERAS = 4
@@ -121,7 +121,7 @@ def test_a_turned_camera_is_found_with_its_angle_and_the_others_are_left_alone()
 
 
 def diagnosis_turned(views: Views, turn: np.ndarray) -> np.ndarray:
-    from recon.adjust import turned
+    from simulacra.recon.multiview.turns import turned
 
     return turned(views.viewmats, turn)
 

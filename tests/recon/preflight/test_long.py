@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from recon.preflight import PreflightConfig, inspect
-from recon.preflight.reading import iter_raw
-from recon.session import load_session
-from recon.video import iter_video, iter_video_near
+from simulacra.recon.preflight import PreflightConfig, inspect
+from simulacra.recon.preflight.reading import iter_raw
+from simulacra.recon.session import load_session
+from simulacra.recon.session.video import iter_video, iter_video_near
 from tests.recon.ellipsoid_person import picture, ring, synthetic_session, write_video
 from tests.recon.preflight.blind import Blind
 
@@ -62,7 +62,7 @@ def test_frames_out_of_order_come_with_their_own_numbers(tmp_path: Path, order: 
     for frame, number in zip(described["frames"], order):
         frame["sources"]["0"]["number"] = number
     (session.root / "session.json").write_text(json.dumps(described))
-    from recon.preflight.reading import Problems
+    from simulacra.recon.preflight.reading import Problems
 
     problems = Problems()
     seen = dict(iter_raw(load_session(session.root), "0", range(3), problems))

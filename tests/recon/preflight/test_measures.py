@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.preflight.depth_pose import align, check_depth_pose
-from recon.preflight.depths import surface_points
-from recon.preflight.light import check_light, match_colors, measure_light
-from recon.preflight.masks import SmallMask, hull_coverage
-from recon.preflight.reading import Problems, check_files
-from recon.preflight.record import Check, judged
-from recon.preflight.registration import outline_shift
-from recon.preflight.times import _astray, _frozen, picture_differences
+from simulacra.recon.preflight.depth_pose import align, check_depth_pose
+from simulacra.recon.preflight.depths import surface_points
+from simulacra.recon.preflight.light import check_light, match_colors, measure_light
+from simulacra.recon.preflight.masks import SmallMask, hull_coverage
+from simulacra.recon.preflight.reading import Problems, check_files
+from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.registration import outline_shift
+from simulacra.recon.preflight.times import _astray, _frozen, picture_differences
 from tests.recon.ellipsoid_person import picture, ring, synthetic_session
 
 SIDE = 256
@@ -44,7 +44,7 @@ def of(checks: list[Check], code: str) -> Check:
     return next(check for check in checks if check.code == code)
 
 
-def colourful() -> np.ndarray:
+def colorful() -> np.ndarray:
     """Broad patches, red over blue, dark to bright."""
     tones = 2.0 ** np.random.default_rng(1).uniform(-2.0, -0.1, (8, 8, 1)) * np.array([1.0, 0.8, 0.6])
     return np.round(255 * cv2.resize(tones, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)).astype(np.uint8)
@@ -53,7 +53,7 @@ def colourful() -> np.ndarray:
 def test_cameras_alike_pass() -> None:
     checks = check_light({name: seen(textured(k)) for k, name in enumerate("abc")})
     assert {c.status for c in checks if c.code in ("blur", "exposure", "clipping")} == {"pass"}
-    checks = check_light({name: seen(colourful()) for name in "abc"})
+    checks = check_light({name: seen(colorful()) for name in "abc"})
     assert all(of(checks, c).status == "pass" for c in ("brightness-match", "contrast-match", "color-match"))
 
 
@@ -74,22 +74,22 @@ def test_noise_is_measured_in_flat_parts() -> None:
 
 
 def test_exposure_gamma_and_tint_are_told_apart() -> None:
-    plain = {name: seen(colourful()) for name in "abc"}
-    darker = match_colors(plain | {"b": seen((colourful() * 0.5).astype(np.uint8))})["b"]
+    plain = {name: seen(colorful()) for name in "abc"}
+    darker = match_colors(plain | {"b": seen((colorful() * 0.5).astype(np.uint8))})["b"]
     assert darker.offset == pytest.approx(-1, abs=0.12) and darker.chroma < 0.1
-    bent = (255 * (colourful() / 255.0) ** 2.2).astype(np.uint8)
+    bent = (255 * (colorful() / 255.0) ** 2.2).astype(np.uint8)
     assert match_colors(plain | {"b": seen(bent)})["b"].slope == pytest.approx(np.log2(2.2), abs=0.4)
-    tinted = np.clip(colourful() * np.array([1.0, 1.0, 0.6]), 0, 255).astype(np.uint8)
+    tinted = np.clip(colorful() * np.array([1.0, 1.0, 0.6]), 0, 255).astype(np.uint8)
     checks = check_light(plain | {"b": seen(tinted)})
     assert (of(checks, "color-match").status, of(checks, "color-match").where) == ("warn", "b")
 
 
 def test_exchanged_channels_are_named_by_skin_and_by_the_others() -> None:
-    plain = {name: seen(colourful()) for name in "abc"}
+    plain = {name: seen(colorful()) for name in "abc"}
     assert of(check_light(plain), "channel-order").status == "pass"
-    check = of(check_light(plain | {"c": seen(colourful()[..., ::-1])}), "channel-order")
+    check = of(check_light(plain | {"c": seen(colorful()[..., ::-1])}), "channel-order")
     assert (check.status, check.where) == ("fail", "c")
-    everyone = check_light({name: seen(colourful()[..., ::-1]) for name in "abc"})
+    everyone = check_light({name: seen(colorful()[..., ::-1]) for name in "abc"})
     assert of(everyone, "channel-order").status == "fail"
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from recon.importers.rgbd_rig import import_rgbd_rig
-from recon.preflight import Preflight
-from recon.preflight.look import NetworkEyes
-from recon.session import load_session
+from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.preflight import Preflight
+from simulacra.recon.preflight.look import NetworkEyes
+from simulacra.recon.session import load_session
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.preflight.blind import Blind
 from tests.recon.preflight.mutations import MUTATIONS, Mutation, cached_looks, checked, judge, kinds_of
@@ -17,7 +17,7 @@ BY_NAME = {mutation.name: mutation for mutation in MUTATIONS}
 # Those that need no landmarks.
 BLIND = (
     "positions x 1000 (mm)", "world axis flipped", "pictures of another size", "one camera black",
-    "depth in mm read as 0.1 mm", "depth of another camera", "depth 10 px beside colour", "depth full of holes",
+    "depth in mm read as 0.1 mm", "depth of another camera", "depth 10 px beside color", "depth full of holes",
     "masks of another camera", "masks inverted", "masks empty", "a file cut off", "a file missing",
 )  # fmt: skip
 # And those that do, of every kind one.

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recon.importers.rgbd_rig import import_rgbd_rig
-from recon.preflight import (
+from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.preflight import (
     CODES,
     Check,
     Preflight,
@@ -19,9 +19,9 @@ from recon.preflight import (
     load_preflight,
     save_preflight,
 )
-from recon.session import Session, load_session
-from render.errors import CaptureError, ConfigError
-from render.image import read_uint16, write_image
+from simulacra.recon.session import Session, load_session
+from simulacra.render.image import read_uint16, write_image
+from simulacra.render.runtime.errors import CaptureError, ConfigError
 from tests.recon.ellipsoid_person import DEPTH_SCALE, STATURE, synthetic_session, write_depth
 from tests.recon.preflight.blind import Blind
 

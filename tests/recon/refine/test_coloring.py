@@ -1,4 +1,4 @@
-"""Colours of surface points: from the cameras that see them, and from no other."""
+"""Colors of surface points: from the cameras that see them, and from no other."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recon.refine.coloring import bilinear, color_points, facing, surfels
-from render.camera import Cameras, look_at
-from render.rotation import quat_to_matrix
+from simulacra.recon.refine.coloring import bilinear, color_points, facing, surfels
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.rotation import quat_to_matrix
 
 SIZE, RADIUS, SPACING = 96, 0.2, 0.012
 RED, BLUE, GREEN = (0.8, 0.1, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1)
@@ -41,7 +41,7 @@ def photograph(camera: Cameras) -> tuple[np.ndarray, np.ndarray]:
     return np.where(inside[..., None], image, 1).astype(np.float32), inside.astype(np.float32)
 
 
-def test_each_side_gets_its_colour() -> None:
+def test_each_side_gets_its_color() -> None:
     points, normals = ball()
     cameras = [
         camera_at(*eye) for eye in ((1.0, 0.1, 0.3), (-1.0, 0.1, 0.3), (0.1, 0.3, -1.0), (0.0, 0.2, 1.0))
@@ -50,13 +50,13 @@ def test_each_side_gets_its_colour() -> None:
     colors, seen = color_points(points, normals, SPACING, images, masks, cameras)
     assert seen.float().mean() > 0.65
     for side, truth in ((points[:, 0] > 0.02, RED), (points[:, 0] < -0.02, BLUE)):
-        # Not one point has a colour of the far side, of the white background, or of a mixture.
+        # Not one point has a color of the far side, of the white background, or of a mixture.
         torch.testing.assert_close(
             colors[side & seen], torch.tensor(truth).expand(int((side & seen).sum()), 3), atol=0.02, rtol=0
         )
 
 
-def test_hidden_points_take_their_neighbours_colours() -> None:
+def test_hidden_points_take_their_neighbours_colors() -> None:
     points, normals = ball()
     camera = camera_at(1.0, 0.0, 0.0)
     image, mask = photograph(camera)
@@ -67,7 +67,7 @@ def test_hidden_points_take_their_neighbours_colours() -> None:
     torch.testing.assert_close(colors, red, atol=0.02, rtol=0)  # all red: the camera has seen nothing else
 
 
-def test_nothing_is_coloured_through_something_else() -> None:
+def test_nothing_is_colored_through_something_else() -> None:
     """A green plate hangs between the camera and the ball; the ball's middle is behind it."""
     points, normals = ball()
     side = torch.linspace(-0.06, 0.06, 16)
@@ -90,7 +90,7 @@ def test_nothing_is_coloured_through_something_else() -> None:
     assert seen[behind].all()
 
 
-def test_nobody_is_coloured_by_what_is_beside_the_mask() -> None:
+def test_nobody_is_colored_by_what_is_beside_the_mask() -> None:
     points, normals = ball(500)
     camera = camera_at(1.0, 0.0, 0.0)
     image, mask = photograph(camera)

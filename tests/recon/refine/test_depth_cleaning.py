@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from recon.refine.depth_cleaning import BORDER_PX, JUMP_M, CleanDepth, clean_depth
-from render.camera import Cameras, look_at
+from simulacra.recon.refine.depth_cleaning import BORDER_PX, JUMP_M, CleanDepth, clean_depth
+from simulacra.render.camera import Cameras, look_at
 
 SIZE, FOCAL = 96, 200.0
 EVERYWHERE = np.ones((SIZE, SIZE), np.float32)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recon.refine.depth_cleaning import CleanDepth, clean_depth
-from recon.refine.fusion import FusedPoints, fuse
-from render.camera import Cameras, look_at
+from simulacra.recon.refine.depth_cleaning import CleanDepth, clean_depth
+from simulacra.recon.refine.fusion import FusedPoints, fuse
+from simulacra.render.camera import Cameras, look_at
 
 SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
 CENTER = np.array([0.1, 0.9, -0.2])

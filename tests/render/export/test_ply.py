@@ -6,9 +6,9 @@ import pytest
 import torch
 from plyfile import PlyData
 
-from render.errors import InputError
-from render.export import read_ply, write_ply
-from render.gaussians import Gaussians
+from simulacra.render.export import read_ply, write_ply
+from simulacra.render.gaussians import Gaussians
+from simulacra.render.runtime.errors import InputError
 
 
 def some(degree: int, count: int = 7) -> Gaussians:
@@ -32,7 +32,7 @@ def test_it_comes_back_the_same(tmp_path: Path, degree: int) -> None:
     torch.testing.assert_close(back.quats.norm(dim=1), torch.ones(7))
 
 
-def test_higher_harmonics_lie_colour_after_colour(tmp_path: Path) -> None:
+def test_higher_harmonics_lie_color_after_color(tmp_path: Path) -> None:
     gaussians = some(1)
     write_ply(tmp_path / "a.ply", gaussians)
     table = PlyData.read(str(tmp_path / "a.ply"))["vertex"]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.camera import Cameras, look_at
-from render.gaussians import Gaussians, reference
-from render.gaussians.record import FIELDS, Mode
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.gaussians import Gaussians, reference
+from simulacra.render.gaussians.record import FIELDS, Mode
 
 INPUTS = (*FIELDS, "viewmats", "background", "screen_offsets")
 

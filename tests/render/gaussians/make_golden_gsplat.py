@@ -40,7 +40,7 @@ def main() -> None:
         means, thin, viewmats, Ks, WIDTH, HEIGHT, eps2d=0.3, near_plane=0.01, calc_compensations=True
     )
     directions, sh = normal(40, 3), normal(40, 16, 3)
-    colours = [_spherical_harmonics(degree, directions, sh[:, : (degree + 1) ** 2]) for degree in range(4)]
+    colors = [_spherical_harmonics(degree, directions, sh[:, : (degree + 1) ** 2]) for degree in range(4)]
     arrays = {
         "means": means,
         "quats": quats,
@@ -54,7 +54,7 @@ def main() -> None:
         "thin_compensations": thin_compensations,
         "directions": directions,
         "sh": sh,
-        "colours": torch.stack(colours),
+        "colors": torch.stack(colors),
     }
     np.savez_compressed(
         Path(__file__).with_name("golden_gsplat.npz"),

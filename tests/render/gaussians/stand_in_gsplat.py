@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from render.gaussians import Gaussians, reference
+from simulacra.render.gaussians import Gaussians, reference
 
 
 def fully_fused_projection(

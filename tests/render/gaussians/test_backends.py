@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render.gaussians import rasterize_features, rasterize_gaussians
-from render.gaussians.record import Mode
+from simulacra.render.gaussians import rasterize_features, rasterize_gaussians
+from simulacra.render.gaussians.record import Mode
 
 from .conftest import INPUTS, Scene, decided_pixels, make_scene
 
@@ -24,7 +24,7 @@ SHAPE_INPUTS = tuple(name for name in INPUTS if name != "sh")
 Render = Callable[[Scene, dict[str, torch.Tensor], str, Mode], dict[str, torch.Tensor]]
 
 
-def colours(
+def colors(
     scene: Scene, leaves: dict[str, torch.Tensor], backend: str, mode: Mode
 ) -> dict[str, torch.Tensor]:
     result = rasterize_gaussians(
@@ -82,7 +82,7 @@ def compare(
     scene: Scene,
     seed: int,
     mode: Mode = "classic",
-    render: Render = colours,
+    render: Render = colors,
     inputs: tuple[str, ...] = INPUTS,
     change: dict[str, float] | None = None,
     losses: tuple[str, ...] = IMAGES,
@@ -181,7 +181,7 @@ def test_the_comparison_notices_small_changes(mode: Mode, change: dict[str, floa
 def test_the_comparison_notices_the_wrong_mode() -> None:
     scene = make_scene(3)
     leaves = scene.in_type(torch.float32)
-    classic, compensated = (colours(scene, leaves, "cpu", mode) for mode in ("classic", "antialiased"))
+    classic, compensated = (colors(scene, leaves, "cpu", mode) for mode in ("classic", "antialiased"))
     assert (classic["alpha"] - compensated["alpha"]).max() > 0.02
 
 
@@ -210,7 +210,7 @@ def test_reference_gradients_by_finite_differences(seed: int, mode: Mode) -> Non
     weights = cotangents(decided_pixels(scene, mode), 3, seed)
 
     def loss(*values: torch.Tensor) -> torch.Tensor:
-        outputs = colours(scene, dict(zip(INPUTS, values)), "reference", mode)
+        outputs = colors(scene, dict(zip(INPUTS, values)), "reference", mode)
         return sum((outputs[name] * weights[name]).sum() for name in IMAGES)
 
     leaves = scene.in_type(torch.float64)

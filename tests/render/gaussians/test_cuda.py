@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.errors import MissingExtraError
-from render.gaussians import cuda, rasterize_features, rasterize_gaussians, reference
-from render.gaussians.record import Mode
+from simulacra.render.gaussians import cuda, rasterize_features, rasterize_gaussians, reference
+from simulacra.render.gaussians.record import Mode
+from simulacra.render.runtime.errors import MissingExtraError
 
 from . import stand_in_gsplat
 from .conftest import FIELDS, INPUTS, Scene, decided_pixels, make_scene

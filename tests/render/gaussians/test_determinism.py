@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from render.gaussians import rasterize_features, rasterize_gaussians
-from render.gaussians.sorting import sort_into_tiles
+from simulacra.render.gaussians import rasterize_features, rasterize_gaussians
+from simulacra.render.gaussians.sorting import sort_into_tiles
 
 from .conftest import INPUTS, make_scene
 

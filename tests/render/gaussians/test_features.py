@@ -1,12 +1,12 @@
-"""Features and normals: known answers of drawing anything but colour."""
+"""Features and normals: known answers of drawing anything but color."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from render.camera import Cameras, look_at
-from render.gaussians import Gaussians, gaussian_normals, rasterize_features, rasterize_gaussians
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.gaussians import Gaussians, gaussian_normals, rasterize_features, rasterize_gaussians
 
 from .conftest import make_scene
 from .test_rasterize import balls, camera
@@ -23,18 +23,18 @@ def small(seed: int = 4, cameras: int = 2) -> tuple[Gaussians, Cameras]:
 @backends
 @pytest.mark.parametrize("channels", [1, 2, 4, 31])
 def test_a_feature_of_ones_is_alpha(backend: str, channels: int) -> None:
-    """And alpha, depth and radii are those of the colour image: to the last bit or two, since two kernels
+    """And alpha, depth and radii are those of the color image: to the last bit or two, since two kernels
     may contract sums differently.
     """
     gaussians, cameras = small()
     ones = torch.ones(len(gaussians), channels)
     result = rasterize_features(gaussians, ones, cameras, backend=backend)
-    colour = rasterize_gaussians(gaussians, cameras, backend=backend)
+    color = rasterize_gaussians(gaussians, cameras, backend=backend)
     expected = result.alpha[..., None].expand(-1, -1, -1, channels)
     torch.testing.assert_close(result.features_premul, expected, rtol=1e-5, atol=2e-6)
-    torch.testing.assert_close(result.alpha, colour.alpha, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(result.depth, colour.depth, rtol=1e-5, atol=1e-6)
-    assert torch.equal(result.screen.radii, colour.screen.radii)
+    torch.testing.assert_close(result.alpha, color.alpha, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(result.depth, color.depth, rtol=1e-5, atol=1e-6)
+    assert torch.equal(result.screen.radii, color.screen.radii)
 
 
 @backends

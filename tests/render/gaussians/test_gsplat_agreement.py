@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from render.gaussians import Gaussians, harmonics, reference, sh_basis
+from simulacra.render.gaussians import Gaussians, harmonics, reference, sh_basis
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_spherical_harmonics(golden: dict[str, torch.Tensor]) -> None:
     for degree in range(4):
         basis = sh_basis(directions, degree)
         found = torch.einsum("nk,nkd->nd", basis, golden["sh"][:, : (degree + 1) ** 2])
-        torch.testing.assert_close(found, golden["colours"][degree], rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(found, golden["colors"][degree], rtol=1e-6, atol=1e-7)
 
 
 def test_compiled_spherical_harmonics(golden: dict[str, torch.Tensor]) -> None:
@@ -69,5 +69,5 @@ def test_compiled_spherical_harmonics(golden: dict[str, torch.Tensor]) -> None:
     for degree in range(4):
         sh = golden["sh"][:, : (degree + 1) ** 2].float().contiguous()
         found = harmonics.rgb_from_sh(sh, golden["directions"].float(), origin)[0]
-        expected = (golden["colours"][degree] + 0.5).clamp(min=0)
+        expected = (golden["colors"][degree] + 0.5).clamp(min=0)
         torch.testing.assert_close(found.double(), expected, rtol=2e-6, atol=2e-6)

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from render.camera import Cameras
-from render.gaussians import Gaussians, expected_depth, rasterize_gaussians
-from render.gaussians.record import FIELDS
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, expected_depth, rasterize_gaussians
+from simulacra.render.gaussians.record import FIELDS
 
 from .conftest import make_scene
 from .test_rasterize import balls, camera
@@ -141,7 +141,7 @@ def test_antialiased_points_and_lines_are_not_drawn(backend: str) -> None:
 
 def test_unknown_modes_and_extras_are_refused() -> None:
     # Types forbid both; whoever runs without them gets a sentence.
-    from render.gaussians.rasterize import _check
+    from simulacra.render.gaussians.rasterize import _check
 
     ball = balls([[0.0, 0.0, 2.0]])
     with pytest.raises(ValueError, match="no mode 'smooth'; there are classic, antialiased"):

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from render.camera import Cameras
-from render.gaussians import Gaussians, rasterize_gaussians, reference, sh_from_rgb
-from render.gaussians.record import FIELDS
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians, reference, sh_from_rgb
+from simulacra.render.gaussians.record import FIELDS
 
 from .conftest import make_scene
 
@@ -64,8 +64,8 @@ def test_nearer_gaussian_covers_the_farther(backend: str) -> None:
 
 @backends
 def test_equal_depth_is_drawn_in_order_of_index(backend: str) -> None:
-    colours = torch.eye(3)
-    gaussians = balls([[0.0, 0.0, 2.0]] * 3, opacity=0.5).replace(sh=sh_from_rgb(colours))
+    colors = torch.eye(3)
+    gaussians = balls([[0.0, 0.0, 2.0]] * 3, opacity=0.5).replace(sh=sh_from_rgb(colors))
     result = rasterize_gaussians(gaussians, camera(1, 1), backend=backend)
     torch.testing.assert_close(result.rgb_premul[0, 0, 0], torch.tensor([0.5, 0.25, 0.125]))
 
@@ -150,7 +150,7 @@ def test_cameras_of_a_batch_are_independent(backend: str) -> None:
     together = rasterize_gaussians(gaussians, cameras, backend=backend)
     for i in range(3):
         alone = rasterize_gaussians(gaussians, cameras[i], backend=backend)
-        # Not bit for bit: colours of one or three cameras come from products of different shapes.
+        # Not bit for bit: colors of one or three cameras come from products of different shapes.
         torch.testing.assert_close(alone.rgb_premul[0], together.rgb_premul[i])
         assert torch.equal(alone.alpha[0], together.alpha[i])
 

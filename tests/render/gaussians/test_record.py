@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from render.gaussians import Gaussians
+from simulacra.render.gaussians import Gaussians
 
 from .conftest import make_scene
 

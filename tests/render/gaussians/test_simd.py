@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from render.gaussians import simd, simd_math, simd_memory
+from simulacra.render.gaussians import simd, simd_math, simd_memory
 
 f32 = np.float32
 

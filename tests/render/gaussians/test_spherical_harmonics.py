@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import sph_harm_y
 
-from render.gaussians import harmonics, rgb_from_sh, sh_basis, sh_from_rgb
+from simulacra.render.gaussians import harmonics, rgb_from_sh, sh_basis, sh_from_rgb
 
 
 def directions(n: int = 200) -> torch.Tensor:
@@ -36,7 +36,7 @@ def test_basis_is_scipys_real_basis_in_order() -> None:
         torch.testing.assert_close(sh_basis(directions(), degree), expected[:, :count], rtol=1e-9, atol=1e-9)
 
 
-def test_colour_looks_from_the_camera_to_the_gaussian() -> None:
+def test_color_looks_from_the_camera_to_the_gaussian() -> None:
     """The z term of degree 1 brightens a Gaussian that the camera looks at along +Z, and darkens it from
     behind.
     """
@@ -65,7 +65,7 @@ def test_rgb_there_and_back_and_never_negative() -> None:
     degree=st.integers(0, 3),
 )
 def test_compiled_equals_twin(seed: int, n: int, cameras: int, degree: int) -> None:
-    """Values and gradients of the compiled colours against float64 autograd, with the cut at black in play.
+    """Values and gradients of the compiled colors against float64 autograd, with the cut at black in play.
 
     1e-5 of their norm: float32 directions are good to 1e-7, degree 3 multiplies that by its largest factors
     (about 10), and centres sum over all Gaussians.
@@ -88,7 +88,7 @@ def test_compiled_equals_twin(seed: int, n: int, cameras: int, degree: int) -> N
         assert (results[1][0] > 0).any()
 
 
-def test_compiled_colour_of_a_gaussian_in_the_camera() -> None:
+def test_compiled_color_of_a_gaussian_in_the_camera() -> None:
     """No direction: only the part that looks the same from everywhere is left, and gradients are finite."""
     sh = torch.full((1, 16, 3), 0.5, requires_grad=True)
     mean = torch.zeros(1, 3, requires_grad=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from render.camera import Cameras
+from simulacra.render.camera import Cameras
 
 
 def front_camera(width: int = 8, height: int = 8, focal_px: float = 8.0, count: int = 1) -> Cameras:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import antialias, face_neighbours, rasterize_mesh
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import antialias, face_neighbours, rasterize_mesh
 from tests.render.mesh.scenes import front_camera, sphere
 
 backends = pytest.mark.parametrize("backend", ["reference", "cpu"])
@@ -56,7 +56,7 @@ def test_a_moving_edge_changes_the_area_by_its_length(backend: str) -> None:
 
 
 @backends
-def test_colours_inside_stay_as_they_were(backend: str) -> None:
+def test_colors_inside_stay_as_they_were(backend: str) -> None:
     """Edges between triangles that both face the camera are no outlines."""
     verts, faces = rectangle(-5.0, 30.0, -5.0, 30.0)
     cameras = camera()

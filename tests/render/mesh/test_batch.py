@@ -10,8 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import Cameras, look_at
-from render.mesh import antialias, build_mips, interpolate, mip_levels, rasterize_mesh, sample_texture
+from simulacra.render.camera import Cameras, look_at
+from simulacra.render.mesh import (
+    antialias,
+    build_mips,
+    interpolate,
+    mip_levels,
+    rasterize_mesh,
+    sample_texture,
+)
 from tests.render.mesh.scenes import sphere
 
 
@@ -32,10 +39,10 @@ def draw(
     rendering = rasterize_mesh(verts, faces, cameras, backend=backend)
     levels = mip_levels(uvs, faces, verts, faces, cameras, rendering, (16, 16), backend=backend)
     places = interpolate(uvs, faces, rendering)
-    colours = sample_texture(
+    colors = sample_texture(
         build_mips(texture), places, levels=levels, mask=rendering.covered, backend=backend
     )
-    image = torch.cat([interpolate(verts, faces, rendering), colours, rendering.depth[..., None]], -1)
+    image = torch.cat([interpolate(verts, faces, rendering), colors, rendering.depth[..., None]], -1)
     return antialias(image, verts, faces, cameras, rendering, backend=backend)
 
 

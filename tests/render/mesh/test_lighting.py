@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import sph_harm_y
 from torch import Tensor
 
-from render.mesh import light_from_directions, shade_sh
-from render.mesh.lighting import reference, sh9
+from simulacra.render.mesh import light_from_directions, shade_sh
+from simulacra.render.mesh.lighting import reference, sh9
 
 
 def directions(count: int = 200, seed: int = 0) -> Tensor:
@@ -134,7 +134,7 @@ def test_same_bits_on_any_number_of_threads() -> None:
 
 
 def test_light_can_be_found_from_pictures_of_it() -> None:
-    """Least squares on shaded colours gives the coefficients back: nothing of them is lost or mixed."""
+    """Least squares on shaded colors gives the coefficients back: nothing of them is lost or mixed."""
     n, light = directions(), torch.randn(9, 3, generator=torch.Generator().manual_seed(5)).double()
     shaded = shade_sh(n, light, torch.full((200, 3), 0.5, dtype=torch.float64))
     matrix = torch.stack(

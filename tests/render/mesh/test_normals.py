@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render.mesh import face_normals, vertex_normals
-from render.mesh.normals import reference
+from simulacra.render.mesh import face_normals, vertex_normals
+from simulacra.render.mesh.normals import reference
 from tests.render.mesh.scenes import folded_grid, sphere
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import antialias, face_neighbours, interpolate, rasterize_mesh
 from tests.render.mesh.scenes import front_camera, sphere
 
 SIZE = 24
@@ -35,14 +35,14 @@ def weights(size: int) -> Tensor:
     return 1 + 2 * torch.sin(3 * t)[None] + torch.cos(5 * t)[:, None] + t[None] * t[:, None]
 
 
-def picture(verts: Tensor, faces: Tensor, colours: Tensor, cameras: Cameras, smooth: bool) -> Tensor:
+def picture(verts: Tensor, faces: Tensor, colors: Tensor, cameras: Cameras, smooth: bool) -> Tensor:
     rendering = rasterize_mesh(verts, faces, cameras)
-    image = interpolate(colours, faces, rendering)
+    image = interpolate(colors, faces, rendering)
     return antialias(image, verts, faces, cameras, rendering)[0, ..., 0] if smooth else image[0, ..., 0]
 
 
 def compare(
-    verts: Tensor, faces: Tensor, colours: Tensor, moving: Tensor, moves: tuple[str, ...], smooth: bool = True
+    verts: Tensor, faces: Tensor, colors: Tensor, moving: Tensor, moves: tuple[str, ...], smooth: bool = True
 ) -> dict[str, tuple[float, float]]:
     """For each move of the ``moving`` vertices: mean gradient along it, and mean central difference."""
     coarse = front_camera(SIZE, SIZE, float(SIZE))
@@ -54,11 +54,11 @@ def compare(
         # Spread evenly over two pixels at 2 m: a lattice of the golden ratio.
         shift = torch.tensor([i / SHIFTS, 0.618034 * i % 1, 0.0]) * 4 / SIZE
         leaf = (verts + shift).requires_grad_()
-        (picture(leaf, faces, colours, coarse, smooth) * dull).sum().backward()
+        (picture(leaf, faces, colors, coarse, smooth) * dull).sum().backward()
         for name in moves:
             way = MOVES[name](leaf.detach()) * moving[:, None]
             ends = (leaf.detach() + sign * step * way for sign in (1, -1))
-            after, before = ((picture(v, faces, colours, fine, False) * sharp).sum() for v in ends)
+            after, before = ((picture(v, faces, colors, fine, False) * sharp).sum() for v in ends)
             sums[name][0] += float((leaf.grad * way).sum()) / SHIFTS
             sums[name][1] += float(after - before) / (2 * step) / SHIFTS
     return {name: (found, true) for name, (found, true) in sums.items()}
@@ -83,7 +83,7 @@ def test_silhouette_of_a_ball(rings: int) -> None:
 
 
 def test_one_ball_before_another() -> None:
-    """Colours on both sides of an outline count: a bright ball moves before a dark one that stays."""
+    """Colors on both sides of an outline count: a bright ball moves before a dark one that stays."""
     verts, faces = sphere(16, 24)
     both = torch.cat([0.6 * verts + torch.tensor([0.1, 0.05, 1.6]), verts + torch.tensor([0, 0, 2.4])])
     bright = torch.cat([torch.full((len(verts), 1), 1.0), torch.full((len(verts), 1), 0.2)])
@@ -108,7 +108,7 @@ def test_a_wedge_through_the_near_plane() -> None:
 
 
 def test_without_antialiasing_outlines_have_no_gradient() -> None:
-    """The control: sampled colours alone know nothing of it."""
+    """The control: sampled colors alone know nothing of it."""
     verts, faces = sphere(8, 20)
     arguments = verts + torch.tensor([0, 0, 2.0]), faces, torch.ones(len(verts), 1), torch.ones(len(verts))
     ((found, true),) = compare(*arguments, ("larger",), smooth=False).values()

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from render.errors import MissingExtraError
-from render.mesh import rasterize_mesh, reference
-from render.mesh.pytorch3d import to_device_coordinates
-from render.mesh.reference import Cull
+from simulacra.render.mesh import rasterize_mesh, reference
+from simulacra.render.mesh.pytorch3d import to_device_coordinates
+from simulacra.render.mesh.reference import Cull
+from simulacra.render.runtime.errors import MissingExtraError
 from tests.render.mesh.scenes import front_camera, soup
 
 CULLS: tuple[Cull, ...] = ("none", "back", "front")

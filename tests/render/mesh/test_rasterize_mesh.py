@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import look_at
-from render.mesh import cpu, face_normals, interpolate, rasterize_mesh, reference, shade, vertex_normals
+from simulacra.render.camera import look_at
+from simulacra.render.mesh import (
+    cpu,
+    face_normals,
+    interpolate,
+    rasterize_mesh,
+    reference,
+    shade,
+    vertex_normals,
+)
 from tests.render.mesh.scenes import front_camera, soup, sphere
 
 backends = pytest.mark.parametrize("backend", ["reference", "cpu"])

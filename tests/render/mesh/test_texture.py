@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import (
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import (
     MeshRendering,
     build_mips,
     interpolate,
@@ -145,8 +145,8 @@ def test_levels_of_a_tilted_plane_are_its_footprints(backend: str) -> None:
 def test_cpu_equals_reference(
     seed: int, height: int, width: int, wrap: Literal["wrap", "clamp"], mipped: bool
 ) -> None:
-    """Colours and gradients to texture, coordinates and levels. The kernel counts places in float64 and
-    colours in float32 sums of eight products: 1e-5. Coordinates within 1e-4 of a texel's centre line, where
+    """Colors and gradients to texture, coordinates and levels. The kernel counts places in float64 and
+    colors in float32 sums of eight products: 1e-5. Coordinates within 1e-4 of a texel's centre line, where
     their gradient jumps, do not occur: they are odd multiples of 1/512 and textures have at most 9 texels.
     """
     g = torch.Generator().manual_seed(seed)
@@ -232,7 +232,7 @@ def test_wrong_input_is_refused() -> None:
         sample_texture(random(2, 2, 3), torch.full((1, 1, 1, 2), float("nan")))
     with pytest.raises(ValueError, match="levels are not finite"):
         sample_texture(random(2, 2, 3), random(1, 1, 1, 2), levels=torch.full((1, 1, 1), float("inf")))
-    with pytest.raises(ValueError, match="no colour"):
+    with pytest.raises(ValueError, match="no color"):
         sample_texture(torch.zeros(0, 2, 3), random(1, 1, 1, 2))
     with pytest.raises(ValueError, match="float32"):
         sample_texture(random(2, 2, 3).double(), random(1, 1, 1, 2), backend="cpu")

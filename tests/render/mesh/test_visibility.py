@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from render.camera import Cameras
-from render.mesh import face_normals, interpolate, rasterize_mesh, reference
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import face_normals, interpolate, rasterize_mesh, reference
 from tests.render.mesh.scenes import folded_grid, front_camera, soup, sphere
 
 backends = pytest.mark.parametrize("backend", ["reference", "cpu"])

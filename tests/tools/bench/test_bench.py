@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from render.gaussians import rasterize_gaussians
-from render.mesh import face_normals, rasterize_mesh
+from simulacra.render.gaussians import rasterize_gaussians
+from simulacra.render.mesh import face_normals, rasterize_mesh
 from simulacra.tools.bench import splat
 from simulacra.tools.bench.arithmetic import peak_flops, useful_pairs
 from simulacra.tools.bench.memory import STATUS, peak_mb

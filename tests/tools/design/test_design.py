@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.configuration import load_config
-from render.errors import ConfigError, RunError
+from simulacra.recon.runs.configuration import load_config
+from simulacra.render.runtime.errors import ConfigError, RunError
 from simulacra.tools.design import points as points_module
 from simulacra.tools.design.chart import Mark, Series, interval_chart
 from simulacra.tools.design.config import DesignConfig, Sweep, Variant
@@ -18,8 +18,8 @@ from simulacra.tools.design.page import write_design
 from simulacra.tools.design.points import Point, Result, measure, points_of
 from simulacra.tools.design.summary import allowed, estimate, summarise
 from simulacra.tools.reconstruct import brought_configs
-from simulacra.tools.stage.config import StageConfig
-from simulacra.tools.stage.rig import RigConfig
+from simulacra.tools.virtual.config import StageConfig
+from simulacra.tools.virtual.rig import RigConfig
 
 SYNC = Sweep(name="sync error, ms", option="sync_ms", values=(0.0, 10.0, 50.0))
 TWO = (Variant(name="4"), Variant(name="8", stage={"rig.count": 8}))

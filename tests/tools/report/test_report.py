@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon.compare_view import CapturedView
-from recon.evaluate import EvaluateConfig, Reference, Subject, evaluate
-from recon.protocol import View, choose_other, lock_protocol
-from render.errors import RunError
-from render.image import write_image
+from simulacra.recon.evaluate.protocol import View, choose_other, lock_protocol
+from simulacra.recon.evaluate.scoring import EvaluateConfig, Reference, Subject, evaluate
+from simulacra.recon.evaluate.views import CapturedView
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import RunError
 from simulacra.tools.report import read_run, write_run_report
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.report.write import duration, person_box

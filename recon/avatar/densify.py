@@ -1,0 +1,79 @@
+"""More Gaussians where the pictures ask for them, fewer where nothing is seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from simulacra.recon.avatar.training import Recipe, Training
+from simulacra.render.gaussians.record import FIELDS
+from simulacra.render.rotation import quat_to_matrix
+
+# Split Gaussians are smaller than their parent by this factor (Kerbl et al. 2023).
+SPLIT_SHRINK = 1.6
+
+
+def densify(training: Training, recipe: Recipe) -> Training:
+    """Drops what is nearly transparent; splits what the pictures pull at most, along its longest axis.
+
+    After Kerbl et al. 2023, but by rank instead of by a threshold, so that image size does not matter.
+    """
+    rules = recipe.densify
+    keep = torch.sigmoid(training.tensors["logit_opacities"]) > rules.least_opacity
+    training = select(training, keep.nonzero().squeeze(-1))
+    room = rules.most - len(training.anchors)
+    if training.step < rules.until * recipe.steps and room > 0:
+        pull = training.heat / training.drawn.clamp(min=1)
+        count = min(room, int(rules.share * len(pull)))
+        chosen = torch.sort(pull, descending=True, stable=True).indices[:count]
+        training = _split(training, chosen)
+    return replace(training, heat=torch.zeros_like(training.heat), drawn=torch.zeros_like(training.drawn))
+
+
+def select(training: Training, rows: Int[Tensor, "m"]) -> Training:
+    """The chosen Gaussians (repeats allowed), with all that belongs to them."""
+
+    def pick(values: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value[rows] if name in FIELDS else value for name, value in values.items()}
+
+    return replace(
+        training,
+        tensors=pick(training.tensors),
+        moments1=pick(training.moments1),
+        moments2=pick(training.moments2),
+        anchors=training.anchors[rows],
+        origins=training.origins[rows],
+        heat=training.heat[rows],
+        drawn=training.drawn[rows],
+    )
+
+
+def _split(training: Training, chosen: Int[Tensor, "m"]) -> Training:
+    """Two halves in place of each chosen Gaussian, half a standard deviation to either side of its centre."""
+    count = len(training.anchors)
+    grown = select(training, torch.cat([torch.arange(count), chosen]))
+    tensors = {name: value.clone() for name, value in grown.tensors.items()}
+    longest = tensors["log_scales"][chosen].argmax(-1)
+    axes = quat_to_matrix(tensors["quats"][chosen])[torch.arange(len(chosen)), :, longest]
+    reach = 0.5 * tensors["log_scales"][chosen, longest].exp()[:, None] * axes
+    shrink = torch.zeros_like(tensors["log_scales"][chosen])
+    shrink[torch.arange(len(chosen)), longest] = float(np.log(SPLIT_SHRINK))
+    twins = torch.arange(count, count + len(chosen))
+    anchors = grown.anchors.clone()
+    for rows, sign in ((chosen, 1.0), (twins, -1.0)):
+        tensors["means"][rows] += sign * reach
+        tensors["log_scales"][rows] -= shrink
+        anchors[rows] += sign * reach
+    moments1, moments2 = (
+        {name: value.clone() for name, value in moments.items()}
+        for moments in (grown.moments1, grown.moments2)
+    )
+    for name in FIELDS:
+        for moments in (moments1, moments2):
+            moments[name][chosen] = 0
+            moments[name][twins] = 0
+    return replace(grown, tensors=tensors, anchors=anchors, moments1=moments1, moments2=moments2)

@@ -1,0 +1,55 @@
+"""A finished run, opened again: the avatar, the body, and the fitted person, for whoever shows or exports it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from simulacra.recon.avatar.record import load_splat
+from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
+from simulacra.render.avatar import Avatar, Rig, drive, rig_body
+from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.gaussians import Gaussians
+from simulacra.render.runtime.errors import RunError
+
+
+@dataclass(frozen=True)
+class FinishedAvatar:
+    """An avatar that can be driven."""
+
+    avatar: Avatar
+    body: BodyModel
+    rig: Rig
+    fit: BodyFit
+
+    def posed(self, pose: BodyPose) -> Gaussians:
+        """The Gaussians in the world, in a pose of one frame."""
+        with torch.no_grad():
+            return drive(self.avatar, self.rig, pose)
+
+
+def open_avatar(run: Path) -> FinishedAvatar:
+    """Loads the avatar of a run.
+
+    Raises:
+        RunError: not a finished run, or one whose result has no body (the baseline).
+    """
+    if not (run / RUN_FILE).is_file() or not (run / "splat" / STAGE_FILE).is_file():
+        raise RunError(
+            "this is not the folder of a finished run",
+            where=run,
+            expected="run.json and splat/ in it",
+            remedy="finish it: simulacra reconstruct SESSION --out RUN",
+        )
+    avatar = load_splat(run / "splat").avatar
+    if avatar is None:
+        raise RunError(
+            "this run has no avatar: free Gaussians cannot be posed",
+            where=run,
+            expected="a run of another configuration than depth_splats",
+        )
+    body = load_body()
+    return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), load_fit(run / "fit"))

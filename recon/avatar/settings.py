@@ -1,0 +1,107 @@
+"""How Gaussians are made and trained: one configuration for avatars, one for the baseline that has no body."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from simulacra.recon.runs.configuration import config
+
+
+@config
+class LossWeights:
+    """What a step pays for.
+
+    Attributes:
+        l1, ssim: color against the photograph, both over the same random background.
+        mask: coverage against the person's mask.
+        depth: metres of expected depth against measured depth, where there is any.
+        smooth: how much a Gaussian's displacement differs from its neighbours', per square centimetre.
+        stay: displacement from where it was made, per square centimetre.
+        size: Gaussians longer than `largest_mm`, relative.
+    """
+
+    l1: float = 0.8
+    ssim: float = 0.2
+    mask: float = 0.2
+    depth: float = 0.5
+    smooth: float = 1.0
+    stay: float = 0.002
+    size: float = 0.1
+
+
+@config
+class LearningRates:
+    """Adam's step sizes; metres for means, the rest in their own parameter's unit."""
+
+    means: float = 1e-4
+    quats: float = 1e-3
+    log_scales: float = 5e-3
+    logit_opacities: float = 1e-2
+    sh: float = 1e-2
+    camera_colors: float = 2e-3
+    camera_poses: float = 4e-4
+
+
+@config
+class Densification:
+    """When Gaussians are split and dropped.
+
+    Attributes:
+        every: steps between rounds; 0 never. until: part of the steps after which no more are made.
+        share: of the Gaussians, the ones with the largest screen gradients, that are split in a round.
+        most: Gaussians at the end. least_opacity: below it a Gaussian is dropped.
+    """
+
+    every: int = 0
+    until: float = 0.6
+    share: float = 0.1
+    most: int = 80_000
+    least_opacity: float = 0.05
+
+
+@config
+class AvatarConfig:
+    """A body-bound avatar.
+
+    Attributes:
+        steps: one view each. longest_side: pixels at which views are trained.
+        count: Gaussians made on the body where there is no fused surface.
+        lining: Gaussians made on the body beneath a fused surface. Nobody sees them in the pose of the capture;
+            they are what shows where clothes part in another.
+        most_standoff_mm: a surface point further from the body than this is not of the person.
+        align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
+            common; the surface is then colored anew, and trained from there. 0 leaves the calibration as it is. The
+            corrections have a mean of zero, so that the world stays where it is for the cameras that are held out.
+        seed: of the order of views and the backgrounds.
+    """
+
+    kind: Literal["avatar"] = "avatar"
+    steps: int = 300
+    longest_side: int = 512
+    count: int = 30_000
+    lining: int = 24_000
+    largest_mm: float = 12.0
+    most_standoff_mm: float = 120.0
+    align_steps: int = 100
+    seed: int = 0
+    checkpoint_every: int = 50
+    weights: LossWeights = LossWeights()
+    rates: LearningRates = LearningRates()
+    densify: Densification = Densification()
+
+
+@config
+class DepthSplatsConfig:
+    """The baseline: what depth and free Gaussians give without any of this project.
+
+    The depth of the training cameras, unprojected and averaged on a grid, becomes Gaussians that are optimised on
+    color and mask, each view alike.
+    """
+
+    kind: Literal["depth_splats"]
+    steps: int = 300
+    longest_side: int = 512
+    grid_mm: float = 6.0
+    least_points: int = 4
+    seed: int = 0
+    checkpoint_every: int = 50

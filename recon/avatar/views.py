@@ -1,0 +1,135 @@
+"""The photographs that train Gaussians: cropped to the person, at the training size, kept on disk.
+
+A capture may have thousands of views; one is in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.session import Session
+from simulacra.render.camera import Cameras
+from simulacra.render.image import resize_area
+
+# Room around the person's box, pixels: what is drawn there is seen to be wrong. SSIM's window is 11.
+MARGIN_PX = 24
+
+MaskOf = Callable[[int, str], Float[np.ndarray, "h w"] | None]
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """One photograph's window around the person.
+
+    Attributes:
+        cameras: of the window, a batch of one. rgb: over black. mask: 0..1.
+        depth, measured: metres and where they are known; None without a depth camera.
+    """
+
+    frame: int
+    camera: str
+    cameras: Cameras
+    rgb: Float[Tensor, "h w 3"]
+    mask: Float[Tensor, "h w"]
+    depth: Float[Tensor, "h w"] | None
+    measured: Bool[Tensor, "h w"] | None
+
+
+@dataclass(frozen=True)
+class ViewStore:
+    """Windows of the training views in a folder.
+
+    Attributes:
+        views: (frame, camera) of every window, in a fixed order.
+        empty: views in which the mask holds nobody; they train nothing, and are reported.
+    """
+
+    folder: Path
+    views: tuple[tuple[int, str], ...]
+    empty: tuple[tuple[int, str], ...]
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def load(self, index: int) -> TrainingView:
+        """Reads one window."""
+        frame, camera = self.views[index]
+        with np.load(_path(self.folder, frame, camera)) as arrays:
+            rgb = torch.from_numpy(arrays["rgb"]).float() / 255
+            mask = torch.from_numpy(arrays["mask"]).float() / 255
+            depth = torch.from_numpy(arrays["depth"]) if "depth" in arrays else None
+            K, viewmat = torch.from_numpy(arrays["K"]), torch.from_numpy(arrays["viewmat"])
+        window = Cameras(viewmat[None], K[None], rgb.shape[1], rgb.shape[0])
+        return TrainingView(frame, camera, window, rgb, mask, depth, None if depth is None else depth > 0)
+
+
+def store_views(
+    folder: Path,
+    session: Session,
+    mask_of: MaskOf,
+    frames: Sequence[int],
+    cameras: Sequence[str],
+    longest_side: int,
+) -> ViewStore:
+    """Writes the windows of all named views that are not there yet, camera after camera."""
+    folder.mkdir(parents=True, exist_ok=True)
+    views: list[tuple[int, str]] = []
+    empty: list[tuple[int, str]] = []
+    for camera in cameras:
+        there = [f for f in frames if session.has(f, camera)]
+        images = session.iter_images(camera, there)
+        for frame, image in zip(there, track(images, f"reading {camera}", len(there)), strict=True):
+            path = _path(folder, frame, camera)
+            if not path.is_file():
+                _store(path, session, image, mask_of(frame, camera), frame, camera, longest_side)
+            with np.load(path) as arrays:
+                (views if "rgb" in arrays else empty).append((frame, camera))
+    return ViewStore(folder, tuple(views), tuple(empty))
+
+
+def _store(
+    path: Path,
+    session: Session,
+    image: Float[np.ndarray, "h w 3"],
+    mask: Float[np.ndarray, "h w"] | None,
+    frame: int,
+    camera: str,
+    longest_side: int,
+) -> None:
+    scale = min(1.0, longest_side / max(image.shape[:2]))
+    width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    if mask is None or not (mask > 0.5).any():
+        write_arrays(path)
+        return
+    small = resize_area(image * mask[..., None], width, height)
+    small_mask = resize_area(mask, width, height)
+    rows, columns = np.nonzero(small_mask > 0.05)
+    x0, x1 = max(0, columns.min() - MARGIN_PX), min(width, columns.max() + 1 + MARGIN_PX)
+    y0, y1 = max(0, rows.min() - MARGIN_PX), min(height, rows.max() + 1 + MARGIN_PX)
+    window = np.s_[y0:y1, x0:x1]
+    view = session.cameras_as_tensors(camera).scaled(width, height)
+    view = view.cropped(int(x0), int(y0), int(x1 - x0), int(y1 - y0))
+    arrays = {"rgb": _bytes(small[window]), "mask": _bytes(small_mask[window])}
+    measured = session.depth(frame, camera)
+    if measured is not None:
+        depth = np.where(measured[1] & (mask > 0.5), measured[0], 0).astype(np.float32)
+        arrays["depth"] = cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST)[window]
+    write_arrays(path, **arrays, K=view.Ks[0].numpy(), viewmat=view.viewmats[0].numpy())
+
+
+def _bytes(image: np.ndarray) -> np.ndarray:
+    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _path(folder: Path, frame: int, camera: str) -> Path:
+    return folder / f"{camera}_{frame:06d}.npz"

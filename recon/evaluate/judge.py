@@ -1,0 +1,211 @@
+"""Judges a reconstruction: gathers what the evaluation compares, runs it, and draws what people look at.
+
+Only here do the held-out cameras come back. Where the session has no mask for one, a network makes it now, from that
+camera's picture alone: nothing that was trained can know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simulacra.recon.avatar.pictures import write_overlay, write_turntable
+from simulacra.recon.avatar.record import SplatResult
+from simulacra.recon.evaluate.joints import limb_joints
+from simulacra.recon.evaluate.protocol import Protocol, View
+from simulacra.recon.evaluate.scoring import (
+    EvaluateConfig,
+    Evaluation,
+    JointEvidence,
+    KeypointEvidence,
+    Subject,
+    evaluate,
+)
+from simulacra.recon.evaluate.truth import TrueErrors, true_errors
+from simulacra.recon.evaluate.views import CapturedView, RenderView
+from simulacra.recon.fit import BodyFit
+from simulacra.recon.observe import Observations, ObserveConfig, observe
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import Session
+from simulacra.recon.session.truth import read_truth
+from simulacra.render.avatar import drive, rig_body
+from simulacra.render.body import BodyModel
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.rotation import axis_angle_to_matrix
+
+OBSERVED_FOLDER = "observed"
+
+
+class Posed:
+    """The result as Gaussians in any frame; the last one is kept, because all cameras of a frame share it."""
+
+    def __init__(self, splat: SplatResult, body: BodyModel, fit: BodyFit | None) -> None:
+        self._splat, self._fit = splat, fit
+        self._rig = None if splat.avatar is None else rig_body(body, splat.avatar.shape, splat.avatar.binding)
+        self.at = lru_cache(maxsize=2)(self._at)
+
+    def _at(self, frame: int) -> Gaussians:
+        if self._splat.free is not None:
+            return self._splat.free
+        assert self._splat.avatar is not None
+        assert self._rig is not None
+        assert self._fit is not None
+        with torch.no_grad():
+            return drive(self._splat.avatar, self._rig, self._fit.pose_of(frame))
+
+
+def judge(
+    folder: Path,
+    session: Session,
+    protocol: Protocol,
+    body: BodyModel,
+    observed: Observations | None,
+    fit: BodyFit | None,
+    splat: SplatResult,
+    settings: EvaluateConfig,
+) -> Evaluation:
+    """Scores the protocol's views, and draws a turntable and the fitted body in every camera, into the folder.
+
+    Args:
+        session: all of it, the held-out cameras too.
+        observed, fit: None for a result without a body.
+
+    Raises:
+        RunError: a render has values that are not finite.
+        AssetError: a mask has to be made and its network is not there.
+    """
+    recorded = session
+    session = session if fit is None else fit.adjusted(session)
+    posed = Posed(splat, body, fit)
+    masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
+    subject = Subject(
+        _renderer(session, posed),
+        lambda camera, frames: _captured(session, masks, camera, frames),
+        None if fit is None else keypoint_evidence(fit),
+        None if fit is None else joint_evidence(session, body, fit),
+        _true_errors(recorded, body, fit, posed, protocol, settings),
+    )
+    evaluation = evaluate(subject, protocol, settings, folder)
+    middle = protocol.training_frames[len(protocol.training_frames) // 2]
+    shown = protocol.training_frames[0] if fit is None else middle
+    if settings.turntable:
+        write_turntable(
+            folder,
+            posed.at(shown),
+            facing=None if fit is None else facing(fit, shown),
+            count=settings.turntable,
+            progress=lambda numbers: track(numbers, "turntable", settings.turntable),
+        )
+    if fit is not None:
+        _draw_body(folder, session, body, fit, shown)
+    return evaluation
+
+
+def _true_errors(
+    session: Session,
+    body: BodyModel,
+    fit: BodyFit | None,
+    posed: Posed,
+    protocol: Protocol,
+    settings: EvaluateConfig,
+) -> TrueErrors | None:
+    """Against the truth of a virtual capture; None of a real one."""
+    truth = read_truth(session)
+    if truth is None:
+        return None
+    side = settings.view.longest_side
+    return true_errors(session, truth, body, fit, posed.at, protocol.evaluated, side)
+
+
+def _renderer(session: Session, posed: Posed) -> RenderView:
+    def render(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+        view = session.cameras_as_tensors(camera).scaled(width, height)
+        drawn = rasterize_gaussians(posed.at(frame), view)
+        return drawn.rgb_premul[0], drawn.alpha[0], drawn.depth[0]
+
+    return render
+
+
+def _captured(
+    session: Session, masks: Sequence[Observations], camera: str, frames: Sequence[int]
+) -> Iterator[CapturedView]:
+    for frame, photo in zip(frames, session.iter_images(camera, frames), strict=True):
+        mask, source = session.mask(frame, camera), "session"
+        for observations in masks:
+            if mask is None and camera in observations.mask_sources and frame in observations.frames:
+                mask = observations.mask(frame, camera)
+                source = observations.mask_sources[camera][
+                    int(np.flatnonzero(observations.frames == frame)[0])
+                ]
+        yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera))
+
+
+def _all_masks(
+    folder: Path, session: Session, protocol: Protocol, observed: Observations | None
+) -> list[Observations]:
+    """What was observed before, and now also the scored views that nothing has a mask of."""
+    before = [] if observed is None else [observed]
+
+    def known(view: View) -> bool:
+        seen = any(view.camera in o.mask_sources and view.frame in o.frames for o in before)
+        return seen or session.mask(view.frame, view.camera) is not None
+
+    unknown = [view for view in protocol.evaluated if not known(view)]
+    if not unknown:
+        return before
+    cameras = tuple(dict.fromkeys(view.camera for view in unknown))
+    frames = sorted({view.frame for view in unknown})
+    settings = ObserveConfig(looks=1, face=False, hands=False, allow_empty_cameras=True)
+    return [*before, observe(session.with_cameras(cameras), settings, folder, frames=frames)]
+
+
+def keypoint_evidence(fit: BodyFit) -> KeypointEvidence:
+    """The fit's own residuals: sides put right and clocks aligned, without the learned offsets."""
+    frames = tuple(int(frame) for frame in fit.frames)
+    return KeypointEvidence(frames, fit.cameras, fit.residual_px, fit.confidence)
+
+
+def joint_evidence(session: Session, body: BodyModel, fit: BodyFit) -> JointEvidence | None:
+    """The body's limb joints and the session's reference at the frames that both have; None without a reference."""
+    found = session.reference_joints()
+    if found is None:
+        return None
+    reference_names, reference_frames, reference = found
+    rows = {frame: row for row, frame in enumerate(reference_frames)}
+    shared = [int(frame) for frame in fit.frames if int(frame) in rows]
+    names, joints = limb_joints(fit, body)
+    return JointEvidence(
+        tuple(shared),
+        names,
+        joints[[fit.row(frame) for frame in shared]],
+        reference_names,
+        reference[[rows[frame] for frame in shared]],
+        str(session.about.get("reference") or session.reference),
+    )
+
+
+def facing(fit: BodyFit, frame: int) -> Float[Tensor, "3"]:
+    """Where the fitted person looks in a frame: world, a unit vector."""
+    turn = axis_angle_to_matrix(fit.pose_of(frame).rotations[0, 0])
+    return turn @ turn.new_tensor([0.0, 0.0, 1.0])
+
+
+def _draw_body(folder: Path, session: Session, body: BodyModel, fit: BodyFit, wanted: int) -> None:
+    """The body over each camera's picture at the wanted frame, or the nearest one that the camera recorded."""
+    with torch.no_grad():
+        rest = body.rest(fit.shape)
+    for camera in track(session.camera_names, "body overlays", len(session.camera_names)):
+        there = [int(frame) for frame in fit.frames if session.has(int(frame), camera)]
+        if not there:
+            continue
+        frame = min(there, key=lambda f: abs(f - wanted))
+        with torch.no_grad():
+            verts = body.pose(rest, fit.pose_of(frame)).verts[0]
+        photo = session.image(frame, camera)
+        write_overlay(folder, camera, photo, session.cameras_as_tensors(camera), verts, body.faces)

@@ -1,0 +1,196 @@
+"""What each number of metrics.json means; docs/metrics.json and the report's captions are made from this."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        label: for headings.
+        unit: "1" for a ratio.
+        meaning: how it is computed, exactly enough to compute it again.
+        needs: without which it is null.
+        decimals: how many are worth printing.
+    """
+
+    label: str
+    unit: str
+    better: Literal["higher", "lower"]
+    meaning: str
+    needs: str
+    decimals: int
+
+
+METRICS: dict[str, Metric] = {
+    "psnr_fg": Metric(
+        label="PSNR, person",
+        unit="dB",
+        better="higher",
+        meaning=(
+            "Peak signal-to-noise ratio over the pixels of the capture's mask (mask at least 0.5 at the "
+            "compared size) and the three color channels, capture and render both over black. The render is "
+            "not cut out with the capture's mask: what it misses inside the mask is black, and costs."
+        ),
+        needs="a mask of the person",
+        decimals=2,
+    ),
+    "psnr_full": Metric(
+        label="PSNR, whole image",
+        unit="dB",
+        better="higher",
+        meaning=(
+            "The same over all pixels of the image, capture and render both over black. Depends on how much "
+            "of the image is empty: compare it only between results on the same views."
+        ),
+        needs="a mask of the person",
+        decimals=2,
+    ),
+    "ssim_crop": Metric(
+        label="SSIM, crop",
+        unit="1",
+        better="higher",
+        meaning=(
+            "Structural similarity (Wang et al. 2004; Gaussian window 11x11, sigma 1.5; mean over RGB) of "
+            "capture and render, both over black, inside the mask's bounding box widened by a margin."
+        ),
+        needs="a mask of the person",
+        decimals=4,
+    ),
+    "mask_iou": Metric(
+        label="Mask overlap",
+        unit="1",
+        better="higher",
+        meaning=(
+            "Intersection over union of the capture's mask and the render's alpha, both at least 0.5, at the "
+            "compared size."
+        ),
+        needs="a mask of the person",
+        decimals=4,
+    ),
+    "depth_median_mm": Metric(
+        label="Depth error, median",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Median absolute difference of rendered expected depth (accumulated depth over alpha) and "
+            "measured depth along the camera's axis, over pixels of the person that have both. Pixels across "
+            "a depth edge of more than 50 mm have no one depth and are left out."
+        ),
+        needs="measured depth and a mask of the person",
+        decimals=1,
+    ),
+    "depth_p90_mm": Metric(
+        label="Depth error, 90th percentile",
+        unit="mm",
+        better="lower",
+        meaning="The 90th percentile of the same differences: where the worst tenth begins.",
+        needs="measured depth and a mask of the person",
+        decimals=1,
+    ),
+    "reprojection_px": Metric(
+        label="Keypoint reprojection",
+        unit="px",
+        better="lower",
+        meaning=(
+            "Mean distance between the fitted body's projected keypoints and the detected ones, over "
+            "detections of confidence at least 0.5, in pixels of the capture's images. Detections that the "
+            "triangulation rejected do not count; `left_out` is the share that does not. Over every view in "
+            "which keypoints were detected, held out or not: `seen_in_fit` says which the fit used."
+        ),
+        needs="detected keypoints",
+        decimals=1,
+    ),
+    "mpjpe_mm": Metric(
+        label="Joint error (MPJPE)",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean distance between the fitted body's joints and the session's reference joints, over 12 limb "
+            "joints, in the world: nothing is aligned or scaled. The mean over frames of each frame's mean "
+            "over known joints. A reference is another method's result, not the truth."
+        ),
+        needs="reference joints in the session",
+        decimals=1,
+    ),
+    "true_joints_mm": Metric(
+        label="True joint error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean distance of the fitted body's 12 limb joints from those of the virtual person, by the same "
+            "regressors, in the world: nothing is aligned or scaled. One number a fitted frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_body_mm": Metric(
+        label="True body error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean distance of every vertex of the fitted body model from the same vertex of the virtual person's "
+            "naked body, in the world, nothing aligned. One number a fitted frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_surface_mm": Metric(
+        label="True surface error",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Mean of two mean distances: of places that the result's rendered depth shows in all of the capture's "
+            "cameras to the true clothed surface, and of places of that surface that any camera saw to the result's. "
+            "No distance counts for more than 100 mm. One number a scored frame."
+        ),
+        needs="a virtual capture",
+        decimals=1,
+    ),
+    "true_depth_mm": Metric(
+        label="True depth error, median",
+        unit="mm",
+        better="lower",
+        meaning=(
+            "Median absolute difference of the result's rendered depth and the true depth of the person, both seen by "
+            "the camera as it truly is, over pixels that both have."
+        ),
+        needs="a virtual capture with true pictures",
+        decimals=1,
+    ),
+}
+
+VIEW_METRICS = ("psnr_fg", "psnr_full", "ssim_crop", "mask_iou", "depth_median_mm", "depth_p90_mm")
+# Only in the scores of virtual captures.
+TRUE_METRICS = ("true_joints_mm", "true_body_mm", "true_surface_mm", "true_depth_mm")
+
+
+def catalogue() -> dict[str, dict[str, str]]:
+    """What docs/metrics.json says of the metrics."""
+    return {
+        name: {
+            "label": metric.label,
+            "unit": metric.unit,
+            "better": metric.better,
+            "meaning": metric.meaning,
+            "needs": metric.needs,
+        }
+        for name, metric in METRICS.items()
+    }
+
+
+def documentation() -> str:
+    """The text of docs/metrics.json."""
+    content = {"file": "RUN/evaluate/metrics.json", "explained_in": "docs/metrics.md", "metrics": catalogue()}
+    return json.dumps(content, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(documentation(), "utf-8")

@@ -1,0 +1,268 @@
+"""How good a run is, by a protocol that was locked before the training: scores of views that it did not see.
+
+Every number's exact meaning is in docs/metrics.md, and in short in docs/metrics.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from simulacra.recon.evaluate.metrics import VIEW_METRICS
+from simulacra.recon.evaluate.protocol import Protocol, View, spread
+from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
+from simulacra.recon.evaluate.truth import TrueErrors
+from simulacra.recon.evaluate.views import (
+    DIFFERENCE_FULL_SCALE,
+    CapturedView,
+    ComparedView,
+    RenderView,
+    ViewConfig,
+    compare_view,
+)
+from simulacra.recon.perception.joints import joint_distances, mpjpe
+from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.stages import library_versions
+from simulacra.render.image import write_image
+
+METRICS_SCHEMA = 1
+METRICS_FILE = "metrics.json"
+VIEWS_FOLDER = "views"
+
+# A camera's views at rising frame numbers.
+ReadViews = Callable[[str, Sequence[int]], Iterator[CapturedView]]
+
+
+@config
+class Reference:
+    """Somebody else's number for a metric, shown beside ours."""
+
+    metric: str
+    value: float
+    source: str
+
+
+@config
+class EvaluateConfig:
+    """How a run is scored.
+
+    Attributes:
+        view: how one view is compared.
+        least_confidence: detections of less than this do not count in the reprojection error.
+        pictures: at most so many views are written as pictures.
+        turntable: pictures of one turn around the result; 0 for none.
+        references: published or peers' numbers to print beside ours.
+    """
+
+    view: ViewConfig = ViewConfig()
+    least_confidence: float = 0.5
+    pictures: int = 12
+    turntable: int = 36
+    references: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeypointEvidence:
+    """How far the fitted body's projected keypoints are from the detected ones, in pixels of the session's images.
+
+    Attributes:
+        cameras: those in which keypoints were detected before the evaluation.
+        distances_px: NaN where a keypoint was not detected.
+        confidence: of the detections; 0 where triangulation rejected one.
+    """
+
+    frames: tuple[int, ...]
+    cameras: tuple[str, ...]
+    distances_px: Float[np.ndarray, "t c k"]
+    confidence: Float[np.ndarray, "t c k"]
+
+
+@dataclass(frozen=True)
+class JointEvidence:
+    """The fitted body's joints beside a reference, both in the session's world and at the same frames,
+    metres.
+    """
+
+    frames: tuple[int, ...]
+    names: tuple[str, ...]
+    joints: Float[np.ndarray, "t k 3"]
+    reference_names: tuple[str, ...]
+    reference: Float[np.ndarray, "t r 3"]
+    reference_source: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is judged, and all that is known to compare it with.
+
+    Attributes:
+        render_view: draws the result.
+        read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
+        truth: of a virtual capture.
+    """
+
+    render_view: RenderView
+    read_views: ReadViews
+    keypoints: KeypointEvidence | None = None
+    joints: JointEvidence | None = None
+    truth: TrueErrors | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What metrics.json holds."""
+
+    protocol: Protocol
+    scores: Mapping[str, Score]
+    settings: Mapping[str, Any]
+    references: Sequence[Reference] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Without times or paths, so that another evaluation of the same run is the same file."""
+        views = [
+            {"camera": v.camera, "frame": v.frame, "seen_in_training": self.protocol.seen(v)}
+            for v in self.protocol.evaluated
+        ]
+        return {
+            "schema": METRICS_SCHEMA,
+            "protocol": self.protocol.as_json(),
+            "held_out": {
+                "cameras": list(self.protocol.held_out_cameras),
+                "frames": list(self.protocol.held_out_frames),
+                "views": views,
+            },
+            "scores": {name: score.as_json() for name, score in self.scores.items()},
+            "references": [
+                {"metric": r.metric, "value": r.value, "source": r.source} for r in self.references
+            ],
+            "settings": dict(self.settings),
+            "versions": library_versions(),
+        }
+
+
+def evaluate(
+    subject: Subject,
+    protocol: Protocol,
+    settings: EvaluateConfig,
+    folder: Path,
+) -> Evaluation:
+    """Scores the protocol's views and writes ``metrics.json`` and ``views/*.png`` into the folder.
+
+    A metric that cannot be computed is null there, with the reason; one that cannot be in some views names
+    them.
+
+    Raises:
+        RunError: a render has values that are not finite.
+    """
+    outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
+    mask_sources: dict[str, int] = {}
+    pictured = set(spread(protocol.evaluated, settings.pictures))
+    views = _read_in_order(subject.read_views, protocol.evaluated)
+    for captured in track(views, "scoring views", len(protocol.evaluated)):
+        compared = compare_view(captured, subject.render_view, settings.view)
+        for name, outcome in compared.scores.items():
+            outcomes[name][captured.view] = outcome
+        mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
+        if captured.view in pictured:
+            write_view(folder / VIEWS_FOLDER, compared)
+    scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
+    scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
+    scores["mpjpe_mm"] = _mpjpe(subject.joints)
+    if subject.truth is not None:
+        scores |= subject.truth.scores()
+    evaluation = Evaluation(protocol, scores, _described(settings, mask_sources), settings.references)
+    write_metrics(folder / METRICS_FILE, evaluation)
+    return evaluation
+
+
+def write_metrics(path: Path, evaluation: Evaluation) -> None:
+    """Writes metrics.json atomically; a number that JSON has no word for is refused rather than written as
+    NaN.
+    """
+    text = json.dumps(evaluation.as_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, "utf-8")
+    partial.replace(path)
+
+
+def write_view(folder: Path, compared: ComparedView) -> None:
+    """Writes ``CAMERA_FRAME_{photo,render,difference}.png``."""
+    stem = f"{compared.view.camera}_{compared.view.frame:06d}"
+    write_image(folder / f"{stem}_photo.png", compared.photo)
+    write_image(folder / f"{stem}_render.png", compared.render)
+    write_image(folder / f"{stem}_difference.png", compared.difference)
+
+
+def _read_in_order(read_views: ReadViews, views: Sequence[View]) -> Iterator[CapturedView]:
+    for camera in dict.fromkeys(view.camera for view in views):
+        yield from read_views(camera, sorted(view.frame for view in views if view.camera == camera))
+
+
+def _reprojection(evidence: KeypointEvidence | None, protocol: Protocol, settings: EvaluateConfig) -> Score:
+    if evidence is None:
+        return absent("reprojection_px", "the run has no detected keypoints")
+    detected = np.isfinite(evidence.distances_px)
+    counted = detected & (evidence.confidence >= settings.least_confidence)
+    distances = np.where(counted, evidence.distances_px, np.nan)
+    nobody = Missing("no keypoint was detected with enough confidence")
+    outcomes: dict[View, float | Missing] = {}
+    for c, camera in enumerate(evidence.cameras):
+        for t, frame in enumerate(evidence.frames):
+            known = distances[t, c][np.isfinite(distances[t, c])]
+            outcomes[View(camera, frame)] = float(known.mean()) if known.size else nobody
+    known = distances[np.isfinite(distances)]
+    extra = {
+        "median": float(np.median(known)) if known.size else None,
+        "seen_in_fit": {camera: camera not in protocol.held_out_cameras for camera in evidence.cameras},
+        "left_out": float(1 - counted.sum() / detected.sum()) if detected.any() else None,
+        "note": "over every view in which keypoints were detected, not only the scored ones",
+    }
+    return replace(collect("reprojection_px", outcomes), extra=extra)
+
+
+def _mpjpe(evidence: JointEvidence | None) -> Score:
+    if evidence is None:
+        return absent("mpjpe_mm", "the session has no reference joints")
+    names, distances = joint_distances(
+        evidence.joints, evidence.names, evidence.reference, evidence.reference_names
+    )
+    unknown = Missing(f"no limb joint is known both in the fit and in {evidence.reference_source}")
+    outcomes: dict[View, float | Missing] = {}
+    for t, frame in enumerate(evidence.frames):
+        mean = mpjpe(distances[t : t + 1])
+        outcomes[View(WORLD, frame)] = unknown if mean is None else 1000 * mean
+    extra = {
+        "per_joint": {
+            name: None if mean is None else 1000 * mean
+            for name, mean in ((name, mpjpe(distances[:, j : j + 1])) for j, name in enumerate(names))
+        },
+        "reference": evidence.reference_source,
+        "note": "in the world, so that there is no number per camera; nothing is aligned or scaled",
+    }
+    return replace(collect("mpjpe_mm", outcomes, otherwise="no frame was fitted"), extra=extra)
+
+
+def _described(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict[str, Any]:
+    """Everything besides the images that the numbers depend on."""
+    return {
+        "longest_side": settings.view.longest_side,
+        "resize": "area, of the capture over black and of its mask; renders at the compared size, K scaled",
+        "background": "black, both",
+        "color": "8 bit sRGB values in 0..1, no gamma undone; renders clipped to 0..1",
+        "alpha_threshold": settings.view.alpha_threshold,
+        "crop_margin": settings.view.crop_margin,
+        "ssim": "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03, windows wholly inside, mean over RGB",
+        "difference_full_scale": DIFFERENCE_FULL_SCALE,
+        "least_confidence": settings.least_confidence,
+        "mean": "over views, each with the same weight; decibels are averaged, not errors",
+        "interval_95": INTERVAL_METHOD,
+        "mask_sources": dict(mask_sources),
+    }

@@ -1,0 +1,207 @@
+"""One view judged: what the result renders there beside what the camera saw there.
+
+The capture is laid over black with its mask at its own size and then resampled by area, its mask too; the
+render is what the splats give at that size, over black, clipped to 0..1 as a display would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from simulacra.recon.evaluate.metrics import VIEW_METRICS
+from simulacra.recon.evaluate.protocol import View
+from simulacra.recon.evaluate.scores import Missing
+from simulacra.recon.perception.depth_error import depth_error, resize_depth
+from simulacra.recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.psnr import psnr
+from simulacra.recon.perception.ssim import WINDOW, Crop, ssim
+from simulacra.recon.runs.configuration import config
+from simulacra.render.image import resize_area
+from simulacra.render.runtime.errors import RunError
+
+# Where a difference picture is brightest: a mean absolute color difference of a quarter of the range.
+DIFFERENCE_FULL_SCALE = 0.25
+# Below this alpha a render says nothing of depth.
+LEAST_ALPHA = 1e-3
+
+# (rgb_premul h w 3, alpha h w, alpha-weighted depth h w) of a frame, for a camera, at a width and height in
+# pixels.
+RenderView = Callable[[int, str, int, int], tuple[Tensor, Tensor, Tensor]]
+
+
+@config
+class ViewConfig:
+    """How a view is compared.
+
+    Attributes:
+        longest_side: pixels of the longer image side at which views are compared; never more than the
+        capture's. crop_margin: how far SSIM's crop reaches beyond the mask's box, as a part of the box's
+        longer side. alpha_threshold: a pixel belongs to the person where the mask, or the render's alpha,
+        is at least this.
+    """
+
+    longest_side: int = 512
+    crop_margin: float = 0.1
+    alpha_threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class CapturedView:
+    """What a camera saw.
+
+    Attributes:
+        photo: the pinhole image.
+        mask: of the person, 0..1, of the photo's size; None where there is none.
+        mask_source: where the mask comes from, such as "session" or "pose".
+        depth: measured metres along the axis and where they are valid, of the photo's size; None without.
+    """
+
+    view: View
+    photo: Float[np.ndarray, "h w 3"]
+    mask: Float[np.ndarray, "h w"] | None
+    mask_source: str
+    depth: tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]] | None
+
+
+@dataclass(frozen=True)
+class ComparedView:
+    """One view at the size at which it was compared.
+
+    Attributes:
+        scores: by metric; `Missing` says why there is no number.
+        mask_source: where the person's mask comes from; "none" where there is none.
+        photo, render: over black (the photo as it is where there is no mask). difference: colored by how
+        much
+            they differ.
+    """
+
+    view: View
+    scores: dict[str, float | Missing]
+    mask_source: str
+    photo: Float[np.ndarray, "h w 3"]
+    render: Float[np.ndarray, "h w 3"]
+
+    @property
+    def difference(self) -> Float[np.ndarray, "h w 3"]:
+        """Where they differ: black is equal, bright `DIFFERENCE_FULL_SCALE` or more, mean over channels."""
+        error = np.abs(self.render - self.photo).mean(-1) / DIFFERENCE_FULL_SCALE
+        bgr = cv2.applyColorMap((np.clip(error, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+        return bgr[..., ::-1].astype(np.float32) / 255.0
+
+
+def compare_view(captured: CapturedView, render_view: RenderView, settings: ViewConfig) -> ComparedView:
+    """Renders a view and scores it against the capture.
+
+    Raises:
+        RunError: the render has values that are not finite.
+    """
+    view, photo, mask = captured.view, captured.photo, captured.mask
+    width, height = evaluated_size(photo.shape[1], photo.shape[0], settings.longest_side)
+    rgb, alpha, depth = _render(render_view, view, width, height)
+    if mask is None:
+        scores: dict[str, float | Missing] = dict.fromkeys(
+            VIEW_METRICS, Missing("the view has no mask of the person")
+        )
+        return ComparedView(view, scores, "none", resize_area(photo, width, height), rgb)
+    target = resize_area(photo * mask[..., None], width, height)
+    person = resize_area(mask, width, height) >= settings.alpha_threshold
+    covered = alpha >= settings.alpha_threshold
+    scores = _score_appearance(rgb, covered, target, person, settings.crop_margin)
+    scores |= _score_depth(depth, covered, person, captured.depth)
+    return ComparedView(view, scores, captured.mask_source, target, rgb)
+
+
+def _score_appearance(
+    rgb: Float[np.ndarray, "h w 3"],
+    covered: Bool[np.ndarray, "h w"],
+    target: Float[np.ndarray, "h w 3"],
+    person: Bool[np.ndarray, "h w"],
+    crop_margin: float,
+) -> dict[str, float | Missing]:
+    ours, theirs = torch.from_numpy(rgb), torch.from_numpy(target)
+    scored: dict[str, float | Missing] = {
+        "psnr_full": psnr(ours.double(), theirs.double()).item(),
+        "mask_iou": mask_iou(covered, person),
+    }
+    if not person.any():
+        empty = Missing("the mask is empty: the person is not in this view")
+        return scored | {"psnr_fg": empty, "ssim_crop": empty}
+    scored["psnr_fg"] = psnr(ours.double(), theirs.double(), torch.from_numpy(person)).item()
+    crop = crop_around(person, crop_margin)
+    scored["ssim_crop"] = (
+        Missing(f"the image is smaller than SSIM's window of {WINDOW} pixels")
+        if min(crop[2:]) < WINDOW
+        else ssim(ours, theirs, crop=crop).item()
+    )
+    return scored
+
+
+def _score_depth(
+    depth: Float[np.ndarray, "h w"],
+    covered: Bool[np.ndarray, "h w"],
+    person: Bool[np.ndarray, "h w"],
+    measured: tuple[Float[np.ndarray, "h2 w2"], Bool[np.ndarray, "h2 w2"]] | None,
+) -> dict[str, float | Missing]:
+    names = ("depth_median_mm", "depth_p90_mm")
+    if measured is None:
+        return dict.fromkeys(names, Missing("the capture has no depth for this view"))
+    reference, valid = resize_depth(*measured, depth.shape[1], depth.shape[0])
+    error = depth_error(depth, covered, reference, valid & person)
+    if error is None:
+        return dict.fromkeys(
+            names, Missing("no pixel of the person has both a measured and a rendered depth")
+        )
+    return {"depth_median_mm": 1000 * error.median_m, "depth_p90_mm": 1000 * error.p90_m}
+
+
+def _render(
+    render_view: RenderView, view: View, width: int, height: int
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Color over black in 0..1, alpha, and expected depth in metres (0 where nothing is drawn)."""
+    with torch.no_grad():
+        images = render_view(view.frame, view.camera, width, height)
+    rgb, alpha, depth = (image.detach().cpu().float().numpy() for image in images)
+    for name, image in (("color", rgb), ("alpha", alpha), ("depth", depth)):
+        if not np.isfinite(image).all():
+            raise RunError(
+                f"the rendered {name} has values that are not finite, so that no score means anything",
+                where=f"camera {view.camera}, frame {view.frame}",
+                found=f"{np.count_nonzero(~np.isfinite(image))} of {image.size} values",
+                remedy="the training diverged: delete its folder and run again with smaller learning rates",
+            )
+    expected = np.where(alpha > LEAST_ALPHA, depth / np.maximum(alpha, LEAST_ALPHA), 0.0)
+    return np.clip(rgb, 0.0, 1.0), alpha, expected.astype(np.float32)
+
+
+def evaluated_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
+    """The size at which a capture of this size is compared: never enlarged, the shape kept to a pixel."""
+    scale = min(1.0, longest_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def crop_around(person: Bool[np.ndarray, "h w"], margin: float) -> Crop:
+    """(x0, y0, width, height): the mask's box, widened by a part of its longer side, kept in the image.
+
+    At least SSIM's window wide and high where the image is.
+    """
+    rows, columns = (np.flatnonzero(person.any(axis)).tolist() for axis in (1, 0))
+    reach = round(margin * max(rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1))
+    y0, crop_height = _widen(rows[0], rows[-1] + 1, reach, person.shape[0])
+    x0, crop_width = _widen(columns[0], columns[-1] + 1, reach, person.shape[1])
+    return x0, y0, crop_width, crop_height
+
+
+def _widen(start: int, end: int, reach: int, size: int) -> tuple[int, int]:
+    """First pixel and length of start..end with `reach` more on both sides, within 0..size."""
+    start, end = max(0, start - reach), min(size, end + reach)
+    if end - start < WINDOW:
+        start = max(0, min(start, size - WINDOW))
+        end = min(size, max(end, start + WINDOW))
+    return start, end - start

@@ -1,0 +1,247 @@
+"""Color and depth images in folders, as programs around Kinect, RealSense and Open3D write them; TUM's and DDRNet's.
+
+    SRC/color/000001.jpg   SRC/depth/000001.png      one camera; or SRC/CAM/color/... and so on for several
+    SRC/camera_intrinsic.json (or SRC/CAM/...)       see `depth_camera_files`; or --fx --fy --cx --cy
+
+What such folders do not say has to be said: the depth unit, whether depth lies over the color image already, where the
+first pixel's centre is. Depth of a camera of its own is drawn into the color camera's view (`depth_grid`).
+
+Pictures belong together by their names, or by the numbers that their names end in. TUM's names are times, which no two
+cameras share: `matches` is either its associations file or the largest difference in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.importers.color_depth_files import Folders, Recording, find_recordings
+from simulacra.recon.importers.depth_camera_files import (
+    DepthCamera,
+    PixelCentre,
+    Units,
+    plain_view,
+    read_depth_camera,
+)
+from simulacra.recon.importers.depth_grid import register_depth
+from simulacra.recon.importers.footage import (
+    Footage,
+    check_calibrated_size,
+    check_same_size,
+    image_footage,
+    inside,
+    with_depth,
+    with_masks,
+)
+from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.runs.progress import track
+from simulacra.recon.session import Session, SessionCamera, load_session
+from simulacra.recon.session.lens import undistort
+from simulacra.render.image import read_uint16
+from simulacra.render.runtime.errors import CalibrationError, InputError
+
+CALIBRATION_FILES = ("camera_intrinsic.json", "intrinsic.json", "intrinsics.json", "calibration.json")
+DepthIs = Literal["aligned", "separate"]
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """Intrinsics as numbers, in pixels of the color image."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+
+def import_color_depth(
+    src: Path,
+    session: Path,
+    *,
+    depth_scale: float,
+    depth_is: DepthIs,
+    intrinsics: Intrinsics | None = None,
+    folders: Folders | None = None,
+    pixel_centre: PixelCentre | None = None,
+    units: Units | None = None,
+    matches: Path | float | None = None,
+    world_up: Up = "cameras",
+    floor: float | None = None,
+) -> Session:
+    """Makes a session of folders of color and depth images.
+
+    Args:
+        depth_scale: units of the depth images in a metre.
+        depth_is: `aligned` to the color images, or of a `separate` camera that the calibration describes.
+        intrinsics: of the only camera, instead of a file.
+        pixel_centre, units: see `read_depth_camera`.
+        matches: an associations file in SRC, or the seconds that times in names may differ by.
+        world_up: axis of the calibration's world, or of the only camera, that points up.
+        floor: height of the floor over the origin, metres along up; the origin if not given.
+
+    Raises:
+        InputError: files missing, damaged, or which belong together cannot be told.
+        CalibrationError: intrinsics missing, of another size, or such as cannot be.
+        RunError: ``session`` exists already, or the disk is full.
+    """
+    if not (np.isfinite(depth_scale) and depth_scale > 0):
+        raise InputError("the depth scale must be positive", found=depth_scale)
+    folders = folders or Folders()
+    recordings, notes = find_recordings(src, folders, matches)
+    calibrated = {
+        name: _calibration(src, recording, folders, intrinsics, pixel_centre, units)
+        for name, recording in recordings.items()
+    }
+    footage = _footage(recordings, aligned=depth_is == "aligned")
+    cameras = [
+        _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)
+        for name, camera in calibrated.items()
+    ]
+    placed, T, said = place(cameras, scale=1.0, world_up=world_up, floor=floor)
+    with new_session_folder(session) as work:
+        for target, path in footage.files.items():
+            copy_file(path, work / target)
+        if depth_is == "separate":
+            notes += _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
+        arguments = {
+            "depth_scale": depth_scale, "depth_is": depth_is, "pixel_centre": pixel_centre, "units": units,
+            "matches": str(matches) if matches is not None else None, "world_up": world_up, "floor": floor,
+            "intrinsics": vars(intrinsics) if intrinsics else None, "folders": vars(folders),
+        }  # fmt: skip
+        write_session(
+            work, placed, footage.frames, importer="color-depth", arguments=arguments,
+            notes=[*said, *notes, *footage.notes], T_world_source=T, source=src,
+        )  # fmt: skip
+    return load_session(session)
+
+
+def _footage(recordings: Mapping[str, Recording], aligned: bool) -> Footage:
+    times = next(iter(recordings.values())).times
+    footage = image_footage({name: one.color for name, one in recordings.items()}, times)
+    masks = {(name, i): path for name, one in recordings.items() for i, path in one.mask.items()}
+    footage = with_masks(footage, masks)
+    if not aligned:
+        return footage
+    return with_depth(
+        footage, {(name, i): path for name, one in recordings.items() for i, path in one.depth.items()}
+    )
+
+
+# -- cameras ---------------------------------------------------------------------------------------
+
+
+def _calibration(
+    src: Path,
+    recording: Recording,
+    folders: Folders,
+    intrinsics: Intrinsics | None,
+    pixel_centre: PixelCentre | None,
+    units: Units | None,
+) -> DepthCamera:
+    """From numbers, or from the camera's own file, or from the capture's."""
+    names = (folders.calibration,) if folders.calibration else CALIBRATION_FILES
+    places = dict.fromkeys((recording.folder, src))
+    found = [path for place in places for name in names if (path := inside(place, name)).is_file()]
+    if intrinsics is not None:
+        if folders.calibration:
+            raise InputError("intrinsics are given both as numbers and as a file", where=src)
+        view = plain_view(
+            intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, pixel_centre, "--fx --fy --cx --cy"
+        )
+        return DepthCamera(view)
+    if not found:
+        raise CalibrationError(
+            "a camera has no intrinsics",
+            where=recording.folder,
+            expected=" or ".join(names),
+            remedy="name the file: --calibration FILE, or give --fx --fy --cx --cy",
+        )
+    if len(found) > 1 and found[0].parent == found[1].parent:
+        raise InputError(
+            "there are several calibrations",
+            where=recording.folder,
+            found=", ".join(path.name for path in found),
+            remedy="name one of them: --calibration FILE",
+        )
+    return read_depth_camera(found[0], pixel_centre, units)
+
+
+def _camera(
+    name: str, found: DepthCamera, size: tuple[int, int], depth_scale: float, alone: bool
+) -> SessionCamera:
+    if found.color.size is not None:
+        check_calibrated_size(name, found.color.size, size, "the calibration")
+    if found.viewmat is None and not alone:
+        raise CalibrationError(
+            "one of several cameras is not placed among the others",
+            where=f"camera {name}",
+            expected="extrinsic (Open3D), or world_to_color, in its calibration",
+        )
+    viewmat = np.eye(4) if found.viewmat is None else found.viewmat
+    return SessionCamera(name, *size, found.color.K, viewmat, found.color.lens, depth_scale)
+
+
+# -- depth of a camera of its own ------------------------------------------------------------------
+
+
+def _write_registered(
+    work: Path,
+    recordings: Mapping[str, Recording],
+    calibrated: Mapping[str, DepthCamera],
+    sizes: Mapping[str, tuple[int, int]],
+    depth_scale: float,
+) -> list[str]:
+    """Depth as the color camera would have measured it, in the same unit."""
+    notes = []
+    for name, recording in recordings.items():
+        camera = calibrated[name]
+        if camera.depth is None or camera.T_color_depth is None:
+            raise CalibrationError(
+                "the depth camera is not described",
+                where=f"camera {name}",
+                expected="depth and depth_to_color in the calibration",
+                remedy="--depth-is aligned, if depth lies over the color images already",
+            )
+        rays = _rays(camera, name)
+        shares, lost = [], 0
+        for index, path in track(recording.depth.items(), f"registering {name}", len(recording.depth)):
+            raw = read_uint16(path)
+            check_same_size(path, (raw.shape[1], raw.shape[0]), (rays.shape[1], rays.shape[0]))
+            found = register_depth(
+                raw / depth_scale, rays, camera.T_color_depth, camera.color.K, camera.color.lens, sizes[name]
+            )
+            stored = np.rint(found * depth_scale)
+            lost += int((stored > 65535).sum())
+            target = work / "depth" / name / f"{index:06d}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.where(stored > 65535, 0, stored).astype(np.uint16)).save(target)
+            shares.append(float((found > 0).mean()))
+        moved = 1000 * float(np.linalg.norm(camera.T_color_depth[:3, 3]))
+        notes.append(
+            f"{name}: depth is drawn into the color camera {moved:.0f} mm away: "
+            f"{100 * np.mean(shares or 0):.0f} % of its pixels have depth"
+        )
+        if lost:
+            notes.append(f"{name}: {lost} pixels are too far for 16 bits at this depth scale: left out")
+    return notes
+
+
+def _rays(camera: DepthCamera, name: str) -> Float[np.ndarray, "h w 2"]:
+    """x / z and y / z of the depth camera's pixels."""
+    assert camera.depth is not None
+    view = camera.depth
+    if view.size is None:
+        raise CalibrationError("a depth camera does not say its size", where=f"camera {name}")
+    width, height = view.size
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    points = np.stack(
+        [(columns - view.K[0, 2]) / view.K[0, 0], (rows - view.K[1, 2]) / view.K[1, 1]], axis=-1
+    )
+    return points if view.lens is None else undistort(view.lens, points)

@@ -1,0 +1,280 @@
+"""Time offsets between cameras from the motion that they see.
+
+A camera that lags by d frames shows at its frame i + d what the others show at frame i. Detectors are biased
+by many pixels in each view, so positions are a poor clock; velocities are not biased. At every keypoint and
+frame the other cameras' image velocities fix the velocity in space (a linear triangulation), which predicts
+that of the camera in
+question: its offset is where its own velocity track agrees best. Cameras are visited in turn until nothing
+    moves.
+
+Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``s`` shifts tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from pydantic import Field
+from scipy.interpolate import CubicSpline
+from scipy.ndimage import gaussian_filter1d
+
+from simulacra.recon.multiview.triangulate import (
+    Confidence,
+    Points2D,
+    TriangulationConfig,
+    normalised_rays,
+    triangulate,
+)
+from simulacra.recon.runs.configuration import config
+
+# Standard deviation of a keypoint's speed before anything is measured, metres a frame: keeps velocities that
+# the other cameras do not fix (one other camera only) from being anything at all.
+_SPEED_PRIOR = 0.02
+# Floor of the noise of a velocity across the ray, metres a frame: noise-free tracks would otherwise divide by
+# zero.
+_NOISE_FLOOR = 1e-6
+# Blocks of time left out in turn: detections of neighbouring frames err together, so that a standard error
+# from the number of samples would be far too sure (the jackknife: Efron and Stein, 1981).
+_BLOCKS = 10
+# Standard deviations above the noise from which a velocity counts, and how many such (keypoint, frame) pairs
+# it takes.
+_CLEAR_MOTION = 4.0
+_FEWEST_SAMPLES = 100
+
+
+@config
+class SynchroniseConfig:
+    """How offsets are searched.
+
+    Attributes:
+        enabled: whether offsets are estimated at all.
+        largest: of the offsets tried, frames.
+        smoothing: standard deviation of the filter before differentiation, frames.
+        least: offsets below this are taken as none, frames.
+        significance: offsets below this many standard errors are taken as none.
+        passes: visits of each camera.
+        fewest_frames: shorter captures are taken as synchronised.
+    """
+
+    enabled: bool = True
+    largest: float = Field(default=8.0, gt=0)
+    smoothing: float = Field(default=3.0, gt=0)
+    least: float = Field(default=0.3, ge=0)
+    significance: float = Field(default=2.5, ge=0)
+    passes: int = Field(default=12, ge=1)
+    fewest_frames: int = Field(default=20, ge=5)
+
+
+@dataclass(frozen=True)
+class TimeOffsets:
+    """How many frames each camera lags, 0 for most of them, and the standard error of that."""
+
+    frames: Float[np.ndarray, " c"]
+    standard_errors: Float[np.ndarray, " c"]
+
+
+def estimate_time_offsets(
+    pixels: Points2D,
+    confidence: Confidence,
+    viewmats: Float[np.ndarray, "c 4 4"],
+    Ks: Float[np.ndarray, "c 3 3"],
+    config: SynchroniseConfig = SynchroniseConfig(),  # noqa: B008
+    triangulation: TriangulationConfig = TriangulationConfig(),  # noqa: B008
+) -> TimeOffsets:
+    """The lag of every camera, in frames of consecutive numbers.
+
+    Only differences can be seen: the offsets are relative to their median camera. What is not clearly off
+    (``least``, ``significance``) is returned as exactly zero, so synchronised captures stay untouched.
+    """
+    frames, cameras = confidence.shape[:2]
+    none = TimeOffsets(np.zeros(cameras), np.full(cameras, np.inf))
+    if not config.enabled or frames < config.fewest_frames or cameras < 2:
+        return none
+    offsets = np.zeros(cameras)
+    errors = np.full(cameras, np.inf)
+    for _ in range(config.passes):
+        before = offsets.copy()
+        tracks = _Tracks.of(pixels, confidence, offsets, viewmats, Ks, config, triangulation)
+        if tracks is None:
+            return none
+        for camera in range(cameras):
+            step, errors[camera] = _offset_of(camera, tracks, config.largest)
+            offsets[camera] = np.clip(offsets[camera] + 0.7 * step, -config.largest, config.largest)
+        offsets -= np.sort(offsets)[(cameras - 1) // 2]
+        if np.abs(offsets - before).max() < 0.05:
+            break
+    kept = np.abs(offsets) >= np.maximum(config.least, config.significance * errors)
+    return TimeOffsets(np.where(kept, offsets, 0.0), errors)
+
+
+def shift_tracks(
+    pixels: Points2D, confidence: Confidence, offsets: Float[np.ndarray, " c"]
+) -> tuple[Points2D, Confidence]:
+    """Detections of consecutive frames sampled ``offsets`` frames later, linearly between neighbours.
+
+    Samples beyond the ends, or next to a frame without a detection, are NaN with confidence 0.
+    """
+    frames = len(pixels)
+    moved, weight = pixels.copy(), confidence.copy()
+    for camera in np.flatnonzero(offsets):
+        times = np.arange(frames) + offsets[camera]
+        low = np.clip(np.floor(times).astype(int), 0, max(frames - 2, 0))
+        high = np.minimum(low + 1, frames - 1)
+        fraction = np.clip(times - low, 0, 1)[:, None]
+        inside = ((times >= 0) & (times <= frames - 1))[:, None]
+        between = (1 - fraction[..., None]) * pixels[low, camera] + fraction[..., None] * pixels[high, camera]
+        least = np.minimum(confidence[low, camera], confidence[high, camera])
+        moved[:, camera] = np.where(inside[..., None], between, np.nan)
+        weight[:, camera] = np.where(inside, np.nan_to_num(least), 0.0)
+    return moved, weight
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """Image velocities and how they depend on the velocity in space.
+
+    Attributes:
+        velocities: of the detections across their rays at z = 1, for each camera as a function of time in
+            frames. Splines of smoothed tracks: linear interpolation would average noise between frames, and
+            an offset of half a frame would always look best.
+        offsets: of the cameras so far, frames; everything below is at these.
+        depth: of the points, metres.
+        weights: 0 where a view is missing or rejected.
+        jacobians: of depth * velocity by the world velocity.
+        noise: variance of depth * velocity of each camera.
+        reach: frames at both ends where smoothing lacks neighbours.
+    """
+
+    velocities: list[CubicSpline]
+    offsets: Float[np.ndarray, " c"]
+    depth: Float[np.ndarray, "t c k"]
+    weights: Float[np.ndarray, "t c k"]
+    jacobians: Float[np.ndarray, "t c k 2 3"]
+    noise: Float[np.ndarray, " c"]
+    reach: int
+
+    @staticmethod
+    def of(
+        pixels: Points2D,
+        confidence: Confidence,
+        offsets: Float[np.ndarray, " c"],
+        viewmats: Float[np.ndarray, "c 4 4"],
+        Ks: Float[np.ndarray, "c 3 3"],
+        config: SynchroniseConfig,
+        triangulation: TriangulationConfig,
+    ) -> _Tracks | None:
+        """None where nothing can be triangulated."""
+        shifted, weight = shift_tracks(pixels, confidence, offsets)
+        points = triangulate(shifted, weight, viewmats, Ks, triangulation)
+        if not np.isfinite(points.points).any():
+            return None
+        rays = normalised_rays(pixels, Ks)
+        smooth = gaussian_filter1d(_filled(rays), config.smoothing, axis=0, mode="nearest")
+        times = np.arange(len(rays))
+        velocities = [
+            CubicSpline(times, np.nan_to_num(smooth[:, camera])).derivative() for camera in range(len(Ks))
+        ]
+        R, offset = viewmats[:, :3, :3], viewmats[:, :3, 3]
+        local = np.einsum("cij,tkj->tcki", R, points.points) + offset[None, :, None]
+        depth = local[..., 2:]
+        jacobians = R[None, :, None, :2] - (local[..., :2] / depth)[..., None] * R[None, :, None, 2:]
+        missing = gaussian_filter1d((~np.isfinite(rays)).any(-1).astype(float), config.smoothing, axis=0)
+        reach = int(np.ceil(2 * config.smoothing))
+        sampled = times + offsets[:, None]
+        inner = (sampled >= reach) & (sampled <= len(times) - 1 - reach)
+        good = points.inliers & (missing < 0.05) & inner.T[..., None]
+        steps = np.diff(np.where(good[..., None], rays * depth, np.nan), n=2, axis=0)
+        noise = np.array([_noise(steps[:, camera], config.smoothing) for camera in range(len(Ks))])
+        return _Tracks(
+            velocities,
+            offsets.copy(),
+            np.nan_to_num(local[..., 2]),
+            np.where(good, weight, 0.0),
+            np.nan_to_num(jacobians),
+            noise,
+            reach,
+        )
+
+    def moving(self, camera: int, shift: float = 0.0) -> Float[np.ndarray, "t k 2"]:
+        """Velocities of one camera in metres a frame, ``shift`` frames beyond its offset so far."""
+        times = np.arange(len(self.depth)) + self.offsets[camera] + shift
+        return self.velocities[camera](np.clip(times, 0, len(times) - 1)) * self.depth[:, camera, :, None]
+
+
+def _noise(second: Float[np.ndarray, "u k 2"], smoothing: float) -> float:
+    """Variance of a smoothed velocity that white detection noise of these second differences leaves."""
+    finite = second[np.isfinite(second)]
+    if finite.size == 0:
+        return _NOISE_FLOOR**2
+    white = (1.4826 * np.median(np.abs(finite))) ** 2 / 6  # second differences of white noise: 1 + 4 + 1
+    return float(white / (4 * np.sqrt(np.pi) * smoothing**3) + _NOISE_FLOOR**2)
+
+
+def _filled(rays: Float[np.ndarray, "t c k 2"]) -> Float[np.ndarray, "t c k 2"]:
+    """Gaps bridged linearly, so that one missing frame does not blank its neighbourhood."""
+    flat = rays.reshape(len(rays), -1).copy()
+    times = np.arange(len(rays))
+    for column in range(flat.shape[1]):
+        known = np.isfinite(flat[:, column])
+        if known.any() and not known.all():
+            flat[:, column] = np.interp(times, times[known], flat[known, column])
+    return flat.reshape(rays.shape)
+
+
+def _offset_of(camera: int, tracks: _Tracks, largest: float) -> tuple[float, float]:
+    """How much later this camera's velocities agree best with the others', and the standard error, frames."""
+    others = [index for index in range(tracks.weights.shape[1]) if index != camera]
+    precision = tracks.weights[:, others] / tracks.noise[others][None, :, None]
+    J = tracks.jacobians[:, others]
+    information = np.einsum("tck,tckij,tckil->tkjl", precision, J, J) + np.eye(3) / _SPEED_PRIOR**2
+    seen = np.stack([tracks.moving(other) for other in others], 1)
+    moment = np.einsum("tck,tckij,tcki->tkj", precision, J, seen)
+    covariance = np.linalg.inv(information)
+    predicted = np.einsum("tkij,tkjl,tkl->tki", tracks.jacobians[:, camera], covariance, moment)
+    spread = np.einsum(
+        "tkij,tkjl,tkml->tkim", tracks.jacobians[:, camera], covariance, tracks.jacobians[:, camera]
+    )
+    whitening = np.linalg.inv(np.linalg.cholesky(spread + tracks.noise[camera] * np.eye(2)))
+    # What hardly moves says nothing about time, and its noise would find a best offset of its own.
+    moving = (np.einsum("tkij,tkj->tki", whitening, predicted) ** 2).sum(-1) > _CLEAR_MOTION**2
+    supported = (precision > 0).any(1) & moving
+    if supported.sum() < _FEWEST_SAMPLES:
+        return 0.0, np.inf
+    shifts = np.arange(-np.ceil(largest), np.ceil(largest) + 0.125, 0.25)
+    terms = np.array(
+        [_disagreement(shift, camera, tracks, predicted, whitening, supported) for shift in shifts]
+    )
+    whole = _lowest(shifts, terms.sum(1))
+    blocks = terms.shape[1]
+    without = np.array([_lowest(shifts, terms.sum(1) - terms[:, block]) for block in range(blocks)])
+    return whole, float(np.sqrt((blocks - 1) / blocks * ((without - without.mean()) ** 2).sum()))
+
+
+def _lowest(shifts: Float[np.ndarray, " s"], terms: Float[np.ndarray, "s 2"]) -> float:
+    """Where the mean cost is lowest, between the shifts by a parabola."""
+    costs = terms[:, 0] / np.maximum(terms[:, 1], 1e-9)
+    best = int(np.clip(costs.argmin(), 1, len(shifts) - 2))
+    left, middle, right = costs[best - 1 : best + 2]
+    bend = max(left - 2 * middle + right, 1e-12)
+    return float(shifts[best] + 0.125 * np.clip((left - right) / bend, -2, 2))
+
+
+def _disagreement(
+    shift: float,
+    camera: int,
+    tracks: _Tracks,
+    predicted: Float[np.ndarray, "t k 2"],
+    whitening: Float[np.ndarray, "t k 2 2"],
+    supported: np.ndarray,
+) -> Float[np.ndarray, "b 2"]:
+    """Robust cost of the whitened velocity differences at this shift and its weight, in blocks of time."""
+    times = np.arange(len(predicted)) + tracks.offsets[camera] + shift
+    inside = (times >= tracks.reach) & (times <= len(times) - 1 - tracks.reach)
+    weight = tracks.weights[:, camera] * supported * inside[:, None]
+    difference = np.einsum("tkij,tkj->tki", whitening, tracks.moving(camera, shift) - predicted)
+    squared = (difference**2).sum(-1)
+    robust = weight * squared / (1 + squared / 9**2)
+    blocks = np.array_split(np.arange(len(weight)), _BLOCKS)
+    return np.array([[robust[block].sum(), weight[block].sum()] for block in blocks])

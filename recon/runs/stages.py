@@ -1,0 +1,354 @@
+"""A run on disk: one folder a stage, written atomically, skipped when nothing it depends on has changed.
+
+A stage computes into a hidden work folder beside its place and is renamed into it when complete, so a folder of a
+run is always a whole result. A killed stage leaves its work folder behind; if the next run asks for the same thing
+(the same key) the stage is given that folder again, and continues from whatever checkpoint it keeps there. The key
+is the hash of the stage's name and version, its resolved configuration and the content of its inputs.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from simulacra.render.runtime.errors import InputError, RunError
+
+Record = TypeVar("Record")
+
+RUN_SCHEMA = 1
+# Of a full or protected disk, and of a file where a folder is needed or the other way round.
+DISK_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
+STAGE_FILE = "stage.json"
+RUN_FILE = "run.json"
+# Libraries whose versions change the numbers of a run.
+RECORDED_PACKAGES = (
+    "simulacra",
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "opencv-python-headless",
+    "ai-edge-litert",
+    "av",
+)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one reconstruction of one session."""
+
+    root: Path
+    session_fingerprint: str
+
+    def stage(self, name: str) -> Path:
+        """Where a stage's finished record lies."""
+        return self.root / name
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What is known of a finished stage.
+
+    Attributes:
+        digest: sha256 over the stage's files: what later stages hash as their input.
+        seconds: wall time of the computation, all sittings together.
+        peak_mb: largest resident memory of the process during it, MiB.
+        skipped: whether an earlier result was taken as it was.
+    """
+
+    name: str
+    digest: str
+    seconds: float
+    peak_mb: float
+    skipped: bool
+
+
+def open_run(root: Path, session_fingerprint: str) -> RunFolder:
+    """Makes or reopens the folder of a run.
+
+    Raises:
+        RunError: the folder holds something else, or a run of another session.
+    """
+    run_file = root / RUN_FILE
+    if root.exists() and not root.is_dir():
+        raise RunError("the output is a file, not a folder", where=root)
+    if run_file.is_file():
+        owner = read_json(run_file).get("session_fingerprint")
+        if owner != session_fingerprint:
+            raise RunError(
+                "the output folder holds a run of another session",
+                where=root,
+                expected=f"session {session_fingerprint[:12]}",
+                found=f"session {str(owner)[:12]}",
+                remedy="give another --out, or delete that folder",
+            )
+    elif root.is_dir() and any(root.iterdir()):
+        raise RunError(
+            "the output folder is not empty and is not a run",
+            where=root,
+            remedy="give a new or empty folder as --out",
+        )
+    with disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        if not run_file.is_file():
+            write_json(
+                run_file, {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}}
+            )
+    return RunFolder(root, session_fingerprint)
+
+
+def run_stage(
+    run: RunFolder,
+    name: str,
+    *,
+    version: int,
+    config: object,
+    inputs: Mapping[str, str],
+    compute: Callable[[Path], None],
+    load: Callable[[Path], Record],
+) -> tuple[Record, StageResult]:
+    """Runs one stage, or takes its earlier result where nothing changed.
+
+    Args:
+        version: raised by hand when the stage's code changes what it computes.
+        config: the stage's resolved configuration (anything that JSON can say).
+        inputs: digests of what it reads, by name.
+        compute: writes the record's files into the folder that it is given, which may hold its own checkpoint.
+        load: reads the record back from a folder.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    key = _key(name, version, config, inputs)
+    folder = run.stage(name)
+    done = _finished(folder)
+    if done.get("key") == key and done.get("digest") == digest_folder(folder):
+        result = StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
+        return load(folder), result
+    with disk_errors(run.root):
+        work = _work_folder(run, name, key)
+        seconds, peak_mb = _timed(compute, work)
+        result = StageResult(name, digest_folder(work), seconds, peak_mb, skipped=False)
+        described = {"key": key, "digest": result.digest, "seconds": seconds, "peak_mb": peak_mb}
+        write_json(
+            work / STAGE_FILE, {**described, "version": version, "config": config, "inputs": dict(inputs)}
+        )
+        _replace_folder(work, folder)
+        (folder / "work.json").unlink()
+    return load(folder), result
+
+
+def record_run(run: RunFolder, config: object, results: list[StageResult], **facts: object) -> None:
+    """Writes ``run.json``: what produced this run, with which versions, how long each stage took."""
+    stages = {
+        r.name: {"seconds": r.seconds, "peak_mb": r.peak_mb, "skipped": r.skipped, "digest": r.digest}
+        for r in results
+    }
+    described = {
+        "schema": RUN_SCHEMA,
+        "session_fingerprint": run.session_fingerprint,
+        "config": config,
+        "versions": library_versions(),
+        "commit": source_commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+        },
+        "stages": stages,
+        **facts,
+    }
+    with disk_errors(run.root):
+        write_json(run.root / RUN_FILE, described)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that a run's numbers depend on."""
+    found = {}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def source_commit() -> str | None:
+    """The commit of the source tree that is running, where it is a git checkout."""
+    asked = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return asked.stdout.strip() or None
+
+
+def digest_folder(folder: Path) -> str:
+    """sha256 over the names and contents of a stage's files, its own description aside."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        relative = path.relative_to(folder).as_posix()
+        if relative in (STAGE_FILE, "work.json"):
+            continue
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{relative}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of ours.
+
+    Raises:
+        RunError: the file was damaged.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            "a run's own file cannot be read", where=path, found=error, remedy="delete it and run again"
+        ) from error
+
+
+def write_json(path: Path, content: object) -> None:
+    """Writes JSON under a temporary name, then renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", "utf-8")
+    partial.replace(path)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes an npz under a temporary name, then renames it. The same arrays give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.partial.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+@contextmanager
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turns a full or read-only disk, or a place that cannot be, into an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EACCES and not _within(error.filename, where):
+            raise InputError(
+                "a file may not be read", where=error.filename, remedy="change who may read it (chmod)"
+            ) from error
+        if error.errno in DISK_ERRORS:
+            free = shutil.disk_usage(_existing(where)).free / 2**20
+            raise RunError(
+                "the output cannot be written",
+                where=error.filename or where,
+                found=f"{error.strerror}, {free:.0f} MiB free",
+                remedy="free some space, or give another --out; earlier results are untouched",
+            ) from error
+        raise
+
+
+def _within(name: object, folder: Path) -> bool:
+    """Whether a file that the system complains of is one that we write; it does not always name one."""
+    return not isinstance(name, str) or Path(name).absolute().is_relative_to(folder.absolute().parent)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def _key(name: str, version: int, config: object, inputs: Mapping[str, str]) -> str:
+    described = {"name": name, "version": version, "config": config, "inputs": dict(inputs)}
+    return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _finished(folder: Path) -> dict[str, Any]:
+    """What a finished stage says of itself; nothing where it is absent or damaged, and so computed again."""
+    try:
+        return read_json(folder / STAGE_FILE)
+    except RunError:
+        return {}
+
+
+def _work_folder(run: RunFolder, name: str, key: str) -> Path:
+    """The hidden folder in which a stage computes; another key's leftovers are cleared first.
+
+    So are files that a killed process had begun to write: they would be part of the result for ever.
+    """
+    work = run.root / f".{name}.work"
+    mark = work / "work.json"
+    if work.exists() and (not mark.is_file() or read_json(mark).get("key") != key):
+        shutil.rmtree(work)
+    for partial in work.rglob(".*.partial*"):
+        partial.unlink()
+    if not work.exists():
+        work.mkdir()
+        write_json(mark, {"key": key, "seconds": 0.0})
+    return work
+
+
+def _timed(compute: Callable[[Path], None], work: Path) -> tuple[float, float]:
+    """Seconds of this and earlier sittings, and the process's peak memory during this one in MiB."""
+    earlier = read_json(work / "work.json")
+    reset_peak_memory()
+    start = time.perf_counter()
+    try:
+        compute(work)
+    finally:
+        seconds = earlier["seconds"] + time.perf_counter() - start
+        if shutil.disk_usage(work).free > 2**20:
+            write_json(work / "work.json", {**earlier, "seconds": seconds})
+    return seconds, peak_memory_mb()
+
+
+def _replace_folder(work: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    work.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def reset_peak_memory() -> None:
+    """Lets the kernel count the peak from now on (Linux); elsewhere the peak is of the whole process."""
+    control = Path("/proc/self/clear_refs")
+    if control.exists():
+        try:
+            control.write_text("5")
+        except OSError:
+            return
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory since the last reset, MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage / 2**20 if platform.system() == "Darwin" else usage / 1024

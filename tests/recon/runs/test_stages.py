@@ -1,0 +1,291 @@
+"""Stages of a run: skipped when nothing changed, resumed when killed, and never half of a result."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulacra.recon.runs.stages import (
+    RunFolder,
+    StageResult,
+    digest_folder,
+    disk_errors,
+    open_run,
+    read_json,
+    record_run,
+    run_stage,
+    write_arrays,
+    write_json,
+)
+from simulacra.render.runtime.errors import InputError, RunError
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder: to show that nothing was touched, or that nothing was left."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+class Work:
+    """A stage that counts how often it runs, and writes what its configuration says."""
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
+        self.runs = 0
+
+    def __call__(self, folder: Path) -> None:
+        self.runs += 1
+        write_arrays(folder / "values.npz", values=np.full(3, self.value))
+
+
+def load(folder: Path) -> float:
+    return float(np.load(folder / "values.npz")["values"][0])
+
+
+def run(folder: RunFolder, work: Callable[[Path], None], **changes: Any) -> tuple[float, StageResult]:
+    arguments: dict[str, Any] = {"version": 1, "config": {"steps": 3}, "inputs": {"session": "abc"}}
+    return run_stage(folder, "fit", compute=work, load=load, **{**arguments, **changes})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return open_run(tmp_path / "run", "abc")
+
+
+def test_the_same_question_is_answered_once(folder: RunFolder) -> None:
+    work = Work(2.0)
+    first, made = run(folder, work)
+    second, taken = run(folder, work)
+    assert (first, second, work.runs) == (2.0, 2.0, 1)
+    assert not made.skipped and taken.skipped and made.digest == taken.digest
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"config": {"steps": 4}}, {"inputs": {"session": "abd"}}])
+def test_another_question_is_computed(folder: RunFolder, change: dict[str, Any]) -> None:
+    work = Work()
+    run(folder, work)
+    _, result = run(folder, work, **change)
+    assert work.runs == 2 and not result.skipped
+
+
+def test_the_order_of_a_configuration_is_no_change(folder: RunFolder) -> None:
+    work = Work()
+    run(folder, work, config={"a": 1, "b": 2})
+    run(folder, work, config={"b": 2, "a": 1})
+    assert work.runs == 1
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "deleted", "added"])
+def test_a_damaged_result_is_computed_again(folder: RunFolder, damage: str) -> None:
+    work = Work(4.0)
+    run(folder, work)
+    path = folder.stage("fit") / "values.npz"
+    if damage == "changed":
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:50])
+    elif damage == "deleted":
+        path.unlink()
+    else:
+        (path.parent / "stranger").write_text("x")
+    value, result = run(folder, work)
+    assert value == 4.0 and work.runs == 2 and not result.skipped
+    assert sorted(snapshot(folder.stage("fit"))) == ["stage.json", "values.npz"]
+
+
+def test_a_damaged_description_is_computed_again(folder: RunFolder) -> None:
+    work = Work(4.0)
+    run(folder, work)
+    (folder.stage("fit") / "stage.json").write_text('{"key": "tr')
+    assert run(folder, work)[0] == 4.0 and work.runs == 2
+
+
+def test_an_interrupted_stage_continues_from_its_checkpoint(folder: RunFolder) -> None:
+    seen: list[int] = []
+
+    def interrupted_at(last: int) -> Callable[[Path], None]:
+        def compute(work: Path) -> None:
+            checkpoint = work / "checkpoint.json"
+            start = read_json(checkpoint)["done"] if checkpoint.exists() else 0
+            for step in range(start, 4):
+                if step == last:
+                    raise KeyboardInterrupt
+                seen.append(step)
+                write_json(checkpoint, {"done": step + 1})
+            checkpoint.unlink()
+            write_arrays(work / "values.npz", values=np.full(3, 7.0))
+
+        return compute
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, interrupted_at(2))
+    assert not folder.stage("fit").exists()
+    value, result = run(folder, interrupted_at(99))
+    assert value == 7.0 and seen == [0, 1, 2, 3]
+    whole = open_run(folder.root.parent / "whole", "abc")
+    assert run(whole, interrupted_at(99))[1].digest == result.digest
+    assert result.seconds > 0
+
+
+def test_leftovers_of_another_question_are_not_used(folder: RunFolder) -> None:
+    def stops(work: Path) -> None:
+        (work / "checkpoint").write_text("of the other configuration")
+        raise KeyboardInterrupt
+
+    def finishes(work: Path) -> None:
+        assert not (work / "checkpoint").exists()
+        Work()(work)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, stops)
+    run(folder, finishes, config={"steps": 4})
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+import simulacra.recon.runs.stages as stage
+
+def die(work):
+    stage.write_json(work / "checkpoint.json", {"done": 2})
+    Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # in the middle of a write
+    stage.write_arrays(work / "values.npz", values=np.zeros(3))
+
+stage.run_stage(stage.open_run(Path(sys.argv[1]), "abc"), "fit", version=1, config={"steps": 3},
+                inputs={"session": "abc"}, compute=die, load=lambda folder: None)
+"""
+
+
+def test_a_killed_process_leaves_nothing_that_changes_the_result(folder: RunFolder) -> None:
+    """Killed between writing a file and naming it: the run goes on, and equals one that was never stopped."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder.root)], cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    assert not folder.stage("fit").exists()
+
+    def resumes(work: Path) -> None:
+        assert read_json(work / "checkpoint.json") == {"done": 2}
+        (work / "checkpoint.json").unlink()
+        # Another name than the half-written one: what is left of that must not become part of the result.
+        write_arrays(work / "other.npz", values=np.zeros(3))
+
+    def whole(work: Path) -> None:
+        write_arrays(work / "other.npz", values=np.zeros(3))
+
+    def nothing(_: Path) -> float:
+        return 0.0
+
+    said: dict[str, Any] = {
+        "version": 1,
+        "config": {"steps": 3},
+        "inputs": {"session": "abc"},
+        "load": nothing,
+    }
+    _, resumed = run_stage(folder, "fit", compute=resumes, **said)
+    _, direct = run_stage(open_run(folder.root.parent / "b", "abc"), "fit", compute=whole, **said)
+    assert resumed.digest == direct.digest
+    assert sorted(snapshot(folder.stage("fit"))) == ["other.npz", "stage.json"]
+
+
+def test_a_failure_keeps_the_earlier_result(folder: RunFolder) -> None:
+    run(folder, Work(1.0))
+    before = snapshot(folder.stage("fit"))
+
+    def fails(work: Path) -> None:
+        Work(2.0)(work)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(folder, fails, config={"steps": 4})
+    assert snapshot(folder.stage("fit")) == before
+    assert run(folder, fails)[0] == 1.0
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_is_said_and_harms_nothing(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    run(folder, Work(1.0))
+    before = snapshot(folder.stage("fit"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(folder.root / "values.npz"))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(RunError, match=r"MiB free[\s\S]*earlier results are untouched") as caught:
+        run(folder, Work(2.0), config={"steps": 4})
+    assert "values.npz" in str(caught.value)
+    monkeypatch.undo()
+    assert snapshot(folder.stage("fit")) == before
+    assert run(folder, Work(2.0), config={"steps": 4})[0] == 2.0
+
+
+def test_another_failure_of_the_system_is_not_called_a_full_disk(folder: RunFolder) -> None:
+    def fails(_: Path) -> None:
+        raise ConnectionResetError(errno.ECONNRESET, "reset")
+
+    with pytest.raises(ConnectionResetError):
+        run(folder, fails)
+
+
+def test_a_folder_of_another_session_is_refused(tmp_path: Path) -> None:
+    open_run(tmp_path / "run", "session one")
+    before = snapshot(tmp_path)
+    with pytest.raises(RunError, match=r"another session[\s\S]*--out"):
+        open_run(tmp_path / "run", "session two")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(RunError, match="not empty"):
+        open_run(tmp_path, "abc")
+    assert snapshot(tmp_path) == {"thesis.tex": b"years of work"}
+    with pytest.raises(RunError, match="a file, not a folder"):
+        open_run(tmp_path / "thesis.tex", "abc")
+
+
+def test_the_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_arrays(tmp_path / name / "x.npz", first=np.arange(5), second=np.ones((2, 2), np.float32))
+    assert digest_folder(tmp_path / "a") == digest_folder(tmp_path / "b")
+    assert sorted(snapshot(tmp_path)) == ["a/x.npz", "b/x.npz"]
+
+
+def test_a_digest_depends_on_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    first = digest_folder(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    second = digest_folder(tmp_path)
+    (tmp_path / "b").write_text("y")
+    assert len({first, second, digest_folder(tmp_path)}) == 3
+
+
+def test_a_run_says_what_it_was_made_with(folder: RunFolder) -> None:
+    _, result = run(folder, Work())
+    record_run(folder, {"seed": 0}, [result], protocol="held-out")
+    said = read_json(folder.root / "run.json")
+    assert said["session_fingerprint"] == "abc" and said["config"] == {"seed": 0}
+    assert said["versions"]["numpy"] == np.__version__ and said["protocol"] == "held-out"
+    assert said["stages"]["fit"]["digest"] == result.digest
+    assert open_run(folder.root, "abc") == folder
+
+
+def test_a_file_that_may_not_be_read_is_not_the_disk_s_fault(tmp_path: Path) -> None:
+    """The names decide: tests may run as somebody who may read everything."""
+    (tmp_path / "run").mkdir()
+    elsewhere = tmp_path / "captures" / "video.mp4"
+    with pytest.raises(InputError, match="may not be read"), disk_errors(tmp_path / "run" / "stage"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(elsewhere))
+    ours = tmp_path / "run" / "stage" / "fit.npz"
+    with pytest.raises(RunError, match="cannot be written"), disk_errors(tmp_path / "run" / "stage"):
+        raise PermissionError(errno.EACCES, "Permission denied", str(ours))

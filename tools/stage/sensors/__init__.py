@@ -1,1 +1,0 @@
-"""What cameras make of what is before them: lenses, shutters, colour and depth sensors."""

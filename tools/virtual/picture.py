@@ -1,0 +1,188 @@
+"""A person as a camera without faults would see them, in linear light, with everything that is known about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from simulacra.render.camera import Cameras
+from simulacra.render.mesh import antialias, rasterize_mesh, vertex_normals
+from simulacra.render.runtime.threads import run_ranges, split, thread_count
+
+from . import light_kernels
+from . import shading_kernels as kernels
+from .light import BIAS, Light, irradiance
+from .people.person import Person, Surfaces
+
+HAIR_BIAS = 0.022  # metres of hair that light goes through
+CROWN = 0.13  # metres from the top of the hair to the middle that it surrounds
+ROWS = 16  # of an image that a thread takes at a time
+
+
+@dataclass(frozen=True)
+class LitScene:
+    """One frame of a person under a light, ready to be seen by any camera.
+
+    Attributes:
+        known: of every vertex, in the columns that ``shading_kernels.py`` names.
+    """
+
+    person: Person
+    surfaces: Surfaces
+    normals: Float[Tensor, "v 3"]
+    irradiance: Float[Tensor, "v 3"]
+    light: Light
+    known: Float[np.ndarray, "v k"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a camera sees, exactly.
+
+    Attributes:
+        rgb_linear: over black. alpha: coverage. depth: z in metres, 0 where nothing is. normals: world, unit.
+        layer: which of the person's layers, -1 none. infrared: albedo at 850 nm, 0 where nothing is. motion_px: how
+            far, right and down, the surface point under the pixel moves until the next frame; zero without one.
+    """
+
+    rgb_linear: Float[np.ndarray, "h w 3"]
+    alpha: Float[np.ndarray, "h w"]
+    depth: Float[np.ndarray, "h w"]
+    normals: Float[np.ndarray, "h w 3"]
+    layer: Int[np.ndarray, "h w"]
+    infrared: Float[np.ndarray, "h w"]
+    motion_px: Float[np.ndarray, "h w 2"]
+
+
+def light_up(person: Person, surfaces: Surfaces, light: Light) -> LitScene:
+    """Shadows and light of one frame: for all cameras at once."""
+    normals, tangents = _directions(person, surfaces)
+    bias = torch.full((len(normals),), BIAS)
+    for first, last, _ in person.hair_ranges:
+        bias[first:last] = HAIR_BIAS
+    received = irradiance(light, surfaces.verts, normals, person.casters, bias)
+    return _scene(person, surfaces, normals, tangents, received, light)
+
+
+def relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
+    """The same person a moment away, in the light that was worked out for the scene: surfaces turn, shadows stay."""
+    if surfaces is scene.surfaces:
+        return scene
+    return _scene(scene.person, surfaces, *_directions(scene.person, surfaces), scene.irradiance, scene.light)
+
+
+def _directions(person: Person, surfaces: Surfaces) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 3"]]:
+    """Normals, those of hair as of the round head that it makes, and where along a ribbon goes."""
+    normals = vertex_normals(surfaces.verts, surfaces.faces)
+    tangents = torch.zeros_like(normals)
+    verts = surfaces.verts.numpy()
+    for first, last, ribbons in person.hair_ranges:
+        low, high = verts[first:last].min(0), verts[first:last].max(0)
+        middle = np.array([(low[0] + high[0]) / 2, high[1] - CROWN, (low[2] + high[2]) / 2])
+        light_kernels.hair_normals(verts, normals.numpy(), first, last, middle)
+        if ribbons is not None:
+            start, places = ribbons
+            light_kernels.ribbon_tangents(verts, start, last, places, tangents.numpy())
+    return normals, tangents
+
+
+def _scene(
+    person: Person,
+    surfaces: Surfaces,
+    normals: Float[Tensor, "v 3"],
+    tangents: Float[Tensor, "v 3"],
+    received: Float[Tensor, "v 3"],
+    light: Light,
+) -> LitScene:
+    known = torch.cat([person.origin, person.traits, normals, received, tangents], 1)
+    return LitScene(person, surfaces, normals, received, light, known.contiguous().numpy())
+
+
+def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> Truth:
+    """What one camera sees.
+
+    Args:
+        camera: one, without distortion. after: the person a frame later, for motion.
+    """
+    surfaces, person = scene.surfaces, scene.person
+    drawn = rasterize_mesh(surfaces.verts, surfaces.faces, camera)
+    height, width = camera.height, camera.width
+    image, infrared = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
+    normals, layer = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int32)
+    kinds, numbers = person.looks
+    verts, faces = surfaces.verts.numpy(), person.narrow_faces
+    looks = (kinds, numbers, person.face.numbers, _frame(scene, camera))
+    arrays = (drawn.face_index[0].int().numpy(), drawn.barycentrics[0].numpy(), drawn.depth[0].numpy())
+
+    def rows(_: int, start: int, stop: int) -> None:
+        kernels.shade(
+            arrays,
+            faces,
+            person.narrow_layers,
+            scene.known,
+            verts,
+            *looks,
+            start,
+            stop,
+            image,
+            infrared,
+            normals,
+            layer,
+        )
+
+    run_ranges(rows, split(height, -(-height // ROWS)), thread_count())
+    smooth = antialias(
+        torch.from_numpy(image)[None],
+        surfaces.verts,
+        surfaces.faces,
+        camera,
+        drawn,
+        neighbours=person.neighbours,
+    )[0]
+    return Truth(
+        rgb_linear=np.ascontiguousarray(smooth[..., :3].numpy()),
+        alpha=np.ascontiguousarray(smooth[..., 3].numpy()),
+        depth=arrays[2],
+        normals=normals,
+        layer=layer,
+        infrared=infrared,
+        motion_px=_motion(after, surfaces, camera, arrays, faces),
+    )
+
+
+def _frame(scene: LitScene, camera: Cameras) -> Float[np.ndarray, "4 3"]:
+    """The eye, the way to the strongest light, the light from everywhere, the size of a pixel at one metre."""
+    strongest = scene.light.directions[scene.light.radiance.sum(1).argmax()]
+    ambient = scene.light.radiance.sum(0) / (4 * torch.pi)
+    pixel = torch.stack([1 / camera.Ks[0, 0, 0], torch.tensor(0.0), torch.tensor(0.0)])
+    rows = torch.stack([camera.centers()[0], strongest, ambient, pixel])
+    return rows.double().numpy()
+
+
+def _motion(
+    after: Surfaces | None,
+    surfaces: Surfaces,
+    camera: Cameras,
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
+    faces: np.ndarray,
+) -> Float[np.ndarray, "h w 2"]:
+    moved = np.zeros((camera.height, camera.width, 2), np.float32)
+    if after is not None:
+        K, viewmat = camera.Ks[0].double().numpy(), camera.viewmats[0].double().numpy()
+        rows = np.concatenate([viewmat[:3], [[K[0, 0], K[1, 1], K[0, 2], K[1, 2]]]])
+        verts, later = surfaces.verts.numpy(), after.verts.numpy()
+
+        def some(_: int, start: int, stop: int) -> None:
+            kernels.motion(drawn, faces, verts, later, rows, start, stop, moved)
+
+        run_ranges(some, split(camera.height, -(-camera.height // 64)), thread_count())
+    return moved
+
+
+def visible(truth: Truth) -> Bool[np.ndarray, "h w"]:
+    """Pixels that show the person."""
+    return truth.layer >= 0

@@ -1,0 +1,1 @@
+"""What cameras make of what is before them: lenses, shutters, color and depth sensors."""
