@@ -30,11 +30,16 @@ demo: install
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-lint: $(STAMP)
+# The folders under the name that they are installed by, for the type checker.
+$(VENV)/tree: $(STAMP)
+	@mkdir -p $@/simulacra
+	@for folder in render recon tools configs assets; do ln -sfn $(CURDIR)/$$folder $@/simulacra/$$folder; done
+
+lint: $(STAMP) $(VENV)/tree
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/mypy
+	MYPYPATH=$(VENV)/tree $(BIN)/mypy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

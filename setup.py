@@ -1,13 +1,18 @@
-"""Lists the packages, which pyproject.toml cannot: two are found, three are mapped under `simulacra`."""
+"""Lists the packages, which pyproject.toml cannot: the folders of the repository are installed under `simulacra`."""
 
 from setuptools import find_packages, setup
 
-MAPPED = ("tools", "configs", "assets")  # application folders, installed as simulacra.tools and so on
+FOLDERS = (
+    "render",
+    "recon",
+    "tools",
+    "configs",
+    "assets",
+)  # simulacra.render and so on: no bare names are claimed
 
-own = find_packages(include=["render", "render.*", "recon", "recon.*"])
-mapped = find_packages(include=[pattern for name in MAPPED for pattern in (name, f"{name}.*")])
+found = find_packages(include=[pattern for name in FOLDERS for pattern in (name, f"{name}.*")])
 
 setup(
-    packages=own + [f"simulacra.{package}" for package in mapped],
-    package_dir={f"simulacra.{name}": name for name in MAPPED},
+    packages=[f"simulacra.{package}" for package in found],
+    package_dir={f"simulacra.{name}": name for name in FOLDERS},
 )

@@ -1,7 +1,7 @@
 """What every test shares: shapes checked while they run, repeatable examples, and captures where they are.
 
-The import hook must be in place before `render` and `recon` are first imported, so nothing above it imports
-them. It checks every function of the two packages against its jaxtyping shapes and its types; in production
+The import hook must be in place before `simulacra.render` and `simulacra.recon` are first imported, so nothing above
+it imports them. It checks every function of the two packages against its jaxtyping shapes and its types; in production
 there is no hook and no cost. Numba compiles functions from their source and cannot see through a check, so
 those are left out.
 """
@@ -21,7 +21,8 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-if early := sorted({name.split(".")[0] for name in sys.modules} & {"render", "recon"}):
+CHECKED = ("simulacra.render", "simulacra.recon")
+if early := [name for name in sys.modules if name.startswith(CHECKED)]:
     raise RuntimeError(f"{early} imported before the shape checks were switched on")
 
 _asked_not_to_check = shape_checks._is_no_type_check
@@ -36,7 +37,7 @@ def _not_checkable(decorator: ast.AST) -> bool:
 
 # jaxtyping wraps every function that is not marked `no_type_check`; it has no public way to leave out others.
 shape_checks._is_no_type_check = _not_checkable
-jaxtyping.install_import_hook(["render", "recon"], "beartype.beartype")
+jaxtyping.install_import_hook(list(CHECKED), "beartype.beartype")
 
 # No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one
 # here.

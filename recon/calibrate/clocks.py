@@ -39,7 +39,8 @@ class Clocks:
     """How cameras' exposures lie about the moments that they share.
 
     Attributes:
-        lags: mean of each camera; positive: its pictures are that old, as in `recon.multiview.clocks`. Their own mean is 0.
+        lags: mean of each camera; positive: its pictures are that old, as in
+            `recon.multiview.clocks`. Their own mean is 0.
         lag_errors: standard errors of these.
         jitter: standard deviation of a single view about its camera's mean, and of what the parabola misses of the
             motion; 0 where nothing is known to move.

@@ -7,9 +7,9 @@ smallest singular value of all velocities, one camera shifted in time, is smalle
 brought together by weighted least squares. Perspective bends the relation: what it makes of single limbs differs, and
 that is in the standard errors (a jackknife over landmarks beside the one over time: Efron and Stein 1981).
 
-*With a calibration* (`lags_and_turns`). Lags come from velocities in space (`recon.multiview.clocks`), which a turned camera
-hardly changes; turns from positions (as in `recon.multiview.turns`) at these lags; and so on in turn until both stand still.
-Positions alone would mix them: a person who moves one way for the whole capture looks the same late and turned.
+*With a calibration* (`lags_and_turns`). Lags come from velocities in space (`recon.multiview.clocks`), which a turned
+camera hardly changes; turns from positions (as in `recon.multiview.turns`) at these lags; and so on in turn until both
+stand still. Positions alone would mix them: a person who moves one way for the whole capture looks the same late and turned.
 
 Lags are in frames; positive: the camera shows later what the others show. Only differences can be seen: lags are
 relative to the mean of the cameras.

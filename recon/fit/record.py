@@ -37,8 +37,8 @@ class BodyFit:
             projection of the body's keypoint, without the learned offset; NaN where not detected.
         confidence: of those detections.
         summary: medians and counts for people and reports.
-        viewmats: of these cameras as the fit used them, where the landmarks asked for small turns (`recon.multiview.turns`);
-            None where they are the session's.
+        viewmats: of these cameras as the fit used them, where the landmarks asked for small turns
+            (`recon.multiview.turns`); None where they are the session's.
     """
 
     shape: BodyShape
