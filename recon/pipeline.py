@@ -19,8 +19,8 @@ from simulacra.recon.avatar.initial import Person
 from simulacra.recon.avatar.record import SplatResult, load_splat
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
 from simulacra.recon.avatar.train import train_splat
-from simulacra.recon.evaluate.judge import judge
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
@@ -154,7 +154,7 @@ def run_stages(
     trained = log.run("splat", 1, settings.splat, before, train, load_splat)
 
     def score(folder: Path) -> None:
-        judge(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
+        evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
     before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("splat", "fit", "observe")
     log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)

@@ -93,6 +93,12 @@ def write_image(path: str | os.PathLike[str], image: Float[np.ndarray, "h w *c"]
     partial.replace(path)
 
 
+def limited_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
+    """Width and height with at most so many pixels on the longer side: never enlarged, the shape kept to a pixel."""
+    scale = min(1.0, longest_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def resize_area(image: Float[np.ndarray, "h w *c"], width: int, height: int) -> Float[np.ndarray, "h2 w2 *c"]:
     """Resampling by pixel area when shrinking (no aliasing), bilinear when growing."""
     shrinks = width <= image.shape[1] and height <= image.shape[0]

@@ -15,10 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from simulacra.recon.evaluate.views import evaluated_size
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
-from simulacra.render.image import composite, resize_area, write_image
+from simulacra.render.image import composite, limited_size, resize_area, write_image
 from simulacra.render.mesh import shade
 
 TURNTABLE_FOLDER = "turntable"
@@ -111,7 +110,7 @@ def draw_overlay(
     Args:
         photo: the whole image of `camera` (a batch of one).
     """
-    width, height = evaluated_size(photo.shape[1], photo.shape[0], longest_side)
+    width, height = limited_size(photo.shape[1], photo.shape[0], longest_side)
     small = torch.from_numpy(resize_area(photo, width, height))
     tint = torch.tensor(BODY_RGB).expand(len(verts), 3)
     with torch.no_grad():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from simulacra.recon.avatar.record import load_splat
-from simulacra.recon.evaluate.judge import judge
 from simulacra.recon.evaluate.protocol import choose_other
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import Evaluation
 from simulacra.recon.fit import load_fit
 from simulacra.recon.observe import load_observations
@@ -55,7 +55,7 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
     with disk_errors(root):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
-        made = judge(
+        made = evaluate_reconstruction(
             work, session, protocol, load_body(), observed, fit, load_splat(root / "splat"), settings.evaluate
         )
         _take_its_place(work, root / name)

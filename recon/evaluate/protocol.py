@@ -1,4 +1,4 @@
-"""Which views judge a run. Decided from the configuration before the first stage, and the same for every
+"""Which views score a run. Decided from the configuration before the first stage, and the same for every
 rerun.
 
 A score means something only if the pictures that it is computed on did not shape the result. So the views are

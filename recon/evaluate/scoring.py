@@ -41,7 +41,7 @@ ReadViews = Callable[[str, Sequence[int]], Iterator[CapturedView]]
 
 
 @config
-class Reference:
+class PublishedNumber:
     """Somebody else's number for a metric, shown beside ours."""
 
     metric: str
@@ -65,7 +65,7 @@ class EvaluateConfig:
     least_confidence: float = 0.5
     pictures: int = 12
     turntable: int = 36
-    references: tuple[Reference, ...] = ()
+    references: tuple[PublishedNumber, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class JointEvidence:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged, and all that is known to compare it with.
+    """What is scored, and all that is known to compare it with.
 
     Attributes:
         render_view: draws the result.
@@ -122,7 +122,7 @@ class Evaluation:
     protocol: Protocol
     scores: Mapping[str, Score]
     settings: Mapping[str, Any]
-    references: Sequence[Reference] = ()
+    references: Sequence[PublishedNumber] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Without times or paths, so that another evaluation of the same run is the same file."""
@@ -147,7 +147,7 @@ class Evaluation:
         }
 
 
-def evaluate(
+def score_views(
     subject: Subject,
     protocol: Protocol,
     settings: EvaluateConfig,
@@ -177,7 +177,7 @@ def evaluate(
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:
         scores |= subject.truth.scores()
-    evaluation = Evaluation(protocol, scores, _described(settings, mask_sources), settings.references)
+    evaluation = Evaluation(protocol, scores, _describe(settings, mask_sources), settings.references)
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation
 
@@ -250,7 +250,7 @@ def _mpjpe(evidence: JointEvidence | None) -> Score:
     return replace(collect("mpjpe_mm", outcomes, otherwise="no frame was fitted"), extra=extra)
 
 
-def _described(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict[str, Any]:
+def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict[str, Any]:
     """Everything besides the images that the numbers depend on."""
     return {
         "longest_side": settings.view.longest_side,

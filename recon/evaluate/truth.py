@@ -19,7 +19,7 @@ from simulacra.recon.avatar.binding import closest_barycentrics
 from simulacra.recon.evaluate.joints import limb_joints
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import WORLD, Missing, Score, collect
-from simulacra.recon.evaluate.views import LEAST_ALPHA, evaluated_size
+from simulacra.recon.evaluate.views import LEAST_ALPHA
 from simulacra.recon.fit import BodyFit
 from simulacra.recon.perception.depth_error import depth_error, resize_depth
 from simulacra.recon.perception.joints import LIMB_JOINTS
@@ -28,6 +28,7 @@ from simulacra.recon.session.truth import TrueFrame, Truth
 from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.image import limited_size
 
 # Places on either surface whose distance to the other one is measured, of each frame.
 PLACES = 20_000
@@ -83,7 +84,7 @@ def true_errors(
         gaussians, points = posed(frame), []
         for camera in session.cameras:
             true = truth.cameras[camera.name]
-            size = evaluated_size(camera.width, camera.height, longest_side)
+            size = limited_size(camera.width, camera.height, longest_side)
             tensors = Cameras(
                 torch.from_numpy(true.viewmat.astype(np.float32))[None],
                 torch.from_numpy(true.K.astype(np.float32))[None],

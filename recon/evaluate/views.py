@@ -1,4 +1,4 @@
-"""One view judged: what the result renders there beside what the camera saw there.
+"""One view scored: what the result renders there beside what the camera saw there.
 
 The capture is laid over black with its mask at its own size and then resampled by area, its mask too; the
 render is what the splats give at that size, over black, clipped to 0..1 as a display would.
@@ -23,7 +23,7 @@ from simulacra.recon.perception.mask_iou import mask_iou
 from simulacra.recon.perception.psnr import psnr
 from simulacra.recon.perception.ssim import WINDOW, Crop, ssim
 from simulacra.recon.runs.configuration import config
-from simulacra.render.image import resize_area
+from simulacra.render.image import limited_size, resize_area
 from simulacra.render.runtime.errors import RunError
 
 # Where a difference picture is brightest: a mean absolute color difference of a quarter of the range.
@@ -103,7 +103,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
         RunError: the render has values that are not finite.
     """
     view, photo, mask = captured.view, captured.photo, captured.mask
-    width, height = evaluated_size(photo.shape[1], photo.shape[0], settings.longest_side)
+    width, height = limited_size(photo.shape[1], photo.shape[0], settings.longest_side)
     rgb, alpha, depth = _render(render_view, view, width, height)
     if mask is None:
         scores: dict[str, float | Missing] = dict.fromkeys(
@@ -178,12 +178,6 @@ def _render(
             )
     expected = np.where(alpha > LEAST_ALPHA, depth / np.maximum(alpha, LEAST_ALPHA), 0.0)
     return np.clip(rgb, 0.0, 1.0), alpha, expected.astype(np.float32)
-
-
-def evaluated_size(width: int, height: int, longest_side: int) -> tuple[int, int]:
-    """The size at which a capture of this size is compared: never enlarged, the shape kept to a pixel."""
-    scale = min(1.0, longest_side / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def crop_around(person: Bool[np.ndarray, "h w"], margin: float) -> Crop:

@@ -15,9 +15,9 @@ from simulacra.recon.evaluate.scoring import (
     EvaluateConfig,
     JointEvidence,
     KeypointEvidence,
-    Reference,
+    PublishedNumber,
     Subject,
-    evaluate,
+    score_views,
 )
 from simulacra.recon.evaluate.views import CapturedView, ViewConfig
 from simulacra.recon.perception.joints import LIMB_JOINTS
@@ -58,13 +58,13 @@ def subject(keypoints: KeypointEvidence | None = None, joints: JointEvidence | N
 SETTINGS = EvaluateConfig(
     view=ViewConfig(longest_side=SIZE),
     pictures=2,
-    references=(Reference(metric="psnr_fg", value=21.9, source="a peer"),),
+    references=(PublishedNumber(metric="psnr_fg", value=21.9, source="a peer"),),
 )
 PROTOCOL = lock_protocol(("0", "1", "2", "3"), range(6), held_out_cameras=("1", "3"))
 
 
 def test_metrics_file_has_every_metric_and_the_protocol(tmp_path: Path) -> None:
-    evaluate(subject(), PROTOCOL, SETTINGS, tmp_path)
+    score_views(subject(), PROTOCOL, SETTINGS, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert set(metrics["scores"]) == set(METRICS) - set(TRUE_METRICS)
     for name, score in metrics["scores"].items():
@@ -87,14 +87,14 @@ def test_metrics_file_has_every_metric_and_the_protocol(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
-    evaluate(subject(), PROTOCOL, SETTINGS, tmp_path / "first")
-    evaluate(subject(), PROTOCOL, SETTINGS, tmp_path / "second")
+    score_views(subject(), PROTOCOL, SETTINGS, tmp_path / "first")
+    score_views(subject(), PROTOCOL, SETTINGS, tmp_path / "second")
     first, second = ((tmp_path / name / "metrics.json").read_bytes() for name in ("first", "second"))
     assert first == second
 
 
 def test_only_so_many_views_are_drawn_and_all_are_scored(tmp_path: Path) -> None:
-    evaluation = evaluate(subject(), PROTOCOL, SETTINGS, tmp_path)
+    evaluation = score_views(subject(), PROTOCOL, SETTINGS, tmp_path)
     assert len(evaluation.scores["mask_iou"].values) == 12
     assert sorted(p.name for p in (tmp_path / "views").iterdir()) == [
         f"{stem}_{kind}.png"
@@ -108,7 +108,7 @@ def test_planted_joint_error_comes_out(tmp_path: Path) -> None:
     joints = reference + np.array([0.0, 0.03, 0.04])
     reference[5] = np.nan
     evidence = JointEvidence(tuple(range(6)), LIMB_JOINTS, joints, LIMB_JOINTS, reference, "a peer's markers")
-    score = evaluate(subject(joints=evidence), PROTOCOL, SETTINGS, tmp_path).scores["mpjpe_mm"].as_json()
+    score = score_views(subject(joints=evidence), PROTOCOL, SETTINGS, tmp_path).scores["mpjpe_mm"].as_json()
     assert score["mean"] == pytest.approx(50.0)
     assert score["per_camera"] == {}
     assert score["per_joint"]["left_knee"] == pytest.approx(50.0)
@@ -125,7 +125,7 @@ def test_planted_reprojection_error_comes_out_per_camera(tmp_path: Path) -> None
     confidence[2] = 0.0
     evidence = KeypointEvidence(tuple(range(6)), ("0", "2"), distances, confidence)
     score = (
-        evaluate(subject(keypoints=evidence), PROTOCOL, SETTINGS, tmp_path)
+        score_views(subject(keypoints=evidence), PROTOCOL, SETTINGS, tmp_path)
         .scores["reprojection_px"]
         .as_json()
     )

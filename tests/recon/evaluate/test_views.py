@@ -1,4 +1,4 @@
-"""One view judged, with a made-up capture whose every score can be worked out."""
+"""One view scored, with a made-up capture whose every score can be worked out."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from simulacra.recon.evaluate.views import (
     ViewConfig,
     compare_view,
     crop_around,
-    evaluated_size,
 )
 from simulacra.render.runtime.errors import RunError
 
@@ -146,9 +145,9 @@ def test_difference_picture_is_black_where_equal_and_bright_where_not() -> None:
 
 
 def test_sizes_are_never_enlarged() -> None:
-    assert evaluated_size(1024, 1024, 512) == (512, 512)
-    assert evaluated_size(1080, 1920, 512) == (288, 512)
-    assert evaluated_size(640, 480, 1024) == (640, 480)
+    assert limited_size(1024, 1024, 512) == (512, 512)
+    assert limited_size(1080, 1920, 512) == (288, 512)
+    assert limited_size(640, 480, 1024) == (640, 480)
 
 
 def test_crop_keeps_a_margin_stays_inside_and_holds_a_window() -> None:

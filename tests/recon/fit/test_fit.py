@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from simulacra.recon.evaluate.joints import joint_errors, limb_joints
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.energy import second_differences
@@ -162,21 +161,6 @@ def test_cameras_that_disagree_altogether_are_refused(body: BodyModel, scene: Pl
     seen: PlantedObservations = replace(scene.observations, pose_px=noise)
     with pytest.raises(CaptureError, match="do not agree"):
         fit_body(scene.session, seen, QUICK, ("c0", "c1"), body=body)
-
-
-def test_joint_errors_against_the_planted_joints(
-    body: BodyModel, scene: PlantedBody, fitted: BodyFit
-) -> None:
-    """A reference 10 mm aside of the fit's own joints is 10 mm away, whatever it calls them."""
-    names, joints = limb_joints(fitted, body)
-    theirs = [name[0].upper() + name.split("_")[1].title() for name in names]
-    errors = joint_errors(
-        fitted, body, theirs, [0, 1, 2], np.pad(joints + np.array([0.01, 0, 0]), [(0, 1), (0, 0), (0, 0)])
-    )
-    assert errors.mpjpe_mm == pytest.approx(10.0, abs=1e-3)
-    assert errors.bias_mm["left_knee"] == pytest.approx((-10, 0, 0), abs=1e-3)
-    with pytest.raises(ValueError, match="frame"):
-        joint_errors(fitted, body, theirs, [50], joints[:1])
 
 
 def test_collapsed_landmarks_equal_the_map(body: BodyModel, scene: PlantedBody) -> None:

@@ -1,4 +1,4 @@
-"""Judges a reconstruction: gathers what the evaluation compares, runs it, and draws what people look at.
+"""Evaluates a reconstruction: gathers what is compared, scores it, and draws what people look at.
 
 Only here do the held-out cameras come back. Where the session has no mask for one, a network makes it now, from that
 camera's picture alone: nothing that was trained can know of it.
@@ -25,7 +25,7 @@ from simulacra.recon.evaluate.scoring import (
     JointEvidence,
     KeypointEvidence,
     Subject,
-    evaluate,
+    score_views,
 )
 from simulacra.recon.evaluate.truth import TrueErrors, true_errors
 from simulacra.recon.evaluate.views import CapturedView, RenderView
@@ -42,7 +42,7 @@ from simulacra.render.rotation import axis_angle_to_matrix
 OBSERVED_FOLDER = "observed"
 
 
-class Posed:
+class PosedResult:
     """The result as Gaussians in any frame; the last one is kept, because all cameras of a frame share it."""
 
     def __init__(self, splat: SplatResult, body: BodyModel, fit: BodyFit | None) -> None:
@@ -60,7 +60,7 @@ class Posed:
             return drive(self._splat.avatar, self._rig, self._fit.pose_of(frame))
 
 
-def judge(
+def evaluate_reconstruction(
     folder: Path,
     session: Session,
     protocol: Protocol,
@@ -82,16 +82,16 @@ def judge(
     """
     recorded = session
     session = session if fit is None else fit.adjusted(session)
-    posed = Posed(splat, body, fit)
+    posed = PosedResult(splat, body, fit)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(
         _renderer(session, posed),
-        lambda camera, frames: _captured(session, masks, camera, frames),
+        lambda camera, frames: _read_views(session, masks, camera, frames),
         None if fit is None else keypoint_evidence(fit),
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
     )
-    evaluation = evaluate(subject, protocol, settings, folder)
+    evaluation = score_views(subject, protocol, settings, folder)
     middle = protocol.training_frames[len(protocol.training_frames) // 2]
     shown = protocol.training_frames[0] if fit is None else middle
     if settings.turntable:
@@ -111,7 +111,7 @@ def _true_errors(
     session: Session,
     body: BodyModel,
     fit: BodyFit | None,
-    posed: Posed,
+    posed: PosedResult,
     protocol: Protocol,
     settings: EvaluateConfig,
 ) -> TrueErrors | None:
@@ -123,7 +123,7 @@ def _true_errors(
     return true_errors(session, truth, body, fit, posed.at, protocol.evaluated, side)
 
 
-def _renderer(session: Session, posed: Posed) -> RenderView:
+def _renderer(session: Session, posed: PosedResult) -> RenderView:
     def render(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
         view = session.cameras_as_tensors(camera).scaled(width, height)
         drawn = rasterize_gaussians(posed.at(frame), view)
@@ -132,7 +132,7 @@ def _renderer(session: Session, posed: Posed) -> RenderView:
     return render
 
 
-def _captured(
+def _read_views(
     session: Session, masks: Sequence[Observations], camera: str, frames: Sequence[int]
 ) -> Iterator[CapturedView]:
     for frame, photo in zip(frames, session.iter_images(camera, frames), strict=True):

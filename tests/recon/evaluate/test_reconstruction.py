@@ -1,4 +1,4 @@
-"""A capture that was drawn from a known avatar: judged with that avatar it is perfect, with a wrong one it is not."""
+"""A capture that was drawn from a known avatar: scored with that avatar it is perfect, with a wrong one it is not."""
 
 import math
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from simulacra.recon.avatar.record import SplatResult
-from simulacra.recon.evaluate.judge import facing, judge
 from simulacra.recon.evaluate.protocol import lock_protocol
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, facing
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar, drive, rig_body
@@ -43,7 +43,7 @@ def test_the_planted_avatar_is_nearly_perfect_and_a_wrong_pose_is_not(
     body: BodyModel, avatar: Avatar, session: Session, tmp_path: Path
 ) -> None:
     result = SplatResult(avatar=avatar)
-    right = judge(
+    right = evaluate_reconstruction(
         tmp_path / "right", session, PROTOCOL, body, None, planted_fit(body, avatar), result, SETTINGS
     )
     # Inside the mask the capture is the render, but for 8 bits and the half-transparent rim that the mask cuts.
@@ -52,9 +52,9 @@ def test_the_planted_avatar_is_nearly_perfect_and_a_wrong_pose_is_not(
     assert right.scores["mask_iou"].mean == pytest.approx(1.0, abs=0.01)
     assert right.scores["reprojection_px"].mean == pytest.approx(4.0)
     wrong = planted_fit(body, avatar, shift=-0.15)
-    scores = judge(tmp_path / "wrong", session, PROTOCOL, body, None, wrong, result, SETTINGS).scores[
-        "mask_iou"
-    ]
+    scores = evaluate_reconstruction(
+        tmp_path / "wrong", session, PROTOCOL, body, None, wrong, result, SETTINGS
+    ).scores["mask_iou"]
     values = {view.frame: value for view, value in scores.values.items()}
     assert values[0] == pytest.approx(1.0, abs=0.01)
     assert values[1] < 0.8
@@ -64,19 +64,23 @@ def test_pictures_for_people_are_drawn(
     body: BodyModel, avatar: Avatar, session: Session, tmp_path: Path
 ) -> None:
     fit = planted_fit(body, avatar)
-    judge(tmp_path, session, PROTOCOL, body, None, fit, SplatResult(avatar=avatar), SETTINGS)
+    evaluate_reconstruction(
+        tmp_path, session, PROTOCOL, body, None, fit, SplatResult(avatar=avatar), SETTINGS
+    )
     assert sorted(path.name for path in (tmp_path / "overlay").iterdir()) == ["a.png", "b.png", "c.png"]
     assert len(list((tmp_path / "turntable").iterdir())) == 2
     assert len(list((tmp_path / "views").iterdir())) == 3
 
 
-def test_free_gaussians_are_judged_without_a_body(
+def test_free_gaussians_are_scored_without_a_body(
     body: BodyModel, avatar: Avatar, session: Session, tmp_path: Path
 ) -> None:
     rig = rig_body(body, avatar.shape, avatar.binding)
     free = drive(avatar, rig, planted_fit(body, avatar).pose_of(0))
     protocol = lock_protocol(NAMES, (0,), held_out_cameras=("c",))
-    made = judge(tmp_path, session, protocol, body, None, None, SplatResult(free=free), SETTINGS)
+    made = evaluate_reconstruction(
+        tmp_path, session, protocol, body, None, None, SplatResult(free=free), SETTINGS
+    )
     assert made.scores["mask_iou"].mean == pytest.approx(1.0, abs=0.01)
     assert made.scores["reprojection_px"].reason == "the run has no detected keypoints"
     assert not (tmp_path / "overlay").exists()
