@@ -6,7 +6,7 @@ from pathlib import Path
 
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS, documentation
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
 def test_documented_metrics_are_the_codes() -> None:

@@ -17,6 +17,7 @@ from simulacra.recon.evaluate.views import (
     compare_view,
     crop_around,
 )
+from simulacra.render.image import limited_size
 from simulacra.render.runtime.errors import RunError
 
 SIZE = 64

@@ -168,7 +168,7 @@ stage.run_stage(stage.open_run(Path(sys.argv[1]), "abc"), "fit", version=1, conf
 
 def test_a_killed_process_leaves_nothing_that_changes_the_result(folder: RunFolder) -> None:
     """Killed between writing a file and naming it: the run goes on, and equals one that was never stopped."""
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder.root)], cwd=Path(__file__).parents[2])
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(folder.root)], cwd=Path(__file__).parents[3])
     assert killed.returncode == -signal.SIGKILL
     assert not folder.stage("fit").exists()
 

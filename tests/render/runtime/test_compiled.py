@@ -25,7 +25,7 @@ print(value(), sum(value.stats.cache_hits.values()))
 
 
 def call(folder: Path) -> list[str]:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     environment = os.environ | {
         "NUMBA_CACHE_DIR": str(folder / "cache"),
         "PYTHONPATH": os.pathsep.join([str(folder), root]),
