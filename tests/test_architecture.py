@@ -48,7 +48,7 @@ def test_no_import_crosses(copied_tree: Path) -> None:
         ("render/planted.py", "def late() -> None:\n    from simulacra.tools import cli"),
         ("recon/planted.py", "from simulacra.tools.cli import main"),
         ("recon/fit/planted.py", "from simulacra.recon.session.truth import read_truth"),
-        ("tools/report/planted.py", "from ..virtual.config import StageConfig"),
+        ("tools/report/planted.py", "from ..virtual.config import VirtualCaptureConfig"),
     ],
 )
 def test_an_import_that_crosses_is_caught(copied_tree: Path, file: str, crossing: str) -> None:

@@ -12,10 +12,10 @@ from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.configuration import dump_config, format_config, load_config
 from simulacra.tools.design.config import DesignConfig
 from simulacra.tools.reconstruct import brought_configs
-from simulacra.tools.virtual.config import StageConfig
+from simulacra.tools.virtual.config import VirtualCaptureConfig
 
 CONFIGS = brought_configs()
-SCHEMAS = {"stage": StageConfig, "design": DesignConfig}
+SCHEMAS = {"stage": VirtualCaptureConfig, "design": DesignConfig}
 
 
 def schema_of(name: str) -> type:

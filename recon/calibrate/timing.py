@@ -9,7 +9,8 @@ that is in the standard errors (a jackknife over landmarks beside the one over t
 
 *With a calibration* (`lags_and_turns`). Lags come from velocities in space (`recon.multiview.clocks`), which a turned
 camera hardly changes; turns from positions (as in `recon.multiview.turns`) at these lags; and so on in turn until both
-stand still. Positions alone would mix them: a person who moves one way for the whole capture looks the same late and turned.
+stand still. Positions alone would mix them: a person who moves one way for the whole capture looks the same
+late and turned.
 
 Lags are in frames; positive: the camera shows later what the others show. Only differences can be seen: lags are
 relative to the mean of the cameras.

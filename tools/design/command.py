@@ -23,7 +23,7 @@ from ..warm import warm_up
 from .config import DesignConfig
 from .page import shown, write_design
 from .points import Point, Result, measure, points_of
-from .summary import Row, summarise
+from .summary import EstimateRow, summarise
 
 
 def run_design(
@@ -84,7 +84,7 @@ def _scores_of(run: Path) -> dict[str, float]:
     return {name: float(score["mean"]) for name, score in scores.items() if score["mean"] is not None}
 
 
-def print_rows(settings: DesignConfig, rows: Sequence[Row], console: Console) -> None:
+def print_rows(settings: DesignConfig, rows: Sequence[EstimateRow], console: Console) -> None:
     """The table: a line for each rig and each value of a sweep."""
     table = Table(box=None, pad_edge=False)
     for title in ("rig", "what", *(METRICS[name].label for name in settings.metrics), "failed checks"):

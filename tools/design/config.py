@@ -11,7 +11,7 @@ from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.configuration import config
 
-from ..virtual.config import StageConfig
+from ..virtual.config import VirtualCaptureConfig
 
 
 @config
@@ -55,7 +55,7 @@ class DesignConfig:
             value.
     """
 
-    stage: StageConfig = field(default_factory=StageConfig)
+    stage: VirtualCaptureConfig = field(default_factory=VirtualCaptureConfig)
     run: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     variants: tuple[Variant, ...] = (Variant(name="the rig"),)
     sweeps: tuple[Sweep, ...] = ()

@@ -16,14 +16,14 @@ from simulacra.recon.runs.stages import disk_errors, write_json
 
 from .chart import Mark, Series, interval_chart
 from .config import DesignConfig, Sweep
-from .summary import Estimate, Row, allowed
+from .summary import Estimate, EstimateRow, allowed
 
 # Metrics whose axis does not begin at zero: differences are what matters, and zero is nowhere near.
 RATIOS = ("psnr_fg", "psnr_full", "ssim_crop", "mask_iou")
 
 
 def write_design(
-    folder: Path, settings: DesignConfig, rows: Sequence[Row], real: Mapping[str, Mapping[str, float]]
+    folder: Path, settings: DesignConfig, rows: Sequence[EstimateRow], real: Mapping[str, Mapping[str, float]]
 ) -> Path:
     """Writes the record, a chart for each sweep and metric, and a page with all of it.
 
@@ -63,7 +63,7 @@ def shown(metric: str, found: Estimate | None, signed: bool = False) -> str:
 
 
 def _charts(
-    settings: DesignConfig, rows: Sequence[Row], real: Mapping[str, Mapping[str, float]]
+    settings: DesignConfig, rows: Sequence[EstimateRow], real: Mapping[str, Mapping[str, float]]
 ) -> dict[str, str]:
     charts = {}
     for metric in settings.metrics:
@@ -103,7 +103,7 @@ def _places(sweep: Sweep) -> dict[Any, float]:
 
 def _as_json(
     settings: DesignConfig,
-    rows: Sequence[Row],
+    rows: Sequence[EstimateRow],
     real: Mapping[str, Mapping[str, float]],
     limits: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def _as_json(
 
 def _page(
     settings: DesignConfig,
-    rows: Sequence[Row],
+    rows: Sequence[EstimateRow],
     real: Mapping[str, Mapping[str, float]],
     charts: Mapping[str, str],
     limits: Sequence[Mapping[str, Any]],

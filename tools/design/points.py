@@ -22,7 +22,7 @@ from simulacra.recon.runs.stages import read_json, source_commit, write_json
 from simulacra.render.runtime.errors import RunError, UserError
 
 from ..virtual.capture import record_session
-from ..virtual.config import StageConfig
+from ..virtual.config import VirtualCaptureConfig
 from .config import DesignConfig, Sweep, Variant
 
 # Raised when the meaning of a result changes: older ones are measured again.
@@ -41,7 +41,7 @@ class Point:
     sweep: str | None
     value: float | int | str | None
     repeat: int
-    stage: StageConfig
+    stage: VirtualCaptureConfig
     run: ReconstructionConfig
 
     @property

@@ -36,7 +36,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Row:
+class EstimateRow:
     """One point of a design over all its people.
 
     Attributes:
@@ -66,7 +66,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     return Estimate(mean, (mean - reach, mean + reach), len(values))
 
 
-def summarise(settings: DesignConfig, results: Sequence[Result]) -> list[Row]:
+def summarise(settings: DesignConfig, results: Sequence[Result]) -> list[EstimateRow]:
     """One row for each rig as it is, then one for each of its sweeps' values."""
     rows = []
     first_rig = settings.variants[0].name
@@ -91,7 +91,7 @@ def _of(
     ]
 
 
-def _row(own: Sequence[Result], base: Sequence[Result]) -> Row:
+def _row(own: Sequence[Result], base: Sequence[Result]) -> EstimateRow:
     point = own[0].point
     estimates, against = {}, {}
     for name in METRICS:
@@ -108,7 +108,7 @@ def _row(own: Sequence[Result], base: Sequence[Result]) -> Row:
         if difference is not None:
             against[name] = difference
     codes = [code.split()[0] for result in own for code in dict.fromkeys(c.split()[0] for c in result.found)]
-    return Row(
+    return EstimateRow(
         point.variant,
         point.sweep,
         point.value,
@@ -120,7 +120,7 @@ def _row(own: Sequence[Result], base: Sequence[Result]) -> Row:
     )
 
 
-def allowed(settings: DesignConfig, rows: Sequence[Row], variant: str, sweep: Sweep) -> str:
+def allowed(settings: DesignConfig, rows: Sequence[EstimateRow], variant: str, sweep: Sweep) -> str:
     """Up to which value of a sweep the first metric is not worse than tolerated, in words.
 
     By linear interpolation between measured values, on the means; what is between the last value within and the first

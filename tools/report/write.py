@@ -44,7 +44,7 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """A line of the table of scores. `cells` follow the cameras; `reason` is why there is no number."""
 
     label: str
@@ -203,14 +203,14 @@ def _seen_cameras(metrics: Mapping[str, Any] | None) -> set[str]:
     return {v["camera"] for v in metrics["held_out"]["views"] if v["seen_in_training"]} if metrics else set()
 
 
-def _rows(metrics: Mapping[str, Any] | None, cameras: Sequence[str]) -> list[Row]:
+def _rows(metrics: Mapping[str, Any] | None, cameras: Sequence[str]) -> list[ScoreRow]:
     if metrics is None:
         return []
     rows = []
     for name, score in metrics["scores"].items():
         metric = METRICS.get(name)
         rows.append(
-            Row(
+            ScoreRow(
                 metric.label if metric else name,
                 _unit(score["unit"]),
                 score["better"],

@@ -1,1 +1,1 @@
-"""The virtual capture stage: people, rigs and sensors whose truth is known, written as normal sessions."""
+"""Virtual captures: people, rigs and sensors whose truth is known, written as normal sessions."""

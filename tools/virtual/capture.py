@@ -24,29 +24,29 @@ from simulacra.recon.session.truth import (
 from simulacra.render.body import BodyPose
 from simulacra.render.runtime.threads import thread_count
 
-from .config import StageConfig
+from .config import VirtualCaptureConfig
 from .files import PictureFiles, write_depth, write_mask
 from .people.person import Surfaces
 from .picture import LitScene, light_up
 from .shot import Shot, shoot
-from .stations import Stage, build_stage
+from .stations import Studio, build_studio
 
 
 def record_session(
-    settings: StageConfig,
+    settings: VirtualCaptureConfig,
     out: Path,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda frames, _: frames,
 ) -> Session:
     """Records a virtual session and its truth into a new folder; the same configuration gives the same bytes.
 
     Raises:
-        ConfigError: a stage that cannot be built.
+        ConfigError: a studio that cannot be built.
         RunError: there is something at ``out``, or it cannot be written.
     """
     threads = thread_count()
     with _one_torch_thread(), new_session_folder(out) as folder:
-        stage = build_stage(settings, threads)
-        _write_descriptions(stage, folder, _record_frames(stage, folder, threads, progress))
+        studio = build_studio(settings, threads)
+        _write_descriptions(studio, folder, _record_frames(studio, folder, threads, progress))
         load_session(folder)
     return load_session(out)
 
@@ -63,37 +63,37 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 def _record_frames(
-    stage: Stage, folder: Path, threads: int, progress: Callable[[Iterable[int], int], Iterable[int]]
+    studio: Studio, folder: Path, threads: int, progress: Callable[[Iterable[int], int], Iterable[int]]
 ) -> list[Frame]:
     """All frames; cameras side by side, and beside them the next frame's light."""
-    settings, frames = stage.settings, []
+    settings, frames = studio.settings, []
     kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.color.jpeg_quality)
     ready = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     with kept as files, ready as pool:
-        lit = pool.submit(_lit, stage, 0.0)
+        lit = pool.submit(_lit, studio, 0.0)
         for index in progress(range(settings.frames), settings.frames):
             pose, scene = lit.result()
             if index + 1 < settings.frames:
-                lit = pool.submit(_lit, stage, (index + 1) / settings.fps)
+                lit = pool.submit(_lit, studio, (index + 1) / settings.fps)
             shots = list(
-                pool.map(lambda s, k=index, lights=scene: shoot(stage, s, lights, k), stage.stations)
+                pool.map(lambda s, k=index, lights=scene: shoot(studio, s, lights, k), studio.stations)
             )
-            write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(stage, pose, scene.surfaces))
-            frames.append(_kept(stage, folder, files, index, shots))
+            write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(studio, pose, scene.surfaces))
+            frames.append(_kept(studio, folder, files, index, shots))
     return frames
 
 
-def _lit(stage: Stage, moment: float) -> tuple[BodyPose, LitScene]:
+def _lit(studio: Studio, moment: float) -> tuple[BodyPose, LitScene]:
     with torch.no_grad():
-        pose = stage.pose(moment)
-        return pose, light_up(stage.person, stage.person.posed(pose), stage.light)
+        pose = studio.pose(moment)
+        return pose, light_up(studio.person, studio.person.posed(pose), studio.light)
 
 
-def _kept(stage: Stage, folder: Path, files: PictureFiles, index: int, shots: Sequence[Shot]) -> Frame:
+def _kept(studio: Studio, folder: Path, files: PictureFiles, index: int, shots: Sequence[Shot]) -> Frame:
     """Writes what all cameras recorded of a frame."""
-    settings = stage.settings
+    settings = studio.settings
     sources: dict[str, Source] = {}
-    for station, shot in zip(stage.stations, shots):
+    for station, shot in zip(studio.stations, shots):
         name = station.camera.name
         sources[name] = files.write(name, index, shot.color, index / settings.fps)
         if shot.depth is not None:
@@ -105,8 +105,8 @@ def _kept(stage: Stage, folder: Path, files: PictureFiles, index: int, shots: Se
     return Frame(index, sources)
 
 
-def _true_frame(stage: Stage, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
-    posed = stage.body.pose(stage.person.rest, pose)
+def _true_frame(studio: Studio, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
+    posed = studio.body.pose(studio.person.rest, pose)
     return TrueFrame(
         posed.verts[0].numpy(),
         posed.T_world_bone[0, :, :3, 3].numpy(),
@@ -117,19 +117,19 @@ def _true_frame(stage: Stage, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
     )
 
 
-def _write_descriptions(stage: Stage, folder: Path, frames: Sequence[Frame]) -> None:
-    settings, person = stage.settings, stage.person
+def _write_descriptions(studio: Studio, folder: Path, frames: Sequence[Frame]) -> None:
+    settings, person = studio.settings, studio.person
     setting = dump_config(settings)
-    surfaces = person.posed(stage.body.zero_pose())
+    surfaces = person.posed(studio.body.zero_pose())
     light: Mapping[str, object] = {
-        "directions": stage.light.directions.tolist(),
-        "radiance": stage.light.radiance.tolist(),
+        "directions": studio.light.directions.tolist(),
+        "radiance": studio.light.radiance.tolist(),
     }
     write_true_facts(
         folder / TRUTH_FOLDER,
-        {s.camera.name: TrueCamera(s.camera.K, s.camera.viewmat, s.camera.lag) for s in stage.stations},
+        {s.camera.name: TrueCamera(s.camera.K, s.camera.viewmat, s.camera.lag) for s in studio.stations},
         (person.shape.phenotypes.numpy(), person.shape.local_changes.numpy()),
-        stage.body.bone_names,
+        studio.body.bone_names,
         (
             surfaces.faces.numpy(),
             surfaces.layer_of_face.numpy(),
@@ -147,7 +147,7 @@ def _write_descriptions(stage: Stage, folder: Path, frames: Sequence[Frame]) -> 
         "T_world_source": np.eye(4).tolist(),
     }
     text = describe_session(
-        [station.given for station in stage.stations],
+        [station.given for station in studio.stations],
         frames,
         notes=["a virtual capture: its truth is in the folder truth"],
         about=about,

@@ -23,9 +23,9 @@ def run_stage_command(
         RunError: no output folder was named, there is something in it, or it cannot be written.
     """
     from .capture import record_session
-    from .config import StageConfig
+    from .config import VirtualCaptureConfig
 
-    settings = load_config(StageConfig, config_file(config, "stage"), overrides)
+    settings = load_config(VirtualCaptureConfig, config_file(config, "stage"), overrides)
     if print_config:
         sys.stdout.write(format_config(settings))
         return

@@ -59,7 +59,7 @@ class Fault:
 
 
 @config
-class StageConfig:
+class VirtualCaptureConfig:
     """A virtual capture.
 
     Attributes:

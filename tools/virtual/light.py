@@ -34,7 +34,7 @@ class Light:
     radiance: Float[Tensor, "d 3"]
 
 
-def studio(seed: int = 0, count: int = 28) -> Light:
+def studio_light(seed: int = 0, count: int = 28) -> Light:
     """A soft dome, a warm key light and a cool fill, whose places the seed decides."""
     rng = np.random.default_rng(seed)
     k = np.arange(count) + 0.5

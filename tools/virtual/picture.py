@@ -16,7 +16,7 @@ from simulacra.render.runtime.threads import run_ranges, split, thread_count
 from . import light_kernels
 from . import shading_kernels as kernels
 from .light import BIAS, Light, irradiance
-from .people.person import Person, Surfaces
+from .people.person import Surfaces, VirtualPerson
 
 HAIR_BIAS = 0.022  # metres of hair that light goes through
 CROWN = 0.13  # metres from the top of the hair to the middle that it surrounds
@@ -31,7 +31,7 @@ class LitScene:
         known: of every vertex, in the columns that ``shading_kernels.py`` names.
     """
 
-    person: Person
+    person: VirtualPerson
     surfaces: Surfaces
     normals: Float[Tensor, "v 3"]
     irradiance: Float[Tensor, "v 3"]
@@ -40,7 +40,7 @@ class LitScene:
 
 
 @dataclass(frozen=True)
-class Truth:
+class TruePixels:
     """What a camera sees, exactly.
 
     Attributes:
@@ -58,7 +58,7 @@ class Truth:
     motion_px: Float[np.ndarray, "h w 2"]
 
 
-def light_up(person: Person, surfaces: Surfaces, light: Light) -> LitScene:
+def light_up(person: VirtualPerson, surfaces: Surfaces, light: Light) -> LitScene:
     """Shadows and light of one frame: for all cameras at once."""
     normals, tangents = _directions(person, surfaces)
     bias = torch.full((len(normals),), BIAS)
@@ -75,7 +75,9 @@ def relit(scene: LitScene, surfaces: Surfaces) -> LitScene:
     return _scene(scene.person, surfaces, *_directions(scene.person, surfaces), scene.irradiance, scene.light)
 
 
-def _directions(person: Person, surfaces: Surfaces) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 3"]]:
+def _directions(
+    person: VirtualPerson, surfaces: Surfaces
+) -> tuple[Float[Tensor, "v 3"], Float[Tensor, "v 3"]]:
     """Normals, those of hair as of the round head that it makes, and where along a ribbon goes."""
     normals = vertex_normals(surfaces.verts, surfaces.faces)
     tangents = torch.zeros_like(normals)
@@ -91,7 +93,7 @@ def _directions(person: Person, surfaces: Surfaces) -> tuple[Float[Tensor, "v 3"
 
 
 def _scene(
-    person: Person,
+    person: VirtualPerson,
     surfaces: Surfaces,
     normals: Float[Tensor, "v 3"],
     tangents: Float[Tensor, "v 3"],
@@ -102,7 +104,7 @@ def _scene(
     return LitScene(person, surfaces, normals, received, light, known.contiguous().numpy())
 
 
-def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> Truth:
+def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> TruePixels:
     """What one camera sees.
 
     Args:
@@ -143,7 +145,7 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
         drawn,
         neighbours=person.neighbours,
     )[0]
-    return Truth(
+    return TruePixels(
         rgb_linear=np.ascontiguousarray(smooth[..., :3].numpy()),
         alpha=np.ascontiguousarray(smooth[..., 3].numpy()),
         depth=arrays[2],
@@ -183,6 +185,6 @@ def _motion(
     return moved
 
 
-def visible(truth: Truth) -> Bool[np.ndarray, "h w"]:
+def visible(truth: TruePixels) -> Bool[np.ndarray, "h w"]:
     """Pixels that show the person."""
     return truth.layer >= 0

@@ -58,7 +58,7 @@ class RigConfig:
 
 
 @dataclass(frozen=True)
-class RigCamera:
+class VirtualCamera:
     """A camera as it truly is: pinhole matrix in pixels, world to camera, its lens, and when it looks.
 
     Attributes:
@@ -84,7 +84,7 @@ class RigCamera:
         )
 
 
-def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tuple[RigCamera, ...]:
+def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tuple[VirtualCamera, ...]:
     """The cameras of a rig, each a little off its place as the seed says.
 
     Args:
@@ -119,7 +119,7 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
             name = f"judge{number - len(places) + settings.judges}"
         if lens is not None:
             check_lens(lens, "rig.distortion", K)
-        cameras.append(RigCamera(name, settings.width, settings.height_px, K, viewmat, lens, lag, judge))
+        cameras.append(VirtualCamera(name, settings.width, settings.height_px, K, viewmat, lens, lag, judge))
     return tuple(cameras)
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from simulacra.recon.runs.configuration import config
 from simulacra.render.runtime.errors import ConfigError
 
-from .rig import RigCamera
+from .rig import VirtualCamera
 from .room_kernels import CEILING, FLOOR, WALL, before_room, draw_room
 
 __all__ = ["CEILING", "FLOOR", "WALL", "RoomConfig", "RoomView", "look_at_room"]
@@ -89,7 +89,9 @@ class RoomView:
         return out
 
 
-def look_at_room(room: RoomConfig, camera: RigCamera, light: Float[np.ndarray, "3"], seed: int) -> RoomView:
+def look_at_room(
+    room: RoomConfig, camera: VirtualCamera, light: Float[np.ndarray, "3"], seed: int
+) -> RoomView:
     """The empty room as one camera sees it.
 
     Args:

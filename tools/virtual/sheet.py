@@ -14,8 +14,8 @@ from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.image import linear_to_srgb, write_image
 
-from .light import studio
-from .people.person import Person, PersonRecipe, make_person
+from .light import studio_light
+from .people.person import PersonRecipe, VirtualPerson, make_person
 from .picture import light_up, picture
 
 BACKDROP = (0.55, 0.30)  # linear grey, at the top and at the bottom
@@ -39,7 +39,7 @@ def _pictures(count: int, seed: int) -> Iterator[Float[np.ndarray, "h w 3"]]:
     for number in range(seed, seed + count):
         person = make_person(body, PersonRecipe(seed=number))
         pose = _at_ease(body, number)
-        scene = light_up(person, person.posed(pose), studio(number))
+        scene = light_up(person, person.posed(pose), studio_light(number))
         parts = []
         for camera in (_whole(person), _face(person, pose)):
             seen = picture(scene, camera)
@@ -76,11 +76,11 @@ def _at_ease(body: BodyModel, number: int) -> BodyPose:
     return pose
 
 
-def _height(person: Person) -> float:
+def _height(person: VirtualPerson) -> float:
     return float(person.rest.verts[:, 1].max())
 
 
-def _whole(person: Person) -> Cameras:
+def _whole(person: VirtualPerson) -> Cameras:
     """Children look smaller than adults, but not by all of it."""
     tall = _height(person)
     shown = max(0.55 * tall + 0.75, tall)
@@ -88,7 +88,7 @@ def _whole(person: Person) -> Cameras:
     return look_at(at + torch.tensor([[0.55, 0.1, 3.2]]) * shown, at, 2.9 * HEIGHT, WIDTH, HEIGHT)
 
 
-def _face(person: Person, pose: BodyPose) -> Cameras:
+def _face(person: VirtualPerson, pose: BodyPose) -> Cameras:
     eyes = person.body.keypoints_at("face478", person.rest, pose)[0, [33, 263]].mean(0)
     at = (eyes - torch.tensor([0.0, 0.03, 0.06]))[None]
     return look_at(at + torch.tensor([[0.22, 0.04, 0.9]]), at, 2.6 * WIDTH, WIDTH, HEIGHT)

@@ -13,13 +13,13 @@ from simulacra.recon.session.truth import (
 )
 
 from .people.person import Surfaces
-from .picture import LitScene, Truth, picture, relit
-from .rig import RigCamera
+from .picture import LitScene, TruePixels, picture, relit
+from .rig import VirtualCamera
 from .sensors.color import ColorSensor, expose
 from .sensors.depth import sense_depth
 from .sensors.lens_view import LensView
 from .sensors.shutter import motion_blurred, rolled
-from .stations import Stage, Station
+from .stations import Station, Studio
 
 # A vertex is seen where the picture's depth there is no nearer than this, metres.
 SEEN_WITHIN = 0.004
@@ -38,37 +38,37 @@ class Shot:
 
 
 @torch.no_grad()
-def shoot(stage: Stage, station: Station, scene: LitScene, index: int) -> Shot:
+def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot:
     """What one camera records of a frame.
 
     Args:
         scene: the frame at the rig's own time. Its light is used at the camera's time too, which is some milliseconds
             away; in a turn-around seconds, of a person who stands.
     """
-    settings, camera = stage.settings, station.camera
+    settings, camera = studio.settings, station.camera
     moment = index / settings.fps
     drawn = station.view.camera(camera.viewmat)
-    scene, after = _at_camera(stage, station, scene, moment)
+    scene, after = _at_camera(studio, station, scene, moment)
     seen = picture(scene, drawn, after)
     rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
         share = 0.001 * settings.shutter_ms * settings.fps
         rgb = motion_blurred(rgb, seen.motion_px, share, seen.depth)
-    seed = int(np.random.default_rng([settings.seed, index, _number(stage, station)]).integers(1 << 31))
-    color = expose(np.ascontiguousarray(station.view.picture(rgb)), _sensor(stage, station), seed)
+    seed = int(np.random.default_rng([settings.seed, index, _number(studio, station)]).integers(1 << 31))
+    color = expose(np.ascontiguousarray(station.view.picture(rgb)), _sensor(studio, station), seed)
     depth = None
     if settings.depth is not None and not camera.judge:
-        depth = station.view.nearest(_depth(stage, station, seen, seed))
+        depth = station.view.nearest(_depth(studio, station, seen, seed))
     mask = station.view.picture(seen.alpha)
     truth = _true_view(station, scene, seen) if settings.true_pictures else None
     return Shot(color, depth, mask, truth)
 
 
-def _sensor(stage: Stage, station: Station) -> ColorSensor:
+def _sensor(studio: Studio, station: Station) -> ColorSensor:
     """The stage's sensor with the camera's own faults; a judge has one without any."""
     if station.camera.judge:
         return CLEAN
-    common, fault = stage.settings.color, station.fault
+    common, fault = studio.settings.color, station.fault
     return replace(
         common,
         exposure=common.exposure + fault.exposure,
@@ -78,24 +78,24 @@ def _sensor(stage: Stage, station: Station) -> ColorSensor:
     )
 
 
-def _number(stage: Stage, station: Station) -> int:
-    return [other.camera.name for other in stage.stations].index(station.camera.name)
+def _number(studio: Studio, station: Station) -> int:
+    return [other.camera.name for other in studio.stations].index(station.camera.name)
 
 
 def _at_camera(
-    stage: Stage, station: Station, scene: LitScene, moment: float
+    studio: Studio, station: Station, scene: LitScene, moment: float
 ) -> tuple[LitScene, Surfaces | None]:
     """The scene as the camera's shutter meets it, and the person a frame interval later where anything moves."""
-    settings, camera = stage.settings, station.camera
+    settings, camera = studio.settings, station.camera
     still = settings.motion.name == "still" and settings.motion.bvh is None
     if still:
         return scene, None
     surfaces = scene.surfaces
     if camera.lag:
-        surfaces = stage.person.posed(stage.pose(moment + camera.lag))
+        surfaces = studio.person.posed(studio.pose(moment + camera.lag))
     if camera.judge or settings.shutter_ms == settings.readout_ms == 0:
         return relit(scene, surfaces), None
-    later = stage.person.posed(stage.pose(moment + camera.lag + 1 / settings.fps))
+    later = studio.person.posed(studio.pose(moment + camera.lag + 1 / settings.fps))
     velocity = later.verts - surfaces.verts
     verts = surfaces.verts
     if settings.readout_ms > 0:
@@ -116,9 +116,9 @@ def _stand(surfaces: Surfaces) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarr
     return feet.reshape(-1, 3), hips
 
 
-def _depth(stage: Stage, station: Station, seen: Truth, seed: int) -> Float[np.ndarray, "ph pw"]:
+def _depth(studio: Studio, station: Station, seen: TruePixels, seed: int) -> Float[np.ndarray, "ph pw"]:
     """What the depth sensor measures, over the pinhole picture."""
-    sensor = stage.settings.depth
+    sensor = studio.settings.depth
     assert sensor is not None
     person, room, view = seen.depth > 0, station.room, station.view
     return sense_depth(
@@ -132,7 +132,7 @@ def _depth(stage: Stage, station: Station, seen: Truth, seed: int) -> Float[np.n
     )
 
 
-def _true_view(station: Station, scene: LitScene, seen: Truth) -> TrueView:
+def _true_view(station: Station, scene: LitScene, seen: TruePixels) -> TrueView:
     """Over the pixels of the session's pinhole camera: a window of the picture that was drawn."""
     camera, view = station.camera, station.view
     x0, y0 = (round(float(at)) for at in (view.K[:2, 2] - camera.K[:2, 2]))
@@ -151,7 +151,7 @@ def _true_view(station: Station, scene: LitScene, seen: Truth) -> TrueView:
 
 
 def _visible(
-    scene: LitScene, view: LensView, camera: RigCamera, depth: Float[np.ndarray, "h w"]
+    scene: LitScene, view: LensView, camera: VirtualCamera, depth: Float[np.ndarray, "h w"]
 ) -> np.ndarray:
     uv, z = view.camera(camera.viewmat).project(scene.surfaces.verts)
     at = torch.floor(uv[0]).long().numpy()

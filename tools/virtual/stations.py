@@ -13,25 +13,25 @@ from simulacra.recon.session import SessionCamera
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import ConfigError
 
-from .config import Fault, PersonConfig, StageConfig
+from .config import Fault, PersonConfig, VirtualCaptureConfig
 from .files import DEPTH_UNITS
-from .light import Light, studio
+from .light import Light, studio_light
 from .motion import PoseAt, pose_at
-from .people.person import Person, PersonRecipe, make_person
-from .rig import RigCamera, make_rig, moved
+from .people.person import PersonRecipe, VirtualPerson, make_person
+from .rig import VirtualCamera, make_rig, moved
 from .room import RoomView, look_at_room
 from .sensors.lens_view import LensView, lens_view
 
 NEVER = Fault(camera="")
 # What a judge's calibration knows of faults: nothing.
-BESIDE = StageConfig()
+BESIDE = VirtualCaptureConfig()
 
 
 @dataclass(frozen=True)
 class Station:
     """A camera that is ready: as it is, as the session will describe it, and what it sees of the empty room."""
 
-    camera: RigCamera
+    camera: VirtualCamera
     given: SessionCamera
     view: LensView
     room: RoomView
@@ -39,22 +39,22 @@ class Station:
 
 
 @dataclass(frozen=True)
-class Stage:
+class Studio:
     """Everything before the first frame.
 
     Attributes:
         pose: of the person at seconds of the rig's time.
     """
 
-    settings: StageConfig
+    settings: VirtualCaptureConfig
     body: BodyModel
-    person: Person
+    person: VirtualPerson
     pose: PoseAt
     light: Light
     stations: tuple[Station, ...]
 
 
-def build_stage(settings: StageConfig, threads: int = 1) -> Stage:
+def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
     """The person, the light, and cameras with their faults, ready to record.
 
     Raises:
@@ -67,7 +67,7 @@ def build_stage(settings: StageConfig, threads: int = 1) -> Stage:
     with torch.no_grad():
         face = body.keypoints_at("face478", person.rest, start)[0]
     eyes = face[[33, 263]].mean(0).double().numpy()
-    light = studio(settings.light_seed)
+    light = studio_light(settings.light_seed)
     wall = light.radiance.sum(0).double().numpy() / np.pi
     cameras = make_rig(settings.rig, settings.seed, eyes)
     faults = {fault.camera: fault for fault in settings.faults}
@@ -90,14 +90,14 @@ def build_stage(settings: StageConfig, threads: int = 1) -> Stage:
         given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
         described.append((camera, replace(given, depth_scale=DEPTH_UNITS if settings.depth else None), fault))
 
-    def station(camera: RigCamera, given: SessionCamera, fault: Fault) -> Station:
+    def station(camera: VirtualCamera, given: SessionCamera, fault: Fault) -> Station:
         view = lens_view(camera.K, camera.width, camera.height, camera.lens)
         drawn = replace(camera, K=view.K, width=view.width, height=view.height)
         return Station(camera, given, view, look_at_room(settings.room, drawn, wall, settings.seed), fault)
 
     with ThreadPoolExecutor(threads) as pool:
         stations = tuple(pool.map(lambda one: station(*one), described))
-    return Stage(settings, body, person, pose, light, stations)
+    return Studio(settings, body, person, pose, light, stations)
 
 
 def recipe_of(person: PersonConfig) -> PersonRecipe:
@@ -111,7 +111,7 @@ def recipe_of(person: PersonConfig) -> PersonRecipe:
 
 
 def _as_given(
-    settings: StageConfig, camera: RigCamera, fault: Fault, rng: np.random.Generator
+    settings: VirtualCaptureConfig, camera: VirtualCamera, fault: Fault, rng: np.random.Generator
 ) -> SessionCamera:
     """The camera as its calibration has it: a little wrong, as all calibrations are."""
     turn = settings.calibration_deg * rng.standard_normal(3)

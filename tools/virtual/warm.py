@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .capture import record_session
-from .config import StageConfig
+from .config import VirtualCaptureConfig
 from .motion import MotionConfig
 from .rig import RigConfig
 from .sensors.depth import Stereo, StructuredLight, TimeOfFlight, sense_depth
@@ -18,7 +18,7 @@ SIDE = 64
 
 def warmup() -> None:
     """One small capture with all that moves, and each depth sensor."""
-    settings = StageConfig(
+    settings = VirtualCaptureConfig(
         rig=RigConfig(count=1, width=SIDE, height_px=SIDE),
         motion=MotionConfig(name="walk"),
         shutter_ms=20.0,

@@ -18,13 +18,13 @@ from simulacra.tools.design.page import write_design
 from simulacra.tools.design.points import Point, Result, measure, points_of
 from simulacra.tools.design.summary import allowed, estimate, summarise
 from simulacra.tools.reconstruct import brought_configs
-from simulacra.tools.virtual.config import StageConfig
+from simulacra.tools.virtual.config import VirtualCaptureConfig
 from simulacra.tools.virtual.rig import RigConfig
 
 SYNC = Sweep(name="sync error, ms", option="sync_ms", values=(0.0, 10.0, 50.0))
 TWO = (Variant(name="4"), Variant(name="8", stage={"rig.count": 8}))
 DESIGN = DesignConfig(
-    stage=StageConfig(rig=RigConfig(count=4, judges=2)), variants=TWO, sweeps=(SYNC,), repeats=3
+    stage=VirtualCaptureConfig(rig=RigConfig(count=4, judges=2)), variants=TWO, sweeps=(SYNC,), repeats=3
 )
 
 
@@ -91,7 +91,7 @@ def test_a_point_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_capture_that_cannot_be_made_is_told_and_not_dropped(tmp_path: Path) -> None:
     """Of 3 cameras in a room that does not hold them."""
     design = DesignConfig(
-        stage=StageConfig(rig=RigConfig(count=3, distance=9.0, width=64, height_px=64)), repeats=2
+        stage=VirtualCaptureConfig(rig=RigConfig(count=3, distance=9.0, width=64, height_px=64)), repeats=2
     )
     point = next(points_of(design))
     result = measure(point, tmp_path)
@@ -171,7 +171,7 @@ def test_the_configurations_that_are_brought_are_sound() -> None:
         if name.startswith("design/"):
             assert list(points_of(load_config(DesignConfig, path)))
         else:
-            assert load_config(StageConfig, path).frames > 0
+            assert load_config(VirtualCaptureConfig, path).frames > 0
 
 
 def test_a_run_beside_must_be_finished(tmp_path: Path) -> None:

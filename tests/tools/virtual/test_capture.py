@@ -18,14 +18,14 @@ from simulacra.render.body import load_body
 from simulacra.render.camera import Cameras
 from simulacra.render.runtime.errors import AssetError, ConfigError, RunError
 from simulacra.tools.virtual.capture import record_session
-from simulacra.tools.virtual.config import Fault, StageConfig
+from simulacra.tools.virtual.config import Fault, VirtualCaptureConfig
 from simulacra.tools.virtual.files import PictureFiles
 from simulacra.tools.virtual.motion import MotionConfig
 from simulacra.tools.virtual.rig import RigConfig
 from simulacra.tools.virtual.sensors.color import ColorSensor
 from simulacra.tools.virtual.sensors.depth import TimeOfFlight
 
-SMALL = StageConfig(
+SMALL = VirtualCaptureConfig(
     motion=MotionConfig(name="walk"),
     rig=RigConfig(count=2, width=160, height_px=144, judges=1, distortion=(-0.25, 0.08, 0.0, 0.0)),
     depth=TimeOfFlight(),

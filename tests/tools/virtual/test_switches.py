@@ -15,14 +15,14 @@ from simulacra.recon.preflight import Preflight, PreflightConfig, inspect
 from simulacra.recon.preflight.look import NetworkEyes
 from simulacra.render.runtime.errors import AssetError, MissingExtraError
 from simulacra.tools.virtual import capture, stations
-from simulacra.tools.virtual.config import Fault, PersonConfig, StageConfig
+from simulacra.tools.virtual.config import Fault, PersonConfig, VirtualCaptureConfig
 from simulacra.tools.virtual.motion import MotionConfig
 from simulacra.tools.virtual.people.person import Surfaces
 from simulacra.tools.virtual.picture import relit
 from simulacra.tools.virtual.rig import RigConfig
 
 # Four cameras around the front, one moment. Shutters of no time: nothing has to be posed twice.
-STILL = StageConfig(
+STILL = VirtualCaptureConfig(
     person=PersonConfig(seed=11),
     rig=RigConfig(layout="arc", count=4, distance=2.3, span=150.0, width=448, height_px=448),
     light_seed=3,
@@ -38,7 +38,7 @@ MOVING = replace(
 )
 ODD = "1"
 
-Record = Callable[[StageConfig], Preflight]
+Record = Callable[[VirtualCaptureConfig], Preflight]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
         return relit(lit[id(person)], surfaces)
 
     def one_shot(
-        stage: capture.Stage, station: stations.Station, scene: capture.LitScene, index: int
+        stage: capture.Studio, station: stations.Station, scene: capture.LitScene, index: int
     ) -> capture.Shot:
         calibrated = replace(station.fault, turn_deg=0.0, move_mm=0.0, focal_percent=0.0)
         key = repr((replace(stage.settings, faults=()), station.camera, calibrated, index))
@@ -73,7 +73,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
         return shots[key]
 
     @cache
-    def record(settings: StageConfig) -> Preflight:
+    def record(settings: VirtualCaptureConfig) -> Preflight:
         root = tmp_path_factory.mktemp("switch") / "session"
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(stations, "make_person", one_person)
@@ -91,7 +91,7 @@ def found(record: Preflight) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("settings", [STILL, MOVING], ids=["still", "moving"])
-def test_a_sound_capture_passes(checked: Record, settings: StageConfig) -> None:
+def test_a_sound_capture_passes(checked: Record, settings: VirtualCaptureConfig) -> None:
     record = checked(settings)
     assert not record.failed()
     assert not set(found(record)) & {"noise", "blur", "time-offset", "exposure", "clipping", "camera-pose"}

@@ -29,7 +29,7 @@ from .measures import Measures, faces_of, measure, share_of
 from .shoes import rim_height
 from .wardrobe import PersonRecipe, clothes_materials, draw_character, draw_clothes, draw_hair
 
-__all__ = ["Garment", "HairStyle", "Person", "PersonRecipe", "Surfaces", "make_person"]
+__all__ = ["Garment", "HairStyle", "PersonRecipe", "Surfaces", "VirtualPerson", "make_person"]
 
 MOUTH = ("mouth_cavity", "tongue")
 BALLS = ("eye_l", "eye_r")
@@ -51,7 +51,7 @@ class Surfaces:
 
 
 @dataclass(frozen=True)
-class Person:
+class VirtualPerson:
     """A person at rest, ready to be moved.
 
     Attributes:
@@ -163,7 +163,7 @@ class Person:
         return torch.cat([layer.traits for layer in self.layers])
 
 
-def make_person(body: BodyModel, recipe: PersonRecipe) -> Person:
+def make_person(body: BodyModel, recipe: PersonRecipe) -> VirtualPerson:
     """A person of a recipe; the same recipe gives the same person to the last bit."""
     rng = np.random.default_rng(recipe.seed)
     character = draw_character(body, recipe, rng)
@@ -188,7 +188,7 @@ def make_person(body: BodyModel, recipe: PersonRecipe) -> Person:
     materials |= clothes_materials(wardrobe, marks, rng, recipe.seed)
     carrier = sparse.vstack([layer.carrier for layer in layers]).tocsr()
     acting, acted = _acted(body, carrier, sum(len(layer.verts) for layer in layers[:3]))
-    return Person(
+    return VirtualPerson(
         body, character.shape, rest, layers, _influences(body, carrier), materials, face, acting, acted
     )
 

@@ -16,9 +16,9 @@ from simulacra.recon.session import Session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import InputError
 
-from ..light import studio
+from ..light import studio_light
 from ..people.person import PersonRecipe, make_person
-from ..picture import Truth, light_up, picture
+from ..picture import TruePixels, light_up, picture
 from .depth import StructuredLight, TimeOfFlight, sense_depth
 from .plot import OTHER, REAL, VIRTUAL, Line, Panel, draw_panels, histogram
 from .refined import (
@@ -34,7 +34,7 @@ from .refined import (
     read_reference,
     spread,
 )
-from .study import Agreement, View, agreement, misplaced, real_views, surface_noise
+from .study import Agreement, DepthView, agreement, misplaced, real_views, surface_noise
 
 # The calibration error that virtual rigs are given, by each axis: degrees and metres. It is stated with every result.
 TURN_DEG, SHIFT_M = 0.15, 0.002
@@ -104,7 +104,7 @@ def _rig(name: str, session: Session, seed: int) -> RigResult:
     return RigResult(name, real, agreement(virtual), agreement(wrong), best)
 
 
-def _truths(session: Session, views: Sequence[View], seed: int) -> list[Truth]:
+def _truths(session: Session, views: Sequence[DepthView], seed: int) -> list[TruePixels]:
     """A virtual person where the real one stands, seen by the rig's cameras without faults."""
     points = np.concatenate([surface_points(v.camera, v.depth, (v.depth > 0) & v.inside) for v in views])
     at = np.median(points, axis=0)
@@ -113,14 +113,14 @@ def _truths(session: Session, views: Sequence[View], seed: int) -> list[Truth]:
     pose = body.zero_pose()
     pose.translation[0, 0] += float(at[0])
     pose.translation[0, 2] += float(at[2])
-    scene = light_up(person, person.posed(pose), studio(seed))
+    scene = light_up(person, person.posed(pose), studio_light(seed))
     return [picture(scene, session.cameras_as_tensors(view.camera.name)) for view in views]
 
 
-def _sensed(view: View, truth: Truth, sensor: TimeOfFlight, seed: int) -> View:
+def _sensed(view: DepthView, truth: TruePixels, sensor: TimeOfFlight, seed: int) -> DepthView:
     camera = view.camera
     depth = sense_depth(truth.depth, truth.normals, truth.infrared, camera.K, camera.viewmat, sensor, seed)
-    return View(camera, depth, truth.depth > 0)
+    return DepthView(camera, depth, truth.depth > 0)
 
 
 def _mm(values: Float[np.ndarray, "n"]) -> str:

@@ -36,7 +36,7 @@ EDGES = (0.0, 2.0, 4.0, 8.0, 16.0, 200.0)
 
 
 @dataclass(frozen=True)
-class Reference:
+class FusedDepth:
     """One frame: raw and reference depth in metres (0 none) and where both are of the person."""
 
     name: str
@@ -49,7 +49,7 @@ class Reference:
         return np.array([[FX, 0, CX + 0.5], [0, FY, CY + 0.5], [0, 0, 1]])
 
 
-def read_reference(folder: Path, frame: str) -> Reference:
+def read_reference(folder: Path, frame: str) -> FusedDepth:
     """A frame of a folder of this layout.
 
     Raises:
@@ -65,7 +65,7 @@ def read_reference(folder: Path, frame: str) -> Reference:
             found=f"{raw.shape} {depth.shape} {mask.shape}",
         )
     inside = mask & (depth > 0) & (depth < FARTHEST)
-    return Reference(frame, raw, depth, inside)
+    return FusedDepth(frame, raw, depth, inside)
 
 
 def frames_of(folder: Path) -> list[str]:
@@ -74,7 +74,7 @@ def frames_of(folder: Path) -> list[str]:
     return sorted(set.intersection(*found))
 
 
-def modelled(reference: Reference, sensor: StructuredLight, seed: int) -> Float[np.ndarray, "h w"]:
+def modelled(reference: FusedDepth, sensor: StructuredLight, seed: int) -> Float[np.ndarray, "h w"]:
     """What a sensor would make of the reference, were it the truth."""
     truth = np.where(reference.inside, reference.depth, 0).astype(np.float32)
     infrared = np.full_like(truth, ALBEDO)
@@ -82,7 +82,7 @@ def modelled(reference: Reference, sensor: StructuredLight, seed: int) -> Float[
     return sense_depth(truth, normals, infrared, reference.K(), np.eye(4), sensor, seed)
 
 
-def errors(reference: Reference, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
+def errors(reference: FusedDepth, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
     """Measured less reference, metres, where both are."""
     return (measured - reference.depth)[reference.inside & (measured > 0)].astype(np.float64)
 
@@ -100,24 +100,24 @@ def fitted(target: float, measure: Callable[[float], float], low: float, high: f
     return float(np.sqrt(low * high))
 
 
-def by_slope(reference: Reference, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
+def by_slope(reference: FusedDepth, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
     """Mean absolute error (cut as `spread`) by the reference's slope, away from the mask's edge."""
     smooth = cv2.GaussianBlur(reference.depth, (0, 0), 1.0)
     slope = np.hypot(*np.gradient(smooth))
     return _binned(reference, measured, slope, SLOPES, _to_edge(reference) > 8)
 
 
-def by_edge(reference: Reference, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
+def by_edge(reference: FusedDepth, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
     """The same by the distance to the mask's edge."""
     return _binned(reference, measured, _to_edge(reference), EDGES, np.ones_like(reference.inside))
 
 
-def _to_edge(reference: Reference) -> Float[np.ndarray, "h w"]:
+def _to_edge(reference: FusedDepth) -> Float[np.ndarray, "h w"]:
     return cv2.distanceTransform(reference.inside.astype(np.uint8), cv2.DIST_L2, 5)
 
 
 def _binned(
-    reference: Reference,
+    reference: FusedDepth,
     measured: Float[np.ndarray, "h w"],
     by: Float[np.ndarray, "h w"],
     limits: tuple[float, ...],

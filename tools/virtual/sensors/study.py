@@ -25,7 +25,7 @@ BLOCK = 11
 
 
 @dataclass(frozen=True)
-class View:
+class DepthView:
     """A camera as it is believed to stand, and what it measures of a person."""
 
     camera: SessionCamera
@@ -53,7 +53,7 @@ class Agreement:
     noise: Float[np.ndarray, "c"]
 
 
-def real_views(session: Session, frame: int) -> list[View]:
+def real_views(session: Session, frame: int) -> list[DepthView]:
     """What the cameras of a session measured.
 
     Raises:
@@ -69,11 +69,11 @@ def real_views(session: Session, frame: int) -> list[View]:
                 expected="depth, a mask and pictures without distortion",
             )
         depth, valid = measured
-        views.append(View(camera, np.where(valid, depth, 0).astype(np.float32), mask > 0.5))
+        views.append(DepthView(camera, np.where(valid, depth, 0).astype(np.float32), mask > 0.5))
     return views
 
 
-def agreement(views: Sequence[View]) -> Agreement:
+def agreement(views: Sequence[DepthView]) -> Agreement:
     """How the cameras of a ring agree on one person."""
     points = [surface_points(v.camera, v.depth, (v.depth > 0) & v.inside) for v in views]
     pairs = [
@@ -100,7 +100,7 @@ def _near(a: SessionCamera, b: SessionCamera) -> bool:
     return bool(np.degrees(np.arccos(np.clip(a.viewmat[2, :3] @ b.viewmat[2, :3], -1, 1))) < WIDEST_PAIR)
 
 
-def _differences(points: Float[np.ndarray, "n 3"], view: View) -> Float[np.ndarray, "_"]:
+def _differences(points: Float[np.ndarray, "n 3"], view: DepthView) -> Float[np.ndarray, "_"]:
     """What a camera measures beyond another's points, where both see the same surface."""
     camera = view.camera
     local = points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
@@ -114,7 +114,7 @@ def _differences(points: Float[np.ndarray, "n 3"], view: View) -> Float[np.ndarr
 
 
 def _aligned(
-    k: int, views: Sequence[View], points: Sequence[Float[np.ndarray, "_ 3"]]
+    k: int, views: Sequence[DepthView], points: Sequence[Float[np.ndarray, "_ 3"]]
 ) -> tuple[float, float, float, float] | None:
     others = [points[j] for j in range(len(views)) if j != k and _near(views[k].camera, views[j].camera)]
     if not others:

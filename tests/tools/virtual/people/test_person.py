@@ -14,14 +14,14 @@ from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.mesh import interpolate, rasterize_mesh, vertex_normals
 from simulacra.render.runtime.errors import AssetError
-from simulacra.tools.virtual.light import Light, irradiance, studio
+from simulacra.tools.virtual.light import Light, irradiance, studio_light
 from simulacra.tools.virtual.noise import fractal_noise
 from simulacra.tools.virtual.people.garments import Garment, hem_height
 from simulacra.tools.virtual.people.layers import Layer, averaging, border_loops, clip, refine
 from simulacra.tools.virtual.people.measures import measure
-from simulacra.tools.virtual.people.person import Person, PersonRecipe, make_person
+from simulacra.tools.virtual.people.person import PersonRecipe, VirtualPerson, make_person
 from simulacra.tools.virtual.people.wardrobe import draw_character
-from simulacra.tools.virtual.picture import Truth, light_up, picture, visible
+from simulacra.tools.virtual.picture import TruePixels, light_up, picture, visible
 
 CLOTHES = (
     Garment("trousers", "below", limb=0.985, seed=1),
@@ -40,7 +40,7 @@ def body() -> BodyModel:
 
 
 @pytest.fixture(scope="module")
-def person(body: BodyModel) -> Person:
+def person(body: BodyModel) -> VirtualPerson:
     return make_person(body, RECIPE)
 
 
@@ -54,7 +54,7 @@ def walking(body: BodyModel) -> BodyPose:
     return pose
 
 
-def _camera(person: Person, size: int = 96) -> Cameras:
+def _camera(person: VirtualPerson, size: int = 96) -> Cameras:
     tall = float(person.rest.verts[:, 1].max())
     at = torch.tensor([[0.0, tall / 2, 0.0]])
     return look_at(at + torch.tensor([[0.4, 0.0, 3.0]]), at, 1.15 * size, size, size)
@@ -107,7 +107,7 @@ def test_clipping_cuts_along_the_line() -> None:
     np.testing.assert_allclose(rows, 1, atol=1e-5)
 
 
-def test_the_same_seed_is_the_same_person_and_picture(body: BodyModel, person: Person) -> None:
+def test_the_same_seed_is_the_same_person_and_picture(body: BodyModel, person: VirtualPerson) -> None:
     again = make_person(body, RECIPE)
     assert all(torch.equal(a.verts, b.verts) for a, b in zip(person.layers, again.layers))
     other = make_person(body, replace(RECIPE, seed=4))
@@ -116,7 +116,7 @@ def test_the_same_seed_is_the_same_person_and_picture(body: BodyModel, person: P
     for count, who in ((1, person), (2, again)):
         torch.set_num_threads(count)
         try:
-            seen = picture(light_up(who, who.posed(body.zero_pose()), studio(1, 6)), _camera(who))
+            seen = picture(light_up(who, who.posed(body.zero_pose()), studio_light(1, 6)), _camera(who))
         finally:
             torch.set_num_threads(threads)
         pictures.append(seen.rgb_linear.tobytes() + seen.infrared.tobytes() + seen.depth.tobytes())
@@ -142,7 +142,7 @@ def _above_skin(points: torch.Tensor, skin: torch.Tensor, faces: torch.Tensor) -
 
 @pytest.mark.parametrize("posed", [False, True])
 def test_clothes_are_outside_of_the_skin(
-    body: BodyModel, person: Person, walking: BodyPose, posed: bool
+    body: BodyModel, person: VirtualPerson, walking: BodyPose, posed: bool
 ) -> None:
     """Nearly everywhere; a fold may touch, and what is turned in at hems is inside of what hides it."""
     pose = walking if posed else body.zero_pose()
@@ -162,7 +162,7 @@ def test_clothes_are_outside_of_the_skin(
     assert (_above_skin(control, skin, body.faces) > 0).mean() < 0.2
 
 
-def test_a_hem_is_level_and_hangs_over_what_is_under_it(body: BodyModel, person: Person) -> None:
+def test_a_hem_is_level_and_hangs_over_what_is_under_it(body: BodyModel, person: VirtualPerson) -> None:
     marks = measure(body, person.rest)
     for garment in CLOTHES:
         layer = next(layer for layer in person.layers if layer.name == garment.kind)
@@ -186,7 +186,7 @@ def _fill_of_hull(points: np.ndarray) -> float:
     return float(gap.max()) / float(np.sqrt(hull.volume))
 
 
-def test_shoes_show_no_toes(body: BodyModel, person: Person) -> None:
+def test_shoes_show_no_toes(body: BodyModel, person: VirtualPerson) -> None:
     """Seen from above, the outline of a shoe's front is convex; that of bare toes is not."""
     shoes = next(layer for layer in person.layers if layer.name == "shoes")
     verts = shoes.verts.numpy()
@@ -199,7 +199,7 @@ def test_shoes_show_no_toes(body: BodyModel, person: Person) -> None:
     assert _fill_of_hull(front) > 0.1
 
 
-def test_a_person_moves_with_the_bones(body: BodyModel, person: Person) -> None:
+def test_a_person_moves_with_the_bones(body: BodyModel, person: VirtualPerson) -> None:
     pose = body.zero_pose()
     pose.translation[0, 0] = 0.5
     moved, still = person.posed(pose), person.posed(body.zero_pose())
@@ -209,7 +209,7 @@ def test_a_person_moves_with_the_bones(body: BodyModel, person: Person) -> None:
     assert len(moved.layer_of_face) == len(moved.faces)
 
 
-def test_a_face_acts_and_clothes_do_not(body: BodyModel, person: Person) -> None:
+def test_a_face_acts_and_clothes_do_not(body: BodyModel, person: VirtualPerson) -> None:
     pose = body.zero_pose()
     pose.expression[0, body.expression_names.index("jawOpen")] = 1.0
     moved = (person.posed(pose).verts - person.posed(body.zero_pose()).verts).norm(dim=1)
@@ -235,12 +235,12 @@ def test_light_falls_where_nothing_is_in_the_way() -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(person: Person, body: BodyModel) -> Truth:
+def seen(person: VirtualPerson, body: BodyModel) -> TruePixels:
     light = Light(torch.tensor([[0.0, 0.6, 0.8]]), torch.full((1, 3), 3.0))
     return picture(light_up(person, person.posed(body.zero_pose()), light), _camera(person))
 
 
-def test_a_picture_shows_the_person_and_knows_the_depth(seen: Truth) -> None:
+def test_a_picture_shows_the_person_and_knows_the_depth(seen: TruePixels) -> None:
     shown = visible(seen)
     assert 0.05 < shown.mean() < 0.5
     assert ((seen.depth > 0) == shown).all()
@@ -251,7 +251,7 @@ def test_a_picture_shows_the_person_and_knows_the_depth(seen: Truth) -> None:
     assert not seen.motion_px.any()
 
 
-def test_infrared_albedo_is_that_of_the_materials(seen: Truth, person: Person) -> None:
+def test_infrared_albedo_is_that_of_the_materials(seen: TruePixels, person: VirtualPerson) -> None:
     assert (seen.infrared[~visible(seen)] == 0).all()
     assert (seen.infrared >= 0).all() and (seen.infrared <= 1).all()
     names = [layer.name for layer in person.layers]
@@ -260,10 +260,12 @@ def test_infrared_albedo_is_that_of_the_materials(seen: Truth, person: Person) -
     assert (seen.infrared[skin] > 0.46).all() and (seen.infrared[skin] < 0.64).all()
 
 
-def test_motion_is_that_of_the_projected_surface(person: Person, body: BodyModel, walking: BodyPose) -> None:
+def test_motion_is_that_of_the_projected_surface(
+    person: VirtualPerson, body: BodyModel, walking: BodyPose
+) -> None:
     now, then = person.posed(body.zero_pose()), person.posed(walking)
     camera = _camera(person, 64)
-    moved = picture(light_up(person, now, studio(0, 2)), camera, then).motion_px
+    moved = picture(light_up(person, now, studio_light(0, 2)), camera, then).motion_px
     drawn = rasterize_mesh(now.verts, now.faces, camera)
     places = [interpolate(frame.verts, now.faces, drawn)[0][drawn.covered[0]] for frame in (now, then)]
     before, after = (camera.project(place)[0][0].numpy() for place in places)

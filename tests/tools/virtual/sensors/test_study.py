@@ -15,7 +15,7 @@ from simulacra.tools.virtual.sensors.command import compare_sensors
 from simulacra.tools.virtual.sensors.depth import StructuredLight
 from simulacra.tools.virtual.sensors.plot import Line, Panel, draw_panels, histogram
 from simulacra.tools.virtual.sensors.refined import (
-    Reference,
+    FusedDepth,
     by_edge,
     by_slope,
     errors,
@@ -25,7 +25,7 @@ from simulacra.tools.virtual.sensors.refined import (
     read_reference,
     spread,
 )
-from simulacra.tools.virtual.sensors.study import View, agreement, misplaced, surface_noise
+from simulacra.tools.virtual.sensors.study import DepthView, agreement, misplaced, surface_noise
 
 K = np.array([[300.0, 0, 128], [0, 300.0, 128], [0, 0, 1]])
 SIZE = 256
@@ -61,13 +61,13 @@ def seen(camera: SessionCamera) -> np.ndarray:
     return np.where(inside > 0, (-b - np.sqrt(np.maximum(inside, 0))) / a, 0).astype(np.float32)
 
 
-def views(noise: float, turn_deg: float, shift_m: float) -> list[View]:
+def views(noise: float, turn_deg: float, shift_m: float) -> list[DepthView]:
     rng = np.random.default_rng(1)
     found = []
     for camera in ring():
         depth = seen(camera)
         measured = np.where(depth > 0, depth + noise * rng.standard_normal(depth.shape), 0).astype(np.float32)
-        found.append(View(misplaced(camera, turn_deg, shift_m, rng), measured, depth > 0))
+        found.append(DepthView(misplaced(camera, turn_deg, shift_m, rng), measured, depth > 0))
     return found
 
 
@@ -99,14 +99,14 @@ def test_a_scale_is_found_by_halving() -> None:
     assert fitted(2.5, lambda scale: 1.0 + scale**2, 0.01, 100.0) == pytest.approx(np.sqrt(1.5), rel=0.01)
 
 
-def reference() -> Reference:
+def reference() -> FusedDepth:
     """A slanted plate with a round hill."""
     y, x = np.mgrid[:240, :320]
     depth = 1.3 + 0.0004 * x - 0.06 * np.exp(-((x - 160.0) ** 2 + (y - 120.0) ** 2) / 1500)
     inside = np.zeros((240, 320), bool)
     inside[30:210, 40:280] = True
     depth = np.where(inside, np.rint(depth * 1000) / 1000, 0).astype(np.float32)
-    return Reference("0", depth, depth, inside)
+    return FusedDepth("0", depth, depth, inside)
 
 
 def test_the_noise_of_a_modelled_recording_is_found_again() -> None:
@@ -121,7 +121,7 @@ def test_the_noise_of_a_modelled_recording_is_found_again() -> None:
         0.5,
     )
     assert found == pytest.approx(0.08, rel=0.07)
-    recorded = Reference("0", raw, truth.depth, truth.inside)
+    recorded = FusedDepth("0", raw, truth.depth, truth.inside)
     slopes, edges = by_slope(recorded, raw), by_edge(recorded, raw)
     assert np.nanmax(slopes) > np.nanmin(slopes) and np.isfinite(slopes[0])
     assert edges[-1] < 0.005 and np.isfinite(edges).sum() >= 4
