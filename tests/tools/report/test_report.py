@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.evaluate.protocol import View, choose_other, lock_protocol
-from simulacra.recon.evaluate.scoring import EvaluateConfig, Reference, Subject, evaluate
+from simulacra.recon.evaluate.scoring import EvaluateConfig, PublishedNumber, Subject, score_views
 from simulacra.recon.evaluate.views import CapturedView
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
@@ -45,14 +45,14 @@ class Box:
 
 
 PROTOCOL = lock_protocol(("0", "1", "2"), (0,), held_out_cameras=("2",))
-SETTINGS = EvaluateConfig(references=(Reference(metric="psnr_fg", value=24.0, source="a <peer>"),))
+SETTINGS = EvaluateConfig(references=(PublishedNumber(metric="psnr_fg", value=24.0, source="a <peer>"),))
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     box = Box()
     run = tmp_path / "my run"
-    evaluate(Subject(box.render, box.read), PROTOCOL, SETTINGS, run / "evaluate")
+    score_views(subject(box.render, box.read), PROTOCOL, SETTINGS, run / "evaluate")
     for index in range(4):
         write_image(
             run / "evaluate" / "turntable" / f"{index:03d}.png", np.full((8, 8, 3), index / 4, np.float32)
@@ -137,7 +137,7 @@ def test_stages_come_in_the_order_in_which_they_run(run: Path) -> None:
 def test_scores_of_seen_views_say_so(run: Path) -> None:
     box = Box()
     other = choose_other(PROTOCOL, ("1",))
-    evaluate(Subject(box.render, box.read), other, SETTINGS, run / "evaluate_1")
+    score_views(subject(box.render, box.read), other, SETTINGS, run / "evaluate_1")
     path = write_run_report(run, "evaluate_1")
     assert path.name == "report_evaluate_1.html"
     text = text_of(path.read_text("utf-8"))
@@ -178,7 +178,7 @@ def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> No
 def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) -> None:
     box = Box()
     same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
-    evaluate(Subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
+    score_views(subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
     evaluate(
         Subject(box.render, box.read),
         choose_other(PROTOCOL, ("0",)),

@@ -24,7 +24,7 @@ from .plot import OTHER, REAL, VIRTUAL, Line, Panel, draw_panels, histogram
 from .refined import (
     EDGES,
     SLOPES,
-    Reference,
+    FusedDepth,
     by_edge,
     by_slope,
     errors,
@@ -199,7 +199,7 @@ def _reference_panels(folder: Path, seed: int) -> list[Panel]:
     return _say_references(others, sensor, seed)
 
 
-def _say_references(references: Sequence[Reference], sensor: StructuredLight, seed: int) -> list[Panel]:
+def _say_references(references: Sequence[FusedDepth], sensor: StructuredLight, seed: int) -> list[Panel]:
     """Real raw depth, the model with its noise set on another frame, and the model with a Kinect's noise."""
     names = ("real", "model", "Kinect's")
     found: list[list[np.ndarray]] = [[], [], []]
