@@ -1,6 +1,6 @@
 # make demo   a real capture, an avatar of it, a report: on a machine with nothing but Python 3.11 or newer
 # make test   the whole suite, likewise
-# make lint   style, types, and that no import crosses from render to recon to tools
+# make lint   style, types, docstrings, and that no import crosses from render to recon to tools
 # make install is the set-up step of all three; it does nothing when nothing has changed.
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
@@ -40,6 +40,7 @@ lint: $(STAMP) $(VENV)/tree
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	MYPYPATH=$(VENV)/tree $(BIN)/mypy
+	$(BIN)/python -m tests.docstring_lint render recon tools examples
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

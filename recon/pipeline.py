@@ -79,8 +79,16 @@ class Reconstruction:
     stages: tuple[StageResult, ...]
 
 
-def reconstruct(session_path: Path, settings: ReconstructionConfig, out: Path) -> Reconstruction:
+def reconstruct(
+    session_path: Path, settings: ReconstructionConfig, out: Path, config_name: str = ""
+) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
+
+    Args:
+        session_path: the folder of the session.
+        settings: the resolved configuration.
+        out: the folder of the run.
+        config_name: what the configuration is called, for run.json and the report.
 
     Raises:
         UserError: whatever the session, the configuration or the machine got wrong; earlier results stay.
@@ -92,7 +100,7 @@ def reconstruct(session_path: Path, settings: ReconstructionConfig, out: Path) -
     made = run_stages(run, session, settings, protocol)
     facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed, "device": "cpu"}
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
-               session_notes=list(session.notes), locked=protocol.as_json())  # fmt: skip
+               session_notes=list(session.notes), locked=protocol.as_json(), config_name=config_name)  # fmt: skip
     return made
 
 

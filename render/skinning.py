@@ -55,7 +55,11 @@ def skin(
     """Skinned points and orientations; differentiable in points, quats and bones.
 
     Args:
-        quats: wxyz, of any length, which is kept. q_bones: unit; either sign will do.
+        points: at rest.
+        quats: wxyz, of any length, which is kept.
+        influences: the bones of each point.
+        T_bones: what each bone does to the rest pose.
+        q_bones: its rotation, unit; either sign will do.
     """
     tensors = (points, quats, influences.weights, T_bones, q_bones)
     if all(t.dtype == torch.float32 and t.device.type == "cpu" for t in tensors):

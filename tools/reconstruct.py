@@ -39,7 +39,7 @@ def run_reconstruct(
     warm_up(
         quiet=True
     )  # with a line that says what is compiled, where somebody would otherwise wait in the middle
-    reconstruct(session, resolved, out)
+    reconstruct(session, resolved, out, config_name(config))
     from .report import write_run_report
 
     report = write_run_report(out).resolve()
@@ -59,7 +59,7 @@ def config_file(given: str | None, folder: str = "") -> Path | None:
     if given is None or Path(given).is_file():
         return Path(given) if given else None
     brought = brought_configs()
-    name = given.removeprefix("configs/").removesuffix(".yaml")
+    name = config_name(given)
     name = f"{folder}/{name}" if f"{folder}/{name}" in brought else name
     if name not in brought:
         raise ConfigError(
@@ -69,6 +69,13 @@ def config_file(given: str | None, folder: str = "") -> Path | None:
             found="neither",
         )
     return brought[name]
+
+
+def config_name(given: str | None) -> str:
+    """What a configuration is called: by its name (`baselines/depth_splats`), or its file's; nothing without one."""
+    if given is None or Path(given).is_file():
+        return Path(given).stem if given else ""
+    return given.removeprefix("configs/").removesuffix(".yaml")
 
 
 def brought_configs() -> dict[str, Path]:

@@ -1,12 +1,25 @@
-"""What each number of metrics.json means; docs/metrics.json and the report's captions are made from this."""
+"""What each number of metrics.json means; docs/metrics.json and the report's captions are made from this.
+
+A meaning names the settings that it depends on (`{least_confidence}`): a report fills in what they were in its
+evaluation, the documentation says which setting of a configuration it is.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+# Settings that meanings name: as they are called under `settings` in metrics.json, and in a configuration.
+SETTINGS = {
+    "alpha_threshold": "evaluate.view.alpha_threshold",
+    "crop_margin": "evaluate.view.crop_margin",
+    "least_confidence": "evaluate.least_confidence",
+    "longest_side": "evaluate.view.longest_side",
+}
 
 
 @dataclass(frozen=True)
@@ -16,7 +29,8 @@ class Metric:
     Attributes:
         label: for headings.
         unit: "1" for a ratio.
-        meaning: how it is computed, exactly enough to compute it again.
+        better: which direction is good.
+        meaning: how it is computed, exactly enough to compute it again; settings in braces (`SETTINGS`).
         needs: without which it is null.
         decimals: how many are worth printing.
     """
@@ -28,6 +42,10 @@ class Metric:
     needs: str
     decimals: int
 
+    def explain(self, settings: Mapping[str, Any]) -> str:
+        """The meaning in an evaluation with these settings; those that are not given are named instead."""
+        return self.meaning.format_map(SETTINGS | dict(settings))
+
 
 METRICS: dict[str, Metric] = {
     "psnr_fg": Metric(
@@ -35,9 +53,10 @@ METRICS: dict[str, Metric] = {
         unit="dB",
         better="higher",
         meaning=(
-            "Peak signal-to-noise ratio over the pixels of the capture's mask (mask at least 0.5 at the "
-            "compared size) and the three color channels, capture and render both over black. The render is "
-            "not cut out with the capture's mask: what it misses inside the mask is black, and costs."
+            "Peak signal-to-noise ratio over the pixels of the capture's mask (mask at least {alpha_threshold}, the "
+            "longer side at most {longest_side} pixels) and the three color channels, capture and render both over "
+            "black. The render is not cut out with the capture's mask: what it misses inside the mask is black, "
+            "and costs."
         ),
         needs="a mask of the person",
         decimals=2,
@@ -59,7 +78,8 @@ METRICS: dict[str, Metric] = {
         better="higher",
         meaning=(
             "Structural similarity (Wang et al. 2004; Gaussian window 11x11, sigma 1.5; mean over RGB) of "
-            "capture and render, both over black, inside the mask's bounding box widened by a margin."
+            "capture and render, both over black, inside the mask's bounding box widened by {crop_margin} of its "
+            "longer side."
         ),
         needs="a mask of the person",
         decimals=4,
@@ -69,8 +89,8 @@ METRICS: dict[str, Metric] = {
         unit="1",
         better="higher",
         meaning=(
-            "Intersection over union of the capture's mask and the render's alpha, both at least 0.5, at the "
-            "compared size."
+            "Intersection over union of the capture's mask and the render's alpha, both at least {alpha_threshold}, "
+            "at the compared size (the longer side at most {longest_side} pixels)."
         ),
         needs="a mask of the person",
         decimals=4,
@@ -81,8 +101,8 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning=(
             "Median absolute difference of rendered expected depth (accumulated depth over alpha) and "
-            "measured depth along the camera's axis, over pixels of the person that have both. Pixels across "
-            "a depth edge of more than 50 mm have no one depth and are left out."
+            "measured depth along the camera's axis, over pixels of the person that have both and where alpha is at "
+            "least {alpha_threshold}. Pixels across a depth edge of more than 50 mm have no one depth and are left out."
         ),
         needs="measured depth and a mask of the person",
         decimals=1,
@@ -100,8 +120,8 @@ METRICS: dict[str, Metric] = {
         unit="px",
         better="lower",
         meaning=(
-            "Mean distance between the fitted body's projected keypoints and the detected ones, over "
-            "detections of confidence at least 0.5, in pixels of the capture's images. Detections that the "
+            "Mean distance between the fitted body's projected keypoints and the detected ones, over detections of "
+            "confidence at least {least_confidence}, in pixels of the capture's images. Detections that the "
             "triangulation rejected do not count; `left_out` is the share that does not. Over every view in "
             "which keypoints were detected, held out or not: `seen_in_fit` says which the fit used."
         ),
@@ -179,7 +199,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "label": metric.label,
             "unit": metric.unit,
             "better": metric.better,
-            "meaning": metric.meaning,
+            "meaning": metric.explain({}),
             "needs": metric.needs,
         }
         for name, metric in METRICS.items()

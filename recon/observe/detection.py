@@ -47,7 +47,8 @@ class Detector:
     Attributes:
         network: takes the square crop.
         strides: pixels of the crop between anchors, one entry a layer.
-        boxes, scores: names of its outputs.
+        boxes: name of its output with boxes.
+        scores: name of its output with scores.
         low: the value that stands for black; white is 1.
     """
 

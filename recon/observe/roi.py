@@ -102,7 +102,8 @@ def crop(
     Args:
         image: any number of channels.
         roi: which region; it may leave the image.
-        width, height: of the crop, in pixels.
+        width: of the crop, in pixels.
+        height: likewise.
         replicate: outside the image its border is repeated; otherwise it is 0.
     """
     border = cv2.BORDER_REPLICATE if replicate else cv2.BORDER_CONSTANT

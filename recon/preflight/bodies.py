@@ -51,8 +51,10 @@ class Views:
     """Landmarks of one person in calibrated cameras.
 
     Attributes:
-        px: of the pinhole images, NaN where not seen. raw: as recorded, with the lens in.
-        weight: 0 where not seen. height_px: of the body in the picture.
+        px: of the pinhole images, NaN where not seen.
+        raw: as recorded, with the lens in.
+        weight: 0 where not seen.
+        height_px: of the body in the picture.
         scale: world units in a metre, by the person; NaN where the cameras do not meet.
     """
 
@@ -155,7 +157,7 @@ class Agreement:
         views: with sides put right, at nominal size.
         points: of all cameras.
         errors: of each camera's landmarks to the points of all others, share of the body's height; NaN where
-        unknown.
+            unknown.
         others: the points of all other cameras, for each camera; with two cameras, of both.
         exchanged: share of each camera's frames and parts of the body whose sides were put right.
     """
@@ -228,7 +230,9 @@ def camera_errors(
     """Distance of a camera's landmarks to projected points, share of the body's height; NaN where unknown.
 
     Args:
-        px, viewmat, K: in the place of the camera's own.
+        px: in the place of the camera's own landmarks.
+        viewmat: in the place of its pose.
+        K: in the place of its intrinsics.
         sides: whether left and right may be exchanged in a frame where that fits better.
         mirrored: whether they must be exchanged.
     """

@@ -43,7 +43,6 @@ CODES = {
     "person-visible": "share of the image that the person takes",
     "person-in-frame": "share of the image's border that the person touches",
     "stature": "height of the person",
-    "same-person": "cameras that look at somebody or something else than the others",
     # Light.
     "exposure": "mean brightness of the person, or of the image without one",
     "clipping": "share of the person that is pure white or pure black",

@@ -48,7 +48,8 @@ class Consistency:
     """What the checks are made of; kept for the page.
 
     Attributes:
-        stills: agreement on the stills. motion: on frames spread over the consecutive ones.
+        stills: agreement on the stills.
+        motion: agreement on frames spread over the consecutive ones.
         pairs: epipolar errors of pairs of cameras, share of the body's height.
     """
 

@@ -41,7 +41,9 @@ class PersonDepth:
     """Depth of the person in one camera.
 
     Attributes:
-        inside: the mask. depth: metres, 0 where unknown. points: some of the surface, in the world.
+        inside: the mask.
+        depth: metres, 0 where unknown.
+        points: some of the surface, in the world, metres.
     """
 
     camera: SessionCamera

@@ -32,8 +32,12 @@ class LightStats:
     """Of the person's pixels, or of the whole picture where no person is known; 0..1, sRGB.
 
     Attributes:
-        mean: RGB. low, middle, high: quantiles 0.1, 0.5, 0.9 of brightness.
-        white, black: share of pixels at the ends of the scale.
+        mean: RGB.
+        low: quantile 0.1 of brightness.
+        middle: quantile 0.5.
+        high: quantile 0.9.
+        white: share of pixels at the upper end of the scale.
+        black: share of pixels at its lower end.
         log_detail: base 2 logarithm of fine over coarse detail (energies of two octaves).
         noise: standard deviation of the noise in the flattest parts of the whole picture.
         skin: RGB of face or hand, whichever is the reddest; None where none is seen.

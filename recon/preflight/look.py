@@ -80,8 +80,10 @@ class Body:
     """Landmarks of a person in one picture as it was recorded.
 
     Attributes:
-        px: pixels. visibility: 0..1. score: 0..1. height_px: of the circle about the whole body, as the network
-        imagines it, also where part of it is out of view.
+        px: pixels.
+        visibility: 0..1.
+        score: 0..1.
+        height_px: of the circle about the whole body, as the network imagines it, also where part of it is out of view.
     """
 
     px: Float[np.ndarray, "33 2"]
@@ -95,10 +97,12 @@ class Still:
     """One frame of one camera, closely.
 
     Attributes:
-        picture: small, to be shown. silhouette: the session's mask, or where it has none the network's, at the same
-        size; None without either. own_mask: whether it is the session's.
-        mask_values: share of the image and of its border that the session's mask takes; of landmarks that are
-        surely seen, the share inside it.
+        picture: small, to be shown.
+        silhouette: the session's mask, or where it has none the network's, at the same size; None without either.
+        own_mask: whether it is the session's.
+        covered: share of the image that the session's mask takes.
+        touched: share of the image's border that it takes.
+        landmarks_inside: of landmarks that are surely seen, the share inside it.
     """
 
     frame: int
@@ -117,8 +121,9 @@ class CameraLook:
     """What was seen of one camera.
 
     Attributes:
-        stills: by rising frame. turned: quarter turns (clockwise) by which the person's picture is upright and seen
-        better than as it is; 0 where it is well as it is.
+        stills: by rising frame.
+        turned: quarter turns (clockwise) by which the person's picture is upright and seen better than as it is; 0
+            where it is well as it is.
         bodies: landmarks of every frame that was looked at.
         thumbs: grey, of the consecutive frames.
     """

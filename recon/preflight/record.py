@@ -62,7 +62,8 @@ class Check:
     Attributes:
         code: of ``CODES``.
         where: the cameras or frames that the measure is about: those beyond the limit, worst first, or the worst.
-        measured: in ``unit``, of the worst. limit: what is wanted, in words.
+        measured: in ``unit``, of the worst.
+        limit: what is wanted, in words.
         remedy: what to do where it is not met.
         evidence: what else was seen that speaks for it, in words.
     """
@@ -147,7 +148,8 @@ def judged(
 
     Args:
         values: the measure of each camera; none gives no check.
-        warn, fail: whether a value is doubtful, or wrong.
+        warn: whether a value is doubtful.
+        fail: whether it is wrong.
         worse: grows with how bad a value is.
     """
     if not values:

@@ -28,10 +28,12 @@ class Remedy:
     """A change that would help.
 
     Attributes:
-        kind: of ``PRIORS``. size: degrees of a turn, metres of a move (of a person of nominal height), share of the
-        focal length, the radial coefficient, or widths of the image of a shift of the principal point.
+        kind: of ``PRIORS``.
+        size: degrees of a turn, metres of a move (of a person of nominal height), share of the focal length, the radial
+            coefficient, or widths of the image of a shift of the principal point.
         values: the parameters: of a turn axis-angle in the camera's frame, of a move metres there.
-        before, after: typical error of parts that it was not fitted to, share of the body's height.
+        before: typical error of parts that it was not fitted to, share of the body's height.
+        after: the same with it.
     """
 
     kind: str

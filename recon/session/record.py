@@ -44,7 +44,8 @@ class SessionCamera:
     """One camera.
 
     Attributes:
-        K: pixels, zero skew, first pixel centre at (0.5, 0.5). viewmat: world to camera, metres.
+        K: pixels, zero skew, first pixel centre at (0.5, 0.5).
+        viewmat: world to camera, metres.
         lens: of the files; None where they are pinhole images already.
         depth_scale: units of the depth files in a metre; None without depth.
     """

@@ -44,9 +44,12 @@ class TrueFrame:
     """A person as they were at one moment of the rig's time, world, metres.
 
     Attributes:
-        body: vertices of the naked body model. joints: heads of its bones. surface: vertices of what can be seen: skin,
-            hair and clothes.
-        rotations, translation, expression: of the body model; see `render.body.BodyPose`.
+        body: vertices of the naked body model.
+        joints: heads of its bones.
+        surface: vertices of what can be seen: skin, hair and clothes.
+        rotations: of the body model; see `render.body.BodyPose`.
+        translation: likewise.
+        expression: likewise.
     """
 
     body: Float[np.ndarray, "v 3"]
@@ -62,7 +65,9 @@ class TrueView:
     """What one camera would have seen with no fault of its own, over its pinhole pixels.
 
     Attributes:
-        depth: of the person, metres along the axis; 0 where nobody is. mask: coverage, 0 to 1. normals: world, unit.
+        depth: of the person, metres along the axis; 0 where nobody is.
+        mask: coverage, 0 to 1.
+        normals: world, unit.
         visible: which vertices of the clothed surface.
     """
 
@@ -86,8 +91,11 @@ class Truth:
     """Of a whole session; frames and views are read one at a time.
 
     Attributes:
-        phenotypes, local_changes: the person's shape; see `render.body.BodyShape`.
-        faces, layer_of_face: of the clothed surface. layers: their names.
+        phenotypes: the person's shape; see `render.body.BodyShape`.
+        local_changes: likewise.
+        faces: triangles of the clothed surface.
+        layer_of_face: which layer each is of.
+        layers: their names.
     """
 
     root: Path
@@ -191,8 +199,12 @@ def write_true_facts(
     """Writes truth.json and surface.npz.
 
     Args:
-        root: the folder `truth` of the session. person: phenotypes and local changes of the shape.
-        surface: triangles, layer of each, names of the layers. setting: whatever else is known, as JSON.
+        root: the folder `truth` of the session.
+        cameras: by name.
+        person: phenotypes and local changes of the shape.
+        joint_names: of the bones whose heads the frames hold.
+        surface: triangles, layer of each, names of the layers.
+        setting: whatever else is known, as JSON.
     """
     faces, layer_of_face, layers = surface
     root.mkdir(parents=True, exist_ok=True)

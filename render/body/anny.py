@@ -67,12 +67,13 @@ class AnnyShapes:
         phenotype_offsets: of the targets that move most vertices, flattened, in units of `TARGET_UNIT_M`.
         breast: the other phenotype targets.
         local: the +1 and the -1 end of every local change: of the body, then of the head.
-        phenotype_rows: the target of each product of phenotypes, an index into phenotype_offsets and then
-        breast.
+        phenotype_rows: the target of each product of phenotypes, an index into phenotype_offsets and then breast.
         phenotype_factors: which blend weights are multiplied for it; padded with the index of a one.
         is_newborn: whether the target is scaled to a newborn.
-        heads, frames: bone heads and (not yet orthonormal) frames with no offsets.
-        head_rows, frame_rows: what each product, then each end of each local change, adds to them.
+        heads: of the bones with no offsets, metres.
+        frames: of the bones with no offsets, not yet orthonormal.
+        head_rows: what each product, then each end of each local change, adds to the heads.
+        frame_rows: and what it adds to the frames.
     """
 
     template: Float[Tensor, "v 3"]

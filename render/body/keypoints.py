@@ -18,8 +18,12 @@ class KeypointMap:
 
     Attributes:
         names: of the keypoints, in the detector's order.
-        vertex_keypoint, vertex_index, vertex_weight: the entries of the means over vertices.
-        bone_keypoint, bone_index, bone_weight: the entries of the means over bone heads.
+        vertex_keypoint: the keypoint of each entry of the means over vertices.
+        vertex_index: and its vertex.
+        vertex_weight: and how much it counts.
+        bone_keypoint: the keypoint of each entry of the means over bone heads.
+        bone_index: and its bone.
+        bone_weight: and how much it counts.
         valid: whether the keypoint has a place on the body that can be trusted; the others are NaN-free but
             must not be fitted.
     """

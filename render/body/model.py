@@ -25,14 +25,17 @@ class BodyModel:
     Attributes:
         shapes: phenotypes and local changes to rest vertices and bones.
         faces: triangles; the two of a quad are neighbours in the list.
-        uvs, face_uvs: texture coordinates, origin bottom-left, and their triangles.
+        uvs: texture coordinates, origin bottom-left.
+        face_uvs: the rows of ``uvs`` for each triangle.
         bone_parents: -1 for the root, which is the first.
         bone_reference: orientation of each bone at zero pose, in the world.
-        skin_indices, skin_weights: up to nine bones a vertex, largest weight first, padded with weight zero.
+        skin_indices: up to nine bones a vertex, that of the largest weight first.
+        skin_weights: how much each moves it, padded with zeros.
         part_labels: index into `part_names` for each vertex.
-        mirror_vertices, mirror_bones: the counterpart on the other side of the body, itself if in the middle.
+        mirror_vertices: the counterpart on the other side of the body, itself if in the middle.
+        mirror_bones: likewise of the bones.
         expressions: the offsets of the facial actions.
-        keypoints: maps to the points of detectors: pose33, hand21_left, hand21_right, face478, coco23.
+        keypoints: maps to the points of detectors: pose33, hand21_left, hand21_right, face478, face468, coco23.
     """
 
     shapes: AnnyShapes

@@ -33,7 +33,8 @@ class BaseMesh:
     Attributes:
         verts: metres.
         uvs: texture coordinates, origin bottom-left.
-        quads, quad_uvs: by group name; indices into `verts` and `uvs`.
+        quads: by group name, indices into `verts`.
+        quad_uvs: by group name, indices into `uvs`.
     """
 
     verts: Float[np.ndarray, "n 3"]

@@ -88,13 +88,13 @@ def rasterize_features(
 ) -> FeatureRendering:
     """Draw 1 to 32 numbers of any meaning that each Gaussian carries, as ``rasterize_gaussians`` draws color.
 
-    ``gaussians.sh`` is not looked at and gets no gradient; ``features`` get one, and all else as there.
+    ``gaussians.sh`` is not looked at and gets no gradient; ``features`` get one, and all else as there. Arguments that
+    are not listed are those of ``rasterize_gaussians``.
 
     Args:
         features: the same for all cameras, or of each camera its own (normals, for instance: see
             ``gaussian_normals``).
         background: features behind everything; zero if None.
-        gaussians, cameras, screen_offsets, mode, also, backend: as for ``rasterize_gaussians``.
 
     Raises:
         ValueError, MissingExtraError: as ``rasterize_gaussians``; also no channels, more than 32, or features

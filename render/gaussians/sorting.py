@@ -149,7 +149,8 @@ def sort_into_tiles(
     Args:
         depths: float32, camera z of every Gaussian.
         tiles: int16 ``n 4``, first and last tile column and row of every Gaussian.
-        columns, rows: of tiles.
+        columns: of tiles.
+        rows: of tiles.
         threads: how many may work; the result is the same for any number.
 
     Returns:

@@ -64,9 +64,12 @@ class View:
     """Projected and sorted Gaussians, and what the drawing leaves for its reverse.
 
     Attributes:
-        records: ``n RECORD``. values: features, depth and zeros, ``n C``; None if the features are colors,
-            which the records hold. tile_starts, entries, slot_starts: see ``sort_into_tiles``. ends: of each
-            tile, the entry before which it was finished; filled by ``draw``.
+        records: ``n RECORD``.
+        values: features, depth and zeros, ``n C``; None if the features are colors, which the records hold.
+        tile_starts: see ``sort_into_tiles``.
+        entries: likewise.
+        slot_starts: likewise.
+        ends: of each tile, the entry before which it was finished; filled by ``draw``.
     """
 
     screen: Screen

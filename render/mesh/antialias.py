@@ -63,7 +63,10 @@ def antialias(
 
     Args:
         image: what was drawn with ``rendering``.
-        verts, faces, cameras, rendering: as drawn.
+        verts: as drawn.
+        faces: as drawn.
+        cameras: as drawn.
+        rendering: what ``rasterize_mesh`` gave for them.
         neighbours: ``face_neighbours(faces)``, to compute it once for many calls.
         backend: as ``rasterize_mesh``, but that ``pytorch3d`` has nothing of the kind: the reference is taken.
 

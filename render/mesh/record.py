@@ -16,9 +16,9 @@ class MeshRendering:
     """The nearest triangle at every pixel centre.
 
     Attributes:
-        face_index: its row in ``faces``, -1 where there is none. barycentrics: of the hit point on the
-        triangle in space (perspective-correct), zero where there is none. depth: z along the camera axis in
-        metres, zero where there is none.
+        face_index: its row in ``faces``, -1 where there is none.
+        barycentrics: of the hit point on the triangle in space (perspective-correct), zero where there is none.
+        depth: z along the camera axis in metres, zero where there is none.
     """
 
     face_index: Int[Tensor, "c h w"]

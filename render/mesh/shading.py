@@ -24,9 +24,12 @@ def shade(
     """The mesh in even light with a lamp at each camera (Lambert), and its coverage.
 
     Args:
-        verts, faces, cameras, backend: as ``rasterize_mesh``. rgb: sRGB colors of the vertices, light grey
-        if None. Light is laid on sRGB values as they are: a picture to
+        verts: world, metres.
+        faces: triangles, counter-clockwise seen from outside.
+        cameras: as in ``rasterize_mesh``.
+        rgb: sRGB colors of the vertices, light grey if None. Light is laid on sRGB values as they are: a picture to
             look at, not a measurement.
+        backend: as in ``rasterize_mesh``.
 
     Returns:
         Premultiplied sRGB and coverage (0 or 1), to be laid over a photograph with ``rgb + (1 - alpha)

@@ -181,8 +181,12 @@ def mip_levels(
     du/dx = sum_i a_i (u_i - u) / sum_i E_i, and sum_i E_i = D / depth.
 
     Args:
-        uvs, face_uvs: texture coordinates and their rows for each triangle.
-        verts, faces, cameras, rendering: as drawn.
+        uvs: texture coordinates.
+        face_uvs: their rows for each triangle.
+        verts: as drawn.
+        faces: as drawn.
+        cameras: as drawn.
+        rendering: what ``rasterize_mesh`` gave for them.
         size: the texture's rows and columns.
         backend: as ``rasterize_mesh``; the reference where it has nothing of its own.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulacra.render.runtime.errors import ConfigError
-from simulacra.tools.reconstruct import brought_configs, config_file
+from simulacra.tools.reconstruct import brought_configs, config_file, config_name
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
@@ -22,6 +22,12 @@ def test_a_brought_one_is_found_by_name_from_anywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert config_file(given) == brought_configs()["demo"]
+
+
+def test_it_is_called_by_its_name_or_its_files(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("")
+    given = (None, "configs/demo.yaml", "baselines/depth_splats", str(tmp_path / "mine.yaml"))
+    assert [config_name(name) for name in given] == ["", "demo", "baselines/depth_splats", "mine"]
 
 
 def test_an_unknown_one_lists_what_there_is() -> None:

@@ -3,9 +3,8 @@
 `read_run` reads exactly these files; what is absent is absent in the report too, and named there:
 
     config.yaml                  the resolved configuration
-    run.json                     stages (seconds, peak_mb, skipped), versions, commit, machine, and if present
-                                 `config_name`, `session` (a path; `session_about` and
-                                 `session_notes` stand in for it when it has gone), `notes`, `warnings`
+    run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
+                                 path; session_about and session_notes stand in for it when it has gone)
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -33,22 +32,10 @@ from simulacra.render.runtime.errors import RunError
 from .charts import Curve
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
-STAGE_ORDER = (
-    "import",
-    "preflight",
-    "observe",
-    "triangulate",
-    "fit",
-    "refine",
-    "texture",
-    "splat",
-    "evaluate",
-    "export",
-)
-
+STAGE_ORDER = ("preflight", "observe", "fit", "refine", "splat", "evaluate")
 
 # What session.json may say, under `about`, of the person in it.
-PEOPLE = ("subject", "consent", "retain_until", "retention", "derived_from", "licence")
+PEOPLE = ("subject", "consent", "retain_until", "derived_from")
 
 
 @dataclass(frozen=True)
@@ -145,7 +132,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
     folder = run / evaluation
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
-        title=str(session.get("name") or described.get("name") or run.resolve().name),
+        title=str(session.get("name") or run.resolve().name),
         config_name=str(described.get("config_name", "")),
         metrics=metrics,
         beside=_beside(metrics, beside),
@@ -154,7 +141,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
         overlays=tuple((path.stem, path) for path in sorted((folder / "overlay").glob("*.png"))),
         stages=_stages(described),
         losses=_losses(run / "splat" / "losses.npz"),
-        notes=(*_checks(run / "preflight" / "preflight.json"), *_notes(described), *_notes(session)),
+        notes=(*_checks(run / "preflight" / "preflight.json"), *session.get("notes", ())),
         people=_people(session),
         facts=_facts(described),
         config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
@@ -172,16 +159,22 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
-    """session.json of the run's session, or nothing where it has been moved away."""
+    """`name`, `notes` and `about` of the run's session, as run.json has them where it has been moved away."""
     named = described.get("session")
     if not isinstance(named, str):
         return {}
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
-            return {"name": _session_name(root)} | _read_json(root / "session.json")
-    gone = {"level": "warning", "text": f"The session is no longer at {named}."}
-    notes = [*(described.get("session_notes") or ()), gone]
-    return {"name": _session_name(Path(named)), "notes": notes, "about": described.get("session_about") or {}}
+            found = _read_json(root / "session.json")
+            notes = [Note("info", text) for text in found.get("notes", ())]
+            return {"name": _session_name(root), "about": found.get("about"), "notes": notes}
+    notes = [Note("info", text) for text in described.get("session_notes", ())]
+    gone = Note("warning", f"The session is no longer at {named}.")
+    return {
+        "name": _session_name(Path(named)),
+        "about": described.get("session_about"),
+        "notes": [*notes, gone],
+    }
 
 
 def _session_name(root: Path) -> str:
@@ -263,18 +256,6 @@ def _losses(path: Path) -> tuple[Curve, ...]:
     names = [name for name in order if name in content] + sorted(set(content) - set(order))
     same = [name for name in names if content[name].shape == steps.shape]
     return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
-
-
-def _notes(described: Mapping[str, Any]) -> tuple[Note, ...]:
-    notes = []
-    for level, key in (("error", "errors"), ("warning", "warnings"), ("info", "notes")):
-        for entry in described.get(key) or ():
-            if isinstance(entry, Mapping):
-                text = entry.get("text") or entry.get("message") or json.dumps(entry, sort_keys=True)
-                notes.append(Note(str(entry.get("level", level)), str(text)))
-            else:
-                notes.append(Note(level, str(entry)))
-    return tuple(notes)
 
 
 def _checks(path: Path) -> tuple[Note, ...]:

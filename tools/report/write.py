@@ -147,9 +147,11 @@ def _view(view: ComparedPictures) -> dict[str, Any]:
 
 
 def _headlines(metrics: Mapping[str, Any] | None, beside: Sequence[Beside]) -> list[Headline]:
+    if metrics is None:
+        return []
     found = []
     for name in HEADLINES:
-        score = metrics["scores"].get(name) if metrics else None
+        score = metrics["scores"].get(name)
         if score is None or score["mean"] is None:
             continue
         metric = METRICS[name]
@@ -167,7 +169,7 @@ def _headlines(metrics: Mapping[str, Any] | None, beside: Sequence[Beside]) -> l
                 metric.better,
                 _spread(name, score),
                 others,
-                metric.meaning,
+                metric.explain(metrics["settings"]),
             )
         )
     return found

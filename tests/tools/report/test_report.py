@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from simulacra.recon.evaluate.protocol import View, choose_other, lock_protocol
 from simulacra.recon.evaluate.scoring import EvaluateConfig, PublishedNumber, Subject, score_views
-from simulacra.recon.evaluate.views import CapturedView
+from simulacra.recon.evaluate.views import CapturedView, ViewConfig
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
 from simulacra.tools.report import read_run, write_run_report
@@ -63,10 +64,9 @@ def run(tmp_path: Path) -> Path:
     np.savez(
         run / "splat" / "losses.npz", step=steps, l1=np.exp(-steps / 100), total=2 * np.exp(-steps / 100)
     )
-    session = tmp_path / "session"
+    session = tmp_path / "S01 <b>balancing"
     session.mkdir()
     described = {
-        "name": "S01 <b>balancing</b>",
         "about": {"subject": "S01", "consent": {"until": "2031-12-31"}},
         "notes": ["camera 1 lags by <2> frames"],
     }
@@ -113,15 +113,23 @@ def test_page_says_what_the_files_say(run: Path) -> None:
         "earlier result kept",
         "consent: until 2031-12-31",
         "steps: 500 # <here>",
+        "simulacra · studio",
         "aaaaaaaaaaaa",
     ):
         assert said in text, said
 
 
+def test_what_a_number_means_follows_the_settings_it_was_made_with(run: Path) -> None:
+    strict = replace(SETTINGS, view=ViewConfig(alpha_threshold=0.25))
+    for settings, said in ((SETTINGS, "mask at least 0.5,"), (strict, "mask at least 0.25,")):
+        score_views(Subject(Box().render, Box().read), PROTOCOL, settings, run / "evaluate")
+        assert said in write_run_report(run).read_text("utf-8")
+
+
 def test_names_from_files_are_text_not_markup(run: Path) -> None:
     page = write_run_report(run).read_text("utf-8")
-    assert "<b>balancing</b>" not in page
-    assert "<title>S01 &lt;b&gt;balancing&lt;/b&gt;" in page
+    assert "<b>balancing" not in page
+    assert "<title>S01 &lt;b&gt;balancing" in page
 
 
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
@@ -179,7 +187,7 @@ def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) ->
     box = Box()
     same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
     score_views(subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
-    evaluate(
+    score_views(
         Subject(box.render, box.read),
         choose_other(PROTOCOL, ("0",)),
         EvaluateConfig(),

@@ -1,0 +1,43 @@
+"""Compare two runs view by view: `python examples/compare_runs.py RUN BASELINE`.
+
+Only views that both were scored on count; the interval is of the mean difference, over frames (all views of a frame
+share its pose). It says how much depends on which frames were scored, not on the person or the seed.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.evaluate.scores import bootstrap_interval
+
+
+def main(run: Path, baseline: Path) -> dict[str, tuple[float, tuple[float, float] | None]]:
+    """Returns by metric: the mean of run minus baseline, and its 95 % interval; None under five frames."""
+    ours, theirs = read_values(run), read_values(baseline)
+    differences = {}
+    for metric in METRICS:
+        by_frame: dict[int, list[float]] = {}
+        for (name, camera, frame), value in ours.items():
+            if name == metric and (name, camera, frame) in theirs:
+                by_frame.setdefault(frame, []).append(value - theirs[name, camera, frame])
+        if by_frame:
+            mean = float(np.mean([value for values in by_frame.values() for value in values]))
+            differences[metric] = mean, bootstrap_interval(list(by_frame.values()))
+    return differences
+
+
+def read_values(run: Path) -> dict[tuple[str, str | None, int], float]:
+    """Every scored number of a run by metric, camera and frame."""
+    scores = json.loads((run / "evaluate" / "metrics.json").read_text())["scores"]
+    return {(m, v["camera"], v["frame"]): v["value"] for m, score in scores.items() for v in score["views"]}
+
+
+if __name__ == "__main__":
+    for metric, (mean, interval) in tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,)).items():
+        sure = "" if interval is None else f"   95 %: {interval[0]:+.3f} to {interval[1]:+.3f}"
+        print(
+            f"{METRICS[metric].label:28s} {mean:+.3f} {METRICS[metric].unit} ({METRICS[metric].better} is better){sure}"
+        )
