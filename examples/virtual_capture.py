@@ -12,7 +12,7 @@ import tyro
 from simulacra.recon.session.truth import read_truth
 from simulacra.render.image import write_image
 from simulacra.tools.virtual.capture import record_session
-from simulacra.tools.virtual.config import PersonConfig, StageConfig
+from simulacra.tools.virtual.config import PersonConfig, VirtualCaptureConfig
 from simulacra.tools.virtual.motion import MotionConfig
 from simulacra.tools.virtual.rig import RigConfig
 from simulacra.tools.virtual.sensors.depth import TimeOfFlight
@@ -22,7 +22,9 @@ def main(session: Path, frames: int = 3, size: int = 256) -> float:
     """Returns which share of the true joints is inside the true silhouette; draws both into SESSION.png."""
     rig = RigConfig(count=4, width=size, height_px=size)
     who, does = PersonConfig(seed=3), MotionConfig(name="walk")
-    settings = StageConfig(person=who, motion=does, rig=rig, depth=TimeOfFlight(), masks=True, frames=frames)
+    settings = VirtualCaptureConfig(
+        person=who, motion=does, rig=rig, depth=TimeOfFlight(), masks=True, frames=frames
+    )
     recorded = record_session(settings, session)
     truth, name = read_truth(recorded), recorded.camera_names[0]
     joints = torch.from_numpy(truth.frame(0).joints)  # of the body's bones, metres, world

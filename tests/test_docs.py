@@ -22,7 +22,7 @@ from simulacra.recon.runs.configuration import config_keys, dump_config
 from simulacra.tools.cli import main
 from simulacra.tools.design.config import DesignConfig
 from simulacra.tools.reconstruct import brought_configs
-from simulacra.tools.virtual.config import StageConfig
+from simulacra.tools.virtual.config import VirtualCaptureConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
@@ -33,7 +33,7 @@ PAGES = [
     if page.name != "LOG.md"
 ]
 FOLDERS = ("render", "recon", "tools", "tests", "configs", "assets", "docs", "examples")
-SCHEMAS = (ReconstructionConfig, StageConfig, DesignConfig)
+SCHEMAS = (ReconstructionConfig, VirtualCaptureConfig, DesignConfig)
 EXTRA_MODULES = {"pillow-heif": "pillow_heif"}
 
 
