@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import field
 
+from pydantic import Field
+
 from simulacra.recon.multiview.clocks import SynchroniseConfig
 from simulacra.recon.multiview.sides import SwapConfig
 from simulacra.recon.multiview.triangulate import TriangulationConfig
@@ -17,16 +19,20 @@ class WeightConfig:
 
     Attributes:
         keypoint_m: of a confident landmark across the viewing direction (the clearest ones; others are scaled).
-        hand_m, face_m: of a hand's and a face's landmarks.
+        hand_m: of a hand's landmarks.
+        face_m: of a face's landmarks.
         keypoint_scale_m: where a landmark's cost begins to level off.
         bias_m: of a detector's constant offset from its place on the body, learned for each landmark.
         outside_m: of skin outside the mask.
         contour_m: of the body's outline inside the mask's outline: clothes and hair stand off.
         depth_inside_m: of the body's surface in front of the measured one.
-        depth_outside_m, skin_outside_m: behind it, where clothed and where bare.
+        depth_outside_m: of one behind it, where clothed.
+        skin_outside_m: of one behind it, where bare.
         acceleration: of bones, metres a square second.
         turning: of joints, radians a square second.
-        pose, shape, expression: weight of the priors.
+        pose: weight of the prior of joints.
+        shape: of shapes.
+        expression: of facial actions.
     """
 
     keypoint_m: float = 0.015
@@ -53,7 +59,8 @@ class FitConfig:
     Attributes:
         masks: use the person's masks.
         depth: use depth images where the session has them.
-        hands, face: use these landmarks where they were seen.
+        hands: use these landmarks where they were seen.
+        face: use these too.
         window: frames fitted at once; longer captures go window by window with the shape of the first.
         iterations: of the optimiser in each of its rounds.
         rounds: how often surface correspondences are renewed while the keyframes are solved.
@@ -72,7 +79,7 @@ class FitConfig:
     depth: bool = True
     hands: bool = True
     face: bool = True
-    window: int = 120
+    window: int = Field(default=120, gt=4)  # pieces share four frames
     iterations: int = 40
     rounds: int = 5
     refine_rounds: int = 1

@@ -1,4 +1,4 @@
-"""What masks and depth say about the body, in the form that the energy needs.
+"""What was observed of the body, in the form that the costs need.
 
 Masks become small images of the distance to the person and rays along its outline; depth becomes points in the
 world.
@@ -14,12 +14,13 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from simulacra.recon.fit.config import FitConfig
-from simulacra.recon.fit.tracks import Capture, Tracks, Views
+from simulacra.recon.fit.tracks import FitCapture, Tracks, Views
 from simulacra.recon.multiview.triangulate import normalised_rays
+from simulacra.render.body import BodyModel
 
 _CONTOUR_POINTS = 96
 
@@ -32,7 +33,6 @@ class Silhouettes:
         outside: distance to the person, in focal lengths, over the whole image at ``s`` x ``s`` samples.
         known: which views have a mask.
         outline: rays of points of the outline, spread evenly; NaN beyond their number or where the image ends.
-        scales: pixels to -1..1 of the distance image: u_normalised = scale * pixel - 1.
     """
 
     outside: Float[Tensor, "t c s s"]
@@ -41,7 +41,7 @@ class Silhouettes:
 
 
 def gather_silhouettes(
-    session: Capture, observations: Any, views: Views, tracks: Tracks, config: FitConfig
+    session: FitCapture, observations: Any, views: Views, tracks: Tracks, config: FitConfig
 ) -> Silhouettes:
     """Masks of all frames; a lagging camera's from the frame nearest to its own clock."""
     shape = (len(tracks.frames), len(views.names))
@@ -58,7 +58,7 @@ def gather_silhouettes(
             if mask is None or not (mask > 0.5).any():
                 continue
             focal = 0.5 * (views.Ks[column, 0, 0] + views.Ks[column, 1, 1])
-            outside[row, column], contour = _silhouette(mask > 0.5, focal, config.mask_side)
+            outside[row, column], contour = _measure_silhouette(mask > 0.5, focal, config.mask_side)
             outline[row, column, : len(contour)] = normalised_rays(
                 contour[None, None].astype(np.float64), views.Ks[[column]]
             )[0, 0]
@@ -66,7 +66,7 @@ def gather_silhouettes(
     return Silhouettes(outside, known, outline)
 
 
-def _silhouette(mask: np.ndarray, focal: float, side: int) -> tuple[Tensor, np.ndarray]:
+def _measure_silhouette(mask: np.ndarray, focal: float, side: int) -> tuple[Tensor, np.ndarray]:
     """Distance image in focal lengths, and outline points in pixels."""
     height, width = mask.shape
     scale = side / max(height, width)
@@ -83,8 +83,8 @@ def _silhouette(mask: np.ndarray, focal: float, side: int) -> tuple[Tensor, np.n
 
 
 @dataclass(frozen=True)
-class Surface:
-    """Measured points of the person's surface of one frame.
+class DepthPoints:
+    """Measured points of the person's surface in one frame.
 
     Attributes:
         points: world, metres.
@@ -95,9 +95,9 @@ class Surface:
     towards: Float[np.ndarray, "n 3"]
 
 
-def gather_surface(
-    session: Capture, observations: Any, views: Views, frame: int, config: FitConfig
-) -> Surface | None:
+def gather_depth(
+    session: FitCapture, observations: Any, views: Views, frame: int, config: FitConfig
+) -> DepthPoints | None:
     """Depth pixels inside the mask, well away from its edge, that another camera does not contradict."""
     clouds = []
     for column, camera in enumerate(views.names):
@@ -113,10 +113,10 @@ def gather_surface(
     if not clouds:
         return None
     points, towards = (np.concatenate(each) for each in zip(*clouds, strict=True))
-    keep = _consistent(points, session, observations, views, frame)
+    keep = _agree_with_masks(points, session, observations, views, frame)
     points, towards = points[keep], towards[keep]
     step = max(1, len(points) // config.depth_points)
-    return Surface(points[::step], towards[::step]) if len(points) else None
+    return DepthPoints(points[::step], towards[::step]) if len(points) else None
 
 
 def _unproject(
@@ -139,8 +139,8 @@ def _unproject(
     return points, towards / np.linalg.norm(towards, axis=-1, keepdims=True)
 
 
-def _consistent(
-    points: np.ndarray, session: Capture, observations: Any, views: Views, frame: int
+def _agree_with_masks(
+    points: np.ndarray, session: FitCapture, observations: Any, views: Views, frame: int
 ) -> Bool[np.ndarray, " n"]:
     """Points that fall on the person in nearly all other masks: a sensor's ghost or a mask's error does not."""
     inside = np.zeros(len(points))
@@ -157,3 +157,38 @@ def _consistent(
         count += within
         inside[within] += wide[y[within], x[within]]
     return inside >= np.maximum(count - 1, 0.75 * count)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What some frames are fitted to.
+
+    Attributes:
+        tracks: landmarks of these frames.
+        vertices: the outer vertices that masks and depth are compared with, ascending.
+        silhouettes: None where masks are not used.
+        depth: measured points by row of the frame; empty where depth is not used or not there.
+    """
+
+    body: BodyModel
+    config: FitConfig
+    views: Views
+    tracks: Tracks
+    vertices: Int[Tensor, " m"]
+    silhouettes: Silhouettes | None
+    depth: dict[int, DepthPoints]
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of optimisation compares the body with.
+
+    Attributes:
+        maps: the keypoint maps whose landmarks count, the first of all and so on.
+        landmark_scale_m: where landmarks' costs begin to level off, if not as configured.
+        surface: whether masks and depth count too.
+    """
+
+    maps: tuple[str, ...]
+    landmark_scale_m: float | None = None
+    surface: bool = False

@@ -8,33 +8,30 @@ shape and what the detector's constant offsets are, each later piece starts from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from simulacra.recon.fit.config import FitConfig
-from simulacra.recon.fit.piece import OVERLAP, Job, Solved, fit_piece, rows_of
+from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, rows_of
 from simulacra.recon.fit.record import BodyFit
-from simulacra.recon.fit.tracks import Capture, Tracks, chosen_views, gather_tracks
+from simulacra.recon.fit.solve import one_thread
+from simulacra.recon.fit.tracks import POSE, FitCapture, Tracks, chosen_views, gather_tracks
+from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import CaptureError
 
-Progress = Callable[[str, int, int], None]
-"""Called as ``progress(what, done, total)`` after every piece of work."""
-
 
 def fit_body(
-    session: Capture,
+    session: FitCapture,
     observations: Any,
     config: FitConfig,
     cameras: Sequence[str],
     frames: Sequence[int] | None = None,
     *,
     body: BodyModel | None = None,
-    progress: Progress | None = None,
 ) -> BodyFit:
     """One shape and a pose for every frame.
 
@@ -51,45 +48,19 @@ def fit_body(
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
     if not numbers:
         raise CaptureError("There is no frame to fit the body to")
-    with _one_thread():
-        return _fit(session, observations, config, cameras, numbers, body, progress)
+    pieces = split_frames(len(numbers), config.window)
+    rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
+    with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
+        tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
+        job = Job(session, observations, config, views, body, progress.advance)
+        solutions: list[Solution] = []
+        for first, last in pieces:
+            part = rows_of(tracks, list(range(first, last)))
+            solutions.append(fit_piece(job, part, solutions[-1] if solutions else None))
+        return _record(job, tracks, solutions)
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The tensors here are small: more threads only wait for each other (five times slower on a busy machine), and
-    would make the last bits depend on their number.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _fit(
-    session: Capture,
-    observations: Any,
-    config: FitConfig,
-    cameras: Sequence[str],
-    numbers: list[int],
-    body: BodyModel,
-    progress: Progress | None,
-) -> BodyFit:
-    tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
-    job = Job(session, observations, config, views, body)
-    pieces = _pieces(len(numbers), config.window)
-    solved: list[Solved] = []
-    for index, (first, last) in enumerate(pieces):
-        part = rows_of(tracks, list(range(first, last)))
-        solved.append(fit_piece(job, part, solved[-1] if solved else None))
-        if progress is not None:
-            progress("body", index + 1, len(pieces))
-    return _record(job, tracks, solved)
-
-
-def _pieces(frames: int, window: int) -> list[tuple[int, int]]:
+def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
     """First and last + 1 of each piece; a piece repeats the last frames of the one before."""
     pieces = [(0, min(window, frames))]
     while pieces[-1][1] < frames:
@@ -98,17 +69,17 @@ def _pieces(frames: int, window: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def _record(job: Job, tracks: Tracks, solved: list[Solved]) -> BodyFit:
+def _record(job: Job, tracks: Tracks, solutions: list[Solution]) -> BodyFit:
     """Poses of all pieces one after the other, and what they leave unexplained."""
-    parts = [piece.pose() for piece in solved]
+    parts = [piece.pose() for piece in solutions]
     skip = [0, *([OVERLAP] * (len(parts) - 1))]
     pose = BodyPose(
         torch.cat([part.rotations[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
         torch.cat([part.translation[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
         torch.cat([part.expression[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
     )
-    person, unknowns = solved[0].person, solved[0].unknowns
-    shape = person.shape(unknowns)
+    space, unknowns = solutions[0].space, solutions[0].unknowns
+    shape = space.shape(unknowns)
     rest = job.body.rest(shape)
     residual = _residual_px(job, tracks, rest, pose)
     return BodyFit(
@@ -117,9 +88,9 @@ def _record(job: Job, tracks: Tracks, solved: list[Solved]) -> BodyFit:
         frames=tracks.frames,
         cameras=job.views.names,
         time_offsets=tracks.offsets.frames,
-        bias=(person.bias_m * unknowns.bias).numpy().astype(np.float64),
+        bias=(space.bias_m * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
-        confidence=tracks.weights[:, :, :33],
+        confidence=tracks.weights[:, :, POSE],
         summary=_summary(job, tracks, residual, rest),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
     )
@@ -137,7 +108,7 @@ def _residual_px(job: Job, tracks: Tracks, rest: RestBody, pose: BodyPose) -> np
 
 
 def _summary(job: Job, tracks: Tracks, residual: np.ndarray, rest: RestBody) -> dict[str, Any]:
-    sure = np.where(tracks.weights[:, :, :33] > 0.5, residual, np.nan)
+    sure = np.where(tracks.weights[:, :, POSE] > 0.5, residual, np.nan)
     stature = float(rest.verts[:, 1].max() - rest.verts[:, 1].min())
 
     def median(values: np.ndarray) -> float | None:

@@ -1,87 +1,109 @@
-"""Minimising the energy: limited-memory BFGS over all frames at once."""
+"""Minimising the energy: limited-memory BFGS (scipy's L-BFGS-B without bounds) over all frames at once."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
+from jaxtyping import Bool
+from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from simulacra.recon.fit.config import WeightConfig
-from simulacra.recon.fit.energy import Person, Terms, Unknowns, energy
-from simulacra.recon.fit.lbfgs import minimise_lbfgs
+from simulacra.recon.fit.body_space import BodySpace, Unknowns
+from simulacra.recon.fit.energy import Cost, energy
 from simulacra.render.body import RestBody
 
 # Steps of one: what turns the whole body moves landmarks more than what turns a wrist, and what all frames share is
 # pushed by all of them.
 _STEP = {"turn": 0.2, "place": 0.5, "expression": 0.3}
 _SHARED = ("shape", "bias")
+# It stops when a step gains less than this part of the value, or where the gradient is exactly zero.
+_LEAST_GAIN = 2e-7
+_MEMORY = 12
 
 
-def first_unknowns(frames: int, shape: int, joints: int, expressions: int) -> Unknowns:
-    """The first guess: all zero."""
-    return Unknowns(
-        torch.zeros(shape),
-        torch.zeros(frames, joints),
-        torch.zeros(frames, 3),
-        torch.zeros(frames, 3),
-        torch.zeros(frames, expressions),
-        torch.zeros(33, 3),
-    )
+@dataclass(frozen=True)
+class Free:
+    """What may change.
+
+    Attributes:
+        names: fields of the unknowns.
+        held_joints: degrees of freedom that stay as they are, a mask; None for none.
+        kept_frames: so many first frames stay as they are.
+    """
+
+    names: frozenset[str]
+    held_joints: Bool[Tensor, " d"] | None = None
+    kept_frames: int = 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The tensors here are small: more threads only wait for each other (five times slower on a busy machine), and
+    would make the last bits depend on their number: torch's, and BLAS's, which adds up the dot products of more than
+    10,000 unknowns in as many parts as it has threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def minimise(
-    person: Person,
+    space: BodySpace,
     start: Unknowns,
-    terms: Terms,
-    weights: WeightConfig,
-    free: Collection[str],
+    costs: Sequence[Cost],
+    free: Free,
     iterations: int,
-    held_joints: Tensor | None = None,
-    settled: int = 0,
     rest: RestBody | None = None,
 ) -> Unknowns:
     """The unknowns after some iterations.
 
     Args:
-        free: names of the fields that may change.
-        held_joints: degrees of freedom that stay as they are, a mask.
-        settled: so many first frames stay as they are.
         rest: the shaped body if the shape does not change.
     """
-    frames = len(start.joints)
-    steps = {name: _STEP.get(name, 1.0) / (frames**0.5 if name in _SHARED else 1.0) for name in free}
-    moved = {name: torch.zeros_like(getattr(start, name), requires_grad=True) for name in sorted(free)}
-    still = torch.ones(frames, 1)
-    still[:settled] = 0
+    deltas = {name: torch.zeros_like(getattr(start, name), requires_grad=True) for name in sorted(free.names)}
+    sizes = [delta.numel() for delta in deltas.values()]
 
-    def current() -> Unknowns:
-        values = {}
-        for name, delta in moved.items():
-            change = delta * steps[name]
-            if name not in _SHARED:
-                change = change * still
-            if name == "joints" and held_joints is not None:
-                change = torch.where(held_joints, torch.zeros_like(change), change)
-            values[name] = getattr(start, name) + change
-        return replace(start, **values)
-
-    sizes = [delta.numel() for delta in moved.values()]
-
-    def value_and_gradient(flat: Tensor) -> tuple[float, Tensor]:
+    def assign(flat: np.ndarray) -> None:
         with torch.no_grad():
-            for delta, part in zip(moved.values(), flat.split(sizes), strict=True):
+            for delta, part in zip(deltas.values(), torch.from_numpy(flat).split(sizes), strict=True):
                 delta.copy_(part.view_as(delta))
                 delta.grad = None
-        cost = energy(person, current(), terms, weights, rest)
-        cost.backward()
-        gradients = [torch.zeros_like(d) if d.grad is None else d.grad for d in moved.values()]
-        return cost.item(), torch.cat([gradient.flatten() for gradient in gradients]).double()
 
-    best = minimise_lbfgs(value_and_gradient, torch.zeros(sum(sizes), dtype=torch.float64), iterations)
-    with torch.no_grad():
-        for delta, part in zip(moved.values(), best.split(sizes), strict=True):
-            delta.copy_(part.view_as(delta))
-    found = current()
+    def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        assign(flat)
+        cost = energy(space, _add_steps(start, deltas, free), costs, rest)
+        cost.backward()
+        gradients = [torch.zeros_like(d) if d.grad is None else d.grad for d in deltas.values()]
+        return cost.item(), torch.cat([gradient.flatten() for gradient in gradients]).double().numpy()
+
+    options = {"maxiter": iterations, "maxcor": _MEMORY, "ftol": _LEAST_GAIN, "gtol": 0.0}
+    result = minimize(value_and_gradient, np.zeros(sum(sizes)), jac=True, method="L-BFGS-B", options=options)
+    assign(result.x)
+    found = _add_steps(start, deltas, free)
     return Unknowns(**{field.name: getattr(found, field.name).detach() for field in fields(Unknowns)})
+
+
+def _add_steps(start: Unknowns, deltas: dict[str, Tensor], free: Free) -> Unknowns:
+    """The start changed by steps of one of each free unknown; what is kept stays to the bit."""
+    frames = len(start.joints)
+    moves = torch.ones(frames, 1)
+    moves[: free.kept_frames] = 0
+    values = {}
+    for name, delta in deltas.items():
+        shared = name in _SHARED
+        change = delta * (_STEP.get(name, 1.0) / (frames**0.5 if shared else 1.0))
+        if not shared:
+            change = change * moves
+        if name == "joints" and free.held_joints is not None:
+            change = torch.where(free.held_joints, torch.zeros_like(change), change)
+        values[name] = getattr(start, name) + change
+    return replace(start, **values)

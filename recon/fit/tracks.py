@@ -33,7 +33,7 @@ _HAND_FROM_WRIST_M = 0.06
 
 
 @runtime_checkable
-class Capture(Protocol):
+class FitCapture(Protocol):
     """What fitting needs of a session; `recon.session.Session` has it."""
 
     @property
@@ -95,7 +95,7 @@ HANDS = slice(33, 75)
 FACE = slice(75, 553)
 
 
-def chosen_views(session: Capture, cameras: Sequence[str]) -> Views:
+def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
     """Calibration of the cameras that may be used.
 
     Raises:
@@ -113,7 +113,7 @@ def chosen_views(session: Capture, cameras: Sequence[str]) -> Views:
 
 
 def gather_tracks(
-    session: Capture, observations: Any, views: Views, frames: Sequence[int], config: FitConfig
+    session: FitCapture, observations: Any, views: Views, frames: Sequence[int], config: FitConfig
 ) -> tuple[Tracks, Views]:
     """Landmarks of the chosen cameras and frames, and the cameras as these landmarks want them.
 
@@ -240,7 +240,7 @@ def _agreeing(
     return np.where(points.inliers, confidence, np.where(single, alone * confidence, 0.0))
 
 
-def _seconds(session: Capture, frames: Sequence[int]) -> Float[np.ndarray, " t"]:
+def _seconds(session: FitCapture, frames: Sequence[int]) -> Float[np.ndarray, " t"]:
     """Times of the frames: the mean over their cameras, or 30 frames a second where the session has none."""
     known = {frame.index: frame.sources for frame in session.frames}
     times = []
