@@ -10,8 +10,8 @@ import yaml
 
 from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.configuration import dump_config, format_config, load_config
+from simulacra.tools.commands.configurations import brought_configs
 from simulacra.tools.design.config import DesignConfig
-from simulacra.tools.reconstruct import brought_configs
 from simulacra.tools.virtual.config import VirtualCaptureConfig
 
 CONFIGS = brought_configs()

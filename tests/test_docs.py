@@ -20,8 +20,8 @@ from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.runs.configuration import config_keys, dump_config
 from simulacra.tools.cli import main
+from simulacra.tools.commands.configurations import brought_configs
 from simulacra.tools.design.config import DesignConfig
-from simulacra.tools.reconstruct import brought_configs
 from simulacra.tools.virtual.config import VirtualCaptureConfig
 
 REPOSITORY = Path(__file__).resolve().parent.parent

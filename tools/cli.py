@@ -13,13 +13,27 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_type_hints
 
 import tyro
 
 from simulacra.render.runtime.errors import ConfigError, RunError, UserError
 
-from . import commands, import_commands
+from .commands import bench, calibrate
+from .commands.animate import animate
+from .commands.assets import assets
+from .commands.check import check
+from .commands.configurations import config_options
+from .commands.demo import demo
+from .commands.design import design, design_schema
+from .commands.evaluate import evaluate
+from .commands.export import export
+from .commands.export_session import export_session
+from .commands.imports import LAYOUTS
+from .commands.reconstruct import reconstruct, reconstruction_schema
+from .commands.stage import stage, stage_people, stage_schema, stage_sensors
+from .commands.version import version
+from .commands.warmup import warmup
 
 DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machine.
 
@@ -33,12 +47,56 @@ Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-complet
 (zsh, fish likewise)."""
 
 Command = Callable[..., None]
-# Commands that take options of a configuration.
-CONFIGURED: dict[str, Command] = {
-    "reconstruct": commands.reconstruct,
-    "stage": commands.stage,
-    "design": commands.design,
+Constructor = Callable[..., Command]
+COMMANDS: dict[str, Command] = {
+    "demo": demo,
+    "assets": assets,
+    "warmup": warmup,
+    "check": check,
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+    "animate": animate,
+    "export": export,
+    "export-session": export_session,
+    "stage": stage,
+    "design": design,
+    "stage-people": stage_people,
+    "stage-sensors": stage_sensors,
+    "version": version,
 }
+# Commands with commands of their own, and what they do.
+FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
+    "import": (
+        "Make a session out of a capture: its cameras and frames checked, its conventions turned into ours.",
+        LAYOUTS,
+    ),
+    "calibrate": (
+        "Calibrate cameras: by boards, by people, their clocks by motion.",
+        {
+            "board": calibrate.calibrate_board,
+            "apply": calibrate.calibrate_apply,
+            "rig": calibrate.calibrate_rig,
+            "clocks": calibrate.calibrate_clocks,
+        },
+    ),
+    "bench": (
+        "Measure this machine: several ways of doing the same in turns in one process, printed as ratios.",
+        {
+            "splat": bench.bench_splat,
+            "mesh": bench.bench_mesh,
+            "train": bench.bench_train,
+            "drive": bench.bench_drive,
+        },
+    ),
+}
+# Commands that take options of a configuration, and of which.
+CONFIGURED: dict[str, Callable[[], type]] = {
+    "reconstruct": reconstruction_schema,
+    "stage": stage_schema,
+    "design": design_schema,
+}
+# Names that layouts had, which `import` still takes.
+OLD_LAYOUTS = {"colour-depth": "color-depth"}
 USER_ERROR = 2
 INTERRUPTED = 130
 
@@ -65,35 +123,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str]) -> Command:
     """The command that the words ask for, ready to be called. Help and misuse end the program here."""
-    words, overrides = split_overrides(arguments)
+    words, overrides = split_overrides(_with_todays_layout(arguments))
+    # Options of a configuration are known once the code that it configures is loaded: for their help and completion.
+    shown = CONFIGURED.keys() if any(word.startswith("--tyro-") for word in words) else set()
+    if {"-h", "--help"} & set(words):
+        shown = CONFIGURED.keys() & {words[0]}
     choices = {
-        "demo": _deferred(commands.demo),
-        "assets": _deferred(commands.assets),
-        "warmup": _deferred(commands.warmup),
-        "import": _import,
-        "calibrate": _calibrate,
-        "check": _deferred(commands.check),
-        "reconstruct": _deferred(commands.reconstruct),
-        "evaluate": _deferred(commands.evaluate),
-        "animate": _deferred(commands.animate),
-        "export": _deferred(commands.export),
-        "export-session": _deferred(commands.export_session),
-        "bench": _bench,
-        "stage": _deferred(commands.stage),
-        "design": _deferred(commands.design),
-        "stage-people": _deferred(commands.stage_people),
-        "stage-sensors": _deferred(commands.stage_sensors),
-        "version": _deferred(commands.version),
-    }
-    markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+        name: _with_options(command, CONFIGURED[name]()) if name in shown else _later(command)
+        for name, command in COMMANDS.items()
+    } | {name: _family(*family) for name, family in FAMILIES.items()}
+    markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     command: Command = tyro.cli(
         _one_of(choices), prog="simulacra", description=DESCRIPTION, args=words, config=markers
     )
     return functools.partial(command, overrides=overrides) if overrides else command
 
 
+def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
+    words = list(arguments)
+    if words[:1] == ["import"] and words[1:2] and words[1] in OLD_LAYOUTS:
+        sys.stderr.write(f"note: {words[1]} is called {OLD_LAYOUTS[words[1]]} now\n")
+        words[1] = OLD_LAYOUTS[words[1]]
+    return words
+
+
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """The words of the command line without, and only, the configuration's options (`--splat.steps 500`).
+    """The words of the command line without, and only, the configuration's options (`--fit.iterations 20`).
 
     The commands that are configured take every option that is not their own as one of the configuration, which is only
     known when the code that it configures is loaded.
@@ -102,10 +157,9 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
         ConfigError: an option that looks like a misspelt one of the command's own.
     """
     words = list(arguments)
-    configured = CONFIGURED.get(words[0]) if words else None
-    if configured is None:
+    if not words or words[0] not in CONFIGURED:
         return words, ()
-    own = ["help"] + [name.replace("_", "-") for name in inspect.signature(configured).parameters]
+    own = ["help"] + [name.replace("_", "-") for name in inspect.signature(COMMANDS[words[0]]).parameters]
     kept: list[str] = []
     overrides: list[str] = []
     while words:
@@ -123,7 +177,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
     return kept, tuple(overrides)
 
 
-def _deferred(command: Callable[..., None]) -> Callable[..., Command]:
+def _later(command: Command) -> Constructor:
     """A call for later: tyro is to parse, and errors of the command itself are none of its business."""
 
     @functools.wraps(command)
@@ -133,66 +187,41 @@ def _deferred(command: Callable[..., None]) -> Callable[..., Command]:
     return later
 
 
-def _one_of(choices: dict[str, Callable[..., Command]]) -> Any:
+def _with_options(command: Command, schema: type) -> Constructor:
+    """The same with every value of a configuration as an option, for help and completion."""
+    options = config_options(schema)
+    shown: Any = _later(command)
+    del shown.__wrapped__  # which tyro would look at
+    signature = inspect.signature(command)
+    replaced = {
+        **signature.parameters,
+        "overrides": signature.parameters["overrides"].replace(default=options()),
+    }
+    shown.__signature__ = signature.replace(parameters=list(replaced.values()))
+    shown.__annotations__ = get_type_hints(command, include_extras=True) | {
+        "overrides": Annotated[options, tyro.conf.arg(name="")]
+    }
+    return shown
+
+
+def _family(about: str, commands: dict[str, Command]) -> Constructor:
+    """A command that is one of several."""
+
+    def one(which: Any) -> Command:
+        return which
+
+    choices = _one_of({name: _later(command) for name, command in commands.items()})
+    one.__doc__, one.__annotations__["which"] = about, Annotated[choices, tyro.conf.arg(name="")]
+    return one
+
+
+def _one_of(choices: dict[str, Constructor]) -> Any:
     return Union[  # noqa: UP007 (made of a computed tuple)
         tuple(
             Annotated[Any, tyro.conf.subcommand(name=name, constructor=constructor)]
             for name, constructor in choices.items()
         )
     ]
-
-
-_layouts = _one_of(
-    {
-        "rgbd-rig": _deferred(import_commands.import_rgbd_rig),
-        "qualisys": _deferred(import_commands.import_qualisys),
-        "caliscope": _deferred(import_commands.import_caliscope),
-        "truedepth": _deferred(import_commands.import_truedepth),
-        "color-depth": _deferred(import_commands.import_color_depth),
-        "images": _deferred(import_commands.import_images),
-        "opencv-yaml": _deferred(import_commands.import_opencv_yaml),
-        "pose2sim": _deferred(import_commands.import_pose2sim),
-        "nerfstudio": _deferred(import_commands.import_nerfstudio),
-        "metashape": _deferred(import_commands.import_metashape),
-        "colmap": _deferred(import_commands.import_colmap),
-    }
-)
-
-
-def _import(layout: Annotated[_layouts, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Make a session out of a capture: its cameras and frames checked, its conventions turned into ours."""
-    return layout
-
-
-_calibrations = _one_of(
-    {
-        "board": _deferred(commands.calibrate_board),
-        "apply": _deferred(commands.calibrate_apply),
-        "rig": _deferred(commands.calibrate_rig),
-        "clocks": _deferred(commands.calibrate_clocks),
-        "colors": _deferred(commands.calibrate_colors),
-    }
-)
-
-
-def _calibrate(what: Annotated[_calibrations, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Calibrate cameras: by boards, by people, their clocks by motion, their colors by what they share."""
-    return what
-
-
-_benchmarks = _one_of(
-    {
-        "splat": _deferred(commands.bench_splat),
-        "mesh": _deferred(commands.bench_mesh),
-        "train": _deferred(commands.bench_train),
-        "drive": _deferred(commands.bench_drive),
-    }
-)
-
-
-def _bench(what: Annotated[_benchmarks, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Measure this machine: several ways of doing the same in turns in one process, printed as ratios."""
-    return what
 
 
 def _say(error: UserError) -> int:

@@ -20,7 +20,7 @@ from simulacra.recon.calibrate.report import describe_calibration
 from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.calibrate.world import laid_over
 from simulacra.recon.importers.building import copy_file, new_session_folder
-from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_json
+from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_foreign_json
 from simulacra.recon.runs.stages import disk_errors, write_json
 from simulacra.recon.session import (
     SESSION_FILE,
@@ -79,7 +79,7 @@ def read_calibration(path: Path) -> tuple[tuple[SessionCamera, ...], bool]:
         InputError: missing, or not JSON.
         CalibrationError: an entry that is missing or wrong, or a camera that cannot be.
     """
-    content = mapping(read_json(path), "a calibration", path)
+    content = mapping(read_foreign_json(path), "a calibration", path)
     if content.get("schema") != SCHEMA or content.get("units") != "metres":
         raise CalibrationError(
             "a calibration is not one of ours",

@@ -17,13 +17,14 @@ from jaxtyping import UInt8
 
 from simulacra.recon.calibrate.boards import Board, Corners, detect_board
 from simulacra.recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, VIDEO_ENDINGS
 from simulacra.recon.runs.progress import Progress
 from simulacra.recon.session.video import iter_video, probe_video
 from simulacra.render.image import read_image
 from simulacra.render.runtime.errors import CaptureError, InputError
 
-VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+# Boards are only looked at: more than a session can hold.
+READABLE_ENDINGS = (*IMAGE_ENDINGS, ".bmp", ".tif", ".tiff")
 MOST_FRAMES = 400
 
 
@@ -142,7 +143,7 @@ def gather_views(pictures: Mapping[str, Sequence[Picture]], board: Board) -> Boa
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_ENDINGS)
 
 
 def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[Picture, ...]]:

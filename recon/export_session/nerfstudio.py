@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from simulacra.recon.export_session.picture import ExportedPicture
 from simulacra.recon.importers.building import upright
 from simulacra.recon.importers.nerfstudio import camera_to_world
 from simulacra.recon.session import SessionCamera
 from simulacra.render.runtime.errors import CaptureError
-
-if TYPE_CHECKING:
-    from simulacra.recon.export_session.writing import Written
 
 
 def check_nerfstudio(cameras: Sequence[SessionCamera]) -> None:
@@ -36,7 +34,9 @@ def check_nerfstudio(cameras: Sequence[SessionCamera]) -> None:
         raise CaptureError("nerfstudio has one unit of depth for all cameras", found=sorted(map(str, scales)))
 
 
-def write_nerfstudio(folder: Path, cameras: Sequence[SessionCamera], written: Sequence[Written]) -> None:
+def write_nerfstudio(
+    folder: Path, cameras: Sequence[SessionCamera], pictures: Sequence[ExportedPicture]
+) -> None:
     """transforms.json, with the intrinsics in each frame."""
     T_file_world = np.linalg.inv(upright("+z"))
     of_camera: dict[str, dict[str, Any]] = {}
@@ -55,13 +55,13 @@ def write_nerfstudio(folder: Path, cameras: Sequence[SessionCamera], written: Se
         }
     described: dict[str, Any] = {"camera_model": _lens(cameras[0])["camera_model"]}
     scales = {camera.depth_scale for camera in cameras} - {None}
-    if any(one.depth for one in written):
+    if any(one.depth for one in pictures):
         described["depth_unit_scale_factor"] = 1.0 / next(scale for scale in scales if scale)
-    described["frames"] = [_frame(one, of_camera[one.camera]) for one in written]
+    described["frames"] = [_frame(one, of_camera[one.camera]) for one in pictures]
     (folder / "transforms.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
 
 
-def _frame(one: Written, camera: dict[str, Any]) -> dict[str, Any]:
+def _frame(one: ExportedPicture, camera: dict[str, Any]) -> dict[str, Any]:
     """The time is the frame's number: nerfstudio's own have no unit, and cameras' clocks differ by milliseconds."""
     frame: dict[str, Any] = {"file_path": one.image, "time": float(one.frame), **camera}
     if one.mask is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from simulacra.recon.export_session.colmap import check_colmap, write_colmap
 from simulacra.recon.export_session.nerfstudio import check_nerfstudio, write_nerfstudio
+from simulacra.recon.export_session.picture import ExportedPicture
 from simulacra.recon.importers.building import new_session_folder
 from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.stages import disk_errors
@@ -28,27 +29,17 @@ from simulacra.render.runtime.errors import CaptureError
 Program = Literal["colmap", "nerfstudio"]
 
 
-@dataclass(frozen=True)
-class Written:
-    """One picture of the folder, and what belongs to it, by their names in it."""
-
-    camera: str
-    frame: int
-    time: float | None
-    image: str
-    mask: str | None
-    depth: str | None
-
-
 def export_session(
     session: Session, to: Program, out: Path, *, distorted: bool = False
-) -> tuple[Written, ...]:
+) -> tuple[ExportedPicture, ...]:
     """Writes a session for another program; the folder appears whole or not at all.
 
     COLMAP: ``sparse/0`` (text, no points), ``images/CAM/FRAME``, ``masks/CAM/FRAME.png``; our world, metres, y up.
     nerfstudio: ``transforms.json``, images, masks and depth; metres, z up, as nerfstudio has it.
 
     Args:
+        session: what is exported.
+        to: the program.
         out: a new or empty folder.
         distorted: keep the lens in the pictures and its model in the calibration.
 
@@ -62,24 +53,24 @@ def export_session(
     check(cameras)
     # The same session whose files are read as they were recorded.
     recorded = replace(session, cameras=tuple(replace(camera, lens=None) for camera in session.cameras))
-    written: list[Written] = []
+    pictures: list[ExportedPicture] = []
     with new_session_folder(out) as folder, disk_errors(out):
         for camera in session.cameras:
             source = recorded if distorted else session
-            written += _write_camera(source, camera, folder, to, distorted or camera.lens is None)
-        written.sort(key=lambda one: (one.frame, one.camera))
+            pictures += _export_camera(source, camera, folder, to, distorted or camera.lens is None)
+        pictures.sort(key=lambda one: (one.frame, one.camera))
         if to == "colmap":
             write_colmap(
-                folder, cameras, [(one.image.removeprefix("images/"), one.camera) for one in written]
+                folder, cameras, [(one.image.removeprefix("images/"), one.camera) for one in pictures]
             )
         else:
-            write_nerfstudio(folder, cameras, written)
-    return tuple(written)
+            write_nerfstudio(folder, cameras, pictures)
+    return tuple(pictures)
 
 
-def _write_camera(
+def _export_camera(
     session: Session, camera: SessionCamera, folder: Path, to: Program, as_recorded: bool
-) -> Iterator[Written]:
+) -> Iterator[ExportedPicture]:
     """The files of one camera, in the order of frames."""
     frames = [frame for frame in session.frames if camera.name in frame.sources]
     sources = [frame.sources[camera.name] for frame in frames]
@@ -95,13 +86,13 @@ def _write_camera(
             write_image(folder / image, picture)
         # COLMAP looks for the mask of NAME at NAME.png.
         name = f"masks/{image.removeprefix('images/')}.png" if to == "colmap" else f"masks/{place}.png"
-        mask = _write_mask(session, camera, frame.index, folder / name, as_recorded)
+        mask = _export_mask(session, camera, frame.index, folder / name, as_recorded)
         depth = None
-        if to == "nerfstudio" and _write_depth(
+        if to == "nerfstudio" and _export_depth(
             session, camera, frame.index, folder / f"depth/{place}.png", as_recorded
         ):
             depth = f"depth/{place}.png"
-        yield Written(camera.name, frame.index, source.time, image, name if mask else None, depth)
+        yield ExportedPicture(camera.name, frame.index, source.time, image, name if mask else None, depth)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -110,7 +101,9 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _write_mask(session: Session, camera: SessionCamera, frame: int, target: Path, as_recorded: bool) -> bool:
+def _export_mask(
+    session: Session, camera: SessionCamera, frame: int, target: Path, as_recorded: bool
+) -> bool:
     mask = session.mask(frame, camera.name)
     if mask is None:
         return False
@@ -121,7 +114,7 @@ def _write_mask(session: Session, camera: SessionCamera, frame: int, target: Pat
     return True
 
 
-def _write_depth(
+def _export_depth(
     session: Session, camera: SessionCamera, frame: int, target: Path, as_recorded: bool
 ) -> bool:
     depth = session.depth(frame, camera.name)

@@ -40,7 +40,8 @@ class DepthMeaning:
 
     Attributes:
         kind: disparity in 1/m or depth in metres.
-        low, high: value of the smallest and of the largest stored number; linear in between.
+        low: value of the smallest stored number; linear in between.
+        high: value of the largest.
         absolute: in metres; otherwise only ratios mean anything.
         filtered: the phone has smoothed it and closed its holes.
     """
@@ -58,8 +59,12 @@ class CameraMeaning:
 
     Attributes:
         K: of a picture of `width` x `height`, corner of the first pixel at (0, 0).
-        distortion, inverse_distortion: as written; see `recon.importers.apple_lens`.
-        centre: of the distortion, in the pixels of K. pixel_mm: size of such a pixel.
+        width: of that picture, pixels.
+        height: likewise.
+        distortion: as written; see `recon.importers.apple_lens`.
+        inverse_distortion: likewise.
+        centre: of the distortion, in the pixels of K.
+        pixel_mm: size of such a pixel.
     """
 
     K: Float[np.ndarray, "3 3"]
@@ -174,7 +179,7 @@ def _text(values: Values, key: str, where: str, default: str | None = None) -> s
 
 
 def _number(values: Values, key: str, where: str) -> float:
-    return _parsed([_text(values, key, where)], key, where)[0]
+    return _parse_numbers([_text(values, key, where)], key, where)[0]
 
 
 def _numbers(
@@ -185,10 +190,10 @@ def _numbers(
         return default
     if value is None or isinstance(value, str) or len(value) > 4096:
         raise CalibrationError("a portrait lacks its calibration", where=where, expected=key.split("}")[1])
-    return _parsed(value, key, where)
+    return _parse_numbers(value, key, where)
 
 
-def _parsed(texts: Sequence[str], key: str, where: str) -> tuple[float, ...]:
+def _parse_numbers(texts: Sequence[str], key: str, where: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(text) for text in texts)
     except ValueError as error:

@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.importers.options import Axis
 from simulacra.recon.runs.stages import disk_errors
 from simulacra.recon.session import (
     SESSION_FILE,
@@ -25,7 +26,6 @@ from simulacra.recon.session import (
 )
 from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
 
-Axis = Literal["+x", "-x", "+y", "-y", "+z", "-z"]
 # Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.
 MOST_TILT = 20.0
 # Cameras that roll more than this about their common up (rms, degrees) were not mounted level.

@@ -16,23 +16,21 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
 
 from simulacra.recon.importers.building import (
-    Axis,
     copy_file,
     new_session_folder,
-    upright,
-    upright_by_cameras,
     write_session,
 )
 from simulacra.recon.importers.foreign_text import read_toml
+from simulacra.recon.importers.options import CaliscopeOptions
+from simulacra.recon.importers.placing import place
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import (
     Frame,
@@ -62,22 +60,13 @@ class Stamp:
     time: float
 
 
-def import_caliscope(
-    src: Path,
-    session: Path,
-    *,
-    world_up: Axis | None = None,
-    recording: str | None = None,
-    floor: float | None = None,
-) -> Session:
+def import_caliscope(src: Path, session: Path, options: CaliscopeOptions) -> Session:
     """Makes a session of a Caliscope recording. Videos are linked or copied, never encoded again.
 
     Args:
         src: the project's folder.
         session: the new session's folder.
-        world_up: the calibration's up axis; measured from the cameras' horizons if not given.
-        recording: folder of the recording in ``src``, where there are several.
-        floor: height of the floor over the calibration's origin, metres along up; the origin if not given.
+        options: see there.
 
     Raises:
         InputError: a file is missing, unreadable or says something else than the others.
@@ -86,16 +75,20 @@ def import_caliscope(
     """
     calibration = src / CALIBRATION_FILE
     calibrated, notes = read_camera_array(calibration)
-    folder = _find_recording(src, recording)
+    folder = _find_recording(src, options.recording)
     stamps = read_timestamps(_timestamp_file(folder))
     videos, left_out = _match_videos(folder, calibrated, stamps)
     notes += left_out
     facts = {n: probe_video(path) for n, path in track(videos.items(), "reading videos", len(videos))}
     for name in videos:
         _check_video(calibrated[name], facts[name], stamps[name], videos[name], calibration)
-    T_world_source, said = _world([calibrated[name].viewmat for name in videos], world_up, floor)
+    cameras, T_world_source, said = place(
+        [calibrated[name] for name in videos],
+        scale=1.0,
+        world_up=options.world_up or "cameras",
+        floor=options.floor,
+    )
     notes += said
-    cameras = [_in_world(calibrated[name], T_world_source) for name in videos]
     files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
     frames = _frames(files, {name: stamps[name] for name in videos})
     notes += _missing_notes(frames, list(videos))
@@ -104,7 +97,7 @@ def import_caliscope(
             copy_file(path, work / files[name], src)
         write_session(
             work, cameras, frames, importer="caliscope",
-            arguments={"src": src.name, "world_up": world_up, "recording": recording, "floor": floor},
+            arguments={"src": src.name, **asdict(options)},
             notes=notes, T_world_source=T_world_source, source=src,
         )  # fmt: skip
     return load_session(session)
@@ -323,26 +316,3 @@ def _frames(files: Mapping[str, str], stamps: Mapping[str, Sequence[Stamp]]) -> 
 def _missing_notes(frames: Sequence[Frame], names: Sequence[str]) -> list[str]:
     missed = {name: sum(name not in frame.sources for frame in frames) for name in names}
     return [f"{name} missed {count} of {len(frames)} frames" for name, count in missed.items() if count]
-
-
-# -- world -----------------------------------------------------------------------------------------
-
-
-def _world(
-    viewmats: Sequence[Float[np.ndarray, "4 4"]], world_up: Axis | None, floor: float | None
-) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
-    """World out of source, and in words how it was found."""
-    if world_up is not None:
-        T, notes = upright(world_up), [f"{world_up} of the calibration is up, as given"]
-    else:
-        T, said = upright_by_cameras(viewmats)
-        notes = [said]
-    T[1, 3] = -(floor or 0.0)
-    if floor is None:
-        notes.append("the floor is not known: y = 0 is at the calibration's origin")
-    return T, notes
-
-
-def _in_world(camera: SessionCamera, T_world_source: Float[np.ndarray, "4 4"]) -> SessionCamera:
-    viewmat = camera.viewmat @ np.linalg.inv(T_world_source)
-    return SessionCamera(camera.name, camera.width, camera.height, camera.K, viewmat, camera.lens)

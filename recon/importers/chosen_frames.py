@@ -9,50 +9,50 @@ import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from simulacra.recon.session.video import decode_video
 from simulacra.render.runtime.errors import InputError
 
-# Sharpness is judged at this size: of what pixels of any camera can show, not of its noise.
-JUDGED = 480
+# Sharpness is measured at this size: of what pixels of any camera can show, not of its noise.
+SMALL = 480
 
 
 def sharpness(pixels: UInt8[np.ndarray, "h w 3"]) -> float:
     """Variance of the Laplacian of a small grey picture (Pech-Pacheco et al. 2000)."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    scale = min(1.0, JUDGED / max(grey.shape))
+    scale = min(1.0, SMALL / max(grey.shape))
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     return float(cv2.Laplacian(small, cv2.CV_64F).var())
 
 
-def judge_frames(path: Path) -> Float[np.ndarray, "n"]:
+def measure_sharpness(path: Path) -> Float[np.ndarray, "n"]:
     """The sharpness of every frame.
 
     Raises:
         InputError: no video, or a damaged one.
     """
-    judged = np.array([sharpness(pixels) for pixels in shown_frames(path)])
-    if not len(judged):
+    sharpnesses = np.array([sharpness(pixels) for pixels in shown_frames(path)])
+    if not len(sharpnesses):
         raise InputError("a video has no frame", where=path)
-    return judged
+    return sharpnesses
 
 
-def choose_frames(judged: Float[np.ndarray, "n"], count: int) -> list[int]:
+def choose_frames(sharpnesses: Float[np.ndarray, "n"], count: int) -> list[int]:
     """The sharpest frame of each of so many equal stretches; all frames where there are fewer.
 
     Only the middle half of a stretch is looked at where it has four frames or more, so that steps stay even.
     """
-    if len(judged) <= count:
-        return list(range(len(judged)))
-    edges = np.linspace(0, len(judged), count + 1)
+    if len(sharpnesses) <= count:
+        return list(range(len(sharpnesses)))
+    edges = np.linspace(0, len(sharpnesses), count + 1)
     chosen = []
     for start, end in itertools.pairwise(edges.tolist()):
         margin = (end - start) / 4 if end - start >= 4 else 0.0
         low, high = int(np.ceil(start + margin)), int(np.ceil(end - margin))
-        chosen.append(low + int(judged[low : max(high, low + 1)].argmax()))
+        chosen.append(low + int(sharpnesses[low : max(high, low + 1)].argmax()))
     return chosen
 
 
@@ -67,45 +67,13 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray
 
 
 def shown_frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """All frames, turned as the file asks for.
+    """All frames, turned as the file asks for: FFmpeg's rotation is anticlockwise, in degrees.
 
     Raises:
-        InputError: missing, not a video, damaged or cut off.
+        InputError: missing, not a video, damaged or cut off, or to be shown turned by no quarter.
     """
-    if not path.is_file():
-        raise InputError("a video is missing", where=path)
-    count = packets = hidden = 0
-    try:
-        # Titles and the like are of no interest, and not always text.
-        with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.video:
-                raise InputError("a file holds no video", where=path)
-            stream = container.streams.video[0]
-            for packet in container.demux(stream):
-                packets += packet.size > 0 and not packet.is_discard
-                hidden += packet.is_discard
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        raise InputError("a video is damaged", where=f"{path}, frame {count}")
-                    yield _turned(frame, path)
-                    count += 1
-            announced = stream.frames
-    except (av.FFmpegError, OSError) as error:
-        raise InputError(
-            "a video cannot be read", where=path, found=error, remedy="copy it again from the source"
-        ) from error
-    if count < max(packets, announced - hidden):
-        raise InputError(
-            "a video is truncated or damaged",
-            where=path,
-            expected=f"{max(packets, announced - hidden)} frames",
-            found=f"{count} that can be decoded",
-            remedy="copy it again from the source",
-        )
-
-
-def _turned(frame: av.VideoFrame, path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """FFmpeg's rotation is anticlockwise, in degrees."""
-    if frame.rotation % 90:
-        raise InputError("a video is to be shown turned by no quarter", where=path, found=frame.rotation)
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), (frame.rotation // 90) % 4))
+    for frame in decode_video(path, may_turn=True):
+        if frame.rotation % 90:
+            raise InputError("a video is to be shown turned by no quarter", where=path, found=frame.rotation)
+        turns = (frame.rotation // 90) % 4
+        yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))

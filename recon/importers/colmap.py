@@ -17,8 +17,8 @@ Flat is taken where there are no folders; where there are, one of the three has 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
 import numpy as np
 
@@ -34,52 +34,37 @@ from simulacra.recon.importers.footage import (
     session_names,
     with_masks,
 )
-from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.options import ColmapOptions, Layout
+from simulacra.recon.importers.placing import place
 from simulacra.recon.session import Session, SessionCamera, check_camera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-Layout = Literal["flat", "cameras", "frames"]
 # Poses of one camera that stood still, estimated from different images: metres and degrees.
 SAME_PLACE = 0.02
 SAME_TURN = 0.5
 
 
-def import_colmap(
-    src: Path,
-    session: Path,
-    *,
-    scale: float,
-    world_up: Up,
-    floor: float | None = None,
-    layout: Layout | None = None,
-    model: str | None = None,
-    images: str = "images",
-) -> Session:
+def import_colmap(src: Path, session: Path, options: ColmapOptions) -> Session:
     """Makes a session of a COLMAP reconstruction. Images are linked or copied; their lenses are kept.
 
     Args:
         src: the folder of the reconstruction.
         session: the new session's folder.
-        scale: metres in one unit of the model.
-        world_up: the model's up axis, or ``cameras`` for up as the cameras' horizons have it.
-        floor: height of the floor over the model's origin, metres along up; the origin if not given.
-        layout: what a folder among the images is; needed where there are folders.
-        model: folder of the model in ``src``, where there are several.
-        images: folder of the images in ``src``.
+        options: see there.
 
     Raises:
         InputError: a file is missing or damaged, or an option is needed.
         CalibrationError: a camera that cannot be, that moves, or of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
-    calibrated, registered = read_model(_find_model(src, model))
-    root = inside(src, images)
+    calibrated, registered = read_model(_find_model(src, options.model))
+    root = inside(src, options.images)
     if not root.is_dir():
         raise InputError("the images of a model are missing", where=root, remedy="say where: --images FOLDER")
     for image in registered:
         if not inside(root, image.name).is_file():
             raise InputError("an image of the model is missing", where=root / image.name)
-    chosen = _layout(registered, layout, root)
+    chosen = _layout(registered, options.layout, root)
     groups, notes = _group(registered, chosen)
     names = session_names(groups)
     pictures, missed = _pictures(root, registered, groups, chosen)
@@ -92,18 +77,19 @@ def import_colmap(
     }
     found = []
     for label, members in groups.items():
-        camera, said = _one_camera(label, members, calibrated, scale)
+        camera, said = _one_camera(label, members, calibrated, options.scale)
         check_calibrated_size(label, (camera.width, camera.height), footage.sizes[names[label]], root)
         viewmat = members[0].viewmat
         found.append(SessionCamera(names[label], camera.width, camera.height, camera.K, viewmat, camera.lens))
         notes += said
-    cameras, T_world_source, placed = place(found, scale=scale, world_up=world_up, floor=floor)
+    cameras, T_world_source, placed = place(
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+    )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, src)
     return make_session(
         session, cameras, with_masks(footage, masks), importer="colmap",
-        arguments={"src": src.name, "scale": scale, "world_up": world_up, "floor": floor, "layout": chosen,
-                   "model": model, "images": images},
+        arguments={"src": src.name, **asdict(replace(options, layout=chosen))},
         notes=notes + missed + placed, T_world_source=T_world_source, source=src,
     )  # fmt: skip
 

@@ -44,27 +44,27 @@ class Model:
     coefficients: Callable[[tuple[float, ...]], tuple[float, ...]] = tuple
 
 
-def _padded(count: int) -> Callable[[tuple[float, ...]], tuple[float, ...]]:
+def _pad_to(count: int) -> Callable[[tuple[float, ...]], tuple[float, ...]]:
     return lambda rest: rest + (0.0,) * (count - len(rest))
 
 
 MODELS = {
     "SIMPLE_PINHOLE": Model(0, 1, 3, None),
     "PINHOLE": Model(1, 2, 4, None),
-    "SIMPLE_RADIAL": Model(2, 1, 4, "opencv", _padded(4)),
-    "RADIAL": Model(3, 1, 5, "opencv", _padded(4)),
+    "SIMPLE_RADIAL": Model(2, 1, 4, "opencv", _pad_to(4)),
+    "RADIAL": Model(3, 1, 5, "opencv", _pad_to(4)),
     "OPENCV": Model(4, 2, 8, "opencv"),
     "OPENCV_FISHEYE": Model(5, 2, 8, "opencv_fisheye"),
     "FULL_OPENCV": Model(6, 2, 12, "opencv"),
     "FOV": Model(7, 2, 5, "fov"),
-    "SIMPLE_RADIAL_FISHEYE": Model(8, 1, 4, "opencv_fisheye", _padded(4)),
-    "RADIAL_FISHEYE": Model(9, 1, 5, "opencv_fisheye", _padded(4)),
+    "SIMPLE_RADIAL_FISHEYE": Model(8, 1, 4, "opencv_fisheye", _pad_to(4)),
+    "RADIAL_FISHEYE": Model(9, 1, 5, "opencv_fisheye", _pad_to(4)),
     "THIN_PRISM_FISHEYE": Model(10, 2, 12, "thin_prism_fisheye"),
     "RAD_TAN_THIN_PRISM_FISHEYE": Model(11, 2, 16, "rad_tan_thin_prism_fisheye"),
     "SIMPLE_DIVISION": Model(12, 1, 4, "division"),
     "DIVISION": Model(13, 2, 5, "division"),
-    "SIMPLE_FISHEYE": Model(14, 1, 3, "opencv_fisheye", _padded(4)),
-    "FISHEYE": Model(15, 2, 4, "opencv_fisheye", _padded(4)),
+    "SIMPLE_FISHEYE": Model(14, 1, 3, "opencv_fisheye", _pad_to(4)),
+    "FISHEYE": Model(15, 2, 4, "opencv_fisheye", _pad_to(4)),
     "EUCM": Model(16, 2, 6, "eucm"),
 }
 NAMES = {model.number: name for name, model in MODELS.items()}
@@ -229,7 +229,7 @@ def _integer(word: str, where: str) -> int:
 
 def _binary_cameras(path: Path) -> dict[int, ColmapCamera]:
     cameras = {}
-    with _opened(path) as stream:
+    with _open_model_file(path) as stream:
         for entry in range(_count(stream, path)):
             where = f"{path}, camera {entry}"
             key, number, width, height = _unpack(stream, "<iiQQ", path)
@@ -242,7 +242,7 @@ def _binary_cameras(path: Path) -> dict[int, ColmapCamera]:
 
 
 def _binary_images(path: Path) -> Iterator[ColmapImage]:
-    with _opened(path) as stream:
+    with _open_model_file(path) as stream:
         size = path.stat().st_size
         for _ in range(_count(stream, path)):
             _, *pose, camera_id = _unpack(stream, "<i7di", path)
@@ -254,7 +254,7 @@ def _binary_images(path: Path) -> Iterator[ColmapImage]:
             stream.seek(points * 24, 1)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_model_file(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:

@@ -13,23 +13,16 @@ cameras share: `matches` is either its associations file or the largest differen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
-from simulacra.recon.importers.color_depth_files import Folders, Recording, find_recordings
-from simulacra.recon.importers.depth_camera_files import (
-    DepthCamera,
-    PixelCentre,
-    Units,
-    plain_view,
-    read_depth_camera,
-)
+from simulacra.recon.importers.color_depth_files import Recording, find_recordings
+from simulacra.recon.importers.depth_camera_files import DepthCamera, plain_intrinsics, read_depth_camera
 from simulacra.recon.importers.depth_grid import register_depth
 from simulacra.recon.importers.footage import (
     Footage,
@@ -40,86 +33,62 @@ from simulacra.recon.importers.footage import (
     with_depth,
     with_masks,
 )
-from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.options import ColorDepthOptions
+from simulacra.recon.importers.placing import place
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session, SessionCamera, load_session
 from simulacra.recon.session.lens import undistort
 from simulacra.render.image import read_uint16
-from simulacra.render.runtime.errors import CalibrationError, InputError
+from simulacra.render.runtime.errors import CalibrationError, ConfigError, InputError
 
 CALIBRATION_FILES = ("camera_intrinsic.json", "intrinsic.json", "intrinsics.json", "calibration.json")
-DepthIs = Literal["aligned", "separate"]
 
 
-@dataclass(frozen=True)
-class Intrinsics:
-    """Intrinsics as numbers, in pixels of the color image."""
-
-    fx: float
-    fy: float
-    cx: float
-    cy: float
-
-
-def import_color_depth(
-    src: Path,
-    session: Path,
-    *,
-    depth_scale: float,
-    depth_is: DepthIs,
-    intrinsics: Intrinsics | None = None,
-    folders: Folders | None = None,
-    pixel_centre: PixelCentre | None = None,
-    units: Units | None = None,
-    matches: Path | float | None = None,
-    world_up: Up = "cameras",
-    floor: float | None = None,
-) -> Session:
+def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> Session:
     """Makes a session of folders of color and depth images.
 
     Args:
-        depth_scale: units of the depth images in a metre.
-        depth_is: `aligned` to the color images, or of a `separate` camera that the calibration describes.
-        intrinsics: of the only camera, instead of a file.
-        pixel_centre, units: see `read_depth_camera`.
-        matches: an associations file in SRC, or the seconds that times in names may differ by.
-        world_up: axis of the calibration's world, or of the only camera, that points up.
-        floor: height of the floor over the origin, metres along up; the origin if not given.
+        src: the folder of the color and depth folders, or of the cameras' folders that have them.
+        session: the new session's folder.
+        options: see there.
 
     Raises:
+        ConfigError: some of the four intrinsics are given and others not.
         InputError: files missing, damaged, or which belong together cannot be told.
         CalibrationError: intrinsics missing, of another size, or such as cannot be.
         RunError: ``session`` exists already, or the disk is full.
     """
+    depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
     if not (np.isfinite(depth_scale) and depth_scale > 0):
         raise InputError("the depth scale must be positive", found=depth_scale)
-    folders = folders or Folders()
-    recordings, notes = find_recordings(src, folders, matches)
-    calibrated = {
-        name: _calibration(src, recording, folders, intrinsics, pixel_centre, units)
-        for name, recording in recordings.items()
-    }
-    footage = _footage(recordings, aligned=depth_is == "aligned")
+    recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
+    calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
+    footage = _footage(recordings, aligned)
     cameras = [
         _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)
         for name, camera in calibrated.items()
     ]
-    placed, T, said = place(cameras, scale=1.0, world_up=world_up, floor=floor)
+    placed, T, said = place(cameras, scale=1.0, world_up=options.world_up, floor=options.floor)
     with new_session_folder(session) as work:
         for target, path in footage.files.items():
             copy_file(path, work / target)
-        if depth_is == "separate":
+        if not aligned:
             notes += _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
-        arguments = {
-            "depth_scale": depth_scale, "depth_is": depth_is, "pixel_centre": pixel_centre, "units": units,
-            "matches": str(matches) if matches is not None else None, "world_up": world_up, "floor": floor,
-            "intrinsics": vars(intrinsics) if intrinsics else None, "folders": vars(folders),
-        }  # fmt: skip
         write_session(
-            work, placed, footage.frames, importer="color-depth", arguments=arguments,
+            work, placed, footage.frames, importer="color-depth", arguments=asdict(options),
             notes=[*said, *notes, *footage.notes], T_world_source=T, source=src,
         )  # fmt: skip
     return load_session(session)
+
+
+def _moments_by(matches: str | None) -> Path | float | None:
+    """Seconds where it is a number, and an associations file otherwise."""
+    if matches is None:
+        return None
+    try:
+        return float(matches)
+    except ValueError:
+        return Path(matches)
 
 
 def _footage(recordings: Mapping[str, Recording], aligned: bool) -> Footage:
@@ -137,25 +106,20 @@ def _footage(recordings: Mapping[str, Recording], aligned: bool) -> Footage:
 # -- cameras ---------------------------------------------------------------------------------------
 
 
-def _calibration(
-    src: Path,
-    recording: Recording,
-    folders: Folders,
-    intrinsics: Intrinsics | None,
-    pixel_centre: PixelCentre | None,
-    units: Units | None,
-) -> DepthCamera:
+def _calibration(src: Path, recording: Recording, options: ColorDepthOptions) -> DepthCamera:
     """From numbers, or from the camera's own file, or from the capture's."""
-    names = (folders.calibration,) if folders.calibration else CALIBRATION_FILES
+    file = options.folders.calibration
+    names = (file,) if file else CALIBRATION_FILES
     places = dict.fromkeys((recording.folder, src))
     found = [path for place in places for name in names if (path := inside(place, name)).is_file()]
-    if intrinsics is not None:
-        if folders.calibration:
+    given = [value for value in astuple(options.intrinsics) if value is not None]
+    if given:
+        if len(given) < 4:
+            raise ConfigError("Intrinsics are four numbers", expected="--fx --fy --cx --cy", found=len(given))
+        if file:
             raise InputError("intrinsics are given both as numbers and as a file", where=src)
-        view = plain_view(
-            intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy, pixel_centre, "--fx --fy --cx --cy"
-        )
-        return DepthCamera(view)
+        fx, fy, cx, cy = given
+        return DepthCamera(plain_intrinsics(fx, fy, cx, cy, options.pixel_centre, "--fx --fy --cx --cy"))
     if not found:
         raise CalibrationError(
             "a camera has no intrinsics",
@@ -170,7 +134,7 @@ def _calibration(
             found=", ".join(path.name for path in found),
             remedy="name one of them: --calibration FILE",
         )
-    return read_depth_camera(found[0], pixel_centre, units)
+    return read_depth_camera(found[0], options.pixel_centre, options.units)
 
 
 def _camera(

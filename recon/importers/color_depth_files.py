@@ -16,22 +16,13 @@ import numpy as np
 
 from simulacra.recon.importers.footage import inside, list_images, match_moments, session_names
 from simulacra.recon.importers.foreign_text import read_text
+from simulacra.recon.importers.options import Folders
 from simulacra.render.runtime.errors import InputError
 
 COLOR_FOLDERS = ("color", "colour", "rgb", "color_map", "colour_map", "image", "images")
 DEPTH_FOLDERS = ("depth", "depth_map", "depths")
 # Seconds since 1970 or since a start, with a fraction: 1305031102.175304.
 STAMP = re.compile(r"\d{1,12}\.\d{1,9}")
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Names of folders and of the calibration file where they are not the usual ones; mask: none if not named."""
-
-    color: str | None = None
-    depth: str | None = None
-    mask: str | None = None
-    calibration: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ def find_recordings(
     """
     if not src.is_dir():
         raise InputError("a capture is missing", where=src, expected="a folder of color and depth folders")
-    found = {name: _Listed.of(owner, folders) for name, owner in _owners(src, folders).items()}
+    found = {name: _Listing.of(owner, folders) for name, owner in _owners(src, folders).items()}
     stamps = [
         path for one in found.values() for path in (*one.color, *one.depth) if STAMP.fullmatch(path.stem)
     ]
@@ -71,14 +62,23 @@ def find_recordings(
             remedy="--matches associations.txt, or the largest difference in seconds: --matches 0.02",
         )
     if matches is None:
-        return _matched_by_name(found)
+        return _match_by_name(found)
     if len(found) > 1 or folders.mask is not None:
         raise InputError("matching by times is for one camera without masks", where=src)
     ((name, listed),) = found.items()
+    recording = _match_by_times(src, listed, matches)
+    lost = len(listed.color) - len(recording.color)
+    notes = (
+        [f"{lost} of {len(listed.color)} color images have no depth of their time: left out"] if lost else []
+    )
+    return {name: recording}, notes
+
+
+def _match_by_times(src: Path, listed: _Listing, matches: Path | float) -> Recording:
     pairs = (
         _pairs_within(listed, matches)
         if isinstance(matches, float | int)
-        else _associated(src, inside(src, str(matches)), listed)
+        else _read_associations(src, inside(src, str(matches)), listed)
     )
     if not pairs:
         raise InputError("no color image has a depth image of its time", where=src, found=f"within {matches}")
@@ -86,32 +86,23 @@ def find_recordings(
     times = {
         i: time - start for i, (time, _, _) in enumerate(pairs) if time is not None and start is not None
     }
-    recording = Recording(
-        listed.folder,
-        {i: color for i, (_, color, _) in enumerate(pairs)},
-        {i: depth for i, (_, _, depth) in enumerate(pairs)},
-        {},
-        times,
-    )
-    lost = len(listed.color) - len(pairs)
-    notes = (
-        [f"{lost} of {len(listed.color)} color images have no depth of their time: left out"] if lost else []
-    )
-    return {name: recording}, notes
+    color = {i: color for i, (_, color, _) in enumerate(pairs)}
+    depth = {i: depth for i, (_, _, depth) in enumerate(pairs)}
+    return Recording(listed.folder, color, depth, {}, times)
 
 
 # -- folders ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Listed:
+class _Listing:
     folder: Path
     color: list[Path]
     depth: list[Path]
     mask: list[Path]
 
     @staticmethod
-    def of(owner: Path, folders: Folders) -> _Listed:
+    def of(owner: Path, folders: Folders) -> _Listing:
         parts = []
         for named, usual, what in (
             (folders.color, COLOR_FOLDERS, "color"),
@@ -130,7 +121,7 @@ class _Listed:
             if folder is not None and not files:
                 raise InputError("a folder has no images", where=folder)
             parts.append([inside(owner, path.relative_to(owner).as_posix()) for path in files])
-        return _Listed(owner, *parts)
+        return _Listing(owner, *parts)
 
 
 def _owners(src: Path, folders: Folders) -> dict[str, Path]:
@@ -167,7 +158,7 @@ def _folder(owner: Path, named: str | None, usual: Sequence[str], what: str) -> 
 # -- what belongs together -------------------------------------------------------------------------
 
 
-def _matched_by_name(found: Mapping[str, _Listed]) -> tuple[dict[str, Recording], list[str]]:
+def _match_by_name(found: Mapping[str, _Listing]) -> tuple[dict[str, Recording], list[str]]:
     lists = {
         f"{name}/{kind}": paths
         for name, one in found.items()
@@ -192,7 +183,7 @@ def _matched_by_name(found: Mapping[str, _Listed]) -> tuple[dict[str, Recording]
     return recordings, notes
 
 
-def _pairs_within(listed: _Listed, seconds: float) -> list[tuple[float | None, Path, Path]]:
+def _pairs_within(listed: _Listing, seconds: float) -> list[tuple[float | None, Path, Path]]:
     """Nearest in time first, each image once, and none further apart than said."""
     for path in (*listed.color, *listed.depth):
         if not re.fullmatch(r"\d{1,12}(\.\d{1,9})?", path.stem):
@@ -211,7 +202,7 @@ def _pairs_within(listed: _Listed, seconds: float) -> list[tuple[float | None, P
     return [(float(times[0][i]), listed.color[i], listed.depth[j]) for i, j in sorted(taken.items())]
 
 
-def _associated(src: Path, path: Path, listed: _Listed) -> list[tuple[float | None, Path, Path]]:
+def _read_associations(src: Path, path: Path, listed: _Listing) -> list[tuple[float | None, Path, Path]]:
     """The pairs of an associations file, in its order of time; either of the two may come first in a line."""
     color = {one.relative_to(src).as_posix(): one for one in listed.color}
     depth = {one.relative_to(src).as_posix(): one for one in listed.depth}

@@ -17,26 +17,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
-from simulacra.recon.importers.placing import METRES, Units
+from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_foreign_json
+from simulacra.recon.importers.options import LengthUnit, PixelCentre
+from simulacra.recon.importers.placing import METRES
 from simulacra.recon.session import Lens
 from simulacra.recon.session.lens import check_lens
 from simulacra.render.runtime.errors import CalibrationError
 
-# Where the first pixel's centre is.
-PixelCentre = Literal["0", "0.5"]
-
 
 @dataclass(frozen=True)
-class View:
+class DepthCameraIntrinsics:
     """One camera's intrinsics: K with the first pixel's centre at (0.5, 0.5), and its lens.
 
     Attributes:
+        K: pixels.
+        lens: None where there is none.
         size: width and height that K is of; None where the numbers came without.
     """
 
@@ -50,27 +50,30 @@ class DepthCamera:
     """A color camera, and the depth camera beside it where depth is of its own.
 
     Attributes:
-        T_color_depth: metres. viewmat: world to color camera, metres; None where the file does not place it.
+        color: of the color camera.
+        depth: of the depth camera; None where depth lies over the color image.
+        T_color_depth: color camera out of depth camera, metres.
+        viewmat: world to color camera, metres; None where the file does not place it.
     """
 
-    color: View
-    depth: View | None = None
+    color: DepthCameraIntrinsics
+    depth: DepthCameraIntrinsics | None = None
     T_color_depth: Float[np.ndarray, "4 4"] | None = None
     viewmat: Float[np.ndarray, "4 4"] | None = None
 
 
-def plain_view(
+def plain_intrinsics(
     fx: float, fy: float, cx: float, cy: float, pixel_centre: PixelCentre | None, where: object
-) -> View:
+) -> DepthCameraIntrinsics:
     """Intrinsics given as numbers.
 
     Raises:
         CalibrationError: not said where pixel centres are, or focal lengths that are not positive.
     """
-    return View(_matrix(fx, fy, cx, cy, _half(pixel_centre, where), where), None, None)
+    return DepthCameraIntrinsics(_matrix(fx, fy, cx, cy, _half(pixel_centre, where), where), None, None)
 
 
-def read_depth_camera(path: Path, pixel_centre: PixelCentre | None, units: Units | None) -> DepthCamera:
+def read_depth_camera(path: Path, pixel_centre: PixelCentre | None, units: LengthUnit | None) -> DepthCamera:
     """A calibration file.
 
     Args:
@@ -81,26 +84,26 @@ def read_depth_camera(path: Path, pixel_centre: PixelCentre | None, units: Units
         InputError: unreadable, or not JSON.
         CalibrationError: none of the layouts, or numbers that cannot be.
     """
-    described = mapping(read_json(path), "a calibration", path)
+    described = mapping(read_foreign_json(path), "a calibration", path)
     if "extrinsic" in described or "intrinsic" in described:
         matrix = numbers(described.get("extrinsic"), (16,), "extrinsic", path).reshape(4, 4).T
-        view = read_view(described.get("intrinsic"), pixel_centre, path)
+        view = read_intrinsics(described.get("intrinsic"), pixel_centre, path)
         return DepthCamera(view, viewmat=_metric(matrix, units, path))
     color = described.get("color", described.get("colour"))
     if color is None:
-        return DepthCamera(read_view(described, pixel_centre, path))
+        return DepthCamera(read_intrinsics(described, pixel_centre, path))
     depth, viewmat, T = None, None, None
     if "world_to_color" in described:
         viewmat = _metric(numbers(described["world_to_color"], (4, 4), "world_to_color", path), units, path)
     if "depth" in described:
-        depth = read_view(described["depth"], pixel_centre, path)
+        depth = read_intrinsics(described["depth"], pixel_centre, path)
     if "depth_to_color" in described:
         realsense = isinstance(color, dict) and "ppx" in color
-        T = _rigid(described["depth_to_color"], units or ("m" if realsense else None), path)
-    return DepthCamera(read_view(color, pixel_centre, path), depth, T, viewmat)
+        T = _read_rigid(described["depth_to_color"], units or ("m" if realsense else None), path)
+    return DepthCamera(read_intrinsics(color, pixel_centre, path), depth, T, viewmat)
 
 
-def read_view(value: object, pixel_centre: PixelCentre | None, where: object) -> View:
+def read_intrinsics(value: object, pixel_centre: PixelCentre | None, where: object) -> DepthCameraIntrinsics:
     """One camera's intrinsics in any of the layouts.
 
     Raises:
@@ -110,19 +113,23 @@ def read_view(value: object, pixel_centre: PixelCentre | None, where: object) ->
     size = image_size(entry.get("width"), entry.get("height"), where)
     if "intrinsic_matrix" in entry:
         fx, _, _, _, fy, _, cx, cy, _ = _open3d_matrix(entry["intrinsic_matrix"], where)
-        return View(_matrix(fx, fy, cx, cy, _half(pixel_centre or "0", where), where), None, size)
+        return DepthCameraIntrinsics(
+            _matrix(fx, fy, cx, cy, _half(pixel_centre or "0", where), where), None, size
+        )
     names = ("fx", "fy", "ppx", "ppy") if "ppx" in entry else ("fx", "fy", "cx", "cy")
     fx, fy, cx, cy = (number(entry.get(name), name, where) for name in names)
     if "ppx" in entry:
         half = _half(pixel_centre or "0", where)
-        return View(_matrix(fx, fy, cx, cy, half, where), _realsense_lens(entry, where), size)
+        return DepthCameraIntrinsics(
+            _matrix(fx, fy, cx, cy, half, where), _realsense_lens(entry, where), size
+        )
     lens = None
     if entry.get("distortion") is not None:
         coefficients = numbers(entry["distortion"], (None,), "distortion", where)
         lens = Lens("opencv", tuple(coefficients.tolist())) if coefficients.any() else None
     if lens is not None:
         check_lens(lens, where)
-    return View(_matrix(fx, fy, cx, cy, _half(pixel_centre, where), where), lens, size)
+    return DepthCameraIntrinsics(_matrix(fx, fy, cx, cy, _half(pixel_centre, where), where), lens, size)
 
 
 def _open3d_matrix(value: object, where: object) -> list[float]:
@@ -178,7 +185,7 @@ def _matrix(
     return np.array([[fx, 0, cx + half], [0, fy, cy + half], [0, 0, 1.0]])
 
 
-def _metric(T: Float[np.ndarray, "4 4"], units: Units | None, where: object) -> Float[np.ndarray, "4 4"]:
+def _metric(T: Float[np.ndarray, "4 4"], units: LengthUnit | None, where: object) -> Float[np.ndarray, "4 4"]:
     """A rigid transform with its translation in metres."""
     if units is None:
         raise CalibrationError(
@@ -199,7 +206,7 @@ def _metric(T: Float[np.ndarray, "4 4"], units: Units | None, where: object) -> 
     return metric
 
 
-def _rigid(value: object, units: Units | None, where: object) -> Float[np.ndarray, "4 4"]:
+def _read_rigid(value: object, units: LengthUnit | None, where: object) -> Float[np.ndarray, "4 4"]:
     entry = mapping(value, "depth_to_color", where)
     T = np.eye(4)
     T[:3, :3] = numbers(entry.get("rotation"), (9,), "rotation", where).reshape(3, 3).T

@@ -67,7 +67,9 @@ def register_depth(
     Args:
         depth: along the depth camera's axis, metres, 0 where not measured.
         rays: x / z and y / z of the depth camera's pixels, its lens taken out; nan where it has none.
-        T_color_depth: metres. lens: of the color camera, whose recorded image the result lies over.
+        T_color_depth: color camera out of depth camera, metres.
+        K_color: of the color camera.
+        lens: of the color camera, whose recorded image the result lies over.
         size: width and height of the color image.
 
     Returns:

@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.importers.options import Media
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
 from simulacra.recon.session.video import VideoFacts, probe_video
@@ -23,8 +24,8 @@ from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
+# What a session can hold.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
-Media = Literal["images", "videos"]
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,12 @@ def video_footage(videos: Mapping[str, Path]) -> Footage:
         {name: (one.width, one.height) for name, one in facts.items()},
         frames,
         {targets[name]: path for name, path in videos.items()},
-        _count_notes(facts),
+        count_notes(facts),
     )
 
 
-def _count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
+def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
+    """A note where videos differ in length."""
     if len({video.frames for video in facts.values()}) == 1:
         return ()
     counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())

@@ -59,7 +59,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InputError("a calibration is not TOML", where=path, found=_short(error)) from error
 
 
-def read_json(path: Path) -> Any:
+def read_foreign_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:

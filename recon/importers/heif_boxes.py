@@ -95,10 +95,10 @@ class HeifBoxes:
             length = length or max(len(source) - offset, 0)
             total += length
             if offset + length > len(source) or total > LONGEST_METADATA:
-                raise _broken(self.where, f"item {number} lies outside of the file")
+                raise _damage_error(self.where, f"item {number} lies outside of the file")
             parts.append(source[offset : offset + length])
         if not parts:
-            raise _broken(self.where, f"item {number} has no bytes")
+            raise _damage_error(self.where, f"item {number} has no bytes")
         return b"".join(parts)
 
     def metadata_of(self, number: int) -> list[bytes]:
@@ -119,7 +119,7 @@ def read_heif_boxes(data: bytes, where: str) -> HeifBoxes:
     try:
         top = dict(_boxes(data, 0, len(data)))
         if "ftyp" not in top or "meta" not in top:
-            raise _broken(where, "no ftyp and meta box")
+            raise _damage_error(where, "no ftyp and meta box")
         start, end = top["meta"]
         parts = dict(_boxes(data, start + 4, end))
         inner = data[slice(*parts["idat"])] if "idat" in parts else b""
@@ -130,11 +130,11 @@ def read_heif_boxes(data: bytes, where: str) -> HeifBoxes:
         references = _references(data, parts.get("iref"))
         properties = _properties(data, parts["iprp"])
     except KeyError as error:
-        raise _broken(where, f"no {error.args[0]} box") from error
+        raise _damage_error(where, f"no {error.args[0]} box") from error
     except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
-        raise _broken(where, error) from error
+        raise _damage_error(where, error) from error
     if primary not in kinds:
-        raise _broken(where, "the primary item is not among the items")
+        raise _damage_error(where, "the primary item is not among the items")
     items = {}
     for number, kind in kinds.items():
         inside, extents = places.get(number, (False, None))
@@ -149,7 +149,7 @@ def read_heif_boxes(data: bytes, where: str) -> HeifBoxes:
     return HeifBoxes(primary, items, data, inner, where)
 
 
-def _broken(where: str, found: object) -> InputError:
+def _damage_error(where: str, found: object) -> InputError:
     return InputError(
         "a HEIC file cannot be read", where=where, found=found, remedy="copy it again from the phone"
     )
@@ -215,13 +215,13 @@ def _item_places(data: bytes, place: tuple[int, int]) -> dict[int, tuple[bool, t
         return int.from_bytes(body[at - width : at], "big")
 
     places = {}
-    for _ in range(_bounded(number(wide), MOST_ITEMS)):
+    for _ in range(_check_count(number(wide), MOST_ITEMS)):
         item = number(wide)
         method = number(2) & 15 if version in (1, 2) else 0
         number(2)
         base = number(base_size)
         extents = []
-        for _ in range(_bounded(number(2), MOST_EXTENTS)):
+        for _ in range(_check_count(number(2), MOST_EXTENTS)):
             number(index_size)
             offset = number(offset_size)
             extents.append((base + offset, number(length_size)))
@@ -230,7 +230,7 @@ def _item_places(data: bytes, place: tuple[int, int]) -> dict[int, tuple[bool, t
     return places
 
 
-def _bounded(count: int, most: int) -> int:
+def _check_count(count: int, most: int) -> int:
     if count > most:
         raise ValueError(f"{count} entries where {most} are the most")
     return count
@@ -267,7 +267,7 @@ def _properties(data: bytes, place: tuple[int, int]) -> dict[int, list[tuple[str
         version, flags, body = _full(data, inner)
         item_size, index_size = (2 if version < 1 else 4), (2 if flags & 1 else 1)
         at = 4
-        for _ in range(_bounded(int.from_bytes(body[:4], "big"), MOST_ITEMS)):
+        for _ in range(_check_count(int.from_bytes(body[:4], "big"), MOST_ITEMS)):
             item, count = int.from_bytes(body[at : at + item_size], "big"), body[at + item_size]
             at += item_size + 1
             for _ in range(count):

@@ -72,10 +72,10 @@ def decode_heif(data: bytes, auxiliary: Sequence[int], where: str) -> dict[str, 
         )
         raise _unreadable(where, said[-1] if said and child.returncode > 0 else died)
     with np.load(io.BytesIO(child.stdout), allow_pickle=False) as parts:
-        return {name: _checked(parts[name], name, where) for name in parts.files}
+        return {name: _check_part(parts[name], name, where) for name in parts.files}
 
 
-def _checked(part: np.ndarray, name: str, where: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _check_part(part: np.ndarray, name: str, where: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
     wanted = {"color": (3,), "icc": (1,), "exif": (1,)}.get(name, (2,))
     if part.dtype != np.uint8 or part.ndim not in wanted or (name == "color" and part.shape[2] not in (3, 4)):
         raise _unreadable(where, f"{name} of shape {part.shape} and type {part.dtype}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
-from simulacra.recon.importers.chosen_frames import choose_frames, judge_frames, read_frames
+from simulacra.recon.importers.chosen_frames import choose_frames, measure_sharpness, read_frames
 from simulacra.recon.importers.footage import VIDEO_ENDINGS, inside, list_images, match_moments, session_names
-from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.options import ImagesOptions
+from simulacra.recon.importers.placing import place
 from simulacra.recon.importers.portrait_file import EXIF_TURNS, read_exif
-from simulacra.recon.importers.structure_from_motion import LensModel, Structure, structure_from_motion
+from simulacra.recon.importers.structure_from_motion import Structure, structure_from_motion
 from simulacra.recon.observe.stature import measure_stature
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
@@ -55,8 +56,12 @@ class Pictures:
     """All pictures, written into a folder as NAME.png.
 
     Attributes:
-        sizes: width and height by name. focal: a guess in pixels, out of EXIF.
+        folder: that they are in.
+        pictures: in the order in which they were taken.
+        sizes: width and height by name.
+        focal: a guess in pixels, out of EXIF.
         rig: different cameras took them at one moment.
+        notes: how they were chosen.
     """
 
     folder: Path
@@ -67,28 +72,13 @@ class Pictures:
     notes: tuple[str, ...]
 
 
-def import_images(
-    src: Path,
-    session: Path,
-    *,
-    still_person: bool = False,
-    metres_per_unit: float | None = None,
-    stature: float | None = None,
-    count: int = 60,
-    moment: int = 0,
-    model: LensModel = "SIMPLE_RADIAL",
-    world_up: Up = "cameras",
-    floor: float | None = None,
-) -> Session:
+def import_images(src: Path, session: Path, options: ImagesOptions) -> Session:
     """Makes a session of one frame out of pictures without a calibration.
 
     Args:
-        still_person: the person of a turn-around did not move; it cannot be used otherwise.
-        metres_per_unit, stature: one of the two: the scale, or the person's height in metres.
-        count: frames of a video, at most.
-        moment: of a rig's pictures, counted from 0.
-        model: COLMAP's, of the lens.
-        world_up, floor: see `place`; with a stature the floor is at the person's soles.
+        src: the video, or the folder of images.
+        session: the new session's folder.
+        options: see there.
 
     Raises:
         InputError: no pictures, damaged ones, or an argument missing.
@@ -96,47 +86,52 @@ def import_images(
         MissingExtraError: pycolmap is not installed.
         RunError: ``session`` exists already, or the disk is full.
     """
-    _check_arguments(src, metres_per_unit, stature, count)
+    _check_options(src, options)
     with tempfile.TemporaryDirectory(prefix="simulacra-") as temporary:
-        pictures = _collect(src, Path(temporary) / "pictures", still_person, count, moment)
+        pictures = _collect(src, Path(temporary) / "pictures", options)
         names = [picture.name for picture in pictures.pictures]
         work = Path(temporary) / "colmap"
         work.mkdir()
         solved = structure_from_motion(
-            pictures.folder, [f"{name}.png" for name in names], work, where=src, shared=not pictures.rig, model=model,
-            focal=pictures.focal, size=pictures.sizes[names[0]],
+            pictures.folder, [f"{name}.png" for name in names], work, where=src, shared=not pictures.rig,
+            model=options.model, focal=pictures.focal, size=pictures.sizes[names[0]],
         )  # fmt: skip
-        notes = [*pictures.notes, *_registered(src, pictures, solved)]
+        notes = [*pictures.notes, *_check_registered(src, pictures, solved)]
         cameras = [
             SessionCamera(name, *pictures.sizes[name], view.K, view.viewmat, view.lens)
             for name in names
             if (view := solved.views.get(f"{name}.png")) is not None
         ]
-        scale = metres_per_unit
+        scale, floor = options.metres_per_unit, options.floor
         if scale is None:
-            upright, _, _ = place(cameras, scale=1.0, world_up=world_up, floor=0.0)
-            images = {c.name: pictures.folder / f"{c.name}.png" for c in upright}
-            measured = measure_stature(upright, images)
-            scale = float(stature or 1.0) / measured.height
-            floor = measured.bottom * scale if floor is None else floor
-            notes.append(
-                f"scale by the person's stature of {stature:g} m, measured in {measured.views} pictures to "
-                f"{100 * measured.spread:.1f} %; the floor is at the person's soles"
-            )
-        placed, T, said = place(cameras, scale=scale, world_up=world_up, floor=floor)
+            scale, floor, measured = _scale_by_stature(cameras, pictures, options)
+            notes.append(measured)
+        placed, T, said = place(cameras, scale=scale, world_up=options.world_up, floor=floor)
         with new_session_folder(session) as folder:
-            arguments = {
-                "still_person": still_person, "metres_per_unit": metres_per_unit, "stature": stature, "count": count,
-                "moment": moment, "model": model, "world_up": world_up, "floor": floor,
-            }  # fmt: skip
             write_session(
-                folder, placed, [_frame(folder, pictures, placed)], importer="images", arguments=arguments,
+                folder, placed, [_frame(folder, pictures, placed)], importer="images",
+                arguments=asdict(replace(options, floor=floor)),
                 notes=[*said, *notes], T_world_source=T, source=src,
             )  # fmt: skip
     return load_session(session)
 
 
-def _check_arguments(src: Path, metres_per_unit: float | None, stature: float | None, count: int) -> None:
+def _scale_by_stature(
+    cameras: Sequence[SessionCamera], pictures: Pictures, options: ImagesOptions
+) -> tuple[float, float, str]:
+    """Metres in the reconstruction's unit, the height of the floor in metres, and in words how they were found."""
+    upright, _, _ = place(cameras, scale=1.0, world_up=options.world_up, floor=0.0)
+    measured = measure_stature(upright, {c.name: pictures.folder / f"{c.name}.png" for c in upright})
+    scale = float(options.stature or 1.0) / measured.height
+    said = (
+        f"scale by the person's stature of {options.stature:g} m, measured in {measured.views} pictures to "
+        f"{100 * measured.spread:.1f} %; the floor is at the person's soles"
+    )
+    return scale, measured.bottom * scale if options.floor is None else options.floor, said
+
+
+def _check_options(src: Path, options: ImagesOptions) -> None:
+    metres_per_unit, stature, count = options.metres_per_unit, options.stature, options.count
     if (metres_per_unit is None) == (stature is None):
         raise InputError(
             "pictures alone have no scale: it has to be said, once",
@@ -152,7 +147,7 @@ def _check_arguments(src: Path, metres_per_unit: float | None, stature: float | 
         raise InputError("a number of frames cannot be", expected=f"{FEWEST} to {MOST_PICTURES}", found=count)
 
 
-def _registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:
+def _check_registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:
     """What was lost, and whether enough is left.
 
     Raises:
@@ -189,12 +184,12 @@ def _registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:
 # -- pictures --------------------------------------------------------------------------------------
 
 
-def _collect(src: Path, folder: Path, still_person: bool, count: int, moment: int) -> Pictures:
+def _collect(src: Path, folder: Path, options: ImagesOptions) -> Pictures:
     """Finds out what SRC is, and writes its pictures."""
     folder.mkdir()
     if src.is_file():
-        _check_still(src, still_person)
-        return _from_video(src, folder, count)
+        _check_still(src, options)
+        return _from_video(src, folder, options.count)
     if not src.is_dir():
         raise InputError("there are no pictures", where=src, expected="a video, or a folder of images")
     images = list_images(src)
@@ -202,11 +197,11 @@ def _collect(src: Path, folder: Path, still_person: bool, count: int, moment: in
     cameras = {p.name: list_images(p) for p in sorted(rig.iterdir()) if p.is_dir()}
     cameras = {name: paths for name, paths in cameras.items() if paths}
     if images and not cameras:
-        _check_still(src, still_person)
+        _check_still(src, options)
         chosen = [(f"v{i:03d}", path.name, inside(src, path.name)) for i, path in enumerate(images)]
         return _from_files(src, folder, chosen, rig=False)
     if rig == src / "images" and not cameras and not images and (found := list_images(rig)):
-        _check_still(src, still_person)
+        _check_still(src, options)
         chosen = [(f"v{i:03d}", path.name, inside(rig, path.name)) for i, path in enumerate(found)]
         return _from_files(src, folder, chosen, rig=False)
     if images or len(cameras) < 2:
@@ -217,6 +212,7 @@ def _collect(src: Path, folder: Path, still_person: bool, count: int, moment: in
             found=f"{len(images)} images, {len(cameras)} folders with images",
         )
     moments = match_moments(cameras)
+    moment = options.moment
     missing = [name for name, paths in moments.items() if moment not in paths]
     if missing:
         raise InputError(
@@ -233,8 +229,8 @@ def _collect(src: Path, folder: Path, still_person: bool, count: int, moment: in
     )  # fmt: skip
 
 
-def _check_still(src: Path, still_person: bool) -> None:
-    if not still_person:
+def _check_still(src: Path, options: ImagesOptions) -> None:
+    if not options.still_person:
         raise InputError(
             "pictures taken one after another show one body only if the person stood still",
             where=src,
@@ -245,8 +241,8 @@ def _check_still(src: Path, still_person: bool) -> None:
 def _from_video(src: Path, folder: Path, count: int) -> Pictures:
     if src.suffix.lower() not in VIDEO_ENDINGS:
         raise InputError("a file is not a video", where=src, expected=" ".join(VIDEO_ENDINGS))
-    judged = judge_frames(src)
-    numbers = choose_frames(judged, count)
+    sharpnesses = measure_sharpness(src)
+    numbers = choose_frames(sharpnesses, count)
     pictures: list[Picture] = []
     sizes = {}
     for number, pixels in zip(numbers, track(read_frames(src, numbers), "choosing frames", len(numbers))):
@@ -254,7 +250,7 @@ def _from_video(src: Path, folder: Path, count: int) -> Pictures:
         Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
         sizes[name] = (pixels.shape[1], pixels.shape[0])
         pictures.append(Picture(name, f"frame {number}", None))
-    return _checked(
+    return _check_pictures(
         src,
         Pictures(
             folder,
@@ -262,7 +258,7 @@ def _from_video(src: Path, folder: Path, count: int) -> Pictures:
             sizes,
             None,
             False,
-            (f"{len(numbers)} of {len(judged)} frames are taken, the sharpest of each stretch",),
+            (f"{len(numbers)} of {len(sharpnesses)} frames are taken, the sharpest of each stretch",),
         ),
     )
 
@@ -278,17 +274,17 @@ def _from_files(src: Path, folder: Path, chosen: Sequence[tuple[str, str, Path]]
         )
     pictures, sizes, focals = [], {}, []
     for name, label, path in track(chosen, "reading pictures", len(chosen)):
-        pixels, turned, focal = _shown(path)
+        pixels, turned, focal = _read_shown(path)
         sizes[name] = (pixels.shape[1], pixels.shape[0])
         Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
         pictures.append(Picture(name, label, None if turned else path))
         focals.append(focal)
     known = [focal for focal in focals if focal is not None]
     guess = float(np.median(known)) if known and not rig else None
-    return _checked(src, Pictures(folder, tuple(pictures), sizes, guess, rig, ()))
+    return _check_pictures(src, Pictures(folder, tuple(pictures), sizes, guess, rig, ()))
 
 
-def _checked(src: Path, pictures: Pictures) -> Pictures:
+def _check_pictures(src: Path, pictures: Pictures) -> Pictures:
     if len(pictures.pictures) < (2 if pictures.rig else FEWEST):
         raise InputError("there are too few pictures", where=src, found=len(pictures.pictures))
     if not pictures.rig and len(set(pictures.sizes.values())) > 1:
@@ -302,7 +298,7 @@ def _checked(src: Path, pictures: Pictures) -> Pictures:
     return pictures
 
 
-def _shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None]:
+def _read_shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None]:
     """A picture as EXIF says it is shown, whether that turned it, and a guess of the focal length in pixels."""
     pixels = (read_image(path) * 255 + 0.5).astype(np.uint8)
     with Image.open(path) as image:

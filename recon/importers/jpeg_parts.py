@@ -48,7 +48,7 @@ def read_jpeg_parts(data: bytes, where: str) -> list[JpegPart]:
     parts = [first]
     for start, size in index[1:]:
         if start <= 0 or size < 4 or start + size > len(data):
-            raise _broken(where, f"a picture of {size} bytes at {start}, in a file of {len(data)}")
+            raise _damage_error(where, f"a picture of {size} bytes at {start}, in a file of {len(data)}")
         parts.append(_part(data[start : start + size], where)[0])
     return parts
 
@@ -62,7 +62,7 @@ def decode_jpeg(part: JpegPart, where: str, *, color: bool) -> UInt8[np.ndarray,
     try:
         with JpegImageFile(io.BytesIO(part.data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise _broken(where, f"{image.width}x{image.height} pixels")
+                raise _damage_error(where, f"{image.width}x{image.height} pixels")
             if color:
                 return np.asarray(image.convert("RGB"))
             if image.mode == "L":
@@ -72,20 +72,20 @@ def decode_jpeg(part: JpegPart, where: str, *, color: bool) -> UInt8[np.ndarray,
                 raise InputError("a depth map or matte is not grey", where=where, found=image.mode)
             return np.ascontiguousarray(pixels[..., 1])
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _broken(where, error) from error
+        raise _damage_error(where, error) from error
 
 
 def _part(data: bytes, where: str) -> tuple[JpegPart, list[tuple[int, int]]]:
     """A picture's segments up to its pixels, and the index of the file's pictures if it is there."""
     if data[:2] != b"\xff\xd8":
-        raise _broken(where, "no JPEG marker")
+        raise _damage_error(where, "no JPEG marker")
     xmp, exif, icc, kept = [], b"", [], [data[:2]]
     index: list[tuple[int, int]] = []
     at = 2
     while at + 4 <= len(data):
         marker, size = data[at : at + 2], int.from_bytes(data[at + 2 : at + 4], "big")
         if marker[0] != 0xFF or size < 2 or at + 2 + size > len(data):
-            raise _broken(where, f"a segment of {size} bytes at {at}")
+            raise _damage_error(where, f"a segment of {size} bytes at {at}")
         body = data[at + 4 : at + 2 + size]
         # Adobe's segment says how colors are coded; no other application's concerns the pixels.
         if not 0xE0 <= marker[1] <= 0xEF or marker[1] == 0xEE:
@@ -118,15 +118,15 @@ def _index(tiff: bytes, start: int, where: str) -> list[tuple[int, int]]:
             if tag != MP_ENTRIES:
                 continue
             if size % 16 or size // 16 > MOST_PICTURES:
-                raise _broken(where, f"an index of {size // 16} pictures")
+                raise _damage_error(where, f"an index of {size // 16} pictures")
             found = [struct.unpack_from(order + "III", tiff, offset + 16 * i) for i in range(size // 16)]
             return [(at + start if at else 0, length) for _, length, at in found]
     except (KeyError, struct.error) as error:
-        raise _broken(where, f"the index of pictures: {error}") from error
+        raise _damage_error(where, f"the index of pictures: {error}") from error
     return []
 
 
-def _broken(where: str, found: object) -> InputError:
+def _damage_error(where: str, found: object) -> InputError:
     return InputError(
         "a JPEG file cannot be read", where=where, found=found, remedy="copy it again from the phone"
     )

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,55 +34,44 @@ from simulacra.recon.importers.footage import (
     session_names,
 )
 from simulacra.recon.importers.foreign_text import image_size, number, numbers, read_xml
-from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.options import MetashapeOptions
+from simulacra.recon.importers.placing import place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 FISHEYES = ("fisheye", "equidistant_fisheye")
 
 
-def import_metashape(
-    src: Path,
-    session: Path,
-    *,
-    scale: float,
-    world_up: Up,
-    floor: float | None = None,
-    xml: str | None = None,
-    images: str = "images",
-) -> Session:
+def import_metashape(src: Path, session: Path, options: MetashapeOptions) -> Session:
     """Makes a session of a Metashape alignment. Photographs are linked or copied; their lenses are kept.
 
     Args:
         src: the folder of the XML file and the images.
         session: the new session's folder.
-        scale: metres in one unit of the chunk's world: 1 where it was scaled by markers.
-        world_up: the world's up axis, or ``cameras`` for up as the cameras' horizons have it.
-        floor: height of the floor over the world's origin, metres along up; the origin if not given.
-        xml: the file in ``src``, where there are several.
-        images: folder of the images in ``src``.
+        options: see there.
 
     Raises:
         InputError: a file is missing or damaged, or an option is needed.
         CalibrationError: a camera that cannot be, or one of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
-    path = _find_xml(src, xml)
+    path = _find_xml(src, options.xml)
     calibrated, notes = read_metashape(path)
-    root = inside(src, images)
+    root = inside(src, options.images)
     files = _find_images(root, list(calibrated))
     names = session_names(calibrated)
     footage = image_footage({names[label]: {0: file} for label, file in files.items()})
     for label, camera in calibrated.items():
         check_calibrated_size(label, (camera.width, camera.height), footage.sizes[names[label]], path)
     found = [replace(camera, name=names[label]) for label, camera in calibrated.items()]
-    cameras, T_world_source, placed = place(found, scale=scale, world_up=world_up, floor=floor)
+    cameras, T_world_source, placed = place(
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+    )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, path)
     return make_session(
         session, cameras, footage, importer="metashape",
-        arguments={"src": src.name, "scale": scale, "world_up": world_up, "floor": floor, "xml": xml,
-                   "images": images},
+        arguments={"src": src.name, **asdict(options)},
         notes=notes + placed, T_world_source=T_world_source, source=src,
     )  # fmt: skip
 

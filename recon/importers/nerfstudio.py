@@ -18,14 +18,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.footage import (
+    Footage,
     check_calibrated_size,
     image_footage,
     inside,
@@ -35,12 +36,12 @@ from simulacra.recon.importers.footage import (
     with_depth,
     with_masks,
 )
-from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_json
-from simulacra.recon.importers.placing import Up, place
+from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_foreign_json
+from simulacra.recon.importers.options import Moments, NerfstudioOptions
+from simulacra.recon.importers.placing import place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-Moments = Literal["one", "time", "names"]
 INTRINSICS = ("camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2")
 PERSPECTIVE = ("OPENCV", "PERSPECTIVE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 # OpenGL's camera axes out of OpenCV's, and the other way round.
@@ -64,27 +65,13 @@ class Shot:
         return one.K.tobytes(), one.viewmat.tobytes(), one.lens, one.width, one.height
 
 
-def import_nerfstudio(
-    src: Path,
-    session: Path,
-    *,
-    scale: float,
-    world_up: Up,
-    floor: float | None = None,
-    depth_scale: float | None = None,
-    moments: Moments | None = None,
-) -> Session:
+def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> Session:
     """Makes a session of a nerfstudio data set. Files are linked or copied; lenses are kept.
 
     Args:
         src: the folder of transforms.json, or another .json file.
         session: the new session's folder.
-        scale: metres in one unit of the poses.
-        world_up: their up axis, or ``cameras`` for up as the cameras' horizons have it.
-        floor: height of the floor over their origin, metres along up; the origin if not given.
-        depth_scale: units of the depth images in a metre; needed where there are some and the file does not say.
-        moments: which frames were taken together: all, those of one ``time``, or those of one file name; found out
-            where there is one answer.
+        options: see there.
 
     Raises:
         InputError: a file is missing or damaged, or an option is needed.
@@ -93,44 +80,49 @@ def import_nerfstudio(
     """
     path = src if src.suffix == ".json" else src / "transforms.json"
     root = path.parent
-    described = mapping(read_json(path), "the file", path)
+    described = mapping(read_foreign_json(path), "the file", path)
     shots = _read_shots(described, path)
     notes = [f"{len(shots)} frames of the file"]
     if "applied_transform" in described:
         notes.append("the file's applied_transform was done to an earlier world and is not undone")
-    groups, times = _group(shots, _moments(shots, moments, path), root)
+    groups, times = _group(shots, _moments(shots, options.moments, path), root)
     names = session_names(_labels(groups))
     named = dict(zip(names.values(), groups))
-    unit = _depth_scale(described, shots, depth_scale, path)
-    footage = image_footage(
-        {
-            name: {index: inside(root, shot.file) for index, shot in taken.items()}
-            for name, taken in named.items()
-        },
-        times,
-    )
-    extras: dict[str, dict[tuple[str, int], Path]] = {"mask": {}, "depth": {}}
-    for name, taken in named.items():
-        for index, shot in taken.items():
-            for part, file in (("mask", shot.mask), ("depth", shot.depth)):
-                if file is not None:
-                    extras[part][name, index] = inside(root, file)
-    footage = with_depth(with_masks(footage, extras["mask"]), extras["depth"])
+    unit = _depth_scale(described, shots, options.depth_scale, path)
+    footage = _footage(root, named, times)
     found = []
     for name, taken in named.items():
         camera = next(iter(taken.values())).camera
         check_calibrated_size(name, (camera.width, camera.height), footage.sizes[name], path)
         has_depth = any(shot.depth for shot in taken.values())
         found.append(replace(camera, name=name, depth_scale=unit if has_depth else None))
-    cameras, T_world_source, placed = place(found, scale=scale, world_up=world_up, floor=floor)
+    cameras, T_world_source, placed = place(
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+    )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, path)
     return make_session(
         session, cameras, footage, importer="nerfstudio",
-        arguments={"src": src.name, "scale": scale, "world_up": world_up, "floor": floor, "depth_scale": unit,
-                   "moments": moments},
+        arguments={"src": src.name, **asdict(replace(options, depth_scale=unit))},
         notes=notes + placed, T_world_source=T_world_source, source=src,
     )  # fmt: skip
+
+
+def _footage(
+    root: Path, named: Mapping[str, Mapping[int, Shot]], times: Mapping[int, float] | None
+) -> Footage:
+    """The files of each camera's shots, by the moment's index."""
+    images: dict[str, dict[int, Path]] = {}
+    masks: dict[tuple[str, int], Path] = {}
+    depth: dict[tuple[str, int], Path] = {}
+    for name, taken in named.items():
+        images[name] = {index: inside(root, shot.file) for index, shot in taken.items()}
+        for index, shot in taken.items():
+            if shot.mask is not None:
+                masks[name, index] = inside(root, shot.mask)
+            if shot.depth is not None:
+                depth[name, index] = inside(root, shot.depth)
+    return with_depth(with_masks(image_footage(images, times), masks), depth)
 
 
 # -- the file --------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ millimetres, and nothing in the file tells, so the unit is asked for. Nor do the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,10 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.footage import (
-    Media,
-    check_calibrated_size,
-    find_footage,
-    make_session,
-    session_names,
-)
+from simulacra.recon.importers.footage import check_calibrated_size, find_footage, make_session, session_names
 from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_yaml
-from simulacra.recon.importers.placing import METRES, Units, Up, place
+from simulacra.recon.importers.options import OpencvYamlOptions
+from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
@@ -35,47 +31,37 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 SAME_ROTATION = 1e-3
 
 
-def import_opencv_yaml(
-    src: Path,
-    session: Path,
-    *,
-    units: Units,
-    world_up: Up = "cameras",
-    floor: float | None = None,
-    media: Media | None = None,
-) -> Session:
+def import_opencv_yaml(src: Path, session: Path, options: OpencvYamlOptions) -> Session:
     """Makes a session of a capture that was calibrated for EasyMocap. Files are linked or copied, never encoded again.
 
     Args:
         src: the folder of intri.yml and extri.yml.
         session: the new session's folder.
-        units: of T.
-        world_up: the calibration's up axis; measured from the cameras' horizons if not given.
-        floor: height of the floor over the calibration's origin, metres along up; the origin if not given.
-        media: images or videos, where there are both.
+        options: see there.
 
     Raises:
         InputError: a file is missing, unreadable or names what is not there.
         CalibrationError: a camera that cannot be, or one of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
-    if units not in METRES:
+    if options.units not in METRES:
         raise InputError(
-            "the units of the calibration are not known", expected=", ".join(METRES), found=units
+            "the units of the calibration are not known", expected=", ".join(METRES), found=options.units
         )
     intri = mapping(read_yaml(src / "intri.yml"), "the calibration", src / "intri.yml")
     extri = mapping(read_yaml(src / "extri.yml"), "the calibration", src / "extri.yml")
     labels, notes = _labels(intri, extri, src)
     names = session_names(labels)
-    footage = find_footage(src, names, media)
+    footage = find_footage(src, names, options.media)
     found = [_camera(label, name, intri, extri, footage.sizes[name], src) for label, name in names.items()]
-    cameras, T_world_source, said = place(found, scale=METRES[units], world_up=world_up, floor=floor)
+    cameras, T_world_source, said = place(
+        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
+    )
     for camera in cameras:
         check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, src)
     return make_session(
         session, cameras, footage,
-        importer="opencv-yaml",
-        arguments={"src": src.name, "units": units, "world_up": world_up, "floor": floor, "media": media},
+        importer="opencv-yaml", arguments={"src": src.name, **asdict(options)},
         notes=notes + said, T_world_source=T_world_source, source=src,
     )  # fmt: skip
 

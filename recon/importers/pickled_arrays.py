@@ -154,12 +154,12 @@ class _Plain:
         if isinstance(value, list | tuple):
             return [self.of(item, depth + 1) for item in value]
         if isinstance(value, _Array):
-            return self._built(value.state, depth)
+            return self._build(value.state, depth)
         if value is None or isinstance(value, int | float | str):
             return value
         raise TypeError(f"{type(value).__name__} in a calibration")
 
-    def _built(self, state: tuple[Any, ...], depth: int) -> Any:
+    def _build(self, state: tuple[Any, ...], depth: int) -> Any:
         _, shape, dtype, columns_first, data = state
         if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
             raise TypeError("an array without a type")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.building import Axis, upright, upright_by_cameras
+from simulacra.recon.importers.building import upright, upright_by_cameras
+from simulacra.recon.importers.options import Axis, LengthUnit, Up
 from simulacra.recon.session import SessionCamera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-# An axis of the calibration, or up as the cameras' horizons have it.
-Up = Literal["+x", "-x", "+y", "-y", "+z", "-z", "cameras"]
-Units = Literal["m", "cm", "mm"]
-METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+METRES: dict[LengthUnit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 def place(
@@ -49,7 +46,8 @@ def place(
                 remedy="check the units, or give the calibration a local origin",
             )
         metric.append(replace(camera, viewmat=viewmat))
-    T, notes = _turn(metric, world_up)
+    T, said = turn_upright(metric, world_up)
+    notes = [said]
     T[1, 3] = -(floor or 0.0)
     if floor is None:
         notes.append("the floor is not known: y = 0 is at the calibration's origin")
@@ -60,9 +58,13 @@ def place(
     return placed, T_world_source, notes
 
 
-def _turn(cameras: Sequence[SessionCamera], world_up: Up) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
+def turn_upright(cameras: Sequence[SessionCamera], world_up: Up) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """The rotation that stands a source's world upright, and in words how it was found.
+
+    Raises:
+        CalibrationError: cameras that do not agree on an up.
+    """
     if world_up == "cameras":
-        T, said = upright_by_cameras([camera.viewmat for camera in cameras])
-        return T, [said]
+        return upright_by_cameras([camera.viewmat for camera in cameras])
     axis: Axis = world_up
-    return upright(axis), [f"{world_up} of the calibration is up, as given"]
+    return upright(axis), f"{world_up} of the calibration is up, as given"

@@ -42,9 +42,15 @@ class Portrait:
     """A file's contents as shown, upright.
 
     Attributes:
-        depth: stored numbers. camera: of the picture before its turn. turns: quarter turns anticlockwise to the shown
-            picture. stored: width and height before the turn.
-        mattes: by the names in MATTES. exif: without its head.
+        color: the picture.
+        depth: stored numbers.
+        meaning: what they are.
+        camera: of the picture before its turn.
+        turns: quarter turns anticlockwise to the shown picture.
+        stored: width and height before the turn.
+        mattes: by the names in MATTES.
+        icc: the picture's color profile, empty where it has none.
+        exif: without its head.
     """
 
     color: UInt8[np.ndarray, "h w 3"]
@@ -131,7 +137,7 @@ def _mattes_of(auxiliary: list[HeifItem]) -> dict[str, HeifItem]:
 def _check_shown(item: HeifItem, main: HeifItem, where: str) -> None:
     """The picture and what lies over it are turned alike, and neither mirrored nor cropped."""
     if item.mirrored:
-        raise _mirrored(where)
+        raise _mirror_error(where)
     if item.cropped or item.quarter_turns != main.quarter_turns:
         raise InputError(
             "a portrait's picture and its depth or mattes are not shown alike",
@@ -146,7 +152,7 @@ def _from_jpeg(data: bytes, where: str) -> Portrait:
     main = parts[0]
     orientation = read_exif(main.exif.removeprefix(EXIF_HEAD), where).get(0x0112, 1)
     if orientation not in EXIF_TURNS:
-        raise _mirrored(where)
+        raise _mirror_error(where)
     turns = EXIF_TURNS[orientation]
     depth, mattes, meanings = None, {}, None
     for part in parts[1:]:
@@ -155,7 +161,7 @@ def _from_jpeg(data: bytes, where: str) -> Portrait:
         subtype = str(values.get(PIXELS + "AuxiliaryImageSubType", ""))
         name = subtype.removesuffix("matte")
         if name in MATTES:
-            mattes[name] = _turned(decode_jpeg(part, where, color=False), turns)
+            mattes[name] = _turn_quarters(decode_jpeg(part, where, color=False), turns)
         elif kind in ("disparity", "depth") and not subtype:
             if depth is not None:
                 raise _without_depth(where, "2 depth images")
@@ -176,8 +182,8 @@ def _jpeg_portrait(
     color = decode_jpeg(main, where, color=True)
     stored = decode_jpeg(depth, where, color=False)
     return Portrait(
-        _turned(color, turns),
-        _turned(stored, turns),
+        _turn_quarters(color, turns),
+        _turn_quarters(stored, turns),
         *meanings,
         turns,
         (color.shape[1], color.shape[0]),
@@ -187,7 +193,7 @@ def _jpeg_portrait(
     )
 
 
-def _turned(image: UInt8[np.ndarray, "h w *c"], turns: int) -> UInt8[np.ndarray, "h2 w2 *c"]:
+def _turn_quarters(image: UInt8[np.ndarray, "h w *c"], turns: int) -> UInt8[np.ndarray, "h2 w2 *c"]:
     return np.ascontiguousarray(np.rot90(image, turns))
 
 
@@ -206,7 +212,7 @@ def _without_depth(where: str, found: str) -> InputError:
     )
 
 
-def _mirrored(where: str) -> InputError:
+def _mirror_error(where: str) -> InputError:
     return InputError(
         "a portrait is shown mirrored: whose left and right is whose cannot be known",
         where=where,

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -32,58 +33,50 @@ from simulacra.recon.importers.footage import (
 )
 from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_toml
 from simulacra.recon.importers.opencv_yaml import rotation_of
-from simulacra.recon.importers.placing import METRES, Units, Up, place
+from simulacra.recon.importers.options import Match, Pose2simOptions
+from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-Match = Literal["names", "order"]
 # Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %), as in Pose2Sim's own demo.
 SIZE_TOLERANCE = 0.01
 
 
-def import_pose2sim(
-    src: Path,
-    session: Path,
-    *,
-    match: Match = "names",
-    units: Units = "m",
-    world_up: Up = "+z",
-    floor: float | None = None,
-) -> Session:
+def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Session:
     """Makes a session of a Pose2Sim capture. Videos are linked or copied, never encoded again.
 
     Args:
         src: the folder with ``calibration`` and ``videos``.
         session: the new session's folder.
-        match: cameras to videos, by their names or by their order.
-        units: of the translations; Pose2Sim's are metres.
-        world_up: the calibration's up axis; Pose2Sim's is z.
-        floor: height of the floor over the calibration's origin, metres along up; the origin if not given.
+        options: see there.
 
     Raises:
         InputError: a file is missing, unreadable or names what is not there.
         CalibrationError: a camera that cannot be, or one of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
-    if units not in METRES:
+    if options.units not in METRES:
         raise InputError(
-            "the units of the calibration are not known", expected=", ".join(METRES), found=units
+            "the units of the calibration are not known", expected=", ".join(METRES), found=options.units
         )
     calibration = _find_calibration(src)
     calibrated = read_pose2sim(calibration)
-    videos = _match_videos(src / "videos", list(calibrated), match)
+    videos = _match_videos(src / "videos", list(calibrated), options.match)
     names = session_names(calibrated)
     footage = video_footage({names[label]: path for label, path in videos.items()})
     found, notes = [], []
     for label, camera in calibrated.items():
-        notes += _check_size(camera, footage.sizes[names[label]], calibration)
-        found.append(_named(camera, names[label], footage.sizes[names[label]]))
-    cameras, T_world_source, said = place(found, scale=METRES[units], world_up=world_up, floor=floor)
+        width, height = footage.sizes[names[label]]
+        notes += _check_size(camera, (width, height), calibration)
+        found.append(replace(camera, name=names[label], width=width, height=height))
+    cameras, T_world_source, said = place(
+        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
+    )
     for camera in cameras:
         check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, calibration)
     return make_session(
         session, cameras, footage, importer="pose2sim",
-        arguments={"src": src.name, "match": match, "units": units, "world_up": world_up, "floor": floor},
+        arguments={"src": src.name, **asdict(options)},
         notes=notes + said, T_world_source=T_world_source, source=src,
     )  # fmt: skip
 
@@ -131,10 +124,6 @@ def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCame
     # A fisheye without coefficients still bends; the standard model without is none.
     lens = Lens("opencv_fisheye" if fisheye else "opencv", distortion) if fisheye or any(distortion) else None
     return SessionCamera(name, *size, K, viewmat, lens)
-
-
-def _named(camera: SessionCamera, name: str, size: tuple[int, int]) -> SessionCamera:
-    return SessionCamera(name, *size, camera.K, camera.viewmat, camera.lens)
 
 
 def _check_size(camera: SessionCamera, found: tuple[int, int], calibration: Path) -> list[str]:

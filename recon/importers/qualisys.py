@@ -21,14 +21,15 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, upright, write_session
+from simulacra.recon.importers.footage import VIDEO_ENDINGS, count_notes
 from simulacra.recon.importers.foreign_text import read_text, read_xml
+from simulacra.recon.importers.options import QualisysOptions
 from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.stages import write_arrays
 from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from simulacra.recon.session.video import VideoFacts, probe_video
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 REFERENCE_FILE = "reference/joints.npz"
 # Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %); anything beyond is another recording.
 SIZE_TOLERANCE = 0.01
@@ -54,19 +55,20 @@ class QcaCamera:
     distortion: tuple[float, ...]
 
 
-def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) -> Session:
+def import_qualisys(src: Path, session: Path, options: QualisysOptions) -> Session:
     """Makes a session of a Qualisys video capture. Videos are linked or copied, never encoded again.
 
     Args:
-        src: folder with videos and a calibration.
+        src: the folder with videos and a calibration.
         session: the new session's folder.
-        reference: .trc of joints to be scored against, never fitted to.
+        options: see there.
 
     Raises:
         InputError: a file is missing or unreadable.
         CalibrationError: a calibration that cannot be, or one of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
+    reference = options.reference
     calibration = _find_calibration(src)
     calibrated = read_qca(calibration)
     videos, notes = _match_videos(src, calibrated, calibration)
@@ -78,7 +80,7 @@ def import_qualisys(src: Path, session: Path, *, reference: Path | None = None) 
             size_notes = _check_size(camera, facts[camera.name], videos[camera.name], calibration)
             notes += size_notes
             cameras.append(_session_camera(camera, facts[camera.name], T_world_source, calibration))
-    notes += _count_notes(facts)
+    notes += count_notes(facts)
     joints = read_trc(reference) if reference is not None else None
     with new_session_folder(session) as folder:
         files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
@@ -291,15 +293,6 @@ def _session_camera(
     check_camera(camera.name, camera.K, viewmat, facts.width, facts.height, calibration)
     lens = Lens("opencv", camera.distortion) if any(camera.distortion) else None
     return SessionCamera(camera.name, facts.width, facts.height, camera.K, viewmat, lens)
-
-
-def _count_notes(facts: Mapping[str, VideoFacts]) -> list[str]:
-    counts = {name: video.frames for name, video in facts.items()}
-    if len(set(counts.values())) == 1:
-        return []
-    return [
-        "videos differ in length: " + ", ".join(f"{name} {count} frames" for name, count in counts.items())
-    ]
 
 
 def _frames(files: Mapping[str, str], facts: Mapping[str, VideoFacts]) -> list[Frame]:

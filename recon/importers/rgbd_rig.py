@@ -12,6 +12,7 @@ The floor is not in the masked images: it is where the lowest measured points of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,48 +20,48 @@ import torch
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import (
-    Axis,
     copy_file,
     new_session_folder,
-    upright,
-    upright_by_cameras,
     write_session,
 )
+from simulacra.recon.importers.footage import IMAGE_ENDINGS
+from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
+from simulacra.recon.importers.placing import turn_upright
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
 from simulacra.render.camera import Cameras
 from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
-COLOR_ENDINGS = (".jpg", ".jpeg", ".png")
 # Share of the person's measured points that may lie below the floor: flying pixels.
 BELOW_FLOOR = 0.0005
 
 
-def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: Axis | None = None) -> Session:
+def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Session:
     """Makes a session out of an RGB-D rig's folder.
 
     Args:
-        depth_scale: units of DEPTH in a metre.
-        world_up: the calibration's up axis; if not given, the axis nearest to the cameras' horizons, or up as
-            these horizons have it where they say clearly that the axis leans.
+        src: the folder of the capture.
+        session: the new session's folder.
+        options: see there.
 
     Raises:
         InputError: a folder or file is missing, or not what it should be.
         CalibrationError: a camera that cannot be, or no axis that is clearly up.
         RunError: the session is there already, or cannot be written.
     """
+    depth_scale = options.depth_scale
     if not depth_scale > 0:
         raise InputError("the depth scale must be positive", found=depth_scale)
     frames, names = _listing(src)
     notes: list[str] = []
     with new_session_folder(session) as folder:
         cameras = [_read_camera(src, frames[0], name) for name in names]
-        T, said = _world(cameras, world_up)
+        T, said = turn_upright(cameras, options.world_up or "cameras")
         notes.append(said)
         cameras = [_in_world(camera, T) for camera in cameras]
-        notes += _uncalibrated(src, frames, names)
+        notes += _note_uncalibrated(src, frames, names)
         described = []
         for index, frame in enumerate(track(frames, "frames", len(frames))):
             _check_calibration(src, frames[0], frame, names)
@@ -74,22 +75,12 @@ def import_rgbd_rig(src: Path, session: Path, *, depth_scale: float, world_up: A
             notes.append(
                 f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
             )
-        has_depth = (src / "DEPTH").is_dir()
-        finished = [
-            SessionCamera(c.name, c.width, c.height, c.K, c.viewmat, None, depth_scale if has_depth else None)
-            for c in cameras
-        ]
-        arguments = {"depth_scale": depth_scale, "world_up": world_up}
+        scale = depth_scale if (src / "DEPTH").is_dir() else None
+        finished = [replace(camera, depth_scale=scale) for camera in cameras]
         write_session(
-            folder,
-            finished,
-            described,
-            importer="rgbd-rig",
-            arguments=arguments,
-            notes=notes,
-            T_world_source=T,
-            source=src,
-        )
+            folder, finished, described, importer="rgbd-rig", arguments=asdict(options),
+            notes=notes, T_world_source=T, source=src,
+        )  # fmt: skip
     return load_session(session)
 
 
@@ -132,7 +123,7 @@ def _read_camera(src: Path, frame: str, name: str) -> SessionCamera:
             where=path,
             found=f"K {K.tolist()}, RT {RT.shape}",
         )
-    upright_K, turn = _unturned(K, path)
+    upright_K, turn = _split_turn(K, path)
     upright_K[:2, 2] += 0.5
     viewmat = np.eye(4)
     viewmat[:3] = turn @ RT
@@ -142,7 +133,7 @@ def _read_camera(src: Path, frame: str, name: str) -> SessionCamera:
     return SessionCamera(name, width, height, upright_K, viewmat)
 
 
-def _unturned(
+def _split_turn(
     K: Float[np.ndarray, "3 3"], path: Path
 ) -> tuple[Float[np.ndarray, "3 3"], Float[np.ndarray, "3 3"]]:
     """K = K' R with R one of the four quarter turns about the axis and K' a pinhole matrix: K' and R."""
@@ -164,17 +155,8 @@ def _unturned(
     )
 
 
-def _world(cameras: Sequence[SessionCamera], world_up: Axis | None) -> tuple[Float[np.ndarray, "4 4"], str]:
-    if world_up is not None:
-        return upright(world_up), f"{world_up} of the calibration is up, as given"
-    return upright_by_cameras([camera.viewmat for camera in cameras])
-
-
 def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> SessionCamera:
-    viewmat = camera.viewmat @ np.linalg.inv(T_new_old)
-    return SessionCamera(
-        camera.name, camera.width, camera.height, camera.K, viewmat, camera.lens, camera.depth_scale
-    )
+    return replace(camera, viewmat=camera.viewmat @ np.linalg.inv(T_new_old))
 
 
 def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale: float) -> float | None:
@@ -197,7 +179,7 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale:
     return float(np.quantile(found, BELOW_FLOOR)) if found.size else None
 
 
-def _uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:
+def _note_uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:
     """What COLOR holds of cameras without a calibration."""
     stems = {path.stem for frame in frames for path in (src / "COLOR" / frame).iterdir() if path.is_file()}
     return [f"camera {name} has images and no calibration: left out" for name in sorted(stems - set(names))]
@@ -249,7 +231,7 @@ def _check_size(image: np.ndarray, camera: SessionCamera, path: Path) -> None:
 
 
 def _color_file(src: Path, frame: str, name: str) -> Path:
-    for ending in COLOR_ENDINGS:
+    for ending in IMAGE_ENDINGS:
         path = src / "COLOR" / frame / f"{name}{ending}"
         if path.is_file():
             return path

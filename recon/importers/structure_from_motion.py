@@ -14,18 +14,18 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.colmap_model import make_camera
+from simulacra.recon.importers.options import SolvedLens
 from simulacra.recon.session import Lens
 from simulacra.render.runtime.errors import CaptureError, MissingExtraError
 
-LensModel = Literal["SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV"]
 # Parameters after focal length and principal point, of which OPENCV has two focal lengths.
-LENS_PARAMETERS: dict[LensModel, int] = {"SIMPLE_PINHOLE": 0, "SIMPLE_RADIAL": 1, "RADIAL": 2, "OPENCV": 4}
+LENS_PARAMETERS: dict[SolvedLens, int] = {"SIMPLE_PINHOLE": 0, "SIMPLE_RADIAL": 1, "RADIAL": 2, "OPENCV": 4}
 SEED = 0
 # Matching is the slow part: it takes the square of this, and half a second a pair on one core.
 MOST_FEATURES = 3000
@@ -73,7 +73,7 @@ def structure_from_motion(
     *,
     where: object,
     shared: bool,
-    model: LensModel,
+    model: SolvedLens,
     focal: float | None,
     size: tuple[int, int],
 ) -> Structure:
@@ -148,7 +148,7 @@ def _match(
     names: Sequence[str],
     *,
     shared: bool,
-    model: LensModel,
+    model: SolvedLens,
     focal: float | None,
     size: tuple[int, int],
 ) -> None:

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -30,6 +29,7 @@ from simulacra.recon.importers.apple_lens import apple_lens
 from simulacra.recon.importers.apple_metadata import gravity_of_maker_note
 from simulacra.recon.importers.building import new_session_folder, write_session
 from simulacra.recon.importers.depth_grid import resample_depth
+from simulacra.recon.importers.options import PortraitLens, PortraitUp, RelativeDepth, TruedepthOptions
 from simulacra.recon.importers.portrait_file import (
     EXIF_ERRORS,
     PERSON,
@@ -48,28 +48,14 @@ FARTHEST = 65535 / DEPTH_SCALE
 # Where less of gravity than this lies in the picture's plane, the phone lay flat and upright means nothing.
 STEEPEST = 0.4
 
-Up = Literal["gravity", "picture"]
-Relative = Literal["refuse", "drop", "trust"]
 
-
-def import_truedepth(
-    src: Path,
-    session: Path,
-    *,
-    up: Up | None = None,
-    camera_height: float | None = None,
-    shrink: int = 1,
-    lens: Literal["file", "none"] = "file",
-    relative_depth: Relative = "refuse",
-) -> Session:
+def import_truedepth(src: Path, session: Path, options: TruedepthOptions) -> Session:
     """Makes a session of one camera and one frame out of a portrait.
 
     Args:
-        up: `gravity` as the phone measured it, or `picture`: the camera was level; gravity where the file has it.
-        camera_height: of the phone over the floor, metres; the camera is put at y = 0 if not given.
-        shrink: the picture is written at 1 / shrink of its size, by area; depth has far fewer pixels than it anyway.
-        lens: `none` takes the picture as a pinhole camera's whatever the file says.
-        relative_depth: what to do with depth that the phone says is not metric.
+        src: the picture.
+        session: the new session's folder.
+        options: see there.
 
     Raises:
         InputError: missing, damaged, without depth, or of contents that contradict each other.
@@ -79,15 +65,15 @@ def import_truedepth(
     """
     portrait = read_portrait(src)
     color, color_note = to_srgb(portrait.color, portrait.icc, str(src))
-    width, height = _shrunk(color.shape[1], color.shape[0], shrink, src)
-    K, found_lens = shown_camera(portrait, width, height, lens, str(src))
-    notes = [color_note, *_lens_notes(portrait, found_lens, lens)]
-    depth, said = _metric_depth(portrait, width, height, relative_depth, str(src))
-    T_world_camera, up_note = _world(portrait, up, camera_height, str(src))
+    width, height = _shrink_size(color.shape[1], color.shape[0], options.shrink, src)
+    K, found_lens = shown_camera(portrait, width, height, options.lens, str(src))
+    notes = [color_note, *_lens_notes(portrait, found_lens, options.lens)]
+    depth, said = _metric_depth(portrait, width, height, options.relative_depth, str(src))
+    T_world_camera, up_note = _world(portrait, options.up, options.camera_height, str(src))
     notes += [*said, *up_note]
     with new_session_folder(session) as folder:
         name = f"{CAMERA}/000000.png"
-        write_image(folder / "images" / name, _resized(color, width, height))
+        write_image(folder / "images" / name, _resize(color, width, height))
         scale = None
         if depth is not None:
             (folder / "depth" / CAMERA).mkdir(parents=True)
@@ -96,12 +82,9 @@ def import_truedepth(
             scale = DEPTH_SCALE
         notes += _write_mattes(portrait, folder, width, height)
         camera = SessionCamera(CAMERA, width, height, K, np.linalg.inv(T_world_camera), found_lens, scale)
-        arguments = {
-            "up": up, "camera_height": camera_height, "shrink": shrink, "lens": lens, "relative_depth": relative_depth
-        }  # fmt: skip
         write_session(
             folder, [camera], [Frame(0, {CAMERA: Source(f"images/{name}")})], importer="truedepth",
-            arguments=arguments, notes=notes, T_world_source=T_world_camera, source=src,
+            arguments=asdict(options), notes=notes, T_world_source=T_world_camera, source=src,
         )  # fmt: skip
     return load_session(session)
 
@@ -130,7 +113,7 @@ def to_srgb(
     return np.asarray(converted), f"colors are converted from {name[:60]!r} to sRGB"
 
 
-def _shrunk(width: int, height: int, shrink: int, src: Path) -> tuple[int, int]:
+def _shrink_size(width: int, height: int, shrink: int, src: Path) -> tuple[int, int]:
     possible = [n for n in range(1, 17) if width % n == 0 and height % n == 0]
     if shrink not in possible:
         raise InputError(
@@ -143,7 +126,7 @@ def _shrunk(width: int, height: int, shrink: int, src: Path) -> tuple[int, int]:
 
 
 def shown_camera(
-    portrait: Portrait, width: int, height: int, lens: Literal["file", "none"], where: str
+    portrait: Portrait, width: int, height: int, lens: PortraitLens, where: str
 ) -> tuple[Float[np.ndarray, "3 3"], Lens | None]:
     """K and lens of the shown picture at a size.
 
@@ -189,7 +172,7 @@ def _lens_notes(portrait: Portrait, found: Lens | None, asked: str) -> list[str]
     ]
 
 
-def _resized(image: UInt8[np.ndarray, "h w *c"], width: int, height: int) -> Float[np.ndarray, "h2 w2 *c"]:
+def _resize(image: UInt8[np.ndarray, "h w *c"], width: int, height: int) -> Float[np.ndarray, "h2 w2 *c"]:
     smaller = width < image.shape[1]
     if (image.shape[1], image.shape[0]) != (width, height):
         image = cv2.resize(
@@ -214,7 +197,7 @@ def stored_depth(portrait: Portrait) -> Float[np.ndarray, "h w"]:
 
 
 def _metric_depth(
-    portrait: Portrait, width: int, height: int, relative: Relative, where: str
+    portrait: Portrait, width: int, height: int, relative: RelativeDepth, where: str
 ) -> tuple[Float[np.ndarray, "h w"] | None, list[str]]:
     """Depth on the picture's grid in metres, or None where it is dropped."""
     meaning, notes = portrait.meaning, []
@@ -260,7 +243,7 @@ def _write_mattes(portrait: Portrait, folder: Path, width: int, height: int) -> 
     notes = []
     for name, matte in portrait.mattes.items():
         if name == PERSON:
-            mask = np.clip(_resized(matte, width, height), 0, 1)
+            mask = np.clip(_resize(matte, width, height), 0, 1)
             write_image(folder / "masks" / CAMERA / "000000.png", mask)
         else:
             short = name.removeprefix("semantic")
@@ -276,10 +259,10 @@ def _write_mattes(portrait: Portrait, folder: Path, width: int, height: int) -> 
 
 
 def _world(
-    portrait: Portrait, up: Up | None, camera_height: float | None, where: str
+    portrait: Portrait, up: PortraitUp | None, camera_height: float | None, where: str
 ) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """World out of camera, and in words how it was found."""
-    measured, why = _measured_down(portrait, where)
+    measured, why = _measure_down(portrait, where)
     if up == "gravity" and measured is None:
         raise InputError("a portrait does not tell gravity", where=where, found=why, remedy="--up picture")
     down = measured if up != "picture" else None
@@ -303,7 +286,7 @@ def _world(
     return T, notes
 
 
-def _measured_down(portrait: Portrait, where: str) -> tuple[Float[np.ndarray, "3"] | None, str]:
+def _measure_down(portrait: Portrait, where: str) -> tuple[Float[np.ndarray, "3"] | None, str]:
     """Down in the axes of the shown picture's camera, or None and why."""
     exif = read_exif(portrait.exif, where)
     try:

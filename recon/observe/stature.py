@@ -36,7 +36,9 @@ class MeasuredStature:
     """In the world's own unit.
 
     Attributes:
-        bottom: height of the soles over the world's origin. spread: half the quartiles' distance over the height.
+        height: of the person.
+        bottom: height of the soles over the world's origin.
+        spread: half the quartiles' distance over the height.
         views: pictures that it was measured in.
     """
 

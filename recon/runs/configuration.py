@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import json
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +29,8 @@ from simulacra.render.runtime.errors import ConfigError
 
 Config = TypeVar("Config")
 Key = tuple[str | int, ...]
+# Names that sections had before: in files and options they are read as the new ones, which is said once on stderr.
+OLD_SECTIONS: dict[str, str] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -58,9 +62,8 @@ def load_config(
     pairs = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
     given: dict[Key, str] = {}
     for dotted, value in pairs.items():
-        key = tuple(dotted.split("."))
-        given[key] = f"--{dotted} on the command line"
-        _set(cls, tree, key, value, given[key])
+        where = f"--{dotted} on the command line"
+        given[_set(cls, tree, tuple(dotted.split(".")), value, where)] = where
     return _validate(cls, tree, lambda key: _nearest_override(given, key) or _place(path, text, key))
 
 
@@ -197,7 +200,11 @@ def _place(path: Path | None, text: str, key: Key) -> str:
     line = None
     for part in key:
         if isinstance(node, yaml.MappingNode):
-            inside = [(name, value) for name, value in node.value if name.value == str(part)]
+            inside = [
+                (name, value)
+                for name, value in node.value
+                if str(part) in (name.value, OLD_SECTIONS.get(name.value))
+            ]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
             inside = [(value, value) for value in node.value[part : part + 1]]
         else:
@@ -215,6 +222,20 @@ def _place(path: Path | None, text: str, key: Key) -> str:
 
 def _fields(cls: type) -> list[str]:
     return [field.name for field in dataclasses.fields(cls) if field.init]
+
+
+def _name_in(cls: type, name: Any) -> Any:
+    """What `cls` calls a field: another name only where it was renamed."""
+    new = OLD_SECTIONS.get(name)
+    if new is None or name in _fields(cls) or new not in _fields(cls):
+        return name
+    _note_new_name(name, new)
+    return new
+
+
+@functools.cache
+def _note_new_name(name: str, new: str) -> None:
+    sys.stderr.write(f"note: {name!r} in a configuration is called {new!r} now\n")
 
 
 def _dataclasses_in(annotation: object) -> list[type]:
@@ -241,10 +262,20 @@ def _agrees(branch: type, value: Mapping[str, Any]) -> bool:
     return True
 
 
-def _check_keys(cls: type, tree: Mapping[str, Any], prefix: Key, place: Callable[[Key], str]) -> None:
+def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Callable[[Key], str]) -> None:
+    """Renames what has an old name, in place, and refuses what there is not."""
     hints = typing.get_type_hints(cls)
-    for name, value in tree.items():
+    for given in list(tree):
+        value, name = tree.pop(given), _name_in(cls, given)
         key = (*prefix, name)
+        if name in tree:
+            raise ConfigError(
+                f"The configuration has {_join_key(key)!r} under an old name too",
+                where=place(key),
+                found=given,
+                remedy=f"keep {name!r}",
+            )
+        tree[name] = value
         if name not in _fields(cls):
             raise _unknown_key(cls, key, place(key))
         items = enumerate(value) if isinstance(value, list) else [(None, value)]
@@ -263,41 +294,45 @@ def _unknown_key(cls: type, key: Key, where: str) -> ConfigError:
     ]
     meant = f"{prefix}{near[0]}" if near else None
     return ConfigError(
-        f"There is no configuration key {_dotted(key)!r}",
+        f"There is no configuration key {_join_key(key)!r}",
         where=where,
         expected=f"{meant!r}, perhaps; the keys here are " + ", ".join(here)
         if meant
         else "one of " + ", ".join(here),
-        found=_dotted(key),
+        found=_join_key(key),
         remedy=f"write {meant!r}" if meant else "take it out, or see `simulacra reconstruct --print-config`",
     )
 
 
-def _dotted(key: Key) -> str:
+def _join_key(key: Key) -> str:
     return ".".join(str(part) for part in key)
 
 
-def _set(cls: type, tree: dict[str, Any], key: Key, value: str, where: str) -> None:
-    """Put an override into the tree, its text read as the type of its field wants it."""
+def _set(cls: type, tree: dict[str, Any], given: Key, value: str, where: str) -> Key:
+    """Put an override into the tree, its text read as the type of its field wants it; its key in today's names."""
     node: dict[str, Any] = tree
     owner: type = cls
-    for depth, part in enumerate(key):
+    key: Key = ()
+    for depth, name in enumerate(given, start=1):
+        part = _name_in(owner, name)
+        key = (*key, part)
         if part not in _fields(owner):
-            raise _unknown_key(owner, key[: depth + 1], where)
+            raise _unknown_key(owner, key, where)
         annotation = typing.get_type_hints(owner)[part]
-        if depth == len(key) - 1:
+        if depth == len(given):
             node[str(part)] = _read_value(annotation, value)
-            return
+            break
         below = node.get(str(part))
         node[str(part)] = node = dict(below) if isinstance(below, dict) else {}
         branch = _branch(annotation, node)
         if branch is None:
             raise ConfigError(
-                f"{_dotted(key[: depth + 1])!r} is a value and has no keys of its own",
+                f"{_join_key(key)!r} is a value and has no keys of its own",
                 where=where,
-                found=_dotted(key),
+                found=_join_key(given),
             )
         owner = branch
+    return key
 
 
 def _read_value(annotation: Any, text: str) -> Any:
@@ -328,7 +363,7 @@ def _validate(cls: type[Config], tree: Mapping[str, Any], place: Callable[[Key],
         key = _key_of(tree, first["loc"])
         quote = "; put it in quotes" if first["type"] == "string_type" else ""
         raise ConfigError(
-            f"The configuration key {_dotted(key)!r} has a wrong value"
+            f"The configuration key {_join_key(key)!r} has a wrong value"
             if key
             else "The configuration is not valid",
             where=place(key),

@@ -40,7 +40,7 @@ def probe_video(path: Path) -> VideoFacts:
     """
     times: list[float] = []
     width = height = 0
-    for frame in _decode(path):
+    for frame in decode_video(path):
         width, height = frame.width, frame.height
         times.append(float(frame.time) if frame.time is not None else len(times) / 30)
     if not times:
@@ -58,7 +58,7 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
     if sorted(wanted) != wanted:
         raise ValueError("frames of a video are read in rising order")
     position = 0
-    for number, frame in enumerate(_decode(path)):
+    for number, frame in enumerate(decode_video(path)):
         if position == len(wanted):
             return
         while position < len(wanted) and wanted[position] == number:
@@ -155,8 +155,16 @@ def _seek(container: InputContainer, stream: VideoStream, number: int) -> UInt8[
     return None
 
 
-def _decode(path: Path) -> Iterator[av.VideoFrame]:
-    """All frames in the order of presentation, raising at the first sign of damage."""
+def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFrame]:
+    """All frames in the order of presentation, raising at the first sign of damage.
+
+    Args:
+        path: the video.
+        may_turn: frames that ask to be shown turned are given too, as they are stored.
+
+    Raises:
+        InputError: missing, not a video, damaged or cut off; or to be shown turned.
+    """
     if not path.is_file():
         raise InputError("a video is missing", where=path)
     count = packets = hidden = 0
@@ -171,7 +179,7 @@ def _decode(path: Path) -> Iterator[av.VideoFrame]:
                 packets += packet.size > 0 and not packet.is_discard
                 hidden += packet.is_discard
                 for frame in packet.decode():
-                    _check_frame(frame, path, count)
+                    _check_frame(frame, path, count, may_turn)
                     yield frame
                     count += 1
             announced = stream.frames
@@ -193,12 +201,12 @@ def _decode(path: Path) -> Iterator[av.VideoFrame]:
         )
 
 
-def _check_frame(frame: av.VideoFrame, path: Path, number: int) -> None:
+def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) -> None:
     if frame.is_corrupt:
         raise InputError(
             "a video is damaged", where=f"{path}, frame {number}", remedy="copy it again from the source"
         )
-    if frame.rotation:
+    if frame.rotation and not may_turn:
         raise InputError(
             "a video is to be shown turned, and whether its calibration is of the turned image is not known",
             where=path,

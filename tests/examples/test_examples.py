@@ -22,7 +22,7 @@ from simulacra.recon.session.video import probe_video
 from simulacra.render.body import load_body
 from simulacra.render.image import read_image, write_image
 from simulacra.render.runtime.errors import AssetError, CalibrationError
-from simulacra.tools.reconstruct import brought_configs
+from simulacra.tools.commands.configurations import brought_configs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))

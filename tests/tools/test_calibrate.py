@@ -67,7 +67,6 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
         main(["calibrate", "apply", str(tmp_path / "no.json"), str(tmp_path / "src"), str(tmp_path / "out")])
         == 2
     )
-    assert main(["calibrate", "colors", str(tmp_path / "src")]) == 2
     assert "neither" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

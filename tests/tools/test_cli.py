@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import functools
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from simulacra.recon.importers.options import ColorDepthOptions, Folders, Intrinsics
+from simulacra.recon.pipeline import ReconstructionConfig
+from simulacra.recon.runs.configuration import config_keys
 from simulacra.render.runtime.errors import ConfigError, InputError
-from simulacra.tools import commands
-from simulacra.tools.cli import main, parse, split_overrides
+from simulacra.tools.cli import COMMANDS, FAMILIES, OLD_LAYOUTS, main, parse, split_overrides
+from simulacra.tools.commands.configurations import config_options
+from simulacra.tools.commands.reconstruct import reconstruct
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -19,26 +26,94 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_help_names_every_command_and_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("words", [["--help"], ["import", "colmap", "--help"]], ids=" ".join)
+def test_help_names_every_command_and_loads_nothing_heavy(words: list[str]) -> None:
     program = (
         "import sys\n"
         "from simulacra.tools.cli import main\n"
-        "try: main(['--help'])\n"
+        f"try: main({words})\n"
         "except SystemExit as end: assert end.code == 0\n"
         "print('heavy:', sorted({'torch', 'numba', 'cv2', 'scipy', 'pydantic'} & set(sys.modules)))\n"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "heavy: []" in found.stdout
-    for command in "demo assets warmup import reconstruct evaluate animate export".split():
-        assert f"• {command} " in found.stdout
+    expected = (
+        [f"• {name} " for name in (*COMMANDS, *FAMILIES)] if words == ["--help"] else ["--world-up +x|-x"]
+    )
+    assert all(each in found.stdout for each in expected)
 
 
+@pytest.mark.parametrize("layout", FAMILIES["import"][1])
+def test_help_of_an_import_explains_each_of_its_options(
+    layout: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["import", layout, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "SRC SESSION" in said
+    assert re.search(r"^[│ ]+--", said, re.M)
+    assert not re.search(r"^[│ ]+--[a-z-]+( \S+)?[\s│]+\((default|required)", said, re.M)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
-def test_completion_knows_the_commands(shell: str) -> None:
+def test_completion_knows_the_commands_and_the_configurations_options(shell: str) -> None:
     found = run("--tyro-print-completion", shell)
     assert found.returncode == 0
-    assert "reconstruct" in found.stdout
-    assert "depth-scale" in found.stdout
+    for word in ("reconstruct", "depth-scale", "--fit.iterations", "--rig.count", "--run.fit.iterations"):
+        assert word in found.stdout
+
+
+def test_help_of_a_configured_command_has_every_value_with_its_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words, option in (
+        ("reconstruct --help", "--fit.iterations INT of the optimiser in each of its rounds. (default: 40)"),
+        ("reconstruct S -h", ".kind avatar|depth_splats (default: avatar)"),
+        ("stage --help", "--light-seed INT where the lamps are. (default: 0)"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words.split())
+        assert ended.value.code == 0
+        assert option in " ".join(capsys.readouterr().out.replace("│", "").split())
+
+
+def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
+    fields = {key for key, _ in config_keys(ReconstructionConfig)}
+
+    def shown(options: type, prefix: str) -> set[str]:
+        found = set()
+        for field in dataclasses.fields(options):
+            inner = field.default_factory
+            name = f"{prefix}{field.name}"
+            found |= {name} if inner is dataclasses.MISSING else shown(type(inner()), f"{name}.")
+        return found
+
+    # Those in lists have no option of their own: the list is one.
+    lists = {key for key in fields if key.startswith("evaluate.references.")}
+    assert shown(config_options(ReconstructionConfig), "") == fields - lists | {"evaluate.references"}
+
+
+def test_an_option_of_the_configuration_is_refused_in_our_own_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["reconstruct", "S", "--out", "R"]
+    assert main([*words, "--fit.iteratoins", "3"]) == 2
+    assert "'fit.iterations', perhaps" in capsys.readouterr().err
+    assert main([*words, "--fit.iterations", "many"]) == 2
+    said = capsys.readouterr().err
+    assert "'fit.iterations' has a wrong value" in said
+    assert "where: --fit.iterations on the command line" in said
+
+
+def test_an_old_name_is_taken_and_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "a b --depth-scale 5 --depth-is aligned".split()
+    calls = [parse(["import", name, *words]) for name in ("color-depth", *OLD_LAYOUTS)]
+    assert [(call.args, call.func) for call in calls] == [(calls[0].args, calls[0].func)] * 2  # type: ignore[attr-defined]
+    assert capsys.readouterr().err.count("is called color-depth now") == 1
+    (folder,) = OLD_LAYOUTS
+    assert parse(["check", folder]).args == (Path(folder),)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +157,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def version() -> None:
         raise error
 
-    monkeypatch.setattr(commands, "version", version)
+    monkeypatch.setitem(COMMANDS, "version", version)
 
 
 def test_an_error_has_its_facts_one_a_line(
@@ -138,14 +213,21 @@ def test_a_misspelt_option_of_the_command_is_not_taken_for_the_configurations() 
         split_overrides(["reconstruct", "S", "--confg", "demo"])
 
 
-def test_words_become_the_arguments_of_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[tuple[object, ...]] = []
+def test_words_become_the_arguments_of_the_function() -> None:
+    call = parse("reconstruct S --splat.steps 500 --out R --config demo".split())
+    assert isinstance(call, functools.partial) and call.func is reconstruct
+    assert call.args == (Path("S"),)
+    assert call.keywords == {
+        "out": Path("R"), "config": "demo", "print_config": False, "overrides": ("--splat.steps", "500")
+    }  # fmt: skip
 
-    def fake(
-        session: Path, out: Path, config: str, overrides: tuple[str, ...], *, print_config: bool
-    ) -> None:
-        called.append((session, out, config, overrides, print_config))
 
-    monkeypatch.setattr("simulacra.tools.reconstruct.run_reconstruct", fake)
-    parse("reconstruct S --splat.steps 500 --out R --config demo".split())()
-    assert called == [(Path("S"), Path("R"), "demo", ("--splat.steps", "500"), False)]
+def test_options_of_an_import_become_its_record() -> None:
+    words = "import color-depth S OUT --depth-scale 1000 --depth-is separate --fx 500 --color rgb"
+    (src, session), record = parse(words.split()).args[:2], parse(words.split()).keywords["options"]  # type: ignore[attr-defined]
+    assert (src, session) == (Path("S"), Path("OUT"))
+    assert isinstance(record, ColorDepthOptions)
+    expected = ColorDepthOptions(
+        depth_scale=1000.0, depth_is="separate", intrinsics=Intrinsics(fx=500.0), folders=Folders(color="rgb")
+    )
+    assert dataclasses.asdict(record) == dataclasses.asdict(expected)

@@ -18,8 +18,8 @@ from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.stages import read_json
 from simulacra.render.runtime.errors import RunError
 
-from ..reconstruct import config_file
-from ..warm import warm_up
+from ..commands.configurations import config_file
+from ..commands.warmup import warm_up
 from .config import DesignConfig
 from .page import shown, write_design
 from .points import Point, Result, measure, points_of

@@ -1,4 +1,4 @@
-"""Landmarks against the rays of their detections, as transverse metres, |(x, y) - ray z|, as in `recon.multiview.triangulate`."""
+"""Landmarks against the rays of their detections, as transverse metres, |(x, y) - ray z| (see `recon.multiview`)."""
 
 from __future__ import annotations
 

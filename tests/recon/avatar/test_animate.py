@@ -18,7 +18,7 @@ from simulacra.recon.session.video import iter_video, probe_video, write_video
 from simulacra.render.avatar import rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.runtime.errors import AssetError, InputError, RunError
-from simulacra.tools.animate import animate_run
+from simulacra.tools.commands.animate import animate
 from tests.recon.motion.planted import as_bvh, own_skeleton
 from tests.recon.planted_capture import planted_avatar, planted_fit
 
@@ -183,12 +183,12 @@ def test_a_clip_of_a_motion_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("simulacra.tools.animate.WIDTH", 48)
-    monkeypatch.setattr("simulacra.tools.animate.HEIGHT", 64)
+    monkeypatch.setattr("simulacra.tools.commands.animate.WIDTH", 48)
+    monkeypatch.setattr("simulacra.tools.commands.animate.HEIGHT", 64)
     motion = swing(body, finished, tmp_path / "swing.bvh")
     expected = len(poses_of(finished, motion, 30.0).translation)
     assert expected >= 4
-    animate_run(run, motion, tmp_path / "clip.mp4")
+    animate(run, motion, tmp_path / "clip.mp4")
     facts = probe_video(tmp_path / "clip.mp4")
     assert (facts.frames, facts.width, facts.height) == (expected, 48, 64)
     frames = list(iter_video(tmp_path / "clip.mp4", [0, expected - 1]))

@@ -11,6 +11,7 @@ import pytest
 from simulacra.recon.export_session import export_session
 from simulacra.recon.importers.colmap import import_colmap
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
+from simulacra.recon.importers.options import ColmapOptions, NerfstudioOptions
 from simulacra.recon.session import SESSION_FILE, Lens, Session, load_session
 from simulacra.render.runtime.errors import CaptureError, InputError, RunError
 from tests.recon.ellipsoid_person import synthetic_session
@@ -21,8 +22,8 @@ LENS = {"lens_model": "opencv", "distortion": [-0.2, 0.05, 0.002, -0.001]}
 
 def back(program: str, folder: Path, session: Path, frames: int = 1) -> Session:
     if program == "nerfstudio":
-        return import_nerfstudio(folder, session, scale=1.0, world_up="+z")
-    return import_colmap(folder, session, scale=1.0, world_up="+y", layout="cameras")
+        return import_nerfstudio(folder, session, NerfstudioOptions(scale=1.0, world_up="+z"))
+    return import_colmap(folder, session, ColmapOptions(scale=1.0, world_up="+y", layout="cameras"))
 
 
 def with_lens(session: Session, edit: dict[str, Any] = LENS) -> Session:

@@ -21,6 +21,18 @@ from simulacra.recon.importers.color_depth import import_color_depth
 from simulacra.recon.importers.metashape import import_metashape
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
 from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
+from simulacra.recon.importers.options import (
+    CaliscopeOptions,
+    ColmapOptions,
+    ColorDepthOptions,
+    MetashapeOptions,
+    NerfstudioOptions,
+    OpencvYamlOptions,
+    Pose2simOptions,
+    QualisysOptions,
+    RgbdRigOptions,
+    TruedepthOptions,
+)
 from simulacra.recon.importers.pose2sim import import_pose2sim
 from simulacra.recon.importers.qualisys import import_qualisys
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
@@ -136,61 +148,65 @@ SEEDS: dict[str, Seed] = {
     "session-video": Seed(_write_session(True), _read_session, ("session.json",), ("videos/*", "masks/*/*")),
     "rgbd-rig": Seed(
         lambda folder: ellipsoid_person.write_rgbd_rig(folder, cameras=2, size=32),
-        lambda src, session: import_rgbd_rig(src, session, depth_scale=10000.0, world_up="+y"),
+        lambda src, session: import_rgbd_rig(
+            src, session, RgbdRigOptions(depth_scale=10000.0, world_up="+y")
+        ),
         ("PARAM/*/*.npy",),
         ("COLOR/*/*", "DEPTH/*/*", "MASK/*/*"),
     ),
     "qualisys": Seed(
         _write_trc,
-        lambda src, session: import_qualisys(src, session, reference=src / "joints.trc"),
+        lambda src, session: import_qualisys(src, session, QualisysOptions(reference=src / "joints.trc")),
         ("calibration/*", "joints.trc"),
         ("videos/*",),
     ),
     "caliscope": Seed(
         lambda folder: ellipsoid_person.write_caliscope(folder, cameras=2, frames=2),
-        lambda src, session: import_caliscope(src, session, world_up="+z"),
+        lambda src, session: import_caliscope(src, session, CaliscopeOptions(world_up="+z")),
         ("camera_array.toml", "calibration/extrinsic/*.csv"),
         ("calibration/extrinsic/*.mp4",),
     ),
     "opencv-yaml": Seed(
         lambda folder: foreign_captures.write_easymocap(folder, cameras=2, frames=2),
-        lambda src, session: import_opencv_yaml(src, session, units="m", world_up="+z"),
+        lambda src, session: import_opencv_yaml(src, session, OpencvYamlOptions(units="m", world_up="+z")),
         ("*.yml",),
         ("images/*/*",),
     ),
     "pose2sim": Seed(
         lambda folder: foreign_captures.write_pose2sim(folder, cameras=2, frames=2),
-        import_pose2sim,
+        lambda src, session: import_pose2sim(src, session, Pose2simOptions()),
         ("calibration/*",),
         ("videos/*",),
     ),
     "colmap": Seed(
         _colmap_folders,
-        lambda src, session: import_colmap(src, session, scale=1.0, world_up="+z", layout="cameras"),
+        lambda src, session: import_colmap(
+            src, session, ColmapOptions(scale=1.0, world_up="+z", layout="cameras")
+        ),
         ("sparse/0/*",),
         ("images/*/*",),
     ),
     "colmap-binary": Seed(
         _colmap_binary,
-        lambda src, session: import_colmap(src, session, scale=1.0, world_up="+z"),
+        lambda src, session: import_colmap(src, session, ColmapOptions(scale=1.0, world_up="+z")),
         ("sparse/0/*",),
         ("images/*", "masks/*"),
     ),
     "nerfstudio": Seed(
         _nerfstudio,
-        lambda src, session: import_nerfstudio(src, session, scale=1.0, world_up="+z"),
+        lambda src, session: import_nerfstudio(src, session, NerfstudioOptions(scale=1.0, world_up="+z")),
         ("transforms.json",),
         ("images/*/*", "masks/*/*", "depths/*/*"),
     ),
     "metashape": Seed(
         _metashape,
-        lambda src, session: import_metashape(src, session, scale=1.0, world_up="+z"),
+        lambda src, session: import_metashape(src, session, MetashapeOptions(scale=1.0, world_up="+z")),
         ("cameras.xml",),
         ("images/*",),
     ),
     "truedepth-jpeg": Seed(
         lambda folder: portrait_seeds.write_whole(folder, "jpg"),
-        lambda src, session: import_truedepth(src / "portrait.jpg", session),
+        lambda src, session: import_truedepth(src / "portrait.jpg", session, TruedepthOptions()),
         ("portrait.jpg",),
         ("portrait.jpg",),
     ),
@@ -209,21 +225,25 @@ SEEDS: dict[str, Seed] = {
     "color-depth": Seed(
         lambda folder: depth_folders.write_rig(folder),
         lambda src, session: import_color_depth(
-            src, session, depth_scale=1000.0, depth_is="aligned", units="m", world_up="+y"
+            src, session, ColorDepthOptions(depth_scale=1000.0, depth_is="aligned", units="m", world_up="+y")
         ),
         ("*/camera_intrinsic.json",),
         ("*/color/*", "*/depth/*"),
     ),
     "color-depth-separate": Seed(
         lambda folder: depth_folders.write_separate(folder),
-        lambda src, session: import_color_depth(src, session, depth_scale=1000.0, depth_is="separate"),
+        lambda src, session: import_color_depth(
+            src, session, ColorDepthOptions(depth_scale=1000.0, depth_is="separate")
+        ),
         ("calibration.json",),
         ("color/*", "depth/*"),
     ),
     "color-depth-times": Seed(
         lambda folder: depth_folders.write_tum(folder, frames=2),
         lambda src, session: import_color_depth(
-            src, session, depth_scale=5000.0, depth_is="aligned", matches=Path("associations.txt")
+            src,
+            session,
+            ColorDepthOptions(depth_scale=5000.0, depth_is="aligned", matches="associations.txt"),
         ),
         ("associations.txt", "camera_intrinsic.json"),
         ("rgb/*", "depth/*"),

@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 
 from simulacra.recon.importers import images
+from simulacra.recon.importers.options import ImagesOptions
 from simulacra.recon.importers.structure_from_motion import SolvedView, Structure
 from simulacra.render.image import write_image
 from tests.recon.ellipsoid_person import picture, ring, write_video
@@ -41,4 +42,6 @@ def write_rig(folder: Path) -> None:
 
 def run(src: Path, session: Path) -> None:
     with mock.patch.object(images, "structure_from_motion", placed):
-        images.import_images(src, session, still_person=True, metres_per_unit=1.0, count=4, world_up="+y")
+        images.import_images(
+            src, session, ImagesOptions(still_person=True, metres_per_unit=1.0, count=4, world_up="+y")
+        )

@@ -18,6 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from simulacra.recon.importers import heif_pixels
+from simulacra.recon.importers.options import TruedepthOptions
 from simulacra.recon.importers.truedepth import import_truedepth
 from tests.recon.importers.portrait_files import (
     Phone,
@@ -48,7 +49,7 @@ def import_parts(src: Path, session: Path) -> None:
     if max(len(xmp), len(note), len(icc)) > 65000:
         raise InputError("a part does not fit into a segment", where=src)
     write_jpeg(src / "whole.jpg", Phone(xmp=xmp, exif=note, icc=icc))
-    import_truedepth(src / "whole.jpg", session)
+    import_truedepth(src / "whole.jpg", session, TruedepthOptions())
 
 
 def write_whole(folder: Path, kind: str) -> None:
@@ -57,7 +58,7 @@ def write_whole(folder: Path, kind: str) -> None:
 
 def import_heic(src: Path, session: Path) -> None:
     with mock.patch.object(heif_pixels.subprocess, "run", forked):
-        import_truedepth(src / "portrait.heic", session)
+        import_truedepth(src / "portrait.heic", session, TruedepthOptions())
 
 
 def forked(

@@ -17,6 +17,7 @@ from simulacra.recon.importers.building import (
     upright,
     upright_by_cameras,
 )
+from simulacra.recon.importers.options import QualisysOptions, RgbdRigOptions
 from simulacra.recon.importers.qualisys import import_qualisys
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
@@ -68,9 +69,9 @@ def test_the_disk_fills_up_during_an_import(
     monkeypatch.setattr("os.link", _no_links)
     monkeypatch.setattr(shutil, "copyfile", fill_up)
     importing: Callable[[], object] = (
-        (lambda: import_rgbd_rig(src, tmp_path / "out" / "session", depth_scale=10000.0))
+        (lambda: import_rgbd_rig(src, tmp_path / "out" / "session", RgbdRigOptions(depth_scale=10000.0)))
         if kind == "rgbd"
-        else (lambda: import_qualisys(src, tmp_path / "out" / "session"))
+        else (lambda: import_qualisys(src, tmp_path / "out" / "session", QualisysOptions()))
     )
     with pytest.raises(RunError, match="cannot be written"):
         importing()
@@ -90,13 +91,13 @@ def test_what_is_there_is_not_written_over(tmp_path: Path) -> None:
     session.mkdir()
     (session / "diary").write_text("mine")
     with pytest.raises(RunError, match="something already"):
-        import_rgbd_rig(src, session, depth_scale=10000.0)
+        import_rgbd_rig(src, session, RgbdRigOptions(depth_scale=10000.0))
     assert snapshot(session) == {"diary": b"mine"}
     (session / "diary").unlink()
-    import_rgbd_rig(src, session, depth_scale=10000.0)  # an empty folder is a place
+    import_rgbd_rig(src, session, RgbdRigOptions(depth_scale=10000.0))  # an empty folder is a place
     made = snapshot(session)
     with pytest.raises(RunError, match="something already"):
-        import_rgbd_rig(src, session, depth_scale=10000.0)
+        import_rgbd_rig(src, session, RgbdRigOptions(depth_scale=10000.0))
     assert snapshot(session) == made
 
 
@@ -108,12 +109,14 @@ def test_a_link_in_a_capture_brings_in_nothing_from_elsewhere(tmp_path: Path) ->
     video.rename(outside)
     video.symlink_to(outside)
     with pytest.raises(InputError, match="outside of the capture"):
-        import_qualisys(src, tmp_path / "session")
+        import_qualisys(src, tmp_path / "session", QualisysOptions())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere.mp4", "src"]
     video.unlink()
     outside.rename(src / "videos" / "kept.mov")
     video.symlink_to("kept.mov")
-    import_qualisys(src, tmp_path / "session")  # a link within it is the capture's own business
+    import_qualisys(
+        src, tmp_path / "session", QualisysOptions()
+    )  # a link within it is the capture's own business
 
 
 def test_a_file_where_the_session_should_be(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
+from simulacra.recon.importers.options import CaliscopeOptions
 from simulacra.recon.session import Lens, Session, SessionCamera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, write_caliscope
@@ -26,7 +27,7 @@ def edit(path: Path, before: str, after: str) -> None:
 def test_planted_cameras_are_found_with_up_from_their_horizons(tmp_path: Path) -> None:
     """The board of the calibration lay flat: its z is up, and nobody said so."""
     planted = write_caliscope(tmp_path / "source")
-    session = import_caliscope(tmp_path / "source", tmp_path / "session")
+    session = import_caliscope(tmp_path / "source", tmp_path / "session", CaliscopeOptions())
     assert session.camera_names == ("cam_0", "cam_1", "cam_2", "cam_3") and len(session.frames) == 6
     for camera, truth in zip(session.cameras, planted):
         np.testing.assert_allclose(camera.K, truth.K, atol=1e-9)
@@ -39,7 +40,7 @@ def test_a_board_that_leaned_is_stood_upright(tmp_path: Path) -> None:
     """No axis of the calibration is up; the world comes back but for a turn about the vertical."""
     lean = cv2.Rodrigues(np.radians([25.0, 0.0, 18.0]))[0]
     planted = write_caliscope(tmp_path / "source", R_source_world=lean)
-    session = import_caliscope(tmp_path / "source", tmp_path / "session")
+    session = import_caliscope(tmp_path / "source", tmp_path / "session", CaliscopeOptions())
     R = session.cameras[0].viewmat[:3, :3].T @ planted[0].viewmat[:3, :3]
     np.testing.assert_allclose(R @ [0, 1, 0], [0, 1, 0], atol=1e-6)
     for camera, truth in zip(session.cameras, planted):
@@ -49,7 +50,9 @@ def test_a_board_that_leaned_is_stood_upright(tmp_path: Path) -> None:
 
 def test_up_and_floor_are_taken_as_given(tmp_path: Path) -> None:
     planted = write_caliscope(tmp_path / "source")
-    session = import_caliscope(tmp_path / "source", tmp_path / "session", world_up="+z", floor=0.25)
+    session = import_caliscope(
+        tmp_path / "source", tmp_path / "session", CaliscopeOptions(world_up="+z", floor=0.25)
+    )
     for camera, truth in zip(session.cameras, planted):
         centre = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
         expected = -truth.viewmat[:3, :3].T @ truth.viewmat[:3, 3] - [0, 0.25, 0]
@@ -60,7 +63,7 @@ def test_up_and_floor_are_taken_as_given(tmp_path: Path) -> None:
 def test_a_camera_lists_only_the_frames_that_it_recorded(tmp_path: Path) -> None:
     """Its video is shorter, and what comes after the gap is still the right picture."""
     write_caliscope(tmp_path / "source", missing=[(2, 0), (2, 3), (0, 3)])
-    session = import_caliscope(tmp_path / "source", tmp_path / "session")
+    session = import_caliscope(tmp_path / "source", tmp_path / "session", CaliscopeOptions())
     assert session.frame_indices == tuple(range(6))
     assert [session.has(frame, "cam_2") for frame in range(6)] == [False, True, True, False, True, True]
     assert not session.has(3, "cam_0") and session.has(3, "cam_1")
@@ -74,14 +77,14 @@ def test_a_camera_lists_only_the_frames_that_it_recorded(tmp_path: Path) -> None
 
 def test_times_are_those_of_the_recorder(tmp_path: Path) -> None:
     write_caliscope(tmp_path / "source", missing=[(1, 2)])
-    session = import_caliscope(tmp_path / "source", tmp_path / "session")
+    session = import_caliscope(tmp_path / "source", tmp_path / "session", CaliscopeOptions())
     times = [session.frame(frame).sources["cam_1"].time for frame in (0, 1, 3)]
     np.testing.assert_allclose(times, [0.001, 1 / 30 + 0.001, 0.1 + 0.001], atol=1e-9)
 
 
 def test_a_moment_that_all_cameras_missed_is_no_frame(tmp_path: Path) -> None:
     write_caliscope(tmp_path / "source", cameras=3, missing=[(0, 2), (1, 2), (2, 2)])
-    session = import_caliscope(tmp_path / "source", tmp_path / "session")
+    session = import_caliscope(tmp_path / "source", tmp_path / "session", CaliscopeOptions())
     assert len(session.frames) == 5
     assert frame_number(session.image(2, "cam_0")) == 3
 
@@ -98,7 +101,7 @@ def test_ignored_and_idle_cameras_are_left_out_and_said(tmp_path: Path) -> None:
     rows = (source / RECORDING / "timestamps.csv").read_text().splitlines()
     kept = [row for row in rows if row.split(",")[1] != "3"]
     (source / RECORDING / "timestamps.csv").write_text("\n".join(kept) + "\n")
-    session = import_caliscope(source, tmp_path / "session")
+    session = import_caliscope(source, tmp_path / "session", CaliscopeOptions())
     assert session.camera_names == ("cam_0", "cam_2", "cam_4")
     said = " ".join(session.notes)
     assert "cam_1 is marked to be ignored" in said and "cam_3 is calibrated and recorded nothing" in said
@@ -159,7 +162,7 @@ def test_a_video_and_timestamps_of_different_length_are_refused(tmp_path: Path) 
     del rows[next(i for i, row in enumerate(rows) if row.split(",")[1] == "1")]
     (source / RECORDING / "timestamps.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(InputError, match=r"differ in length[\s\S]*cam_1\.mp4[\s\S]*5 frames[\s\S]*6 frames"):
-        import_caliscope(source, tmp_path / "session")
+        import_caliscope(source, tmp_path / "session", CaliscopeOptions())
     assert not (tmp_path / "session").exists()
 
 
@@ -190,7 +193,7 @@ def test_older_names_of_files_and_columns_are_read(tmp_path: Path) -> None:
     (folder / "timestamps.csv").rename(folder / "frame_time_history.csv")
     for number in range(4):
         (folder / f"cam_{number}.mp4").rename(folder / f"port_{number}.mp4")
-    assert len(import_caliscope(source, tmp_path / "session").camera_names) == 4
+    assert len(import_caliscope(source, tmp_path / "session", CaliscopeOptions()).camera_names) == 4
 
 
 def test_one_of_several_recordings_is_named(tmp_path: Path) -> None:
@@ -200,11 +203,11 @@ def test_one_of_several_recordings_is_named(tmp_path: Path) -> None:
     (source / RECORDING).rename(source / "recordings/walk")
     write_caliscope(source, frames=3)
     with pytest.raises(InputError, match=r"more than one recording[\s\S]*recordings/walk"):
-        import_caliscope(source, tmp_path / "session")
-    session = import_caliscope(source, tmp_path / "session", recording="recordings/walk")
+        import_caliscope(source, tmp_path / "session", CaliscopeOptions())
+    session = import_caliscope(source, tmp_path / "session", CaliscopeOptions(recording="recordings/walk"))
     assert len(session.frames) == 6
     with pytest.raises(InputError, match="not in the capture"):
-        import_caliscope(source, tmp_path / "other", recording="../../somewhere")
+        import_caliscope(source, tmp_path / "other", CaliscopeOptions(recording="../../somewhere"))
 
 
 # -- a real capture --------------------------------------------------------------------------------
@@ -213,7 +216,7 @@ def test_one_of_several_recordings_is_named(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def desk(capture_folder: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("caliscope") / "session"
-    return import_caliscope(capture_folder("caliscope_charuco_calibration"), folder)
+    return import_caliscope(capture_folder("caliscope_charuco_calibration"), folder, CaliscopeOptions())
 
 
 def test_the_real_capture_is_as_described(desk: Session) -> None:

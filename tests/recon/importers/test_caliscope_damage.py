@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.importers.caliscope import import_caliscope, read_camera_array, read_timestamps
+from simulacra.recon.importers.options import CaliscopeOptions
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, write_caliscope
 
@@ -86,7 +87,7 @@ def test_bad_recordings_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected) as caught:
-        import_caliscope(src, out / "session")
+        import_caliscope(src, out / "session", CaliscopeOptions())
     assert "where" in str(caught.value)
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
@@ -94,7 +95,7 @@ def test_bad_recordings_harm_nothing(tmp_path: Path, harm: str) -> None:
 def test_pictures_are_of_the_moments_that_timestamps_say(tmp_path: Path) -> None:
     """Frame k of a video is not moment k once its camera missed one."""
     write_caliscope(tmp_path / "src", frames=8, missing=[(1, 2), (1, 3), (2, 0)])
-    session = import_caliscope(tmp_path / "src", tmp_path / "session")
+    session = import_caliscope(tmp_path / "src", tmp_path / "session", CaliscopeOptions())
     for name, missed in {"cam_0": (), "cam_1": (2, 3), "cam_2": (0,)}.items():
         there = [k for k in range(8) if session.has(k, name)]
         assert there == [k for k in range(8) if k not in missed]

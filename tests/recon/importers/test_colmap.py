@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from simulacra.recon.importers.colmap import import_colmap
 from simulacra.recon.importers.colmap_model import MODELS, make_camera, read_model
+from simulacra.recon.importers.options import ColmapOptions
 from simulacra.recon.session import Lens
 from simulacra.recon.session.lens import distort
 from simulacra.render.runtime.errors import CalibrationError, InputError
@@ -156,7 +157,7 @@ def test_colmaps_own_files(tmp_path: Path) -> None:
 
 def test_a_flat_folder_is_a_rig_of_one_moment(tmp_path: Path) -> None:
     truth = write_colmap(tmp_path / "src", scale=2.5, masks=True)
-    session = import_colmap(tmp_path / "src", tmp_path / "s", scale=0.4, world_up="+z")
+    session = import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=0.4, world_up="+z"))
     assert session.camera_names == ("0", "1", "2") and session.frame_indices == (0,)
     assert_cameras_are(session.cameras, truth)
     T = np.array(session.about["T_world_source"])
@@ -174,14 +175,20 @@ def test_folders_are_cameras_or_frames_as_said(tmp_path: Path) -> None:
     write_colmap(tmp_path / "frames", frames=3, name_of=lambda camera, frame: f"{frame:04d}/cam{camera}.png")
     for name in ("cameras", "frames"):
         with pytest.raises(InputError, match="--layout cameras"):
-            import_colmap(tmp_path / name, tmp_path / "s", scale=1.0, world_up="+z")
-        session = import_colmap(tmp_path / name, tmp_path / f"s{name}", scale=1.0, world_up="+z", layout=name)  # type: ignore[arg-type]
+            import_colmap(tmp_path / name, tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z"))
+        session = import_colmap(
+            tmp_path / name, tmp_path / f"s{name}", ColmapOptions(scale=1.0, world_up="+z", layout=name)
+        )  # type: ignore[arg-type]
         assert session.camera_names == ("cam0", "cam1", "cam2") and len(session.frames) == 3
         assert_cameras_are(session.cameras, truth)
         assert [frame_number(session.image(k, "cam2")) for k in (2, 1)] == [2, 1]
     with pytest.raises(CalibrationError, match="different intrinsics"):
-        import_colmap(tmp_path / "frames", tmp_path / "s", scale=1.0, world_up="+z", layout="cameras")
-    flat = import_colmap(tmp_path / "frames", tmp_path / "s", scale=1.0, world_up="+z", layout="flat")
+        import_colmap(
+            tmp_path / "frames", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z", layout="cameras")
+        )
+    flat = import_colmap(
+        tmp_path / "frames", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z", layout="flat")
+    )
     assert len(flat.cameras) == 9 and len(flat.frames) == 1
 
 
@@ -189,7 +196,9 @@ def test_one_moment_calibrates_all_images_of_its_cameras(tmp_path: Path) -> None
     truth = write_colmap(
         tmp_path / "src", frames=4, registered=[1], name_of=lambda camera, frame: f"{camera}/{frame:04d}.png"
     )
-    session = import_colmap(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="cameras", layout="cameras")
+    session = import_colmap(
+        tmp_path / "src", tmp_path / "s", ColmapOptions(scale=1.0, world_up="cameras", layout="cameras")
+    )
     assert len(session.frames) == 4
     assert_cameras_are(session.cameras, truth)
 
@@ -206,7 +215,9 @@ def test_poses_of_one_camera_may_differ_a_little(tmp_path: Path) -> None:
         path.write_text("\n".join([*lines[:3], " ".join(words), *lines[4:]]) + "\n")
 
         def run(name: str, scale: float, src: Path = src) -> tuple[str, ...]:
-            return import_colmap(src, tmp_path / name, scale=scale, world_up="+z", layout="cameras").notes
+            return import_colmap(
+                src, tmp_path / name, ColmapOptions(scale=scale, world_up="+z", layout="cameras")
+            ).notes
 
         if moves:
             with pytest.raises(CalibrationError, match="moves"):
@@ -218,7 +229,7 @@ def test_poses_of_one_camera_may_differ_a_little(tmp_path: Path) -> None:
 
 def test_a_lens_is_kept(tmp_path: Path) -> None:
     write_colmap(tmp_path / "src", model="OPENCV_FISHEYE", extra=(0.03, -0.01, 0.0, 0.0))
-    session = import_colmap(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
+    session = import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z"))
     assert session.cameras[0].lens == Lens("opencv_fisheye", (0.03, -0.01, 0.0, 0.0))
 
 
@@ -226,8 +237,8 @@ def test_several_models_ask(tmp_path: Path) -> None:
     write_colmap(tmp_path / "src")
     shutil.copytree(tmp_path / "src/sparse/0", tmp_path / "src/sparse/1")
     with pytest.raises(InputError, match="--model"):
-        import_colmap(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
-    import_colmap(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z", model="sparse/1")
+        import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z"))
+    import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z", model="sparse/1"))
 
 
 def _edit(name: str, old: str, new: str) -> Callable[[Path], object]:
@@ -299,7 +310,7 @@ def test_bad_models_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, says, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected, match=says):
-        import_colmap(src, out / "session", scale=1.0, world_up="+z")
+        import_colmap(src, out / "session", ColmapOptions(scale=1.0, world_up="+z"))
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
 
@@ -307,7 +318,7 @@ def test_bad_models_harm_nothing(tmp_path: Path, harm: str) -> None:
 def test_a_scale_that_cannot_be(tmp_path: Path, scale: float) -> None:
     write_colmap(tmp_path / "src")
     with pytest.raises(InputError, match="scale"):
-        import_colmap(tmp_path / "src", tmp_path / "s", scale=scale, world_up="+z")
+        import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=scale, world_up="+z"))
 
 
 def test_quaternions_are_scipys(tmp_path: Path) -> None:

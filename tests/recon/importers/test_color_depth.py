@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from simulacra.recon.importers.color_depth import Intrinsics, import_color_depth
-from simulacra.recon.importers.color_depth_files import Folders
+from simulacra.recon.importers.color_depth import import_color_depth
+from simulacra.recon.importers.options import ColorDepthOptions, Folders, Intrinsics
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, picture
@@ -32,7 +32,9 @@ def depth_of(session: Session, frame: int, name: str) -> np.ndarray:
 def test_an_aligned_recording_comes_back(tmp_path: Path) -> None:
     camera = write_aligned(tmp_path / "src", frames=3, mask=True)
     session = import_color_depth(
-        tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="aligned", folders=Folders(mask="mask")
+        tmp_path / "src",
+        tmp_path / "s",
+        ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", folders=Folders(mask="mask")),
     )
     assert session.camera_names == ("camera",) and session.frame_indices == (0, 1, 2)
     np.testing.assert_allclose(session.camera("camera").K, camera.K, atol=1e-9)
@@ -52,39 +54,49 @@ def test_intrinsics_as_numbers_say_where_pixel_centres_are(tmp_path: Path) -> No
     (tmp_path / "src/camera_intrinsic.json").unlink()
     K = camera.K
     for centre, offset in (("0", -0.5), ("0.5", 0.0)):
-        given = Intrinsics(K[0, 0], K[1, 1], K[0, 2] + offset, K[1, 2] + offset)
+        given = Intrinsics(fx=K[0, 0], fy=K[1, 1], cx=K[0, 2] + offset, cy=K[1, 2] + offset)
         session = import_color_depth(
-            tmp_path / "src", tmp_path / centre, depth_scale=SCALE, depth_is="aligned",
-            intrinsics=given, pixel_centre=centre,  # type: ignore[arg-type]
+            tmp_path / "src", tmp_path / centre,
+            ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", intrinsics=given, pixel_centre=centre),  # type: ignore[arg-type]
         )  # fmt: skip
         np.testing.assert_allclose(session.camera("camera").K, K, atol=1e-9)
     with pytest.raises(CalibrationError, match="pixel's centre"):
         import_color_depth(
-            tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="aligned", intrinsics=given
+            tmp_path / "src",
+            tmp_path / "s",
+            ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", intrinsics=given),
         )
 
 
 def test_a_rig_stands_where_its_extrinsics_say(tmp_path: Path) -> None:
     made = write_rig(tmp_path / "src")
     session = import_color_depth(
-        tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="aligned", units="m", world_up="+y"
+        tmp_path / "src",
+        tmp_path / "s",
+        ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", units="m", world_up="+y"),
     )
     assert session.camera_names == ("cam_0", "cam_1", "cam_2")
     for camera in made:
         np.testing.assert_allclose(session.camera(f"cam_{camera.name}").viewmat, camera.viewmat, atol=1e-9)
     small = import_color_depth(
-        tmp_path / "src", tmp_path / "mm", depth_scale=SCALE, depth_is="aligned", units="mm", world_up="+y"
+        tmp_path / "src",
+        tmp_path / "mm",
+        ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", units="mm", world_up="+y"),
     )
     np.testing.assert_allclose(
         small.camera("cam_1").viewmat[:3, 3], made[1].viewmat[:3, 3] / 1000, atol=1e-12
     )
     with pytest.raises(CalibrationError, match="unit of its translations"):
-        import_color_depth(tmp_path / "src", tmp_path / "other", depth_scale=SCALE, depth_is="aligned")
+        import_color_depth(
+            tmp_path / "src", tmp_path / "other", ColorDepthOptions(depth_scale=SCALE, depth_is="aligned")
+        )
 
 
 def test_depth_of_its_own_camera_is_drawn_into_the_color_camera(tmp_path: Path) -> None:
     color, _ = write_separate(tmp_path / "src")
-    session = import_color_depth(tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="separate")
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="separate")
+    )
     truth = picture(color)[2]
     found = depth_of(session, 0, "camera")
     both = (truth > 0) & (found > 0)
@@ -105,7 +117,9 @@ def test_a_transform_the_wrong_way_round_shows(tmp_path: Path) -> None:
     T = np.linalg.inv(T)
     described["depth_to_color"] = {"rotation": T[:3, :3].T.ravel().tolist(), "translation": T[:3, 3].tolist()}
     path.write_text(json.dumps(described))
-    session = import_color_depth(tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="separate")
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="separate")
+    )
     truth, found = picture(color)[2] > 0, depth_of(session, 0, "camera") > 0
     assert (truth & found).sum() < 0.8 * truth.sum()
 
@@ -114,23 +128,29 @@ def test_times_in_names_are_asked_about_and_matched(tmp_path: Path) -> None:
     camera = write_tum(tmp_path / "src")
     arguments = {"depth_scale": 5000.0, "depth_is": "aligned"}
     with pytest.raises(InputError, match="named by times"):
-        import_color_depth(tmp_path / "src", tmp_path / "s", **arguments)  # type: ignore[arg-type]
-    for name, matches in (("file", Path("associations.txt")), ("seconds", 0.01)):
-        session = import_color_depth(tmp_path / "src", tmp_path / name, matches=matches, **arguments)  # type: ignore[arg-type]
+        import_color_depth(tmp_path / "src", tmp_path / "s", ColorDepthOptions(**arguments))  # type: ignore[arg-type]
+    for name, matches in (("file", "associations.txt"), ("seconds", "0.01")):
+        session = import_color_depth(
+            tmp_path / "src", tmp_path / name, ColorDepthOptions(matches=matches, **arguments)
+        )  # type: ignore[arg-type]
         assert [frame_number(session.image(i, "camera")) for i in session.frame_indices] == [0, 1, 2]
         times = [frame.sources["camera"].time for frame in session.frames]
         np.testing.assert_allclose(np.array(times, float), np.arange(3) / 30, atol=2e-6)
         assert np.abs(depth_of(session, 2, "camera") - picture(camera, 2)[2]).max() < 2e-4
         assert any("1 of 4 color images" in note for note in session.notes)
     with pytest.raises(InputError, match="no color image has a depth image of its time"):
-        import_color_depth(tmp_path / "src", tmp_path / "none", matches=0.001, **arguments)  # type: ignore[arg-type]
+        import_color_depth(
+            tmp_path / "src", tmp_path / "none", ColorDepthOptions(matches="0.001", **arguments)
+        )  # type: ignore[arg-type]
 
 
 def test_frames_without_depth_are_counted(tmp_path: Path) -> None:
     write_aligned(tmp_path / "src", frames=4)
     (tmp_path / "src/depth/depth_00004.png").unlink()
     (tmp_path / "src/color/color_00006.png").unlink()
-    session = import_color_depth(tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="aligned")
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="aligned")
+    )
     assert session.frame_indices == (0, 1, 2)
     assert [session.depth(i, "camera") is not None for i in range(3)] == [True, False, True]
     said = " ".join(session.notes)
@@ -144,7 +164,9 @@ def test_lens_coefficients_of_a_plain_file(tmp_path: Path) -> None:
     path = tmp_path / "src/camera_intrinsic.json"
     path.write_text(json.dumps({"color": plain | {"distortion": [0.1, -0.2, 0.001, 0.002]}}))
     session = import_color_depth(
-        tmp_path / "src", tmp_path / "s", depth_scale=SCALE, depth_is="aligned", pixel_centre="0.5"
+        tmp_path / "src",
+        tmp_path / "s",
+        ColorDepthOptions(depth_scale=SCALE, depth_is="aligned", pixel_centre="0.5"),
     )
     lens = session.camera("camera").lens
     assert lens is not None and lens.model == "opencv" and lens.coefficients == (0.1, -0.2, 0.001, 0.002)
@@ -223,7 +245,7 @@ def test_bad_recordings_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected) as caught:
-        import_color_depth(src, out / "session", depth_scale=SCALE, depth_is="aligned")
+        import_color_depth(src, out / "session", ColorDepthOptions(depth_scale=SCALE, depth_is="aligned"))
     assert "where" in str(caught.value)
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
@@ -248,7 +270,7 @@ def test_bad_depth_cameras_harm_nothing(tmp_path: Path, harm: str) -> None:
     change(described)
     (src / "calibration.json").write_text(json.dumps(described))
     with pytest.raises(InputError, match=said):
-        import_color_depth(src, tmp_path / "s", depth_scale=SCALE, depth_is="separate")
+        import_color_depth(src, tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="separate"))
     assert not (tmp_path / "s").exists()
 
 
@@ -262,14 +284,14 @@ def test_associations_that_name_other_files_are_refused(tmp_path: Path) -> None:
             import_color_depth(
                 tmp_path / "src",
                 tmp_path / "s",
-                depth_scale=5000.0,
-                depth_is="aligned",
-                matches=Path("associations.txt"),
+                ColorDepthOptions(depth_scale=5000.0, depth_is="aligned", matches="associations.txt"),
             )
         assert "associations" in str(caught.value)
     with pytest.raises(InputError, match="outside"):
         import_color_depth(
-            tmp_path / "src", tmp_path / "s", depth_scale=5000.0, depth_is="aligned", matches=Path("../x.txt")
+            tmp_path / "src",
+            tmp_path / "s",
+            ColorDepthOptions(depth_scale=5000.0, depth_is="aligned", matches="../x.txt"),
         )
 
 
@@ -301,11 +323,12 @@ def test_a_real_recording_has_a_person_in_metres(
 ) -> None:
     """Raw depth lies on the fused reference's: no bias, the sensor's own millimetres of noise."""
     source = capture_folder("ddrnet_rgbd") / "20170907/group1"
-    given = Intrinsics(536.628, 536.606, 310.591, 234.759)
+    given = Intrinsics(fx=536.628, fy=536.606, cx=310.591, cy=234.759)
     raw, fused = (
         import_color_depth(
-            source, tmp_path / depth, depth_scale=1000.0, depth_is="aligned", intrinsics=given, pixel_centre="0",
-            folders=Folders(depth=depth, mask="mask"),
+            source, tmp_path / depth,
+            ColorDepthOptions(depth_scale=1000.0, depth_is="aligned", intrinsics=given, pixel_centre="0",
+                              folders=Folders(depth=depth, mask="mask")),
         )
         for depth in ("depth_map", "high_quality_depth")
     )  # fmt: skip

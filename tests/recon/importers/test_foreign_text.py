@@ -12,7 +12,7 @@ from simulacra.recon.importers.foreign_text import (
     image_size,
     number,
     numbers,
-    read_json,
+    read_foreign_json,
     read_toml,
     read_xml,
     read_yaml,
@@ -20,7 +20,7 @@ from simulacra.recon.importers.foreign_text import (
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "json": read_json,
+    "json": read_foreign_json,
     "toml": read_toml,
     "yaml": read_yaml,
     "xml": read_xml,
@@ -96,7 +96,7 @@ def test_yaml_is_text_as_it_stands(tmp_path: Path) -> None:
 def test_plain_files_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b'\xef\xbb\xbf{"a": [1, 2.5]}')
-    assert read_json(path) == {"a": [1, 2.5]}
+    assert read_foreign_json(path) == {"a": [1, 2.5]}
     path.write_text('<?xml version="1.0" encoding="UTF-8"?>\n<a b="c"><d>e</d></a>')
     root = read_xml(path)
     assert (root.tag, root.get("b"), root.findtext("d")) == ("a", "c", "e")

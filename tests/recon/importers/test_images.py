@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 import simulacra.recon.importers.images as images_module
-from simulacra.recon.importers.chosen_frames import choose_frames, judge_frames, read_frames, sharpness
+from simulacra.recon.importers.chosen_frames import choose_frames, measure_sharpness, read_frames, sharpness
 from simulacra.recon.importers.images import import_images
+from simulacra.recon.importers.options import ImagesOptions
 from simulacra.recon.importers.structure_from_motion import SolvedView, Structure, picture_pairs
 from simulacra.recon.observe.stature import extremes, stature_of
 from simulacra.recon.session import SessionCamera
@@ -60,7 +61,7 @@ def test_what_pictures_cannot_say_is_asked_for(tmp_path: Path) -> None:
         ({"still_person": True, "metres_per_unit": 1.0, "count": 1}, "number of frames"),
     ):
         with pytest.raises(InputError, match=said):
-            import_images(tmp_path / "src", tmp_path / "s", **arguments)  # type: ignore[arg-type]
+            import_images(tmp_path / "src", tmp_path / "s", ImagesOptions(**arguments))  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
 
 
@@ -68,7 +69,9 @@ def test_a_turn_around_becomes_cameras_of_one_frame(tmp_path: Path, monkeypatch:
     """The scale as said; up from the horizons; every picture with its own camera."""
     made = write_turn_around(tmp_path / "src")
     solved_by(made, monkeypatch)
-    session = import_images(tmp_path / "src", tmp_path / "s", still_person=True, metres_per_unit=3.0)
+    session = import_images(
+        tmp_path / "src", tmp_path / "s", ImagesOptions(still_person=True, metres_per_unit=3.0)
+    )
     assert session.camera_names == tuple(f"v{i:03d}" for i in range(8)) and session.frame_indices == (0,)
     centres = []
     for number, camera in enumerate(session.cameras):
@@ -88,14 +91,14 @@ def test_a_rig_is_placed_from_one_moment(tmp_path: Path, monkeypatch: pytest.Mon
         for frame in range(2):
             write_image(tmp_path / f"src/images/cam {camera.name}/{frame + 4}.png", picture(camera, frame)[0])
     solved_by(made, monkeypatch)
-    session = import_images(tmp_path / "src", tmp_path / "s", metres_per_unit=3.0, moment=1)
+    session = import_images(tmp_path / "src", tmp_path / "s", ImagesOptions(metres_per_unit=3.0, moment=1))
     assert session.camera_names == ("cam_0", "cam_1", "cam_2")
     assert {frame_number(session.image(0, name)) for name in session.camera_names} == {1}
     with pytest.raises(InputError, match="moment 7"):
-        import_images(tmp_path / "src", tmp_path / "other", metres_per_unit=3.0, moment=7)
+        import_images(tmp_path / "src", tmp_path / "other", ImagesOptions(metres_per_unit=3.0, moment=7))
     solved_by(made, monkeypatch, {1: "9 features"})
     with pytest.raises(CaptureError, match="only 2 of 3 pictures") as caught:
-        import_images(tmp_path / "src", tmp_path / "other", metres_per_unit=3.0)
+        import_images(tmp_path / "src", tmp_path / "other", ImagesOptions(metres_per_unit=3.0))
     assert "cam 1: 9 features" in str(caught.value) and "board" in str(caught.value)
 
 
@@ -104,12 +107,16 @@ def test_lost_pictures_are_named_and_too_many_are_an_error(
 ) -> None:
     made = write_turn_around(tmp_path / "src")
     solved_by(made, monkeypatch, {2: "40 features, 0 other pictures match"})
-    session = import_images(tmp_path / "src", tmp_path / "s", still_person=True, metres_per_unit=1.0)
+    session = import_images(
+        tmp_path / "src", tmp_path / "s", ImagesOptions(still_person=True, metres_per_unit=1.0)
+    )
     assert "v002" not in session.camera_names and len(session.cameras) == 7
     assert "left out: photo02.png: 40 features, 0 other pictures match" in session.notes
     solved_by(made, monkeypatch, dict.fromkeys(range(4), "blurred"))
     with pytest.raises(CaptureError, match="only 4 of 8") as caught:
-        import_images(tmp_path / "src", tmp_path / "none", still_person=True, metres_per_unit=1.0)
+        import_images(
+            tmp_path / "src", tmp_path / "none", ImagesOptions(still_person=True, metres_per_unit=1.0)
+        )
     assert "photo03.png: blurred" in str(caught.value) and not (tmp_path / "none").exists()
 
 
@@ -125,7 +132,9 @@ def test_pictures_are_taken_as_they_are_shown(tmp_path: Path, monkeypatch: pytes
             path = tmp_path / f"src/photo{number:02d}.png"
             Image.fromarray(np.rot90(pixels, turns)).save(path, exif=exif)
         session = import_images(
-            tmp_path / "src", tmp_path / f"s{orientation}", still_person=True, metres_per_unit=1.0
+            tmp_path / "src",
+            tmp_path / f"s{orientation}",
+            ImagesOptions(still_person=True, metres_per_unit=1.0),
         )
         assert [frame_number(session.image(0, name)) for name in session.camera_names] == [0, 1, 2, 3]
         stored = (session.root / "images/v000/000000.png").read_bytes()
@@ -134,14 +143,14 @@ def test_pictures_are_taken_as_they_are_shown(tmp_path: Path, monkeypatch: pytes
 
 def test_the_sharpest_frames_are_taken_evenly() -> None:
     rng = np.random.default_rng(0)
-    judged = rng.random(100)
-    chosen = choose_frames(judged, 10)
+    sharpnesses = rng.random(100)
+    chosen = choose_frames(sharpnesses, 10)
     assert len(chosen) == 10
     for number, stretch in zip(chosen, np.arange(100).reshape(10, 10)):
         middle = stretch[3:8]
-        assert number == middle[judged[middle].argmax()]
-    assert choose_frames(judged[:7], 10) == list(range(7))
-    assert choose_frames(judged[:11], 10) == sorted(set(choose_frames(judged[:11], 10)))
+        assert number == middle[sharpnesses[middle].argmax()]
+    assert choose_frames(sharpnesses[:7], 10) == list(range(7))
+    assert choose_frames(sharpnesses[:11], 10) == sorted(set(choose_frames(sharpnesses[:11], 10)))
 
 
 def test_frames_of_a_video_are_judged_and_read(tmp_path: Path) -> None:
@@ -150,9 +159,9 @@ def test_frames_of_a_video_are_judged_and_read(tmp_path: Path) -> None:
     shots = [picture(ring(1)[0], frame)[0] for frame in range(12)]
     blurred = [shot if i % 3 == 1 else cv2.GaussianBlur(shot, (0, 0), 3) for i, shot in enumerate(shots)]
     write_video(tmp_path / "v.mp4", blurred)
-    judged = judge_frames(tmp_path / "v.mp4")
-    assert len(judged) == 12 and min(judged[1::3]) > 2 * max(judged[0::3])
-    assert [i for i in choose_frames(judged, 4) if i % 3 != 1] == []
+    sharpnesses = measure_sharpness(tmp_path / "v.mp4")
+    assert len(sharpnesses) == 12 and min(sharpnesses[1::3]) > 2 * max(sharpnesses[0::3])
+    assert [i for i in choose_frames(sharpnesses, 4) if i % 3 != 1] == []
     found = [frame_number(p / 255) for p in read_frames(tmp_path / "v.mp4", [1, 4, 10])]
     assert found == [1, 4, 10]
     assert sharpness(np.zeros((50, 40, 3), np.uint8)) == 0
@@ -172,18 +181,18 @@ def test_bad_pictures_harm_nothing(tmp_path: Path) -> None:
         (tmp_path / "empty", "which pictures belong"),
     ):
         with pytest.raises(InputError, match=said):
-            import_images(path, tmp_path / "s", **arguments)  # type: ignore[arg-type]
+            import_images(path, tmp_path / "s", ImagesOptions(**arguments))  # type: ignore[arg-type]
     write_video(tmp_path / "cut.mp4", [picture(ring(1)[0], i)[0] for i in range(20)], movflags="faststart")
     content = (tmp_path / "cut.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(content[: int(0.6 * len(content))])
     with pytest.raises(InputError):
-        import_images(tmp_path / "cut.mp4", tmp_path / "s", **arguments)  # type: ignore[arg-type]
+        import_images(tmp_path / "cut.mp4", tmp_path / "s", ImagesOptions(**arguments))  # type: ignore[arg-type]
     Image.new("RGB", (40, 40)).save(src / "photo03.png")
     with pytest.raises(InputError, match="different sizes"):
-        import_images(src, tmp_path / "s", **arguments)  # type: ignore[arg-type]
+        import_images(src, tmp_path / "s", ImagesOptions(**arguments))  # type: ignore[arg-type]
     (src / "photo03.png").write_bytes(b"\x89PNG\r\n")
     with pytest.raises(InputError, match="cannot be read"):
-        import_images(src, tmp_path / "s", **arguments)  # type: ignore[arg-type]
+        import_images(src, tmp_path / "s", ImagesOptions(**arguments))  # type: ignore[arg-type]
     assert not (tmp_path / "s").exists() and not list(tmp_path.glob(".s*"))
 
 
@@ -191,7 +200,7 @@ def test_without_pycolmap_the_extra_is_named(tmp_path: Path, monkeypatch: pytest
     write_turn_around(tmp_path / "src")
     monkeypatch.setitem(__import__("sys").modules, "pycolmap", None)
     with pytest.raises(MissingExtraError, match=r"simulacra\[sfm\]"):
-        import_images(tmp_path / "src", tmp_path / "s", still_person=True, metres_per_unit=1.0)
+        import_images(tmp_path / "src", tmp_path / "s", ImagesOptions(still_person=True, metres_per_unit=1.0))
 
 
 def test_pairs_of_a_long_row_close_the_ring() -> None:
@@ -261,7 +270,9 @@ def test_scale_and_floor_by_stature(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return look
 
     monkeypatch.setattr("simulacra.recon.observe.stature.PoseNetwork", network)
-    session = import_images(tmp_path / "src", tmp_path / "s", still_person=True, stature=STATURE)
+    session = import_images(
+        tmp_path / "src", tmp_path / "s", ImagesOptions(still_person=True, stature=STATURE)
+    )
     for camera, truth in zip(session.cameras, made):
         centre = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
         true = -truth.viewmat[:3, :3].T @ truth.viewmat[:3, 3]

@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from simulacra.recon.importers.metashape import import_metashape, read_metashape
+from simulacra.recon.importers.options import MetashapeOptions
 from simulacra.recon.session.lens import distort
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.importers.foreign_captures import assert_cameras_are, metashape_sensor, write_metashape
@@ -25,7 +26,7 @@ def similarity(scale: float) -> np.ndarray:
 def test_cameras_and_photographs_come_back(tmp_path: Path, scale: float | None, ending: bool) -> None:
     placed = None if scale is None else similarity(scale)
     truth = write_metashape(tmp_path / "src", T_world_chunk=placed, ending=ending)
-    session = import_metashape(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
+    session = import_metashape(tmp_path / "src", tmp_path / "s", MetashapeOptions(scale=1.0, world_up="+z"))
     expected = tuple(f"photo_{k}{'.png' if ending else ''}" for k in range(3))
     assert session.camera_names == expected and session.frame_indices == (0,)
     assert_cameras_are(session.cameras, truth, atol=1e-8)
@@ -35,7 +36,9 @@ def test_cameras_and_photographs_come_back(tmp_path: Path, scale: float | None, 
 
 def test_the_unit_is_what_is_said(tmp_path: Path) -> None:
     truth = write_metashape(tmp_path / "src")
-    session = import_metashape(tmp_path / "src", tmp_path / "s", scale=0.5, world_up="cameras")
+    session = import_metashape(
+        tmp_path / "src", tmp_path / "s", MetashapeOptions(scale=0.5, world_up="cameras")
+    )
     for mine, theirs in zip(session.cameras, truth):
         np.testing.assert_allclose(mine.viewmat[:3, 3], theirs.viewmat[:3, 3] / 2, atol=1e-8)
 
@@ -73,7 +76,7 @@ def test_what_is_not_aligned_is_left_out_and_said(tmp_path: Path) -> None:
     path = tmp_path / "src/cameras.xml"
     text = path.read_text()
     path.write_text(text.replace("</cameras>", '<camera id="9" sensor_id="0" label="lost"/></cameras>'))
-    session = import_metashape(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
+    session = import_metashape(tmp_path / "src", tmp_path / "s", MetashapeOptions(scale=1.0, world_up="+z"))
     assert len(session.cameras) == 3
     assert any("1 photographs are not aligned" in note and "lost" in note for note in session.notes)
 
@@ -148,5 +151,5 @@ def test_bad_files_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, says, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected, match=says):
-        import_metashape(src, out / "session", scale=1.0, world_up="+z")
+        import_metashape(src, out / "session", MetashapeOptions(scale=1.0, world_up="+z"))
     assert [path.name for path in out.iterdir()] == ["earlier"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
+from simulacra.recon.importers.options import NerfstudioOptions
 from simulacra.recon.session import Lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, picture
@@ -23,7 +24,9 @@ def test_a_camera_looks_along_its_minus_z(tmp_path: Path) -> None:
     # At (1, -3, 2) of a z-up world, looking along +y.
     described["frames"][0]["transform_matrix"] = [[1, 0, 0, 1], [0, 0, -1, -3], [0, 1, 0, 2], [0, 0, 0, 1]]
     path.write_text(json.dumps(described))
-    camera = import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z").cameras[0]
+    camera = import_nerfstudio(
+        tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z")
+    ).cameras[0]
     ahead, above = np.array([1.0, 2, 1, 1]), np.array([1.0, 2.5, 1, 1])  # our world: (x, z, -y)
     np.testing.assert_allclose(-camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3], [1, 2, 3], atol=1e-12)
     point = camera.viewmat @ ahead
@@ -35,9 +38,9 @@ def test_a_camera_looks_along_its_minus_z(tmp_path: Path) -> None:
 def test_one_moment_with_masks_and_depth(tmp_path: Path, shared: bool) -> None:
     truth = write_nerfstudio(tmp_path / "src", scale=4.0, shared=shared, masks=True, depth=1000.0)
     with pytest.raises(InputError, match="--depth-scale 1000"):
-        import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=0.25, world_up="+z")
+        import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=0.25, world_up="+z"))
     session = import_nerfstudio(
-        tmp_path / "src", tmp_path / "s", scale=0.25, world_up="+z", depth_scale=1000.0
+        tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=0.25, world_up="+z", depth_scale=1000.0)
     )
     assert session.camera_names == ("0", "1", "2") and session.frame_indices == (0,)
     assert_cameras_are(session.cameras, truth)
@@ -51,14 +54,18 @@ def test_one_moment_with_masks_and_depth(tmp_path: Path, shared: bool) -> None:
 def test_a_unit_in_the_file_is_held_against_the_one_given(tmp_path: Path) -> None:
     write_nerfstudio(tmp_path / "src", depth=1000.0, depth_unit_scale_factor=0.001)
     with pytest.raises(InputError, match="not the file's"):
-        import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z", depth_scale=5000.0)
-    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
+        import_nerfstudio(
+            tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z", depth_scale=5000.0)
+        )
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
     assert session.cameras[0].depth_scale == 1000.0
 
 
 def test_moments_by_time(tmp_path: Path) -> None:
     truth = write_nerfstudio(tmp_path / "src", frames=3, timed=True)
-    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="cameras")
+    session = import_nerfstudio(
+        tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="cameras")
+    )
     assert session.camera_names == ("0", "1", "2") and len(session.frames) == 3
     assert_cameras_are(session.cameras, truth)
     assert [frame_number(session.image(k, "2")) for k in (2, 1)] == [2, 1]
@@ -68,8 +75,10 @@ def test_moments_by_time(tmp_path: Path) -> None:
 def test_moments_by_name_only_when_asked(tmp_path: Path) -> None:
     write_nerfstudio(tmp_path / "src", frames=3)
     with pytest.raises(InputError, match="--moments names"):
-        import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
-    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z", moments="names")
+        import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    session = import_nerfstudio(
+        tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z", moments="names")
+    )
     assert [frame_number(session.image(k, "2")) for k in (0, 1, 2)] == [0, 1, 2]
 
 
@@ -86,8 +95,10 @@ def test_one_camera_carried_round(tmp_path: Path) -> None:
         frame["time"] = number
     path.write_text(json.dumps(described))
     with pytest.raises(InputError, match="--moments one"):
-        import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
-    session = import_nerfstudio(path, tmp_path / "s", scale=1.0, world_up="+z", moments="one")
+        import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    session = import_nerfstudio(
+        path, tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z", moments="one")
+    )
     assert session.camera_names == ("frame_0", "frame_1", "frame_2", "frame_3")
     assert_cameras_are(session.cameras, truth)
 
@@ -109,7 +120,7 @@ def test_one_camera_carried_round(tmp_path: Path) -> None:
 )
 def test_lenses(tmp_path: Path, extra: dict[str, Any], lens: Lens | None) -> None:
     write_nerfstudio(tmp_path / "src", cameras=1, **extra)
-    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", scale=1.0, world_up="+z")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
     assert session.cameras[0].lens == lens
 
 
@@ -179,5 +190,5 @@ def test_bad_files_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, says, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected, match=says):
-        import_nerfstudio(src, out / "session", scale=1.0, world_up="+z")
+        import_nerfstudio(src, out / "session", NerfstudioOptions(scale=1.0, world_up="+z"))
     assert [path.name for path in out.iterdir()] == ["earlier"]

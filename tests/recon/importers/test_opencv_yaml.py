@@ -9,6 +9,7 @@ import pytest
 
 from simulacra.recon.importers.foreign_text import read_yaml
 from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
+from simulacra.recon.importers.options import OpencvYamlOptions
 from simulacra.recon.session import Lens
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import CalibrationError, InputError
@@ -18,7 +19,9 @@ from tests.recon.importers.foreign_captures import assert_cameras_are, opencv_ma
 
 def test_cameras_and_images_come_back(tmp_path: Path) -> None:
     truth = write_easymocap(tmp_path / "src")
-    session = import_opencv_yaml(tmp_path / "src", tmp_path / "session", units="m", world_up="+z")
+    session = import_opencv_yaml(
+        tmp_path / "src", tmp_path / "session", OpencvYamlOptions(units="m", world_up="+z")
+    )
     assert session.camera_names == ("01", "02", "03") and session.frame_indices == (0, 1, 2)
     assert_cameras_are(session.cameras, truth)
     assert [frame_number(session.image(k, "02")) for k in (0, 1, 2)] == [0, 1, 2]
@@ -28,15 +31,19 @@ def test_cameras_and_images_come_back(tmp_path: Path) -> None:
 
 def test_up_is_measured_unless_it_is_said(tmp_path: Path) -> None:
     truth = write_easymocap(tmp_path / "src")
-    assert_cameras_are(import_opencv_yaml(tmp_path / "src", tmp_path / "a", units="m").cameras, truth)
-    lying = import_opencv_yaml(tmp_path / "src", tmp_path / "b", units="m", world_up="+y")
+    assert_cameras_are(
+        import_opencv_yaml(tmp_path / "src", tmp_path / "a", OpencvYamlOptions(units="m")).cameras, truth
+    )
+    lying = import_opencv_yaml(tmp_path / "src", tmp_path / "b", OpencvYamlOptions(units="m", world_up="+y"))
     assert np.abs(lying.cameras[0].viewmat - truth[0].viewmat).max() > 0.5
 
 
 @pytest.mark.parametrize(("units", "scale"), [("mm", 1000.0), ("cm", 100.0), ("m", 1.0)])
 def test_units_are_what_is_said(tmp_path: Path, units: str, scale: float) -> None:
     truth = write_easymocap(tmp_path / "src", scale=scale, frames=1)
-    session = import_opencv_yaml(tmp_path / "src", tmp_path / "s", units=units, world_up="+z")  # type: ignore[arg-type]
+    session = import_opencv_yaml(
+        tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units=units, world_up="+z")
+    )  # type: ignore[arg-type]
     assert_cameras_are(session.cameras, truth)
     turn = np.array(session.about["T_world_source"])[:3, :3]
     np.testing.assert_allclose(turn @ turn.T, np.eye(3) / scale**2, atol=1e-15)
@@ -47,7 +54,9 @@ def test_videos_a_lens_and_names_of_any_text(tmp_path: Path) -> None:
     truth = write_easymocap(
         tmp_path / "src", video=True, frames=5, names=("front cam", "_2", "links"), distortion=lens
     )
-    session = import_opencv_yaml(tmp_path / "src", tmp_path / "s", units="m", world_up="+z", floor=0.25)
+    session = import_opencv_yaml(
+        tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m", world_up="+z", floor=0.25)
+    )
     assert session.camera_names == ("front_cam", "cam_2", "links")
     assert session.cameras[1].lens == Lens("opencv", lens)
     centre = -session.cameras[2].viewmat[:3, :3].T @ session.cameras[2].viewmat[:3, 3]
@@ -60,9 +69,23 @@ def test_both_images_and_videos_ask(tmp_path: Path) -> None:
     write_easymocap(tmp_path / "src", frames=2)
     write_easymocap(tmp_path / "src", frames=3, video=True)
     with pytest.raises(InputError, match="--media images"):
-        import_opencv_yaml(tmp_path / "src", tmp_path / "s", units="m")
-    assert len(import_opencv_yaml(tmp_path / "src", tmp_path / "i", units="m", media="images").frames) == 2
-    assert len(import_opencv_yaml(tmp_path / "src", tmp_path / "v", units="m", media="videos").frames) == 3
+        import_opencv_yaml(tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m"))
+    assert (
+        len(
+            import_opencv_yaml(
+                tmp_path / "src", tmp_path / "i", OpencvYamlOptions(units="m", media="images")
+            ).frames
+        )
+        == 2
+    )
+    assert (
+        len(
+            import_opencv_yaml(
+                tmp_path / "src", tmp_path / "v", OpencvYamlOptions(units="m", media="videos")
+            ).frames
+        )
+        == 3
+    )
 
 
 def test_the_reader_agrees_with_opencvs(tmp_path: Path) -> None:
@@ -84,7 +107,7 @@ def test_images_of_one_moment_are_found_by_their_numbers(tmp_path: Path) -> None
         for path in sorted((tmp_path / "src/images" / camera).iterdir()):
             path.rename(path.with_name(f"take2_{camera}_{int(path.stem)}.png"))
     (tmp_path / "src/images/02/take2_02_8.png").unlink()
-    session = import_opencv_yaml(tmp_path / "src", tmp_path / "s", units="m")
+    session = import_opencv_yaml(tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m"))
     assert [session.has(k, "02") for k in (0, 1, 2)] == [True, False, True]
     assert frame_number(session.image(2, "02")) == frame_number(session.image(2, "01")) == 2
     assert "02 missed 1 of 3 frames" in session.notes
@@ -153,7 +176,7 @@ def test_bad_captures_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, says, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected, match=says):
-        import_opencv_yaml(src, out / "session", units="m")
+        import_opencv_yaml(src, out / "session", OpencvYamlOptions(units="m"))
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
 
@@ -162,7 +185,7 @@ def test_a_size_in_the_file_is_held_against_the_images(tmp_path: Path) -> None:
     path = tmp_path / "src/intri.yml"
     path.write_text(path.read_text() + f"W_01: {SIZE}\nH_01: {SIZE + 1}\n")
     with pytest.raises(CalibrationError, match="another image size"):
-        import_opencv_yaml(tmp_path / "src", tmp_path / "s", units="m")
+        import_opencv_yaml(tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m"))
 
 
 def test_a_vector_alone_and_a_matrix_alone_are_one(tmp_path: Path) -> None:
@@ -170,11 +193,13 @@ def test_a_vector_alone_and_a_matrix_alone_are_one(tmp_path: Path) -> None:
     text = (tmp_path / "src/extri.yml").read_text()
     for number, drop in enumerate(("R_01", "Rot_01")):
         (tmp_path / "src/extri.yml").write_text(text.replace(f"{drop}:", f"unused_{drop}:"))
-        session = import_opencv_yaml(tmp_path / "src", tmp_path / f"s{number}", units="m", world_up="+z")
+        session = import_opencv_yaml(
+            tmp_path / "src", tmp_path / f"s{number}", OpencvYamlOptions(units="m", world_up="+z")
+        )
         assert_cameras_are(session.cameras, truth)
     (tmp_path / "src/extri.yml").write_text(text.replace("R_01:", "a:").replace("Rot_01:", "b:"))
     with pytest.raises(CalibrationError, match="neither"):
-        import_opencv_yaml(tmp_path / "src", tmp_path / "s", units="m", world_up="+z")
+        import_opencv_yaml(tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m", world_up="+z"))
 
 
 def test_a_matrix_is_written_as_opencv_writes_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulacra.recon.importers.options import Pose2simOptions, QualisysOptions
 from simulacra.recon.importers.pose2sim import import_pose2sim, read_pose2sim
 from simulacra.recon.importers.qualisys import import_qualisys, read_qca
 from simulacra.recon.session import Lens
@@ -20,7 +21,7 @@ def _table(src: Path) -> Path:
 
 def test_cameras_and_videos_come_back(tmp_path: Path) -> None:
     truth = write_pose2sim(tmp_path / "src")
-    session = import_pose2sim(tmp_path / "src", tmp_path / "session")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "session", Pose2simOptions())
     assert session.camera_names == ("cam_01", "cam_02", "cam_03")
     assert_cameras_are(session.cameras, truth)
     assert [frame_number(session.image(k, "cam_02")) for k in (3, 0)] == [3, 0]
@@ -53,8 +54,8 @@ def test_the_real_capture_is_the_same_session_either_way(
     (tmp_path / "qca/calibration/Calib.qca.txt").write_bytes((source / "Calib.qca.txt").read_bytes())
     reference = capture_folder("pose2sim_refs") / "Pose2Sim_cameras.toml"
     _table(tmp_path / "toml").write_bytes(reference.read_bytes())
-    a = import_qualisys(tmp_path / "qca", tmp_path / "a")
-    b = import_pose2sim(tmp_path / "toml", tmp_path / "b")
+    a = import_qualisys(tmp_path / "qca", tmp_path / "a", QualisysOptions())
+    b = import_pose2sim(tmp_path / "toml", tmp_path / "b", Pose2simOptions())
     assert [name.replace("_", "") for name in b.camera_names] == list(a.camera_names)
     assert_cameras_are(b.cameras, a.cameras)
     assert len(a.frames) == len(b.frames) == 11
@@ -66,29 +67,31 @@ def test_names_decide_and_order_only_when_asked(tmp_path: Path) -> None:
     videos = tmp_path / "src/videos"
     (videos / "cam01.mp4").rename(videos / "z.mp4")
     with pytest.raises(InputError, match="--match order"):
-        import_pose2sim(tmp_path / "src", tmp_path / "s")
+        import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
     (videos / "z.mp4").rename(videos / "GoPro-a.mp4")
     (videos / "cam02.mp4").rename(videos / "GoPro-b.mp4")
     (videos / "cam03.mp4").rename(videos / "GoPro-c.mp4")
-    session = import_pose2sim(tmp_path / "src", tmp_path / "s", match="order")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions(match="order"))
     assert_cameras_are(session.cameras, truth)
     (videos / "GoPro-b.mp4").unlink()
     with pytest.raises(InputError, match="as many videos"):
-        import_pose2sim(tmp_path / "src", tmp_path / "t", match="order")
+        import_pose2sim(tmp_path / "src", tmp_path / "t", Pose2simOptions(match="order"))
 
 
 def test_tables_of_calibration_folders_belong_to_their_videos(tmp_path: Path) -> None:
     write_pose2sim(tmp_path / "src")
     path = _table(tmp_path / "src")
     path.write_text(path.read_text().replace("[cam_02]", "[int_cam2_img]"))
-    assert import_pose2sim(tmp_path / "src", tmp_path / "s").camera_names[1] == "int_cam2_img"
+    assert (
+        import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions()).camera_names[1] == "int_cam2_img"
+    )
 
 
 def test_a_fisheye_is_one(tmp_path: Path) -> None:
     write_pose2sim(tmp_path / "src")
     path = _table(tmp_path / "src")
     path.write_text(path.read_text().replace("fisheye = false", "fisheye = true", 1))
-    session = import_pose2sim(tmp_path / "src", tmp_path / "s")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
     assert [camera.lens for camera in session.cameras] == [Lens("opencv_fisheye", (0.0,) * 4), None, None]
 
 
@@ -133,5 +136,5 @@ def test_bad_captures_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, says, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected, match=says):
-        import_pose2sim(src, out / "session")
+        import_pose2sim(src, out / "session", Pose2simOptions())
     assert [path.name for path in out.iterdir()] == ["earlier"]

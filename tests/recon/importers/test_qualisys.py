@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulacra.recon.importers.options import QualisysOptions
 from simulacra.recon.importers.qualisys import import_qualisys, read_qca, read_trc
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import (
@@ -35,7 +36,7 @@ def edit(src: Path, old: str, new: str) -> None:
 
 def test_a_known_capture_comes_back(tmp_path: Path) -> None:
     made = write_qualisys(tmp_path / "src")
-    session = import_qualisys(tmp_path / "src", tmp_path / "session")
+    session = import_qualisys(tmp_path / "src", tmp_path / "session", QualisysOptions())
     for camera in made:
         found = session.camera(f"cam{camera.name}")
         np.testing.assert_allclose(found.K, camera.K, atol=1e-6)
@@ -52,13 +53,13 @@ def test_a_slightly_different_width_is_said(tmp_path: Path) -> None:
     made = write_qualisys(src, cameras=1)
     write_video(src / "videos/cam0.mp4", [np.zeros((SIZE, 270, 3), np.float32)] * 3)
     edit(src, f'right="{SIZE - 1}"', 'right="271"')
-    session = import_qualisys(src, tmp_path / "session")
+    session = import_qualisys(src, tmp_path / "session", QualisysOptions())
     assert [note for note in session.notes if "272x96" in note and "270x96" in note]
     assert session.camera("cam0").width == 270
     np.testing.assert_allclose(session.camera("cam0").K, made[0].K, atol=1e-6)
     edit(src, 'right="271"', 'right="273"')  # 1.5 %: no padding is that wide
     with pytest.raises(CalibrationError, match="another image size"):
-        import_qualisys(src, tmp_path / "other")
+        import_qualisys(src, tmp_path / "other", QualisysOptions())
     assert not (tmp_path / "other").exists()
 
 
@@ -66,7 +67,7 @@ def test_a_slightly_different_width_is_said(tmp_path: Path) -> None:
 def test_a_calibration_of_another_size_is_refused(tmp_path: Path, width: int) -> None:
     write_qualisys(tmp_path / "src", calibrated_width=width)
     with pytest.raises(CalibrationError, match="size"):
-        import_qualisys(tmp_path / "src", tmp_path / "session")
+        import_qualisys(tmp_path / "src", tmp_path / "session", QualisysOptions())
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
 
 
@@ -77,7 +78,9 @@ def test_reference_joints_fall_on_their_frames(tmp_path: Path) -> None:
     joints = rng.normal(size=(6, 2, 3))
     joints[2, 1] = np.nan
     write_trc(tmp_path / "joints.trc", ["Hip", "Knee"], np.arange(1, 7) / 30, np.nan_to_num(joints, nan=0.5))
-    session = import_qualisys(tmp_path / "src", tmp_path / "session", reference=tmp_path / "joints.trc")
+    session = import_qualisys(
+        tmp_path / "src", tmp_path / "session", QualisysOptions(reference=tmp_path / "joints.trc")
+    )
     found = session.reference_joints()
     assert found is not None
     names, frames, stored = found
@@ -94,7 +97,7 @@ def test_a_reference_of_another_rate_is_matched_by_time(tmp_path: Path) -> None:
     joints[:, 0, 1] = times
     write_trc(tmp_path / "joints.trc", ["Hip"], times, joints)
     found = import_qualisys(
-        tmp_path / "src", tmp_path / "s", reference=tmp_path / "joints.trc"
+        tmp_path / "src", tmp_path / "s", QualisysOptions(reference=tmp_path / "joints.trc")
     ).reference_joints()
     assert found is not None
     assert found[1] == (0, 1, 2, 3, 4, 5)
@@ -105,7 +108,9 @@ def test_a_reference_of_another_time_is_refused(tmp_path: Path) -> None:
     write_qualisys(tmp_path / "src")
     write_trc(tmp_path / "joints.trc", ["Hip"], [100.0, 100.1], np.zeros((2, 1, 3)))
     with pytest.raises(InputError, match="no time of the reference"):
-        import_qualisys(tmp_path / "src", tmp_path / "session", reference=tmp_path / "joints.trc")
+        import_qualisys(
+            tmp_path / "src", tmp_path / "session", QualisysOptions(reference=tmp_path / "joints.trc")
+        )
     assert not (tmp_path / "session").exists()
 
 
@@ -164,7 +169,7 @@ def test_bad_captures_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected) as caught:
-        import_qualisys(src, out / "session")
+        import_qualisys(src, out / "session", QualisysOptions())
     assert "where" in str(caught.value)
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
@@ -173,14 +178,14 @@ def test_a_shorter_video_is_said_and_its_frames_are_missing(tmp_path: Path) -> N
     write_qualisys(tmp_path / "src")
     camera = ring(3)[1]
     write_video(tmp_path / "src/videos/cam1.mp4", [picture(camera, frame)[0] for frame in range(4)])
-    session = import_qualisys(tmp_path / "src", tmp_path / "session")
+    session = import_qualisys(tmp_path / "src", tmp_path / "session", QualisysOptions())
     assert session.has(3, "cam1") and not session.has(4, "cam1") and session.has(5, "cam0")
     assert any("length" in note for note in session.notes)
 
 
 def test_two_frames_are_a_session(tmp_path: Path) -> None:
     write_qualisys(tmp_path / "src", frames=2)
-    session = import_qualisys(tmp_path / "src", tmp_path / "session")
+    session = import_qualisys(tmp_path / "src", tmp_path / "session", QualisysOptions())
     assert session.frame_indices == (0, 1) and frame_number(session.image(1, "cam0")) == 1
 
 
@@ -207,7 +212,7 @@ def test_the_real_capture_sees_its_reference(capture_folder: Callable[[str], Pat
     session = import_qualisys(
         capture_folder("pose2sim_single"),
         tmp_path / "session",
-        reference=references / "single_balancing_0-100_filt.trc",
+        QualisysOptions(reference=references / "single_balancing_0-100_filt.trc"),
     )
     assert len(session.frames) == 100
     assert sum("1088x1920" in note and "1080x1920" in note for note in session.notes) == 2

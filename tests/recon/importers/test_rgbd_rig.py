@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import inspect, preflight
@@ -49,7 +50,7 @@ def person_points(session: Session, name: str) -> np.ndarray:
 def test_a_known_capture_comes_back(tmp_path: Path) -> None:
     """Turned sensors, another up axis, a floor that is not at 0: all undone."""
     made = write_rgbd_rig(tmp_path / "src", T_source_world=z_up_and_lifted())
-    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", depth_scale=DEPTH_SCALE)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     assert session.camera_names == tuple(camera.name for camera in made)
     floor = session.camera("0").viewmat[1, 3] - made[0].viewmat[1, 3]
     for camera in made:
@@ -72,7 +73,7 @@ def test_a_known_capture_comes_back(tmp_path: Path) -> None:
 
 def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src", T_source_world=z_up_and_lifted())
-    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", depth_scale=DEPTH_SCALE)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     for name in session.camera_names:
         points = person_points(session, name)
         assert points[:, 1].min() > -0.03 and 1.6 < points[:, 1].max() < 1.75
@@ -87,7 +88,9 @@ def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
 def test_a_wrong_depth_scale_stops_with_the_stature(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src")
     for scale, height in ((DEPTH_SCALE / 10, 15.0), (DEPTH_SCALE * 10, 0.15)):
-        session = import_rgbd_rig(tmp_path / "src", tmp_path / f"session{scale}", depth_scale=scale)
+        session = import_rgbd_rig(
+            tmp_path / "src", tmp_path / f"session{scale}", RgbdRigOptions(depth_scale=scale)
+        )
         found = inspect(session, eyes=Blind()).record
         check = found.of("stature")[0]
         assert check.status == "fail"
@@ -100,13 +103,15 @@ def test_a_wrong_depth_scale_stops_with_the_stature(tmp_path: Path) -> None:
 
 def test_a_given_axis_is_taken(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src")
-    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", depth_scale=DEPTH_SCALE, world_up="-y")
+    session = import_rgbd_rig(
+        tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE, world_up="-y")
+    )
     assert session.camera("0").viewmat[1, :3] @ [0, 1, 0] > 0.9  # upside down, as asked
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src", frames=("FRAME9", "FRAME10"))
-    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", depth_scale=DEPTH_SCALE)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     assert session.frame_indices == (0, 1)
     assert np.abs(session.image(1, "2") - picture(session.camera("2"), 1)[0])[40:].max() < 0.9
     assert session.image(1, "2")[1, 3, 0] == 1.0  # the number that the second was written with: bit 0 set
@@ -116,7 +121,7 @@ def test_without_masks_and_depth_it_is_a_rig_of_cameras(tmp_path: Path) -> None:
     write_rgbd_rig(tmp_path / "src")
     shutil.rmtree(tmp_path / "src/MASK")
     shutil.rmtree(tmp_path / "src/DEPTH")
-    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", depth_scale=DEPTH_SCALE)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     assert session.mask(0, "0") is None and session.depth(0, "0") is None
 
 
@@ -181,7 +186,7 @@ def test_bad_captures_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected) as caught:
-        import_rgbd_rig(src, out / "session", depth_scale=DEPTH_SCALE)
+        import_rgbd_rig(src, out / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     assert "where" in str(caught.value)
     assert [path.name for path in out.iterdir()] == ["earlier"]
     assert not Path("/tmp/simulacra-was-here").exists()
@@ -193,14 +198,14 @@ def test_cameras_that_move_between_frames_are_refused(tmp_path: Path) -> None:
     param = read_pickled_arrays(src / "PARAM/FRAME0002/3.npy")
     write_param(src / "PARAM/FRAME0002/3.npy", {"K": param["K"] * [[1.01], [1.01], [1]], "RT": param["RT"]})
     with pytest.raises(CalibrationError, match="changes"):
-        import_rgbd_rig(src, tmp_path / "session", depth_scale=DEPTH_SCALE)
+        import_rgbd_rig(src, tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
     assert not (tmp_path / "session").exists()
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
 def test_a_depth_scale_that_cannot_be(tmp_path: Path, scale: float) -> None:
     with pytest.raises(InputError, match="depth scale"):
-        import_rgbd_rig(tmp_path, tmp_path / "session", depth_scale=scale)
+        import_rgbd_rig(tmp_path, tmp_path / "session", RgbdRigOptions(depth_scale=scale))
 
 
 def test_fuzzed_parameters_are_named_errors(tmp_path: Path) -> None:
@@ -238,7 +243,7 @@ def test_real_captures_agree_between_cameras(
 ) -> None:
     """The sensor's own floor is 5 to 9 mm: a wrong turn, half a pixel too many or a wrong scale would show."""
     session = import_rgbd_rig(
-        capture_folder("rgbd_stage8") / name, tmp_path / "session", depth_scale=DEPTH_SCALE
+        capture_folder("rgbd_stage8") / name, tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE)
     )
     assert len(session.cameras) == 8
     found = preflight(session)

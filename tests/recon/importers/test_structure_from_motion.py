@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.importers.images import import_images
+from simulacra.recon.importers.options import ImagesOptions
 from simulacra.recon.importers.structure_from_motion import structure_from_motion
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.image import write_image
@@ -29,7 +30,7 @@ def centres(cameras: tuple[SessionCamera, ...]) -> np.ndarray:
 
 
 def imported(folder: Path, session: Path) -> Session:
-    return import_images(folder, session, still_person=True, metres_per_unit=1.0)
+    return import_images(folder, session, ImagesOptions(still_person=True, metres_per_unit=1.0))
 
 
 def test_known_cameras_come_back(scene: tuple[Path, tuple[SessionCamera, ...]], tmp_path: Path) -> None:

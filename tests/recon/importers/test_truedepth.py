@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from simulacra.recon.importers.options import TruedepthOptions
 from simulacra.recon.importers.truedepth import import_truedepth
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CalibrationError, InputError, MissingExtraError
@@ -44,7 +45,7 @@ def imported(tmp_path: Path, kind: str, phone: Phone, **options: object) -> Sess
     tmp_path.mkdir(exist_ok=True)
     path = tmp_path / f"portrait.{kind}"
     WRITERS[kind](path, phone)
-    return import_truedepth(path, tmp_path / "session", **options)  # type: ignore[arg-type]
+    return import_truedepth(path, tmp_path / "session", TruedepthOptions(**options))  # type: ignore[arg-type]
 
 
 def distance_to_plane(session: Session, normal: np.ndarray) -> np.ndarray:
@@ -102,7 +103,7 @@ def test_gravity_says_how_the_phone_was_tilted(tmp_path: Path, kind: str) -> Non
     for number, (model, pitch) in enumerate({"front camera": 30.0, "back camera": -30.0}.items()):
         path = tmp_path / f"{number}.{kind}"
         WRITERS[kind](path, Phone(model=model))
-        session = import_truedepth(path, tmp_path / f"{number}", camera_height=1.2)
+        session = import_truedepth(path, tmp_path / f"{number}", TruedepthOptions(camera_height=1.2))
         viewmat = session.camera("phone").viewmat
         assert np.degrees(np.arcsin(viewmat[2, 1])) == pytest.approx(pitch, abs=0.01)
         assert viewmat[2, 2] < 0 and abs(viewmat[2, 0]) < 1e-9  # it looks along -Z
@@ -114,7 +115,11 @@ def test_a_picture_turned_a_quarter_has_its_own_up(tmp_path: Path) -> None:
     """A phone held on its side: gravity lies along its right, and the picture is shown upright all the same."""
     for name, gravity in {"right": (1.0, 0.0, 0.0), "left": (-1.0, 0.0, 0.0)}.items():
         write_jpeg(tmp_path / f"{name}.jpg", Phone(gravity=gravity))
-        viewmat = import_truedepth(tmp_path / f"{name}.jpg", tmp_path / name).camera("phone").viewmat
+        viewmat = (
+            import_truedepth(tmp_path / f"{name}.jpg", tmp_path / name, TruedepthOptions())
+            .camera("phone")
+            .viewmat
+        )
         np.testing.assert_allclose(viewmat[:3, 1], [0, -1, 0], atol=1e-6)
 
 
@@ -123,11 +128,11 @@ def test_without_gravity_the_picture_is_upright(
     tmp_path: Path, gravity: tuple[float, float, float] | None
 ) -> None:
     write_jpeg(tmp_path / "p.jpg", Phone(gravity=gravity))
-    session = import_truedepth(tmp_path / "p.jpg", tmp_path / "session")
+    session = import_truedepth(tmp_path / "p.jpg", tmp_path / "session", TruedepthOptions())
     np.testing.assert_allclose(session.camera("phone").viewmat[:3, :3], np.diag([1.0, -1, -1]), atol=1e-9)
     assert any("up is the picture's own" in note for note in session.notes)
     with pytest.raises(InputError, match="gravity"):
-        import_truedepth(tmp_path / "p.jpg", tmp_path / "other", up="gravity")
+        import_truedepth(tmp_path / "p.jpg", tmp_path / "other", TruedepthOptions(up="gravity"))
 
 
 def test_colors_become_srgb(tmp_path: Path, kind: str) -> None:
@@ -206,7 +211,9 @@ def test_relative_depth_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="relative"):
         imported(tmp_path, "jpg", phone)
     assert imported(tmp_path, "jpg", phone, relative_depth="drop").depth(0, "phone") is None
-    trusted = import_truedepth(tmp_path / "portrait.jpg", tmp_path / "trusted", relative_depth="trust")
+    trusted = import_truedepth(
+        tmp_path / "portrait.jpg", tmp_path / "trusted", TruedepthOptions(relative_depth="trust")
+    )
     assert trusted.depth(0, "phone") is not None
     assert any("not to be trusted" in note for note in trusted.notes)
 
@@ -234,7 +241,7 @@ def test_a_lens_with_its_own_centre(tmp_path: Path) -> None:
     wrong = {**values, "depthData:InverseLensDistortionCoefficients": forward}
     with pytest.raises(CalibrationError, match="not understood"):
         imported(tmp_path / "..", "jpg", replace(phone, values=wrong))  # type: ignore[arg-type]
-    plain = import_truedepth(tmp_path / "portrait.jpg", tmp_path / "plain", lens="none")
+    plain = import_truedepth(tmp_path / "portrait.jpg", tmp_path / "plain", TruedepthOptions(lens="none"))
     assert plain.camera("phone").lens is None
     assert any("left out" in note for note in plain.notes)
 
@@ -244,7 +251,7 @@ def test_heic_without_its_decoder_names_the_extra(tmp_path: Path, monkeypatch: p
     write_heic(tmp_path / "p.heic", Phone())
     monkeypatch.setattr("simulacra.recon.importers.heif_pixels.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"simulacra\[heic\]"):
-        import_truedepth(tmp_path / "p.heic", tmp_path / "session")
+        import_truedepth(tmp_path / "p.heic", tmp_path / "session", TruedepthOptions())
 
 
 def test_a_real_portrait_has_a_face_of_human_size(
@@ -255,7 +262,7 @@ def test_a_real_portrait_has_a_face_of_human_size(
     from simulacra.recon.observe.face import FaceNetwork
 
     source = capture_folder("truedepth_portrait") / "heic_face_data.heic"
-    session = import_truedepth(source, tmp_path / "session", shrink=2)
+    session = import_truedepth(source, tmp_path / "session", TruedepthOptions(shrink=2))
     camera, measured = session.camera("phone"), session.depth(0, "phone")
     face = FaceNetwork()(session.image(0, "phone"))
     assert measured is not None and face is not None

@@ -16,6 +16,7 @@ from simulacra.recon.importers.apple_metadata import (
 from simulacra.recon.importers.heif_boxes import read_heif_boxes
 from simulacra.recon.importers.heif_pixels import decode_heif
 from simulacra.recon.importers.jpeg_parts import decode_jpeg, read_jpeg_parts
+from simulacra.recon.importers.options import TruedepthOptions
 from simulacra.recon.importers.truedepth import import_truedepth
 from simulacra.render.runtime.errors import CalibrationError, InputError, UserError
 from tests.recon.importers.portrait_files import (
@@ -106,7 +107,7 @@ def test_bad_portraits_harm_nothing(tmp_path: Path, harm: str) -> None:
     expected, spoil = BAD[harm]
     spoil(src)
     with pytest.raises(expected) as caught:
-        import_truedepth(src, out / "session")
+        import_truedepth(src, out / "session", TruedepthOptions())
     assert "where" in str(caught.value)
     assert [path.name for path in out.iterdir()] == ["earlier"]
 
@@ -117,10 +118,10 @@ def test_bad_heic_harms_nothing(tmp_path: Path) -> None:
     out.mkdir()
     write_heic(src, Phone(turns=3), depth_turns=0)
     with pytest.raises(InputError, match="not shown alike"):
-        import_truedepth(src, out / "session")
+        import_truedepth(src, out / "session", TruedepthOptions())
     write_heic(src, Phone(), mirrored=True)
     with pytest.raises(InputError, match="mirrored"):
-        import_truedepth(src, out / "session")
+        import_truedepth(src, out / "session", TruedepthOptions())
     write_heic(src, Phone())
     content = src.read_bytes()
     for found, spoilt in {
@@ -131,7 +132,7 @@ def test_bad_heic_harms_nothing(tmp_path: Path) -> None:
     }.items():
         src.write_bytes(spoilt)
         with pytest.raises(InputError) as caught:
-            import_truedepth(src, out / "session")
+            import_truedepth(src, out / "session", TruedepthOptions())
         assert "where" in str(caught.value), found
     assert list(out.iterdir()) == []
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import Preflight
 from simulacra.recon.preflight.look import NetworkEyes
@@ -53,7 +54,7 @@ def test_nothing_broken_is_not_named(synthetic: tuple[Path, Preflight]) -> None:
 @pytest.mark.slow
 def test_a_broken_real_capture_is_named(capture_folder: Callable[[str], Path], tmp_path: Path) -> None:
     source = capture_folder("rgbd_stage8") / "static_data3"
-    root = import_rgbd_rig(source, tmp_path / "session", depth_scale=10000.0).root
+    root = import_rgbd_rig(source, tmp_path / "session", RgbdRigOptions(depth_scale=10000.0)).root
     eyes = NetworkEyes()
     with cached_looks():
         baseline = checked(root, 12, eyes)

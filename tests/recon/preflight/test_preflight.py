@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import (
     CODES,
@@ -258,7 +259,9 @@ def test_a_record_is_read_back_as_it_was(whole: Session, tmp_path: Path) -> None
 def test_a_real_rig_has_its_known_figures(
     capture_folder: Callable[[str], Path], tmp_path: Path, name: str
 ) -> None:
-    session = import_rgbd_rig(capture_folder("rgbd_stage8") / name, tmp_path / "session", depth_scale=10000.0)
+    session = import_rgbd_rig(
+        capture_folder("rgbd_stage8") / name, tmp_path / "session", RgbdRigOptions(depth_scale=10000.0)
+    )
     found = preflight(session)
     assert not found.failed()
     assert 1.4 < only(found, "stature").measured < 2.0

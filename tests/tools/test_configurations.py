@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from simulacra.render.runtime.errors import ConfigError
-from simulacra.tools.reconstruct import brought_configs, config_file, config_name
+from simulacra.tools.commands.configurations import brought_configs, config_file, config_name
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""`simulacra export`: an avatar for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from .arguments import Run
+
+
+def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
+    """Write an avatar for other programs, and read it back to check it.
+
+    Args:
+        run: the folder that `simulacra reconstruct` made.
+        to: the format. ply: the Gaussians in the rest pose, as splat viewers read them.
+        out: the file to write.
+    """
+    from simulacra.recon.avatar.finished import open_avatar
+    from simulacra.recon.runs.stages import disk_errors
+    from simulacra.render.export import write_ply
+
+    avatar = open_avatar(run)
+    gaussians = avatar.posed(avatar.body.zero_pose())
+    with disk_errors(out):
+        write_ply(out, gaussians)
+    size = out.stat().st_size / 2**20
+    print(f"{out}: {len(gaussians)} Gaussians, {size:.1f} MiB, read back and equal ({to})")

@@ -1,0 +1,57 @@
+"""`simulacra import LAYOUT`: the importers of `recon.importers`, whose options are the options of the command."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from simulacra.recon.importers import options
+
+from .arguments import Session, Source, options_of, say_session
+
+SRC_AND_SESSION = """
+Args:
+    src: the capture: its folder, or its file.
+    session: the session to make: a new or empty folder.
+"""
+
+
+def import_layout(layout: str, record: type) -> Callable[..., None]:
+    """The command that imports a layout.
+
+    Args:
+        layout: of ``recon.importers.LAYOUT``, with hyphens.
+        record: its options, whose docstring is the help.
+    """
+
+    def run(src: Source, session: Session, /, options: Any) -> None:
+        name = layout.replace("-", "_")
+        module = importlib.import_module(f"{recon.importers.__name__}.{name}")
+        getattr(module, f"import_{name}")(src, session, options)
+        say_session(session)
+
+    run.__doc__ = inspect.cleandoc(record.__doc__ or "").partition("Attributes:")[0] + SRC_AND_SESSION
+    run.__annotations__["options"] = Annotated[options_of(record), arg(name="")]
+    return run
+
+
+LAYOUTS = {
+    layout: import_layout(layout, record)
+    for layout, record in {
+        "rgbd-rig": options.RgbdRigOptions,
+        "qualisys": options.QualisysOptions,
+        "caliscope": options.CaliscopeOptions,
+        "truedepth": options.TruedepthOptions,
+        "color-depth": options.ColorDepthOptions,
+        "images": options.ImagesOptions,
+        "opencv-yaml": options.OpencvYamlOptions,
+        "pose2sim": options.Pose2simOptions,
+        "nerfstudio": options.NerfstudioOptions,
+        "metashape": options.MetashapeOptions,
+        "colmap": options.ColmapOptions,
+    }.items()
+}

@@ -1,0 +1,63 @@
+"""`simulacra reconstruct`: finds and reads the configuration, and hands it to the pipeline."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from tyro.conf import Suppress
+
+from simulacra.render.runtime.errors import RunError
+
+from .arguments import Config, OptionalPath, Session
+from .configurations import config_file, config_name
+from .warmup import warm_up
+
+if TYPE_CHECKING:
+    from simulacra.recon.pipeline import ReconstructionConfig
+
+
+def reconstruct(
+    session: Session,
+    /,
+    out: OptionalPath = None,
+    config: Config = None,
+    print_config: bool = False,
+    overrides: Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Make an avatar, its scores and a report out of a session.
+
+    Every value of the configuration can be given as an option with its dotted name, over the file:
+    `simulacra reconstruct SESSION --config studio_rgbd --out RUN --splat.steps 500`. All of them, with what
+    they come to: --print-config. A stopped run continues with the same command; what has not changed is not
+    done again.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        out: the folder for the run.
+        config: a YAML file with what differs from the defaults, or the name of one that simulacra brings.
+        print_config: print the whole configuration as YAML and stop.
+    """
+    from simulacra.recon.pipeline import reconstruct as run
+    from simulacra.recon.runs.configuration import format_config, load_config
+
+    resolved = load_config(reconstruction_schema(), config_file(config), overrides)
+    if print_config:
+        sys.stdout.write(format_config(resolved))
+        return
+    if out is None:
+        raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+    # With a line that says what is compiled, where somebody would otherwise wait in the middle.
+    warm_up(quiet=True)
+    run(session, resolved, out, config_name(config))
+    from ..report import write_run_report
+
+    report = write_run_report(out).resolve()
+    print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+
+
+def reconstruction_schema() -> type[ReconstructionConfig]:
+    """The configuration that the command takes options of."""
+    from simulacra.recon.pipeline import ReconstructionConfig
+
+    return ReconstructionConfig

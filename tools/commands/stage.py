@@ -1,0 +1,86 @@
+"""`simulacra stage`: virtual captures, and pictures of the people and sensors that they are made with."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import Suppress
+
+from simulacra.render.runtime.errors import RunError
+
+from .arguments import Config, OptionalPath
+from .configurations import config_file
+
+if TYPE_CHECKING:
+    from ..virtual.config import VirtualCaptureConfig
+
+
+def stage(
+    out: OptionalPath = None,
+    config: Config = None,
+    print_config: bool = False,
+    overrides: Suppress[tuple[str, ...]] = (),
+) -> None:
+    """Record a virtual capture: a person, cameras and sensors whose truth is known, as a normal session.
+
+    Every value of the configuration can be given as an option with its dotted name, over the file:
+    `simulacra stage --config rgbd_ring --out SESSION --person.seed 4 --rig.count 4`. All of them: --print-config.
+
+    Args:
+        out: the session to make: a new or empty folder.
+        config: a YAML file with what differs from the defaults, or the name of one of configs/stage.
+        print_config: print the whole configuration as YAML and stop.
+    """
+    from simulacra.recon.runs.configuration import format_config, load_config
+    from simulacra.recon.runs.progress import track
+
+    from ..virtual.capture import record_session
+
+    settings = load_config(stage_schema(), config_file(config, "stage"), overrides)
+    if print_config:
+        sys.stdout.write(format_config(settings))
+        return
+    if out is None:
+        raise RunError("A folder for the session is needed", remedy="say which: --out SESSION")
+    session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
+    print(
+        f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
+        f"Next: simulacra check {out}; simulacra reconstruct {out} --config NAME --out RUN"
+    )
+
+
+def stage_schema() -> type[VirtualCaptureConfig]:
+    """The configuration that the command takes options of."""
+    from ..virtual.config import VirtualCaptureConfig
+
+    return VirtualCaptureConfig
+
+
+def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
+    """A contact sheet of virtual people, each whole and their face.
+
+    Args:
+        out: the picture to write, .png.
+        count: how many people.
+        seed: of the first; the others have the seeds after it.
+    """
+    from ..virtual.sheet import write_sheet
+
+    write_sheet(out, count, seed)
+
+
+def stage_sensors(captures: Path, out: Path, depth_scale: float = 10000.0, seed: int = 3) -> None:
+    """Virtual depth sensors beside real ones: noise and agreement of cameras, printed and drawn.
+
+    Args:
+        captures: a folder with RGB-D rigs (COLOR, DEPTH, MASK, PARAM) and with raw depth and its reference (depth_map,
+            high_quality_depth, mask) somewhere below it.
+        out: the picture to write, .png.
+        depth_scale: of the rigs: depth units in a metre.
+        seed: of the virtual persons and their sensors.
+    """
+    from ..virtual.sensors.command import compare_sensors
+
+    compare_sensors(captures, out, depth_scale, seed)

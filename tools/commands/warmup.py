@@ -1,0 +1,56 @@
+"""`simulacra warmup`: the one-off work, done when asked for and not in the middle of a reconstruction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+
+def warmup(quiet: bool = False) -> None:
+    """Do the one-off work now: bake the body, compile the kernels. Otherwise the first reconstruction does
+    it.
+
+    Args:
+        quiet: say nothing when there was nothing to do.
+    """
+    warm_up(quiet=quiet, stage=True)
+
+
+def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
+    """Bake the body, and compile and cache the kernels.
+
+    Args:
+        quiet: say only what took long.
+        stage: those of virtual captures too.
+
+    Raises:
+        AssetError: the body's data are not here.
+    """
+    import torch  # noqa: F401 (its own seconds are nobody's work here)
+    from rich.console import Console
+
+    from simulacra.recon.avatar.warm import warmup as training
+    from simulacra.render.body import load_body
+    from simulacra.render.gaussians import warmup as gaussians
+    from simulacra.render.mesh import warmup as meshes
+
+    console = Console()
+    start = time.perf_counter()
+    steps: dict[str, Callable[[], object]] = {
+        "body": load_body, "Gaussians": gaussians, "meshes": meshes, "training": training
+    }  # fmt: skip
+    if stage:
+        from ..virtual.warm import warmup as virtual_captures
+
+        steps["virtual captures"] = virtual_captures
+    for name, step in steps.items():
+        begun = time.perf_counter()
+        # The body has its own bar.
+        with nullcontext() if step is load_body else console.status(f"compiling: {name}"):
+            step()
+        seconds = time.perf_counter() - begun
+        if not quiet or seconds > 2.0:
+            console.print(f"{name}: {seconds:.1f} s")
+    if not quiet:
+        console.print(f"Ready after {time.perf_counter() - start:.1f} s")
