@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from simulacra.recon.evaluate.joints import joint_errors, limb_joints
-from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
+from simulacra.recon.fit import BodyFit, FitConfig, fit_body, fitting, load_fit, save_fit
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.energy import second_differences
 from simulacra.recon.fit.joints import joint_space
-from simulacra.recon.fit.piece import keyframes
+from simulacra.recon.fit.piece import fit_piece, keyframes
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.start import first_orientation
 from simulacra.recon.multiview.sides import POSE33, exchange
@@ -123,6 +124,22 @@ def test_long_captures_go_piece_by_piece(body: BodyModel) -> None:
     steps = (points[1:] - points[:-1]).norm(dim=-1).mean(1)
     truth = np.linalg.norm(np.diff(scene.landmarks, axis=0), axis=-1).mean(1)
     assert np.abs(steps.numpy() - truth).max() < 0.012
+
+
+def test_later_pieces_keep_the_shape_of_the_first(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what the detector's offsets are: a person does not grow in front of the cameras."""
+    pieces = []
+
+    def kept(*arguments: Any) -> Any:
+        pieces.append(fit_piece(*arguments))
+        return pieces[-1]
+
+    monkeypatch.setattr(fitting, "fit_piece", kept)
+    scene = plant(body, frames=8)
+    fit_body(scene.session, scene.observations, replace(TINY, window=6), CAMERAS, body=body)
+    first, second = (piece.unknowns for piece in pieces)
+    assert first.shape.abs().max() > 0.01  # the control: the first piece does look for one
+    assert torch.equal(second.shape, first.shape) and torch.equal(second.bias, first.bias)
 
 
 def test_record_comes_back_as_it_was(fitted: BodyFit, tmp_path: Path) -> None:
