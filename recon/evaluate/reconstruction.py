@@ -7,7 +7,6 @@ camera's picture alone: nothing that was trained can know of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,21 +42,20 @@ OBSERVED_FOLDER = "observed"
 
 
 class PosedResult:
-    """The result as Gaussians in any frame; the last one is kept, because all cameras of a frame share it."""
+    """The result as Gaussians in any frame, or in it as one camera recorded it, whose clock may differ."""
 
     def __init__(self, splat: SplatResult, body: BodyModel, fit: BodyFit | None) -> None:
         self._splat, self._fit = splat, fit
         self._rig = None if splat.avatar is None else rig_body(body, splat.avatar.shape, splat.avatar.binding)
-        self.at = lru_cache(maxsize=2)(self._at)
 
-    def _at(self, frame: int) -> Gaussians:
+    def at(self, frame: int, camera: str | None = None) -> Gaussians:
         if self._splat.free is not None:
             return self._splat.free
         assert self._splat.avatar is not None
         assert self._rig is not None
         assert self._fit is not None
         with torch.no_grad():
-            return drive(self._splat.avatar, self._rig, self._fit.pose_of(frame))
+            return drive(self._splat.avatar, self._rig, self._fit.pose_of(frame, camera))
 
 
 def evaluate_reconstruction(
@@ -126,7 +124,7 @@ def _true_errors(
 def _renderer(session: Session, posed: PosedResult) -> RenderView:
     def render(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
         view = session.cameras_as_tensors(camera).scaled(width, height)
-        drawn = rasterize_gaussians(posed.at(frame), view)
+        drawn = rasterize_gaussians(posed.at(frame, camera), view)
         return drawn.rgb_premul[0], drawn.alpha[0], drawn.depth[0]
 
     return render
@@ -206,6 +204,6 @@ def _draw_body(folder: Path, session: Session, body: BodyModel, fit: BodyFit, wa
             continue
         frame = min(there, key=lambda f: abs(f - wanted))
         with torch.no_grad():
-            verts = body.pose(rest, fit.pose_of(frame)).verts[0]
+            verts = body.pose(rest, fit.pose_of(frame, camera)).verts[0]
         photo = session.image(frame, camera)
         write_overlay(folder, camera, photo, session.cameras_as_tensors(camera), verts, body.faces)

