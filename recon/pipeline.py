@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from simulacra.recon.avatar.initial import Person
-from simulacra.recon.avatar.record import SplatResult, load_splat
+from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.record import SplatResult, load_splat, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
 from simulacra.recon.avatar.train import train_splat
 from simulacra.recon.evaluate.judge import judge
@@ -90,7 +90,8 @@ def reconstruct(session_path: Path, settings: ReconstructionConfig, out: Path) -
     run = open_run(out, session.fingerprint())
     (run.root / "config.yaml").write_text(format_config(settings), "utf-8")
     made = run_stages(run, session, settings, protocol)
-    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed, "device": "cpu"}
+    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed}
+    facts |= trained_on(run.root / "splat")
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=protocol.as_json())  # fmt: skip
     return made
