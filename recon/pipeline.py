@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from simulacra.recon.avatar.initial import Person
-from simulacra.recon.avatar.record import SplatResult, load_splat
+from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.record import SplatResult, load_splat, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
 from simulacra.recon.avatar.train import train_splat
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
@@ -98,7 +98,8 @@ def reconstruct(
     run = open_run(out, session.fingerprint())
     (run.root / "config.yaml").write_text(format_config(settings), "utf-8")
     made = run_stages(run, session, settings, protocol)
-    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed, "device": "cpu"}
+    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed}
+    facts |= trained_on(run.root / "splat")
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=protocol.as_json(), config_name=config_name)  # fmt: skip
     return made

@@ -21,7 +21,7 @@ from torch import Tensor
 from simulacra.render.body.model import BodyModel
 from simulacra.render.body.records import BodyPose, BodyShape, RestBody
 from simulacra.render.gaussians.record import Gaussians
-from simulacra.render.rotation import matrix_to_quat, quat_multiply
+from simulacra.render.rotation import matrix_to_quat, quat_conjugate, quat_multiply
 from simulacra.render.skinning import Influences, skin
 from simulacra.render.skinning import blend as blend_bones
 
@@ -54,6 +54,8 @@ class Avatar:
     """A person's shape and appearance; `drive` gives it a pose.
 
     Attributes:
+        shape: of the body.
+        binding: where each Gaussian hangs on it.
         gaussians: at rest, in the rest body's frame (metres, +Y up): where each lies when no bone is turned from
             its rest frame and the face is neutral.
     """
@@ -71,12 +73,15 @@ class Avatar:
 
 
 @dataclass(frozen=True)
-class Rig:
+class BodyRig:
     """What driving needs of a body and a binding, computed once.
 
     Attributes:
+        body: of the avatar.
+        rest: the body in the avatar's shape.
         influences: the bones that carry each Gaussian.
-        acted: the Gaussians that a facial action moves, and by how many metres each does.
+        acted: the Gaussians that a facial action moves.
+        acted_offsets: by how many metres each action does.
     """
 
     body: BodyModel
@@ -86,7 +91,7 @@ class Rig:
     acted_offsets: Float[Tensor, "e m 3"]
 
 
-def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> Rig:
+def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> BodyRig:
     """Skin weights and facial actions at the bound points."""
     corners = body.faces[binding.faces]
     weights = (body.dense_weights[corners] * binding.barycentrics[..., None]).sum(1)
@@ -96,10 +101,10 @@ def rig_body(body: BodyModel, shape: BodyShape, binding: Binding) -> Rig:
     known = body.expressions.offsets.unflatten(-1, (-1, 3))
     padded = torch.cat([known, known.new_zeros(len(known), 1, 3)], 1)
     offsets = (padded[:, slot[corners[acted]]] * binding.barycentrics[acted][None, ..., None]).sum(2)
-    return Rig(body, body.rest(shape), Influences.of_dense(weights), acted, offsets)
+    return BodyRig(body, body.rest(shape), Influences.of_dense(weights), acted, offsets)
 
 
-def bone_motion(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "j 3 4"], Float[Tensor, "j 4"]]:
+def bone_motion(rig: BodyRig, pose: BodyPose) -> tuple[Float[Tensor, "j 3 4"], Float[Tensor, "j 4"]]:
     """What each bone does to the rest body in one frame: a matrix, and its rotation as a quaternion.
 
     Raises:
@@ -112,12 +117,12 @@ def bone_motion(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "j 3 4"], Float
     return T_skin, matrix_to_quat(T_skin[:, :, :3])
 
 
-def blend(rig: Rig, pose: BodyPose) -> tuple[Float[Tensor, "n 3 4"], Float[Tensor, "n 4"]]:
+def blend(rig: BodyRig, pose: BodyPose) -> tuple[Float[Tensor, "n 3 4"], Float[Tensor, "n 4"]]:
     """The blended bone transform at every bound point, and its rotation as a unit quaternion, for one frame."""
     return blend_bones(rig.influences, *bone_motion(rig, pose))
 
 
-def act(rig: Rig, points: Float[Tensor, "n 3"], expression: Float[Tensor, "e"]) -> Float[Tensor, "n 3"]:
+def act(rig: BodyRig, points: Float[Tensor, "n 3"], expression: Float[Tensor, "e"]) -> Float[Tensor, "n 3"]:
     """Rest points with the facial actions of one frame."""
     if not len(rig.acted) or not bool(expression.any()):
         return points
@@ -125,7 +130,7 @@ def act(rig: Rig, points: Float[Tensor, "n 3"], expression: Float[Tensor, "e"]) 
     return points.index_add(0, rig.acted, moved)
 
 
-def drive(avatar: Avatar, rig: Rig, pose: BodyPose) -> Gaussians:
+def drive(avatar: Avatar, rig: BodyRig, pose: BodyPose) -> Gaussians:
     """The avatar's Gaussians in the world, in one pose. Differentiable in the Gaussians and in the pose.
 
     Args:
@@ -139,7 +144,7 @@ def drive(avatar: Avatar, rig: Rig, pose: BodyPose) -> Gaussians:
 
 
 def bring_to_rest(
-    rig: Rig, pose: BodyPose, points: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"]
+    rig: BodyRig, pose: BodyPose, points: Float[Tensor, "n 3"], quats: Float[Tensor, "n 4"]
 ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"]]:
     """World points and orientations that were observed in one pose, as they lie at rest: `drive`, undone."""
     T_bones, q_bones = bone_motion(rig, pose)
@@ -148,8 +153,7 @@ def bring_to_rest(
     usable = torch.where(collapsed[:, None, None], T_bones[rig.influences.bones[:, 0].long()], transforms)
     rest = torch.linalg.solve(usable[:, :, :3], points - usable[:, :, 3])
     back = act(rig, rest, -pose.expression[0])
-    conjugate = rotations * rotations.new_tensor([1.0, -1.0, -1.0, -1.0])
-    return back, quat_multiply(conjugate, quats)
+    return back, quat_multiply(quat_conjugate(rotations), quats)
 
 
 def surface_points(body: BodyModel, verts: Float[Tensor, "v 3"], binding: Binding) -> Float[Tensor, "n 3"]:

@@ -10,7 +10,7 @@ because poses start at zero and are optimised from there.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 # Below this squared angle (radians squared) the Taylor series is exact to float64 rounding: the first term left out
@@ -119,15 +119,6 @@ def matrix_to_axis_angle(matrices: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b
     return v * scale
 
 
-def rotation_6d_to_matrix(vectors: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 3 3"]:
-    """Gram-Schmidt of two column vectors (Zhou et al., "On the continuity of rotation representations", 2019)."""
-    x = torch.nn.functional.normalize(vectors[..., :3], dim=-1)
-    y = torch.nn.functional.normalize(
-        vectors[..., 3:] - (x * vectors[..., 3:]).sum(-1, keepdim=True) * x, dim=-1
-    )
-    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-1)
-
-
 def rigid(rotation: Float[Tensor, "*b 3 3"], translation: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 4 4"]:
     """The 4x4 transform x -> rotation @ x + translation."""
     top = torch.cat([rotation, translation[..., None]], dim=-1)
@@ -144,10 +135,3 @@ def rigid_inverse(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4 4"]:
 def transform_points(T: Float[Tensor, "*b 4 4"], points: Float[Tensor, "*b n 3"]) -> Float[Tensor, "*b n 3"]:
     """Points of the source frame in the destination frame."""
     return points @ T[..., :3, :3].transpose(-1, -2) + T[..., None, :3, 3]
-
-
-def is_rotation(matrices: Float[Tensor, "*b 3 3"], tolerance: float = 1e-4) -> Bool[Tensor, "*b"]:
-    """Whether each matrix is orthonormal with determinant +1, within ``tolerance`` per entry."""
-    identity = torch.eye(3, dtype=matrices.dtype, device=matrices.device)
-    residual = (matrices @ matrices.transpose(-1, -2) - identity).abs().amax((-1, -2))
-    return (residual < tolerance) & (torch.linalg.det(matrices) > 0)

@@ -21,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PIPELINE, ENERGY = "tests/recon/test_pipeline.py", "tests/recon/fit/test_energy.py"
-FIT, VIEWS, OPTIMISE = (
+PIPELINE, PROTOCOL = "tests/recon/test_pipeline.py", "tests/recon/evaluate/test_protocol.py"
+ENERGY, EVIDENCE = "tests/recon/fit/test_energy.py", "tests/recon/fit/test_evidence.py"
+FIT, VIEWS, LOOP = (
     "tests/recon/fit/test_fit.py",
     "tests/recon/avatar/test_views.py",
-    "tests/recon/avatar/test_optimise.py",
+    "tests/recon/avatar/test_loop.py",
 )
 
 
@@ -60,7 +61,7 @@ MUTANTS = [
            "relu(-gap) / weights.depth_inside_m", "relu(-gap) / weights.depth_outside_m", (ENERGY,)),
     Mutant("lagging camera's mask of another frame", "recon/fit/evidence.py",
            "at = frame + int(np.round(tracks.offsets.frames[column]))", "at = frame", (ENERGY,)),
-    Mutant("judge ignores adjusted cameras", "recon/evaluate/judge.py",
+    Mutant("judge ignores adjusted cameras", "recon/evaluate/reconstruction.py",
            "session if fit is None else fit.adjusted(session)", "session", (PIPELINE,)),
     Mutant("later pieces change shape", "recon/fit/piece.py",
            '{"shape"} if before is None else set()', '{"shape"}', (ENERGY, FIT)),
@@ -82,7 +83,7 @@ MUTANTS = [
            '"cameras": ",".join(cameras),', '"cameras": "",', (PIPELINE,)),
     Mutant("lagging camera trained at the rig's moment", "recon/avatar/initial.py",
            "person.pose_of(*view)", "person.pose_of(view[0], None)", (PIPELINE,)),
-    Mutant("lagging camera judged at the rig's moment", "recon/evaluate/judge.py",
+    Mutant("lagging camera judged at the rig's moment", "recon/evaluate/reconstruction.py",
            "posed.at(frame, camera)", "posed.at(frame)", (PIPELINE,)),
     Mutant("a lag the other way round", "recon/fit/record.py",
            "np.interp(frame - lag", "np.interp(frame + lag", (FIT, PIPELINE)),
@@ -91,9 +92,9 @@ MUTANTS = [
     Mutant("window not cropped from the camera", "recon/avatar/views.py",
            "view = view.cropped(int(x0), int(y0)", "view = view.cropped(0, 0", (VIEWS,)),
     Mutant("gains of the first camera for all", "recon/avatar/optimise.py",
-           'leaves["gains"][camera]', 'leaves["gains"][0]', (OPTIMISE, PIPELINE)),
-    Mutant("judged on what was trained", "recon/evaluate/protocol.py",
-           "if not everything.seen(view)]", "if everything.seen(view)]", ("tests/recon/evaluate/test_protocol.py", PIPELINE)),
+           'leaves["gains"][camera]', 'leaves["gains"][0]', (LOOP, PIPELINE)),
+    Mutant("scored on what was trained", "recon/evaluate/protocol.py",
+           "if not everything.seen(view)]", "if everything.seen(view)]", (PROTOCOL,)),
     Mutant("training starts anew after a kill", "recon/avatar/optimise.py",
            "restore_checkpoint(folder) or begin", "begin", (PIPELINE,)),
 ]  # fmt: skip

@@ -25,7 +25,12 @@ def adam_update(
     rate: float,
     step: int,
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
-    """The value and both moments after update number ``step`` (from 1); float32 on the CPU."""
+    """The value and both moments after update number ``step`` (from 1).
+
+    A Numba kernel for float32 on the CPU, `adam_update_reference` for other types and devices.
+    """
+    if value.dtype != torch.float32 or value.device.type != "cpu":
+        return adam_update_reference(value, gradient, moment1, moment2, rate, step)
     inputs = [t.detach().contiguous().view(-1).numpy() for t in (value, gradient, moment1, moment2)]
     outputs = [torch.empty(value.shape, dtype=torch.float32) for _ in range(3)]
     flat = [t.view(-1).numpy() for t in outputs]
@@ -37,6 +42,21 @@ def adam_update(
         threads,
     )
     return outputs[0], outputs[1], outputs[2]
+
+
+def adam_update_reference(
+    value: Float[Tensor, "..."],
+    gradient: Float[Tensor, "..."],
+    moment1: Float[Tensor, "..."],
+    moment2: Float[Tensor, "..."],
+    rate: float,
+    step: int,
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """`adam_update` in plain torch: torch.optim's own would bring torch's compiler along (seconds)."""
+    moment1 = BETA1 * moment1 + (1 - BETA1) * gradient
+    moment2 = BETA2 * moment2 + (1 - BETA2) * gradient.square()
+    scale, unbias = rate / (1 - BETA1**step), 1 / (1 - BETA2**step)
+    return value - scale * moment1 / ((moment2 * unbias).sqrt() + EPSILON), moment1, moment2
 
 
 _B1, _B2 = np.float32(BETA1), np.float32(BETA2)

@@ -63,7 +63,7 @@ def cameras_along(avatar: FinishedAvatar, poses: BodyPose, fps: float, width: in
     middles = torch.cat([_hull(avatar, _rows(poses, rows)) for rows in _batches(len(poses.translation))])
     low, high = middles[:, 0], middles[:, 1]
     size = (high - low).amax(0)
-    centers = _smoothed((low + high) / 2, FOLLOW_SECONDS * fps)
+    centers = _smooth((low + high) / 2, FOLLOW_SECONDS * fps)
     # Up and down is for the person to go, not for the camera; and nobody may leave the picture.
     floor, top = low[:, 1].min(), high[:, 1].max()
     centers[:, 1] = (floor + top) / 2
@@ -90,7 +90,7 @@ def _batches(count: int) -> list[torch.Tensor]:
     return list(torch.arange(count).split(BATCH))
 
 
-def _smoothed(path: Float[torch.Tensor, "t 3"], sigma: float) -> Float[torch.Tensor, "t 3"]:
+def _smooth(path: Float[torch.Tensor, "t 3"], sigma: float) -> Float[torch.Tensor, "t 3"]:
     """A Gaussian mean over time, the path continued beyond its ends as it went before."""
     beyond = min(int(4 * sigma) + 1, len(path) - 1)
     longer = np.pad(path.numpy(), ((beyond, beyond), (0, 0)), mode="reflect", reflect_type="odd")

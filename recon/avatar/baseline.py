@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from simulacra.recon.avatar.gaussian_trainee import Recipe
+from simulacra.recon.avatar.loop import Schedule
+from simulacra.recon.avatar.losses import gaussian_losses
 from simulacra.recon.avatar.settings import Densification, DepthSplatsConfig, LearningRates, LossWeights
-from simulacra.recon.avatar.training import Recipe
 from simulacra.recon.avatar.views import MaskOf
-from simulacra.recon.refine.coloring import SH_C0
 from simulacra.recon.session import Session
-from simulacra.render.gaussians import Gaussians
+from simulacra.render.gaussians import Gaussians, sh_from_rgb
 from simulacra.render.runtime.errors import CaptureError
 
 # Pixels next to a step in depth larger than this are left out.
@@ -74,18 +75,15 @@ def fused_gaussians(
     quats[:, 0] = 1
     log_scale = math.log(grid * SCALE_OF_SPACING)
     opacities = torch.full((count,), OPACITY_LOGIT)
-    return Gaussians(
-        means, quats, torch.full((count, 3), log_scale), opacities, ((rgb - 0.5) / SH_C0)[:, None]
-    )
+    return Gaussians(means, quats, torch.full((count, 3), log_scale), opacities, sh_from_rgb(rgb))
 
 
 def baseline_recipe(settings: DepthSplatsConfig) -> Recipe:
     """Color and mask, nothing else."""
+    weights = LossWeights(l1=1.0, ssim=0.0, mask=0.1, depth=0.0, smooth=0.0, stay=0.0, size=0.0)
     return Recipe(
-        steps=settings.steps,
-        seed=settings.seed,
-        checkpoint_every=settings.checkpoint_every,
-        weights=LossWeights(l1=1.0, ssim=0.0, mask=0.1, depth=0.0, smooth=0.0, stay=0.0, size=0.0),
+        schedule=Schedule(settings.steps, settings.seed, settings.checkpoint_every),
+        losses=gaussian_losses(weights),
         rates=LearningRates(means=2e-4, logit_opacities=2e-2),
         densify=Densification(),
         largest=math.inf,

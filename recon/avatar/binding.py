@@ -152,9 +152,10 @@ def spacing(points: Float[Tensor, "n 3"], neighbours: int = 3) -> Float[Tensor, 
 
 
 def neighbours(points: Float[Tensor, "n 3"], count: int) -> Int[Tensor, "n k"]:
-    """Indices of the nearest other points."""
-    _, found = cKDTree(points.detach().numpy()).query(points.detach().numpy(), k=count + 1)
-    return torch.from_numpy(np.ascontiguousarray(found[:, 1:]))
+    """Indices of the nearest other points, on the points' device."""
+    places = points.detach().cpu().numpy()
+    _, found = cKDTree(places).query(places, k=count + 1)
+    return torch.from_numpy(np.ascontiguousarray(found[:, 1:])).to(points.device)
 
 
 def _density(name: str) -> float:

@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from simulacra.recon.avatar.training import Recipe, Training
+from simulacra.recon.avatar.settings import Densification
+from simulacra.recon.avatar.training import Training
 from simulacra.render.gaussians.record import FIELDS
 from simulacra.render.rotation import quat_to_matrix
 
@@ -17,53 +18,58 @@ from simulacra.render.rotation import quat_to_matrix
 SPLIT_SHRINK = 1.6
 
 
-def densify(training: Training, recipe: Recipe) -> Training:
+# What a training keeps for each Gaussian beside its parameters.
+KEPT = ("anchors", "origins", "grad2d", "count")
+
+
+def densify(training: Training, rules: Densification, steps: int) -> Training:
     """Drops what is nearly transparent; splits what the pictures pull at most, along its longest axis.
 
     After Kerbl et al. 2023, but by rank instead of by a threshold, so that image size does not matter.
+
+    Args:
+        steps: of the whole training.
     """
-    rules = recipe.densify
     keep = torch.sigmoid(training.tensors["logit_opacities"]) > rules.least_opacity
     training = select(training, keep.nonzero().squeeze(-1))
-    room = rules.most - len(training.anchors)
-    if training.step < rules.until * recipe.steps and room > 0:
-        pull = training.heat / training.drawn.clamp(min=1)
+    room = rules.most - len(training.state["anchors"])
+    if training.step < rules.until * steps and room > 0:
+        pull = training.state["grad2d"] / training.state["count"].clamp(min=1)
         count = min(room, int(rules.share * len(pull)))
         chosen = torch.sort(pull, descending=True, stable=True).indices[:count]
         training = _split(training, chosen)
-    return replace(training, heat=torch.zeros_like(training.heat), drawn=torch.zeros_like(training.drawn))
+    counted = {name: torch.zeros_like(training.state[name]) for name in ("grad2d", "count")}
+    return replace(training, state=training.state | counted)
 
 
 def select(training: Training, rows: Int[Tensor, "m"]) -> Training:
     """The chosen Gaussians (repeats allowed), with all that belongs to them."""
 
     def pick(values: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value[rows] if name in FIELDS else value for name, value in values.items()}
+        return {name: value[rows] if name in FIELDS + KEPT else value for name, value in values.items()}
 
     return replace(
         training,
         tensors=pick(training.tensors),
         moments1=pick(training.moments1),
         moments2=pick(training.moments2),
-        anchors=training.anchors[rows],
-        origins=training.origins[rows],
-        heat=training.heat[rows],
-        drawn=training.drawn[rows],
+        state=pick(training.state),
     )
 
 
 def _split(training: Training, chosen: Int[Tensor, "m"]) -> Training:
     """Two halves in place of each chosen Gaussian, half a standard deviation to either side of its centre."""
-    count = len(training.anchors)
-    grown = select(training, torch.cat([torch.arange(count), chosen]))
+    count, device = len(training.state["anchors"]), chosen.device
+    grown = select(training, torch.cat([torch.arange(count, device=device), chosen]))
     tensors = {name: value.clone() for name, value in grown.tensors.items()}
     longest = tensors["log_scales"][chosen].argmax(-1)
-    axes = quat_to_matrix(tensors["quats"][chosen])[torch.arange(len(chosen)), :, longest]
+    every = torch.arange(len(chosen), device=device)
+    axes = quat_to_matrix(tensors["quats"][chosen])[every, :, longest]
     reach = 0.5 * tensors["log_scales"][chosen, longest].exp()[:, None] * axes
     shrink = torch.zeros_like(tensors["log_scales"][chosen])
-    shrink[torch.arange(len(chosen)), longest] = float(np.log(SPLIT_SHRINK))
-    twins = torch.arange(count, count + len(chosen))
-    anchors = grown.anchors.clone()
+    shrink[every, longest] = float(np.log(SPLIT_SHRINK))
+    twins = count + every
+    anchors = grown.state["anchors"].clone()
     for rows, sign in ((chosen, 1.0), (twins, -1.0)):
         tensors["means"][rows] += sign * reach
         tensors["log_scales"][rows] -= shrink
@@ -76,4 +82,5 @@ def _split(training: Training, chosen: Int[Tensor, "m"]) -> Training:
         for moments in (moments1, moments2):
             moments[name][chosen] = 0
             moments[name][twins] = 0
-    return replace(grown, tensors=tensors, anchors=anchors, moments1=moments1, moments2=moments2)
+    state = grown.state | {"anchors": anchors}
+    return replace(grown, tensors=tensors, state=state, moments1=moments1, moments2=moments2)

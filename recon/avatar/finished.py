@@ -10,7 +10,7 @@ import torch
 from simulacra.recon.avatar.record import load_splat
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
-from simulacra.render.avatar import Avatar, Rig, drive, rig_body
+from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import RunError
@@ -18,11 +18,18 @@ from simulacra.render.runtime.errors import RunError
 
 @dataclass(frozen=True)
 class FinishedAvatar:
-    """An avatar that can be driven."""
+    """An avatar that can be driven.
+
+    Attributes:
+        avatar: as it was trained.
+        body: that carries it.
+        rig: of the avatar's shape and binding.
+        fit: the poses of the capture.
+    """
 
     avatar: Avatar
     body: BodyModel
-    rig: Rig
+    rig: BodyRig
     fit: BodyFit
 
     def posed(self, pose: BodyPose) -> Gaussians:

@@ -1,27 +1,27 @@
-"""Makes an avatar: Gaussians on the fused surface or on the body itself, bound, and trained in all frames."""
+"""The first Gaussians of an avatar: on the fused surface or on the body itself, bound to it, colored by photographs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from simulacra.recon.avatar.binding import nearest_faces, sample_body, spacing
-from simulacra.recon.avatar.optimise import Place, moved_camera
-from simulacra.recon.avatar.settings import AvatarConfig, Densification, LearningRates
-from simulacra.recon.avatar.training import Recipe, Training
+from simulacra.recon.avatar.gaussian_trainee import correct_camera
+from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.settings import AvatarConfig
+from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf
-from simulacra.recon.refine import SH_C0, Surface, color_points, surfels
+from simulacra.recon.refine import Surface, color_points, surfels
 from simulacra.recon.session import Session
-from simulacra.render.avatar import Avatar, Binding, Rig, bring_to_rest, drive, rig_body, surface_points
+from simulacra.render.avatar import Avatar, Binding, bring_to_rest, drive, rig_body, surface_points
 from simulacra.render.body.model import BodyModel
-from simulacra.render.body.records import BodyPose, BodyShape
-from simulacra.render.gaussians import Gaussians
+from simulacra.render.camera import Cameras
+from simulacra.render.gaussians import Gaussians, sh_from_rgb
 from simulacra.render.mesh import vertex_normals
 from simulacra.render.rotation import quat_to_matrix
 from simulacra.render.runtime.errors import CaptureError
@@ -32,18 +32,6 @@ LINING_CANDIDATES = 8
 LEAST_DEPTH_M = 0.003
 # Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
 SCATTERED_LARGER = 0.45
-
-# The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
-PoseOf = Callable[[int, str | None], BodyPose]
-
-
-@dataclass(frozen=True)
-class Person:
-    """What is known of the person before it has an appearance: body, shape, and the pose in each frame."""
-
-    body: BodyModel
-    shape: BodyShape
-    pose_of: PoseOf
 
 
 def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) -> Avatar:
@@ -118,13 +106,10 @@ def avatar_on_body(
     with torch.no_grad():
         verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
         binding = sample_body(person.body, verts, settings.count, settings.seed)
-        points = surface_points(person.body, verts, binding)
-        corner_normals = vertex_normals(verts, person.body.faces)[person.body.faces[binding.faces]]
-        normals = torch.nn.functional.normalize(
-            (corner_normals * binding.barycentrics[..., None]).sum(1), dim=-1
-        )
+        points, normals = body_points(person.body, verts, binding)
         apart = spacing(points)
-        colors = _body_colors(session, mask_of, frame, cameras, points, normals, float(apart.median()))
+        views = {camera: session.cameras_as_tensors(camera) for camera in cameras}
+        colors = _take_colors(session, mask_of, frame, views, points, normals, float(apart.median()))
         world = surfels(points, normals, colors, 1.0)
         world = world.replace(log_scales=world.log_scales + apart.log()[:, None] + SCATTERED_LARGER)
         rig = rig_body(person.body, person.shape, binding)
@@ -132,69 +117,23 @@ def avatar_on_body(
     return Avatar(person.shape, binding, world.replace(means=means, quats=quats)), float(apart.median())
 
 
-def _body_colors(
+def _take_colors(
     session: Session,
     mask_of: MaskOf,
     frame: int,
-    cameras: Sequence[str],
-    points: Tensor,
-    normals: Tensor,
+    cameras: Mapping[str, Cameras],
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
     apart: float,
 ) -> Float[Tensor, "n 3"]:
+    """What the photographs of one frame show at surface points so far apart, by those cameras that have a mask."""
     seeing = [c for c in cameras if session.has(frame, c) and mask_of(frame, c) is not None]
     masks = [np.asarray(mask_of(frame, c)) for c in seeing]
     images = [session.image(frame, c) for c in seeing]
-    views = [session.cameras_as_tensors(c) for c in seeing]
-    return color_points(points, normals, apart, images, masks, views)[0]
+    return color_points(points, normals, apart, images, masks, [cameras[c] for c in seeing])[0]
 
 
-def placement(person: Person, binding: Binding) -> Place:
-    """How the rest Gaussians that descend from a binding's are drawn in a view."""
-    whole = rig_body(person.body, person.shape, binding)
-    kept: dict[int, tuple[Tensor, Rig, Avatar]] = {}
-
-    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
-        if 0 not in kept or kept[0][0] is not origins:
-            chosen = binding[origins]
-            rig = replace(rig_body(person.body, person.shape, chosen), rest=whole.rest)
-            kept[0] = (origins, rig, Avatar(person.shape, chosen, gaussians))
-        _, rig, avatar = kept[0]
-        return drive(avatar.replace(gaussians=gaussians), rig, person.pose_of(*view))
-
-    return place
-
-
-def avatar_recipe(settings: AvatarConfig) -> Recipe:
-    """How an avatar is trained, its cameras standing still."""
-    return Recipe(
-        steps=settings.steps,
-        seed=settings.seed,
-        checkpoint_every=settings.checkpoint_every,
-        weights=settings.weights,
-        rates=settings.rates,
-        densify=settings.densify,
-        largest=settings.largest_mm / 1000,
-        random_background=True,
-        match_colors=True,
-        refine_cameras=False,
-    )
-
-
-def alignment_recipe(settings: AvatarConfig) -> Recipe:
-    """A training for the cameras' sake: the surface hardly moves, so that they have to."""
-    still = LearningRates(
-        means=1e-5, quats=1e-4, log_scales=1e-3, sh=5e-3, camera_poses=settings.rates.camera_poses
-    )
-    return replace(
-        avatar_recipe(settings),
-        steps=settings.align_steps,
-        rates=still,
-        densify=Densification(),
-        refine_cameras=True,
-    )
-
-
-def recolored(
+def recolor(
     person: Person,
     avatar: Avatar,
     spacing_m: float,
@@ -210,26 +149,11 @@ def recolored(
             avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame, None)
         )
         normals = quat_to_matrix(posed.quats)[:, :, 2]
-        seeing = [
-            (i, c) for i, c in enumerate(cameras) if session.has(frame, c) and mask_of(frame, c) is not None
-        ]
-        views = [
-            moved_camera(
-                session.cameras_as_tensors(c),
-                aligned.tensors["turns"][i],
-                aligned.tensors["moves"][i],
-                aligned.middle,
-            )
-            for i, c in seeing
-        ]
-        images, masks = (
-            [session.image(frame, c) for _, c in seeing],
-            [np.asarray(mask_of(frame, c)) for _, c in seeing],
-        )
-        colors, _ = color_points(posed.means, normals, spacing_m, images, masks, views)
-    return avatar.replace(gaussians=avatar.gaussians.replace(sh=((colors - 0.5) / SH_C0)[:, None]))
-
-
-def trained_avatar(initial: Avatar, training: Training) -> Avatar:
-    """The avatar after training, its binding following the splits and drops."""
-    return initial.replace(binding=initial.binding[training.origins], gaussians=training.gaussians)
+        turns, moves = (aligned.tensors[name].cpu() for name in ("turns", "moves"))
+        middle = aligned.state["middle"].cpu()
+        views = {
+            camera: correct_camera(session.cameras_as_tensors(camera), turns[i], moves[i], middle)
+            for i, camera in enumerate(cameras)
+        }
+        colors = _take_colors(session, mask_of, frame, views, posed.means, normals, spacing_m)
+    return avatar.replace(gaussians=avatar.gaussians.replace(sh=sh_from_rgb(colors)))

@@ -1,14 +1,17 @@
 """What a training step pays for: the difference to a photograph, and what keeps Gaussians a surface.
 
-Both run in Numba kernels (`losses_cpu.py`) on float32 tensors of the CPU; the functions ending in `_reference` are the
-same in plain torch, for other types and devices and as the twins that the kernels are tested against.
+A loss is a name, a weight and a pure function of what was drawn and of the view; a training has a list of them, and
+whoever trains may append his own. The functions are plain torch, for any type and device. On float32 tensors of the CPU
+`evaluate_losses` takes those that it knows from Numba kernels (`losses_cpu.py`), which are tested against them.
 
 Symbols: ``n`` Gaussians, ``k`` neighbours, ``h w`` the window around the person.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,10 +24,9 @@ from simulacra.recon.avatar.losses_cpu import FAR_DEPTH_M, LEAST_ALPHA
 from simulacra.recon.avatar.settings import LossWeights
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.recon.perception import ssim_cpu
+from simulacra.recon.perception.l1 import l1
 from simulacra.recon.perception.ssim import ssim
 from simulacra.render.gaussians import GaussianRendering, Gaussians
-
-TERMS = ("l1", "ssim", "mask", "depth")
 
 
 @dataclass(frozen=True)
@@ -35,49 +37,150 @@ class ColorMatch:
     shift: Float[Tensor, "3"]
 
 
-def photometric(
-    rendering: GaussianRendering,
-    view: TrainingView,
-    match: ColorMatch,
-    background: Float[Tensor, "3"],
-    weights: LossWeights,
-) -> Float[Tensor, "terms=4"]:
-    """The weighted terms `TERMS` that compare a drawing over no background with its photograph.
+@dataclass(frozen=True)
+class SurfacePrior:
+    """What Gaussians are held to.
 
-    Colors are compared over the same background, coverage with the mask, and expected depth with measured depth where
-    the drawing is opaque enough to have one. Differentiable in the rendering and in the color match.
+    Attributes:
+        anchors: where each was made, metres, at rest.
+        near: indices of its neighbours there.
+        largest: the greatest length, metres.
     """
-    drawn = (rendering.rgb_premul[0], rendering.alpha[0], rendering.depth[0])
-    if drawn[0].dtype != torch.float32 or drawn[0].device.type != "cpu":
-        return photometric_reference(rendering, view, match, background, weights)
-    terms: Tensor = _Photometric.apply(*drawn, match.gain, match.shift, background, view, weights)
-    return terms
+
+    anchors: Float[Tensor, "n 3"]
+    near: Int[Tensor, "n k"]
+    largest: float
 
 
-def photometric_reference(
-    rendering: GaussianRendering,
-    view: TrainingView,
-    match: ColorMatch,
-    background: Float[Tensor, "3"],
-    weights: LossWeights,
-) -> Float[Tensor, "terms=4"]:
-    """`photometric` in plain torch."""
-    rgb, alpha, depth = rendering.rgb_premul[0], rendering.alpha[0], rendering.depth[0]
-    ours = rgb * torch.exp(match.gain) + alpha[..., None] * match.shift + (1 - alpha)[..., None] * background
-    theirs = view.rgb + (1 - view.mask)[..., None] * background
-    zero = ours.new_zeros(())
-    similar = weights.ssim * (1 - ssim(ours, theirs)) if weights.ssim else zero
-    far = zero
-    if weights.depth and view.depth is not None and view.measured is not None:
-        known = view.measured & (alpha.detach() > LEAST_ALPHA)
-        if known.any():
-            error = (depth[known] / alpha[known] - view.depth[known]).abs()
-            far = weights.depth * error.clamp(max=FAR_DEPTH_M).mean()
-    l1 = weights.l1 * (ours - theirs).abs().mean()
-    return torch.stack([l1, similar, weights.mask * (alpha - view.mask).abs().mean(), far])
+@dataclass(frozen=True)
+class Drawing:
+    """What a step has drawn, and of what.
+
+    Attributes:
+        rendering: of one camera, over no background.
+        gaussians: the parameters, where they are kept: at rest for an avatar.
+        prior: what they are held to.
+        match: the colors of the view's camera.
+        background: the color behind drawing and photograph in this step.
+        screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
+    """
+
+    rendering: GaussianRendering
+    gaussians: Gaussians
+    prior: SurfacePrior
+    match: ColorMatch
+    background: Float[Tensor, "3"]
+    screen_offsets: Float[Tensor, "1 n 2"] | None = None
+
+    @cached_property
+    def rgb(self) -> Float[Tensor, "h w 3"]:
+        """The picture in the camera's colors, over the background."""
+        cover, behind = self.alpha[..., None], (1 - self.alpha)[..., None] * self.background
+        return self.rendering.rgb_premul[0] * torch.exp(self.match.gain) + cover * self.match.shift + behind
+
+    @property
+    def alpha(self) -> Float[Tensor, "h w"]:
+        """Coverage, 0..1."""
+        return self.rendering.alpha[0]
+
+    @property
+    def depth(self) -> Float[Tensor, "h w"]:
+        """Camera z in metres times alpha."""
+        return self.rendering.depth[0]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One thing that a step pays for.
+
+    Attributes:
+        name: its column in the log of losses.
+        weight: what its value is multiplied by; with 0 it is not evaluated.
+        value: a pure function that returns a scalar, differentiable in what was drawn.
+    """
+
+    name: str
+    weight: float
+    value: Callable[[Drawing, TrainingView], Tensor]
+
+
+def l1_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+    """Mean absolute difference of color, both over the same background."""
+    return l1(drawn.rgb, view.over(drawn.background))
+
+
+def ssim_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+    """One minus structural similarity, both over the same background."""
+    return 1 - ssim(drawn.rgb, view.over(drawn.background))
+
+
+def mask_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+    """Mean absolute difference of coverage and mask."""
+    return l1(drawn.alpha, view.mask)
+
+
+def depth_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+    """Mean absolute error of expected depth in metres, at most `FAR_DEPTH_M` a pixel, where depth was measured and the
+    drawing is opaque enough to have one; 0 where no pixel is.
+    """
+    if view.depth is None or view.measured is None:
+        return drawn.alpha.new_zeros(())
+    known = view.measured & (drawn.alpha.detach() > LEAST_ALPHA)
+    if not known.any():
+        return drawn.alpha.new_zeros(())
+    error = (drawn.depth[known] / drawn.alpha[known] - view.depth[known]).abs()
+    return error.clamp(max=FAR_DEPTH_M).mean()
+
+
+def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
+    """What Gaussians are trained by unless somebody says otherwise."""
+    return (
+        Loss("l1", weights.l1, l1_loss),
+        Loss("ssim", weights.ssim, ssim_loss),
+        Loss("mask", weights.mask, mask_loss),
+        Loss("depth", weights.depth, depth_loss),
+        Loss("regularity", 1.0, lambda drawn, _: regularity(drawn.gaussians, drawn.prior, weights)),
+    )
+
+
+# What one kernel computes together, in its order.
+PHOTOMETRIC = (l1_loss, ssim_loss, mask_loss, depth_loss)
+
+
+def evaluate_losses(losses: Sequence[Loss], drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
+    """The weighted value of each loss, by name and in their order.
+
+    Raises:
+        ValueError: two losses of one name.
+    """
+    if len({loss.name for loss in losses} | {"step", "total"}) < len(losses) + 2:
+        raise ValueError(f"losses need names of their own: {[loss.name for loss in losses]}")
+    values: dict[str, Tensor] = {}
+    if drawn.alpha.dtype == torch.float32 and drawn.alpha.device.type == "cpu":
+        values = _evaluate_together(losses, drawn, view)
+    for loss in losses:
+        if loss.name not in values:
+            zero = drawn.alpha.new_zeros(())
+            values[loss.name] = loss.weight * loss.value(drawn, view) if loss.weight else zero
+    return {loss.name: values[loss.name] for loss in losses}
+
+
+def _evaluate_together(losses: Sequence[Loss], drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
+    """Those of `PHOTOMETRIC` that are among the losses, in one pass over the pixels."""
+    known = [loss for loss in losses if loss.value in PHOTOMETRIC]
+    first = {loss.value: loss for loss in reversed(known)}
+    if not first:
+        return {}
+    weights = tuple(first[value].weight if value in first else 0.0 for value in PHOTOMETRIC)
+    rendering, match = drawn.rendering, drawn.match
+    images = rendering.rgb_premul[0], rendering.alpha[0], rendering.depth[0]
+    terms = _Photometric.apply(*images, match.gain, match.shift, drawn.background, view, weights).unbind()
+    return {first[value].name: term for value, term in zip(PHOTOMETRIC, terms) if value in first}
 
 
 class _Photometric(torch.autograd.Function):
+    """The weighted values of `PHOTOMETRIC`."""
+
     @staticmethod
     def forward(
         ctx: Any,
@@ -88,31 +191,23 @@ class _Photometric(torch.autograd.Function):
         shift: Tensor,
         background: Tensor,
         view: TrainingView,
-        weights: LossWeights,
+        weights: tuple[float, ...],
     ) -> Tensor:
-        images = [t.detach().contiguous().numpy() for t in (rgb, alpha, depth)]
-        known = _known_depth(view, bool(weights.depth))
-        photograph = [t.contiguous().numpy() for t in (view.rgb, view.mask)] + [known]
-        colors = [t.detach().numpy() for t in (torch.exp(gain.detach()), shift, background)]
+        of_l1, of_ssim, of_mask, of_depth = weights
+        images = tuple(t.detach().contiguous().numpy() for t in (rgb, alpha, depth))
+        photograph = tuple(t.contiguous().numpy() for t in (view.rgb, view.mask))
+        photograph += (_known_depth(view, bool(of_depth)),)
+        colors = tuple(t.detach().numpy() for t in (torch.exp(gain.detach()), shift, background))
         ours, theirs, sums = losses_cpu.compare(images, photograph, colors)
         score, similarity = 1.0, None
-        if weights.ssim:
+        if of_ssim:
             score, similarity = ssim_cpu.score_and_gradient(ours, theirs, True)
         pixels, measured = alpha.numel(), max(sums[3], 1.0)
-        ctx.of_pixel = (
-            weights.l1 / (3 * pixels),
-            -weights.ssim,
-            weights.mask / pixels,
-            weights.depth / measured,
-        )
+        ctx.of_pixel = (of_l1 / (3 * pixels), -of_ssim, of_mask / pixels, of_depth / measured)
         ctx.pictures = losses_cpu.Pictures(images, photograph, colors, ours, theirs)
         ctx.similarity, ctx.measured = similarity, sums[3] > 0
-        l1, mask, far = (
-            weights.l1 * sums[0] / (3 * pixels),
-            weights.mask * sums[1] / pixels,
-            sums[2] / measured,
-        )
-        return alpha.new_tensor([l1, weights.ssim * (1 - score), mask, weights.depth * far])
+        l1, mask, far = of_l1 * sums[0] / (3 * pixels), of_mask * sums[1] / pixels, sums[2] / measured
+        return alpha.new_tensor([l1, of_ssim * (1 - score), mask, of_depth * far])
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
@@ -132,28 +227,24 @@ def _known_depth(view: TrainingView, wanted: bool) -> np.ndarray:
     return torch.where(view.measured, view.depth, 0).numpy()
 
 
-@dataclass(frozen=True)
-class Order:
-    """What Gaussians are held to: where each was made, its neighbours there, and the greatest length (metres)."""
+def regularity(gaussians: Gaussians, prior: SurfacePrior, weights: LossWeights) -> Float[Tensor, ""]:
+    """What keeps Gaussians a surface: neighbours move alike, none strays or grows large. See `LossWeights`.
 
-    anchors: Float[Tensor, "n 3"]
-    near: Int[Tensor, "n k"]
-    largest: float
-
-
-def regularity(gaussians: Gaussians, order: Order, weights: LossWeights) -> Float[Tensor, ""]:
-    """What keeps Gaussians a surface: neighbours move alike, none strays or grows large. See `LossWeights`."""
+    A Numba kernel for float32 on the CPU, `regularity_reference` for other types and devices.
+    """
     if gaussians.means.dtype != torch.float32 or gaussians.means.device.type != "cpu":
-        return regularity_reference(gaussians, order, weights)
-    cost: Tensor = _Regularity.apply(gaussians.means, gaussians.log_scales, order, weights)
+        return regularity_reference(gaussians, prior, weights)
+    cost: Tensor = _Regularity.apply(gaussians.means, gaussians.log_scales, prior, weights)
     return cost
 
 
-def regularity_reference(gaussians: Gaussians, order: Order, weights: LossWeights) -> Float[Tensor, ""]:
+def regularity_reference(
+    gaussians: Gaussians, prior: SurfacePrior, weights: LossWeights
+) -> Float[Tensor, ""]:
     """`regularity` in plain torch."""
-    moved_cm = 100 * (gaussians.means - order.anchors)
-    apart = moved_cm - moved_cm[order.near].mean(1)
-    too_long = torch.relu(gaussians.log_scales - float(np.log(order.largest)))
+    moved_cm = 100 * (gaussians.means - prior.anchors)
+    apart = moved_cm - moved_cm[prior.near].mean(1)
+    too_long = torch.relu(gaussians.log_scales - float(np.log(prior.largest)))
     return (
         weights.smooth * apart.square().sum(-1).mean()
         + weights.stay * moved_cm.square().sum(-1).mean()
@@ -165,11 +256,13 @@ class _Regularity(torch.autograd.Function):
     """Quadratic or linear: the gradient is made together with the cost."""
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, log_scales: Tensor, order: Order, weights: LossWeights) -> Tensor:
+    def forward(
+        ctx: Any, means: Tensor, log_scales: Tensor, prior: SurfacePrior, weights: LossWeights
+    ) -> Tensor:
         placed, sizes, anchors, near = (
-            t.detach().contiguous().numpy() for t in (means, log_scales, order.anchors, order.near)
+            t.detach().contiguous().numpy() for t in (means, log_scales, prior.anchors, prior.near)
         )
-        strengths = (float(np.log(order.largest)), weights.smooth, weights.stay, weights.size)
+        strengths = (float(np.log(prior.largest)), weights.smooth, weights.stay, weights.size)
         cost, *ctx.gradients = losses_cpu.regularity(placed, sizes, anchors, near, *strengths)
         return means.new_tensor(cost)
 

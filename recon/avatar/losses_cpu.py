@@ -7,7 +7,6 @@ in float64 and over rows in order, so that the number of threads does not change
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import no_type_check
 
@@ -28,16 +27,30 @@ _FAST = {"contract", "nsz"}
 
 Image = Float32[np.ndarray, "h w 3"]
 Plane = Float32[np.ndarray, "h w"]
+Arrays = tuple[np.ndarray, ...]
 
 
-def compare(
-    images: Sequence[np.ndarray], photograph: Sequence[np.ndarray], colors: Sequence[np.ndarray]
-) -> tuple[Image, Image, list[float]]:
-    """Both pictures over the background, and sums over pixels.
+@dataclass(frozen=True)
+class Pictures:
+    """What `compare` looked at, and the pictures that it made.
 
-    Args:
-        images: drawn color, alpha, depth. photograph: color over black, mask, depth (0 unknown).
+    Attributes:
+        images: drawn color, alpha, depth.
+        photograph: color over black, mask, depth (0 unknown).
         colors: exp(gain), shift, background.
+        ours: the drawing over the background, in the camera's colors.
+        theirs: the photograph over the background.
+    """
+
+    images: Arrays
+    photograph: Arrays
+    colors: Arrays
+    ours: Image
+    theirs: Image
+
+
+def compare(images: Arrays, photograph: Arrays, colors: Arrays) -> tuple[Image, Image, list[float]]:
+    """Both pictures over the background, and sums over pixels; arguments and pictures as in `Pictures`.
 
     Returns:
         ours, theirs; sums of absolute differences of color, of coverage, and of depth in metres, and how many
@@ -47,22 +60,11 @@ def compare(
     sums = np.empty((len(ours), 4), np.float64)
     threads = thread_count()
     run_ranges(
-        lambda _, start, stop: _compare_rows(*images, *photograph, *colors, ours, theirs, sums, start, stop),
+        lambda _, start, stop: _compare_rows(images, photograph, colors, ours, theirs, sums, start, stop),
         split(len(ours), threads),
         threads,
     )
     return ours, theirs, [float(total) for total in sums.sum(0)]
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What `compare` looked at, and the pictures that it made."""
-
-    images: Sequence[np.ndarray]
-    photograph: Sequence[np.ndarray]
-    colors: Sequence[np.ndarray]
-    ours: Image
-    theirs: Image
 
 
 def compare_backward(
@@ -71,17 +73,19 @@ def compare_backward(
     """Gradients of drawn color, alpha, depth, gain and shift.
 
     Args:
-        similarity: the gradient of SSIM by ours. scales: what a pixel's (for SSIM: the score's) l1, SSIM, mask and
-            depth are multiplied by.
+        similarity: the gradient of SSIM by ours.
+        scales: what a pixel's (for SSIM: the score's) l1, SSIM, mask and depth are multiplied by.
     """
-    inputs = (*pictures.images, *pictures.photograph, *pictures.colors, pictures.ours, pictures.theirs)
+    drawn, seen = (*pictures.images, pictures.ours), (*pictures.photograph[1:], pictures.theirs)
     grad_rgb, grad_alpha, grad_depth = (np.empty_like(image) for image in pictures.images)
     sums = np.empty((len(grad_rgb), 6), np.float64)
     of_ssim = np.zeros_like(grad_rgb) if similarity is None else similarity
     outputs = (grad_rgb, grad_alpha, grad_depth, sums)
     threads = thread_count()
     run_ranges(
-        lambda _, start, stop: _compare_back_rows(*inputs, of_ssim, scales, *outputs, start, stop),
+        lambda _, start, stop: _compare_back_rows(
+            drawn, seen, pictures.colors, of_ssim, scales, outputs, start, stop
+        ),
         split(len(grad_rgb), threads),
         threads,
     )
@@ -91,9 +95,10 @@ def compare_backward(
 
 @njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def _compare_rows(
-    rgb, alpha, depth, their_rgb, mask, known, gain, shift, background, ours, theirs, sums, start, stop
-):
+def _compare_rows(images, photograph, colors, ours, theirs, sums, start, stop):
+    rgb, alpha, depth = images
+    their_rgb, mask, known = photograph
+    gain, shift, background = colors
     for y in range(start, stop):
         color, cover, far, count = 0.0, 0.0, 0.0, 0
         for x in range(rgb.shape[1]):
@@ -112,27 +117,11 @@ def _compare_rows(
 
 @njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def _compare_back_rows(
-    rgb,
-    alpha,
-    depth,
-    their_rgb,
-    mask,
-    known,
-    gain,
-    shift,
-    background,
-    ours,
-    theirs,
-    similarity,
-    scales,
-    grad_rgb,
-    grad_alpha,
-    grad_depth,
-    sums,
-    start,
-    stop,
-):
+def _compare_back_rows(drawn, seen, colors, similarity, scales, outputs, start, stop):
+    rgb, alpha, depth, ours = drawn
+    mask, known, theirs = seen
+    gain, shift, background = colors
+    grad_rgb, grad_alpha, grad_depth, sums = outputs
     of_l1, of_ssim, of_mask, of_depth = scales[0], scales[1], scales[2], scales[3]
     for y in range(start, stop):
         for k in range(6):
@@ -159,7 +148,8 @@ def _compare_back_rows(
 
 @njit(fastmath=_FAST, error_model="numpy", nogil=True, cache=True)
 @no_type_check
-def _regularity(means, log_scales, anchors, near, log_largest, smooth, stay, size, of_means, of_scales):
+def _regularity(means, log_scales, anchors, near, strengths, of_means, of_scales):
+    log_largest, smooth, stay, size = strengths
     n, k = near.shape
     moved = np.empty((n, 3), np.float32)
     cost_smooth, cost_stay, cost_size = 0.0, 0.0, 0.0
@@ -197,6 +187,6 @@ def regularity(
 ) -> tuple[float, Float32[np.ndarray, "n 3"], Float32[np.ndarray, "n 3"]]:
     """The cost, and its gradients by means and log_scales."""
     of_means, of_scales = np.empty_like(means), np.empty_like(log_scales)
-    weights = (np.float32(w) for w in (log_largest, smooth, stay, size))
-    cost = _regularity(means, log_scales, anchors, near, *weights, of_means, of_scales)
+    strengths = tuple(np.float32(w) for w in (log_largest, smooth, stay, size))
+    cost = _regularity(means, log_scales, anchors, near, strengths, of_means, of_scales)
     return float(cost), of_means, of_scales

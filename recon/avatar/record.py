@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from simulacra.render.body.records import BodyShape
 from simulacra.render.gaussians.record import FIELDS, Gaussians
 
 RECORD = "splat.npz"
+ACCOUNT = "splat.json"
 LOSSES = "losses.npz"
 
 
 @dataclass(frozen=True)
 class SplatResult:
-    """An avatar, or free Gaussians in the world; exactly one of the two."""
+    """An avatar, or free Gaussians in the world; exactly one of the two, on the CPU."""
 
     avatar: Avatar | None = None
     free: Gaussians | None = None
@@ -41,6 +43,12 @@ def save_splat(folder: Path, result: SplatResult) -> None:
         arrays["phenotypes"] = avatar.shape.phenotypes.detach().numpy()
         arrays["local_changes"] = avatar.shape.local_changes.detach().numpy()
     write_arrays(folder / RECORD, **arrays)
+
+
+def trained_on(folder: Path) -> dict[str, str]:
+    """The device and the rasterizer's backend that trained a record, as `describe_device` has them."""
+    account = json.loads((folder / ACCOUNT).read_text("utf-8"))
+    return {name: account[name] for name in ("device", "backend")}
 
 
 def load_splat(folder: Path) -> SplatResult:

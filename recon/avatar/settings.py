@@ -6,13 +6,16 @@ from typing import Literal
 
 from simulacra.recon.runs.configuration import config
 
+DeviceSetting = Literal["auto", "cpu", "cuda"]
+
 
 @config
 class LossWeights:
     """What a step pays for.
 
     Attributes:
-        l1, ssim: color against the photograph, both over the same random background.
+        l1: color against the photograph, both over the same random background.
+        ssim: structural similarity of the same two.
         mask: coverage against the person's mask.
         depth: metres of expected depth against measured depth, where there is any.
         smooth: how much a Gaussian's displacement differs from its neighbours', per square centimetre.
@@ -47,9 +50,11 @@ class Densification:
     """When Gaussians are split and dropped.
 
     Attributes:
-        every: steps between rounds; 0 never. until: part of the steps after which no more are made.
+        every: steps between rounds; 0 never.
+        until: part of the steps after which no more are made.
         share: of the Gaussians, the ones with the largest screen gradients, that are split in a round.
-        most: Gaussians at the end. least_opacity: below it a Gaussian is dropped.
+        most: Gaussians at the end.
+        least_opacity: below it a Gaussian is dropped.
     """
 
     every: int = 0
@@ -64,15 +69,22 @@ class AvatarConfig:
     """A body-bound avatar.
 
     Attributes:
-        steps: one view each. longest_side: pixels at which views are trained.
+        steps: one view each.
+        longest_side: pixels at which views are trained.
         count: Gaussians made on the body where there is no fused surface.
         lining: Gaussians made on the body beneath a fused surface. Nobody sees them in the pose of the capture;
             they are what shows where clothes part in another.
+        largest_mm: the length of a Gaussian beyond which it costs.
         most_standoff_mm: a surface point further from the body than this is not of the person.
         align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
             common; the surface is then colored anew, and trained from there. 0 leaves the calibration as it is. The
             corrections have a mean of zero, so that the world stays where it is for the cameras that are held out.
         seed: of the order of views and the backgrounds.
+        checkpoint_every: steps; an interrupted training continues from there.
+        device: on which to train: `auto` is an NVIDIA card where torch sees one and gsplat is installed, else `cpu`.
+        weights: of the losses.
+        rates: of Adam.
+        densify: more Gaussians where the pictures ask for them.
     """
 
     kind: Literal["avatar"] = "avatar"
@@ -85,6 +97,7 @@ class AvatarConfig:
     align_steps: int = 100
     seed: int = 0
     checkpoint_every: int = 50
+    device: DeviceSetting = "auto"
     weights: LossWeights = LossWeights()
     rates: LearningRates = LearningRates()
     densify: Densification = Densification()
@@ -96,6 +109,15 @@ class DepthSplatsConfig:
 
     The depth of the training cameras, unprojected and averaged on a grid, becomes Gaussians that are optimised on
     color and mask, each view alike.
+
+    Attributes:
+        steps: one view each.
+        longest_side: pixels at which views are trained.
+        grid_mm: side of a cell.
+        least_points: depth pixels without which a cell stays empty.
+        seed: of the order of views.
+        checkpoint_every: steps; an interrupted training continues from there.
+        device: as for an avatar.
     """
 
     kind: Literal["depth_splats"]
@@ -105,3 +127,4 @@ class DepthSplatsConfig:
     least_points: int = 4
     seed: int = 0
     checkpoint_every: int = 50
+    device: DeviceSetting = "auto"

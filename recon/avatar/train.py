@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from simulacra.recon.avatar.baseline import baseline_recipe, fused_gaussians
-from simulacra.recon.avatar.initial import (
-    Person,
-    alignment_recipe,
-    avatar_on_body,
-    avatar_on_surface,
-    avatar_recipe,
-    placement,
-    recolored,
-    trained_avatar,
-)
-from simulacra.recon.avatar.optimise import optimise
-from simulacra.recon.avatar.record import LOSSES, SplatResult, save_splat
-from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
-from simulacra.recon.avatar.training import CHECKPOINT, LOSS_NAMES, Training
+from simulacra.recon.avatar.device import choose_device, describe_device
+from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, GaussianTrainee, Recipe, gaussians_of
+from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
+from simulacra.recon.avatar.loop import Schedule, train
+from simulacra.recon.avatar.losses import Loss, gaussian_losses
+from simulacra.recon.avatar.placement import Person, place_free, place_on_body
+from simulacra.recon.avatar.record import ACCOUNT, LOSSES, SplatResult, save_splat
+from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig, LearningRates
+from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.stages import write_arrays, write_json
 from simulacra.recon.session import Session
+from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
 
 SplatConfig = AvatarConfig | DepthSplatsConfig
@@ -44,16 +41,22 @@ def train_splat(
     frames: Sequence[int],
     cameras: Sequence[str],
     settings: SplatConfig,
+    losses: Sequence[Loss] = (),
 ) -> SplatResult:
     """Trains what the configuration asks for and writes it, its losses and its view counts into the folder.
 
     Args:
         person: None only for the baseline, which knows no body.
-        frames, cameras: the training views; held-out ones must not be among them.
+        frames: of the training views; held-out ones must not be among them.
+        cameras: of the training views, likewise.
+        losses: what a step pays for besides what the configuration says.
 
     Raises:
         CaptureError: no view shows the person.
+        ConfigError: the device that the configuration names is not there.
+        MissingExtraError: the device is there, and what draws on it is not installed.
     """
+    device = choose_device(settings.device)
     if isinstance(settings, DepthSplatsConfig):
         frames = frames[:1]
     views = store_views(folder / VIEWS, session, mask_of, frames, cameras, settings.longest_side)
@@ -62,21 +65,25 @@ def train_splat(
             "the person is in none of the training views", where=session.root, remedy="look at the masks"
         )
     if isinstance(settings, DepthSplatsConfig):
-        initial = fused_gaussians(session, frames[0], cameras, mask_of, settings)
-        training = optimise(initial, lambda g, _, __: g, views, cameras, baseline_recipe(settings), folder)
-        result = SplatResult(free=training.gaussians)
+        recipe = _append(baseline_recipe(settings), losses)
+        initial = fused_gaussians(session, frames[0], cameras, mask_of, settings).to(device)
+        trainee = GaussianTrainee(initial, place_free, cameras, recipe)
+        training = train(trainee, views, recipe.schedule, folder)
+        result = SplatResult(free=_result(training))
     else:
         assert person is not None
-        result, training = _train_avatar(folder, session, person, surface, mask_of, views, cameras, settings)
+        result, training = _train_avatar(
+            folder, session, person, surface, mask_of, views, cameras, settings, losses
+        )
     save_splat(folder, result)
-    _write_account(folder, training, views)
+    _write_account(folder, training, views, describe_device(device))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     for name in (VIEWS, ALIGNMENT):
         shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
 
-def _train_avatar(  # one argument more than is good: the stage's own, handed on
+def _train_avatar(  # two arguments more than is good: the stage's own, handed on
     folder: Path,
     session: Session,
     person: Person,
@@ -85,32 +92,79 @@ def _train_avatar(  # one argument more than is good: the stage's own, handed on
     views: ViewStore,
     cameras: Sequence[str],
     settings: AvatarConfig,
+    losses: Sequence[Loss],
 ) -> tuple[SplatResult, Training]:
     frame = views.views[0][0] if surface is None else surface.frame
     if surface is not None:
         avatar, apart = avatar_on_surface(person, surface, settings), surface.spacing
     else:
         avatar, apart = avatar_on_body(person, session, mask_of, frame, cameras, settings)
-    place = placement(person, avatar.binding)
+    device = choose_device(settings.device)
+    place = place_on_body(person, avatar.binding, device)
+
+    def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
+        gaussians = avatar.gaussians.to(device)
+        return train(
+            GaussianTrainee(gaussians, place, cameras, recipe, aligned), views, recipe.schedule, work
+        )
+
     aligned = None
     if settings.align_steps:
-        work = folder / ALIGNMENT
-        aligned = optimise(avatar.gaussians, place, views, cameras, alignment_recipe(settings), work)
-        avatar = recolored(person, avatar, apart, session, mask_of, frame, cameras, aligned)
-    training = optimise(avatar.gaussians, place, views, cameras, avatar_recipe(settings), folder, aligned)
-    return SplatResult(avatar=trained_avatar(avatar, training)), training
+        aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
+        avatar = recolor(person, avatar, apart, session, mask_of, frame, cameras, aligned)
+    training = run(_append(avatar_recipe(settings), losses), folder, aligned)
+    binding = avatar.binding[training.state["origins"].cpu()]
+    return SplatResult(avatar=avatar.replace(binding=binding, gaussians=_result(training))), training
 
 
-def _write_account(folder: Path, training: Training, views: ViewStore) -> None:
-    columns = {name: training.losses[:, k].numpy() for k, name in enumerate(LOSS_NAMES)}
-    write_arrays(folder / LOSSES, **columns)
-    described = {
-        "gaussians": len(training.anchors),
+def avatar_recipe(settings: AvatarConfig) -> Recipe:
+    """How an avatar is trained, its cameras standing still."""
+    return Recipe(
+        schedule=Schedule(settings.steps, settings.seed, settings.checkpoint_every),
+        losses=gaussian_losses(settings.weights),
+        rates=settings.rates,
+        densify=settings.densify,
+        largest=settings.largest_mm / 1000,
+        random_background=True,
+        match_colors=True,
+        refine_cameras=False,
+    )
+
+
+def alignment_recipe(settings: AvatarConfig) -> Recipe:
+    """A training for the cameras' sake: the surface hardly moves, so that they have to."""
+    recipe = avatar_recipe(settings)
+    still = LearningRates(
+        means=1e-5, quats=1e-4, log_scales=1e-3, sh=5e-3, camera_poses=settings.rates.camera_poses
+    )
+    return replace(
+        recipe,
+        schedule=replace(recipe.schedule, steps=settings.align_steps),
+        rates=still,
+        densify=Densification(),
+        refine_cameras=True,
+    )
+
+
+def _append(recipe: Recipe, losses: Sequence[Loss]) -> Recipe:
+    return replace(recipe, losses=(*recipe.losses, *losses))
+
+
+def _result(training: Training) -> Gaussians:
+    """The Gaussians on the CPU, where records are."""
+    return gaussians_of(training.tensors).to("cpu")
+
+
+def _write_account(folder: Path, training: Training, views: ViewStore, device: dict[str, str]) -> None:
+    write_arrays(folder / LOSSES, **{name: column.numpy() for name, column in training.losses.items()})
+    of_cameras = {name: training.tensors[name].cpu().numpy() for name in OF_CAMERAS}
+    described = device | {
+        "gaussians": len(training.state["origins"]),
         "views": len(views),
         "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
-        "camera_gains": np.exp(training.tensors["gains"].numpy()).round(4).tolist(),
-        "camera_shifts": training.tensors["shifts"].numpy().round(4).tolist(),
-        "camera_turns_deg": np.degrees(training.tensors["turns"].numpy()).round(4).tolist(),
-        "camera_moves_mm": (1000 * training.tensors["moves"].numpy()).round(3).tolist(),
+        "camera_gains": np.exp(of_cameras["gains"]).round(4).tolist(),
+        "camera_shifts": of_cameras["shifts"].round(4).tolist(),
+        "camera_turns_deg": np.degrees(of_cameras["turns"]).round(4).tolist(),
+        "camera_moves_mm": (1000 * of_cameras["moves"]).round(3).tolist(),
     }
-    write_json(folder / "splat.json", described)
+    write_json(folder / ACCOUNT, described)

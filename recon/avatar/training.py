@@ -1,4 +1,4 @@
-"""The state of a training run between two steps, what the run is made of, and its checkpoints."""
+"""The state of a training between two steps, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -7,93 +7,57 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from simulacra.recon.avatar.losses import TERMS
-from simulacra.recon.avatar.settings import Densification, LearningRates, LossWeights
 from simulacra.recon.runs.stages import write_arrays
-from simulacra.render.gaussians import Gaussians
-from simulacra.render.gaussians.record import FIELDS
 
 CHECKPOINT = "checkpoint.npz"
-LOSS_NAMES = ("step", "total", *TERMS)
-# Parameters of cameras, not of Gaussians; over the cameras each has a mean of zero, or all could drift together.
-OF_CAMERAS = ("gains", "shifts", "turns", "moves")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a training run is made of, beside its views."""
-
-    steps: int
-    seed: int
-    checkpoint_every: int
-    weights: LossWeights
-    rates: LearningRates
-    densify: Densification
-    largest: float
-    random_background: bool
-    match_colors: bool
-    refine_cameras: bool
+GROUPS = ("tensors", "moments1", "moments2", "state", "losses")
 
 
 @dataclass(frozen=True)
 class Training:
-    """The state between two steps.
+    """The state between two steps; whose it is, only the trainee knows.
 
     Attributes:
-        tensors: the parameters: fields of the Gaussians, and for each camera `gains` (log) and `shifts` of color and
-            `turns` and `moves` of its pose (axis-angle about the person's middle, metres, world).
-        moments1, moments2: Adam's.
-        anchors: where each Gaussian was made. origins: which of the first Gaussians it descends from.
-        heat, drawn: summed norms of screen gradients in pixels, and in how many steps it was drawn, since the last
-            densification.
-        losses: a row a step, columns `LOSS_NAMES`.
-        middle: of the person in the first view, world: what cameras are turned about.
+        step: how many are done.
+        tensors: the parameters that Adam moves.
+        moments1: Adam's mean gradient of each.
+        moments2: Adam's mean squared gradient of each.
+        state: what else the trainee keeps from step to step.
+        losses: what each step cost, a number a step on the CPU: `step`, `total`, and each loss by its name, weighted.
     """
 
     step: int
     tensors: dict[str, Tensor]
     moments1: dict[str, Tensor]
     moments2: dict[str, Tensor]
-    anchors: Float[Tensor, "n 3"]
-    origins: Int[Tensor, "n"]
-    heat: Float[Tensor, "n"]
-    drawn: Float[Tensor, "n"]
-    losses: Float[Tensor, "s l"]
-    middle: Float[Tensor, "3"]
-
-    @property
-    def gaussians(self) -> Gaussians:
-        return Gaussians(**{name: self.tensors[name] for name in FIELDS})
-
-
-PLAIN = ("anchors", "origins", "heat", "drawn", "losses", "middle")
+    state: dict[str, Tensor]
+    losses: dict[str, Float[Tensor, "s"]]
 
 
 def save_checkpoint(folder: Path, training: Training) -> None:
     """Writes all of it, at once or not at all."""
-    arrays = {f"tensors/{n}": v for n, v in training.tensors.items()}
-    arrays |= {f"moments1/{n}": v for n, v in training.moments1.items()}
-    arrays |= {f"moments2/{n}": v for n, v in training.moments2.items()}
-    arrays |= {n: getattr(training, n) for n in PLAIN}
-    numpy = {name: value.detach().numpy() for name, value in arrays.items()}
-    write_arrays(folder / CHECKPOINT, step=np.asarray(training.step), **numpy)
+    arrays = {
+        f"{group}/{name}": value.detach().cpu().numpy()
+        for group in GROUPS
+        for name, value in getattr(training, group).items()
+    }
+    write_arrays(folder / CHECKPOINT, step=np.asarray(training.step), **arrays)
 
 
-def restore_checkpoint(folder: Path) -> Training | None:
-    """What was saved last; None if nothing was."""
+def restore_checkpoint(folder: Path, device: torch.device) -> Training | None:
+    """What was saved last, on the device (the losses stay on the CPU); None if nothing was."""
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
     with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    step = int(arrays.pop("step"))
-    fields = {n: torch.from_numpy(v) for n, v in arrays.items()}
-
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {n.removeprefix(prefix): v for n, v in fields.items() if n.startswith(prefix)}
-
-    plain = {n: fields[n] for n in PLAIN}
-    return Training(step, group("tensors/"), group("moments1/"), group("moments2/"), **plain)
+        step = int(stored["step"])
+        for key in stored.files:
+            group, _, name = key.partition("/")
+            if group in groups:
+                value = torch.from_numpy(stored[key])
+                groups[group][name] = value if group == "losses" else value.to(device)
+    return Training(step, **groups)

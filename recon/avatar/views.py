@@ -6,8 +6,9 @@ A capture may have thousands of views; one is in memory at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,8 +33,13 @@ class TrainingView:
     """One photograph's window around the person.
 
     Attributes:
-        cameras: of the window, a batch of one. rgb: over black. mask: 0..1.
-        depth, measured: metres and where they are known; None without a depth camera.
+        frame: of the session.
+        camera: its name.
+        cameras: of the window, a batch of one.
+        rgb: over black.
+        mask: 0..1.
+        depth: metres; None without a depth camera.
+        measured: where depth is known; None likewise.
     """
 
     frame: int
@@ -44,12 +50,22 @@ class TrainingView:
     depth: Float[Tensor, "h w"] | None
     measured: Bool[Tensor, "h w"] | None
 
+    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "h w 3"]:
+        """The photograph over a background."""
+        return self.rgb + (1 - self.mask)[..., None] * background
+
+    def to(self, device: torch.device) -> TrainingView:
+        """The same view on a device."""
+        moved: dict[str, Any] = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, cameras=self.cameras.to(device), **moved)
+
 
 @dataclass(frozen=True)
 class ViewStore:
     """Windows of the training views in a folder.
 
     Attributes:
+        folder: that holds a file for each.
         views: (frame, camera) of every window, in a fixed order.
         empty: views in which the mask holds nobody; they train nothing, and are reported.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from simulacra.recon.avatar.adam import adam_update
-from simulacra.recon.avatar.losses import ColorMatch, Order, photometric, regularity
+from simulacra.recon.avatar.losses import ColorMatch, Drawing, SurfacePrior, evaluate_losses, gaussian_losses
 from simulacra.recon.avatar.settings import LossWeights
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.recon.perception.ssim import WINDOW
@@ -23,14 +23,14 @@ def warmup() -> None:
     side = WINDOW
     alpha = torch.full((1, side, side), 0.7, requires_grad=True)
     color = torch.zeros(1, side, side, 3, requires_grad=True)
-    drawn = GaussianRendering(color, alpha, alpha * 2, ScreenStatistics(torch.zeros(1, 2)))
+    rendering = GaussianRendering(color, alpha, alpha * 2, ScreenStatistics(torch.zeros(1, 2)))
     plane = torch.ones(side, side)
     cameras = Cameras(torch.eye(4)[None], torch.eye(3)[None], side, side)
     view = TrainingView(0, "warmup", cameras, plane[..., None].expand(-1, -1, 3), plane, plane, plane > 0)
-    weights, match = LossWeights(), ColorMatch(torch.zeros(3), torch.zeros(3))
-    terms = photometric(drawn, view, match, torch.zeros(3), weights)
     gaussians = Gaussians(moved, turned, torch.zeros(2, 3), torch.zeros(2), torch.zeros(2, 1, 3))
-    order = Order(torch.zeros(2, 3), torch.tensor([[1], [0]]), 1.0)
-    (terms.sum() + regularity(gaussians, order, weights)).backward()
+    prior = SurfacePrior(torch.zeros(2, 3), torch.tensor([[1], [0]]), 1.0)
+    match = ColorMatch(torch.zeros(3), torch.zeros(3))
+    drawn = Drawing(rendering, gaussians, prior, match, torch.zeros(3))
+    sum(evaluate_losses(gaussian_losses(LossWeights()), drawn, view).values(), torch.zeros(())).backward()
     values = [torch.zeros(3) for _ in range(4)]
     adam_update(values[0], values[1], values[2], values[3], 0.1, 1)

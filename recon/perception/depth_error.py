@@ -18,7 +18,8 @@ class DepthError:
     """Absolute differences of depth along the camera axis, metres.
 
     Attributes:
-        median_m, p90_m: of the absolute difference over the compared pixels.
+        median_m: of the absolute difference over the compared pixels.
+        p90_m: its 90th percentile.
         bias_m: median of rendered minus measured: positive is too far away.
         count: pixels compared.
         coverage: compared pixels over those that have a measurement; the rest were not rendered.

@@ -15,9 +15,8 @@ def l1(
     """Mean of ``|image - reference|`` over pixels and channels; differentiable in both.
 
     Args:
-        weight: per pixel, at least 0; the result is the weighted mean. All zero gives 0, so that a view
-        without
-            any pixel of interest adds nothing to a loss.
+        weight: per pixel, at least 0; the result is the weighted mean. All zero gives 0, so that a view without any
+            pixel of interest adds nothing to a loss.
     """
     difference = (image - reference).abs()
     if weight is None:

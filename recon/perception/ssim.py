@@ -60,14 +60,14 @@ def ssim(
 
 def ssim_reference(image: Float[Tensor, "h w c"], reference: Float[Tensor, "h w c"]) -> Float[Tensor, ""]:
     """The formula above in plain torch: the twin that the kernel is tested against."""
-    m, n = _windowed(image), _windowed(reference)
-    variances = _windowed(image * image + reference * reference) - m * m - n * n
-    covariance = _windowed(image * reference) - m * n
+    m, n = _window_means(image), _window_means(reference)
+    variances = _window_means(image * image + reference * reference) - m * m - n * n
+    covariance = _window_means(image * reference) - m * n
     numerator = (2 * m * n + ssim_cpu.C1) * (2 * covariance + ssim_cpu.C2)
     return (numerator / ((m * m + n * n + ssim_cpu.C1) * (variances + ssim_cpu.C2))).mean()
 
 
-def _windowed(image: Float[Tensor, "h w c"]) -> Float[Tensor, "c 1 h2 w2"]:
+def _window_means(image: Float[Tensor, "h w c"]) -> Float[Tensor, "c 1 h2 w2"]:
     taps = torch.as_tensor(ssim_cpu.gaussian_taps(), dtype=image.dtype, device=image.device)
     rows = torch.nn.functional.conv2d(image.permute(2, 0, 1)[:, None], taps.view(1, 1, -1, 1))
     return torch.nn.functional.conv2d(rows, taps.view(1, 1, 1, -1))

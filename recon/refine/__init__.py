@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from simulacra.recon.refine.coloring import SH_C0, color_points, surfels
+from simulacra.recon.refine.coloring import color_points, surfels
 from simulacra.recon.refine.depth_cleaning import clean_depth
 from simulacra.recon.refine.fusion import fuse
 from simulacra.recon.runs.configuration import config
@@ -20,7 +20,6 @@ from simulacra.render.camera import Cameras
 from simulacra.render.runtime.errors import CaptureError
 
 __all__ = [
-    "SH_C0",
     "RefineConfig",
     "Surface",
     "color_points",
@@ -51,8 +50,13 @@ class Surface:
     """Oriented, colored points of one moment.
 
     Attributes:
-        frame: of the session. spacing: metres between neighbours, about. points, normals: world.
-        colors: sRGB 0..1. measured: depth supports the point. seen: a camera sees its color.
+        frame: of the session.
+        spacing: metres between neighbours, about.
+        points: world, metres.
+        normals: world, unit.
+        colors: sRGB 0..1.
+        measured: depth supports the point.
+        seen: a camera sees its color.
     """
 
     frame: int

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from simulacra.render.camera import Cameras
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import Gaussians, rasterize_gaussians, sh_from_rgb
 from simulacra.render.rotation import matrix_to_quat
 
 # The more frontal a camera sees a point, the more it counts: cosine to this power. More lets one camera speak and keeps
@@ -28,7 +28,6 @@ MASK_BORDER_PX = 2
 # Large ones bleed over every edge of the figure; these just close the surface.
 ALONG, THROUGH = 0.45, 0.15
 OPACITY_LOGIT = 2.0
-SH_C0 = 0.28209479177387814
 
 
 def surfels(
@@ -42,7 +41,7 @@ def surfels(
         facing(normals),
         scales.log().expand(count, 3).contiguous(),
         points.new_full((count,), OPACITY_LOGIT),
-        ((colors - 0.5) / SH_C0)[:, None],
+        sh_from_rgb(colors),
     )
 
 

@@ -48,7 +48,8 @@ def clean_depth(
     """The believable part of one depth image of a person, with normals by central differences.
 
     Args:
-        mask: of the person, 0..1. camera: of the depth image, a batch of one.
+        mask: of the person, 0..1.
+        camera: of the depth image, a batch of one.
     """
     inside = valid & (mask > 0.5) & (depth > 0)
     smooth = cv2.bilateralFilter(np.where(inside, depth, 0).astype(np.float32), SMOOTHING_PX, SMOOTHING_M, 3)

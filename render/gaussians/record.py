@@ -29,10 +29,11 @@ class Gaussians:
     """Oriented, colored, translucent ellipsoids in the world, in the parameters that an optimiser moves.
 
     Attributes:
-        means: centres, metres. quats: orientations wxyz, local to world; any length but zero. log_scales:
-        natural logarithm of the standard deviations along the local axes, metres. logit_opacities: opacity
-        before the sigmoid. sh: real spherical harmonics of the color, in gsplat's order and sign: rgb =
-        max(0, 0.5 + SH(direction)).
+        means: centres, metres.
+        quats: orientations wxyz, local to world; any length but zero.
+        log_scales: natural logarithm of the standard deviations along the local axes, metres.
+        logit_opacities: opacity before the sigmoid.
+        sh: real spherical harmonics of the color, in gsplat's order and sign: rgb = max(0, 0.5 + SH(direction)).
     """
 
     means: Float[Tensor, "n 3"]
@@ -56,11 +57,6 @@ class Gaussians:
     def __getitem__(self, chosen: Tensor | slice) -> Gaussians:
         """The chosen Gaussians (a mask, indices or a slice), in that order."""
         return Gaussians(**{name: getattr(self, name)[chosen] for name in FIELDS})
-
-    @property
-    def sh_degree(self) -> int:
-        """The highest degree of the spherical harmonics, 0 to 3."""
-        return {1: 0, 4: 1, 9: 2, 16: 3}[self.sh.shape[1]]
 
     def replace(self, **changes: Tensor) -> Gaussians:
         """The same Gaussians with some fields exchanged."""
@@ -128,7 +124,11 @@ class FeatureRendering:
 
     Attributes:
         features_premul: the Gaussians' features blended like a color; with a background it is already
-            behind them. alpha, depth, screen, median_depth: as those of ``GaussianRendering``.
+            behind them.
+        alpha: as of ``GaussianRendering``, like all below.
+        depth: camera z times alpha.
+        screen: per-Gaussian statistics.
+        median_depth: None unless asked for.
     """
 
     features_premul: Float[Tensor, "c h w f"]

@@ -60,15 +60,16 @@ class Screen:
 
 
 @dataclass(frozen=True)
-class View:
+class TiledGaussians:
     """Projected and sorted Gaussians, and what the drawing leaves for its reverse.
 
     Attributes:
+        screen: the camera.
         records: ``n RECORD``.
         values: features, depth and zeros, ``n C``; None if the features are colors, which the records hold.
-        tile_starts: see ``sort_into_tiles``.
-        entries: likewise.
-        slot_starts: likewise.
+        tile_starts: see ``sort_into_tiles``, as for the next two.
+        entries: the Gaussians of each tile, in order of depth.
+        slot_starts: where each Gaussian's gradients are collected.
         ends: of each tile, the entry before which it was finished; filled by ``draw``.
     """
 
@@ -102,7 +103,7 @@ def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
 
 def look(
     shapes: Shapes, features: np.ndarray, offsets: np.ndarray, screen: Screen, radii: np.ndarray
-) -> View:
+) -> TiledGaussians:
     """Project and sort; ``radii`` (n) is written.
 
     Raises:
@@ -126,10 +127,10 @@ def look(
         values[:, :count], values[:, count] = features, depths
     columns, rows = -(-screen.width // TILE_WIDTH), -(-screen.height // TILE_HEIGHT)
     lists = sort_into_tiles(depths, tiles, columns, rows, threads)
-    return View(screen, records, values, *lists, np.empty(columns * rows, np.int32))
+    return TiledGaussians(screen, records, values, *lists, np.empty(columns * rows, np.int32))
 
 
-def draw(view: View, background: np.ndarray, images: Images) -> None:
+def draw(view: TiledGaussians, background: np.ndarray, images: Images) -> None:
     """Blend into ``images``."""
     lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
     if view.values is None:
@@ -142,7 +143,7 @@ def draw(view: View, background: np.ndarray, images: Images) -> None:
 
 
 def undraw(
-    view: View,
+    view: TiledGaussians,
     images: Images,
     upstream: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     grad_features: np.ndarray,
@@ -174,7 +175,7 @@ def undraw(
 
 
 def unlook(
-    view: View,
+    view: TiledGaussians,
     shapes: Shapes,
     slots: np.ndarray,
     slot_starts: np.ndarray,
@@ -194,7 +195,7 @@ def unlook(
     return np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1)
 
 
-def medians(view: View, depths: np.ndarray) -> np.ndarray:
+def medians(view: TiledGaussians, depths: np.ndarray) -> np.ndarray:
     """The index of the Gaussian at every pixel's median depth, -1 where there is none: int32 ``h w``. Their
     depths are written to ``depths``, 0 where there is none.
     """
@@ -204,7 +205,7 @@ def medians(view: View, depths: np.ndarray) -> np.ndarray:
     return found
 
 
-def shares(view: View) -> tuple[np.ndarray, np.ndarray]:
+def shares(view: TiledGaussians) -> tuple[np.ndarray, np.ndarray]:
     """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``draw``."""
     slots = np.empty(len(view.entries) * SHARES, np.float32)
     inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)

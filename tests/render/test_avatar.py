@@ -9,7 +9,7 @@ from torch import Tensor
 from simulacra.render.avatar import (
     Avatar,
     Binding,
-    Rig,
+    BodyRig,
     blend,
     bring_to_rest,
     drive,
@@ -32,7 +32,7 @@ def body() -> BodyModel:
         pytest.skip(str(error))
 
 
-def planted(body: BodyModel, *, standoff: float = 0.0) -> tuple[Avatar, Rig]:
+def planted(body: BodyModel, *, standoff: float = 0.0) -> tuple[Avatar, BodyRig]:
     """Gaussians of all orientations at random points of the skin, or up to so many metres off it."""
     generator = torch.Generator().manual_seed(1)
     faces = torch.randint(0, len(body.faces), (COUNT,), generator=generator)

@@ -13,7 +13,6 @@ from torch import Tensor
 from simulacra.render.rotation import (
     axis_angle_to_matrix,
     axis_angle_to_quat,
-    is_rotation,
     matrix_to_axis_angle,
     matrix_to_quat,
     quat_conjugate,
@@ -22,7 +21,6 @@ from simulacra.render.rotation import (
     quat_to_matrix,
     rigid,
     rigid_inverse,
-    rotation_6d_to_matrix,
     transform_points,
 )
 
@@ -109,12 +107,6 @@ def test_gradients_there_and_back_are_the_identity(angle: float) -> None:
     torch.testing.assert_close(jacobian, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
 
 
-def test_six_numbers_make_the_rotation_of_their_columns() -> None:
-    matrix = axis_angle_to_matrix(torch.tensor([0.3, -0.8, 0.5], dtype=torch.float64))
-    stretched = torch.cat([2 * matrix[:, 0], matrix[:, 1] * 3 + matrix[:, 0]])
-    torch.testing.assert_close(rotation_6d_to_matrix(stretched), matrix)
-
-
 def test_rigid_transforms_compose_and_invert() -> None:
     vectors = directions()[:2]
     Ts = rigid(axis_angle_to_matrix(vectors), vectors * 2)
@@ -122,10 +114,3 @@ def test_rigid_transforms_compose_and_invert() -> None:
     there = transform_points(Ts[0] @ Ts[1], points)
     torch.testing.assert_close(there, transform_points(Ts[0], transform_points(Ts[1], points)))
     torch.testing.assert_close(transform_points(rigid_inverse(Ts[0] @ Ts[1]), there), points)
-
-
-def test_what_is_a_rotation_and_what_only_looks_like_one() -> None:
-    rotation = axis_angle_to_matrix(directions()[0])
-    mirror = rotation @ torch.diag(torch.tensor([1.0, 1.0, -1.0], dtype=torch.float64))
-    found = is_rotation(torch.stack([rotation, mirror, rotation * 1.01, torch.zeros_like(rotation)]))
-    assert found.tolist() == [True, False, False, False]

@@ -12,7 +12,7 @@ from simulacra.recon.avatar.binding import sample_body, spacing
 from simulacra.recon.avatar.initial import body_points
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.recon.refine import surfels
-from simulacra.render.avatar import Avatar, Rig, bring_to_rest, drive, rig_body
+from simulacra.render.avatar import Avatar, BodyRig, bring_to_rest, drive, rig_body
 from simulacra.render.body import BodyPose, load_body
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import rasterize_gaussians
@@ -28,7 +28,7 @@ class AvatarScene:
     """An avatar, what drives it, and a camera that sees all of it."""
 
     avatar: Avatar
-    rig: Rig
+    rig: BodyRig
     cameras: Cameras
 
     def pose(self, frame: int) -> BodyPose:

@@ -11,20 +11,24 @@ from torch import Tensor
 
 from simulacra.recon.avatar.adam import BETA1, BETA2, EPSILON, adam_update
 from simulacra.recon.avatar.binding import neighbours
-from simulacra.recon.avatar.initial import Person, avatar_recipe, placement
+from simulacra.recon.avatar.gaussian_trainee import NEIGHBOURS, GaussianTrainee
+from simulacra.recon.avatar.loop import begin, step
 from simulacra.recon.avatar.losses import (
+    PHOTOMETRIC,
     ColorMatch,
-    Order,
-    photometric,
-    photometric_reference,
+    Drawing,
+    SurfacePrior,
+    evaluate_losses,
+    gaussian_losses,
     regularity,
     regularity_reference,
 )
-from simulacra.recon.avatar.optimise import NEIGHBOURS, begin, step
+from simulacra.recon.avatar.placement import Person, place_on_body
 from simulacra.recon.avatar.settings import AvatarConfig
+from simulacra.recon.avatar.train import avatar_recipe
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.render.avatar import bone_motion
-from simulacra.render.gaussians import GaussianRendering, rasterize_gaussians, warmup
+from simulacra.render.gaussians import GaussianRendering, Gaussians, rasterize_gaussians, warmup
 from simulacra.render.gaussians.record import FIELDS
 from simulacra.render.skinning import skin, skin_reference
 
@@ -126,27 +130,38 @@ def _placed(scene: AvatarScene) -> tuple[Tensor, Tensor]:
 
 
 def _comparison(scene: AvatarScene) -> tuple[Work, Work]:
-    view, weights = photograph(scene), AvatarConfig().weights
+    view, background = photograph(scene), torch.full((3,), 0.5)
+    losses = [loss for loss in gaussian_losses(AvatarConfig().weights) if loss.value in PHOTOMETRIC]
     means, quats = _placed(scene)
+    gaussians = scene.avatar.gaussians.replace(means=means, quats=quats)
     with torch.no_grad():
-        drawn = rasterize_gaussians(scene.avatar.gaussians.replace(means=means, quats=quats), scene.cameras)
+        drawn = rasterize_gaussians(gaussians, scene.cameras)
     images = [t.clone().requires_grad_() for t in (drawn.rgb_premul, drawn.alpha, drawn.depth)]
     rendering = GaussianRendering(images[0], images[1], images[2], drawn.screen)
-    match, background = ColorMatch(torch.zeros(3), torch.zeros(3)), torch.full((3,), 0.5)
-    ours, plain = (
-        lambda how=how: torch.autograd.grad(how(rendering, view, match, background, weights).sum(), images)
-        for how in (photometric, photometric_reference)
+    match = ColorMatch(torch.zeros(3), torch.zeros(3))
+    drawing = Drawing(rendering, gaussians, _prior(gaussians), match, background)
+
+    def compare(evaluate: Callable[[Drawing], list[Tensor]]) -> Work:
+        # A new record each time: it keeps the picture that it made, with its gradient's graph.
+        return lambda: torch.autograd.grad(torch.stack(evaluate(replace(drawing))).sum(), images)
+
+    return (
+        compare(lambda drawn: list(evaluate_losses(losses, drawn, view).values())),
+        compare(lambda drawn: [loss.weight * loss.value(drawn, view) for loss in losses]),
     )
-    return ours, plain
+
+
+def _prior(gaussians: Gaussians) -> SurfacePrior:
+    return SurfacePrior(gaussians.means, neighbours(gaussians.means, NEIGHBOURS), LARGEST_M)
 
 
 def _regularity(scene: AvatarScene) -> tuple[Work, Work]:
     gaussians, weights = scene.avatar.gaussians, AvatarConfig().weights
-    order = Order(gaussians.means, neighbours(gaussians.means, NEIGHBOURS), LARGEST_M)
+    prior = _prior(gaussians)
     leaves = [gaussians.means.clone().requires_grad_(), gaussians.log_scales.clone().requires_grad_()]
     moving = gaussians.replace(means=leaves[0], log_scales=leaves[1])
     ours, plain = (
-        lambda how=how: torch.autograd.grad(how(moving, order, weights), leaves)
+        lambda how=how: torch.autograd.grad(how(moving, prior, weights), leaves)
         for how in (regularity, regularity_reference)
     )
     return ours, plain
@@ -167,11 +182,12 @@ def _adam(scene: AvatarScene) -> tuple[Work, Work]:
 
 def _whole(scene: AvatarScene, view: TrainingView) -> Work:
     body, avatar = scene.rig.body, scene.avatar
-    place = placement(Person(body, avatar.shape, lambda frame, _: scene.pose(frame)), avatar.binding)
+    person = Person(body, avatar.shape, lambda frame, _: scene.pose(frame))
+    place = place_on_body(person, avatar.binding, avatar.gaussians.means.device)
     recipe = replace(avatar_recipe(AvatarConfig()), largest=LARGEST_M)
-    training = begin(avatar.gaussians, place, (0, "camera"), 1)
-    near = neighbours(training.anchors, NEIGHBOURS)
-    return lambda: step(training, place, view, 0, near, recipe)
+    trainee = GaussianTrainee(avatar.gaussians, place, (view.camera,), recipe)
+    training = begin(trainee, (view.frame, view.camera))
+    return lambda: step(training, trainee, view, recipe.schedule)
 
 
 def _on(threads: int, work: Work) -> Callable[[], None]:

@@ -166,7 +166,7 @@ def test_the_baseline_lies_on_the_person_and_never_opens_a_held_out_camera(
 
 
 def test_an_avatar_never_opens_a_held_out_camera(session: Session, tmp_path: Path) -> None:
-    from simulacra.recon.avatar.train import Person
+    from simulacra.recon.avatar.placement import Person
     from simulacra.render.body import load_body
     from simulacra.render.runtime.errors import AssetError
 

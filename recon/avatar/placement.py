@@ -1,0 +1,61 @@
+"""Where in the world a person's Gaussians are in each view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from simulacra.render.avatar import Avatar, Binding, BodyRig, drive, rig_body
+from simulacra.render.body.model import BodyModel
+from simulacra.render.body.records import BodyPose, BodyShape
+from simulacra.render.gaussians import Gaussians
+
+# The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
+PoseOf = Callable[[int, str | None], BodyPose]
+# Rest (or free) Gaussians and a view (frame, camera) to Gaussians in the world; with the indices of each Gaussian's
+# binding.
+Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str]], Gaussians]
+Record = TypeVar("Record", Binding, BodyShape, BodyPose)
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is known of the person before it has an appearance: body, shape, and the pose in each frame."""
+
+    body: BodyModel
+    shape: BodyShape
+    pose_of: PoseOf
+
+
+def place_free(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
+    """Gaussians of no body are where they are in every view."""
+    return gaussians
+
+
+def place_on_body(person: Person, binding: Binding, device: torch.device) -> Place:
+    """How the rest Gaussians that descend from a binding's are drawn in a view, on a device."""
+    body = person.body if device == person.body.device else person.body.to(device=device)
+    shape, binding = _move(person.shape, device), _move(binding, device)
+    rest = body.rest(shape)
+    kept: dict[int, tuple[Tensor, BodyRig, Avatar]] = {}
+
+    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
+        # The rig changes where Gaussians are split or dropped, and then `origins` is another tensor.
+        if 0 not in kept or kept[0][0] is not origins:
+            chosen = binding[origins]
+            rig = replace(rig_body(body, shape, chosen), rest=rest)
+            kept[0] = (origins, rig, Avatar(shape, chosen, gaussians))
+        _, rig, avatar = kept[0]
+        return drive(avatar.replace(gaussians=gaussians), rig, _move(person.pose_of(*view), device))
+
+    return place
+
+
+def _move(record: Record, device: torch.device) -> Record:
+    """The record's tensors on a device."""
+    return replace(record, **{name: value.to(device) for name, value in vars(record).items()})
