@@ -19,14 +19,12 @@ from simulacra.recon.calibrate import (
     find_pictures,
     gather_views,
     lags_and_turns,
-    lags_by_motion,
-    match_colors,
     person_tracks,
     print_adjusted,
     read_board,
     refuse_no_better,
     rig_of,
-    shared_colors_by_depth,
+    rig_problem,
     stand_on_board,
     stand_upright,
     write_adjusted,
@@ -38,7 +36,7 @@ from simulacra.recon.importers.building import Axis
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
 from simulacra.recon.runs.stages import write_json
 from simulacra.recon.session import Session, load_session
-from simulacra.render.runtime.errors import CaptureError, ConfigError, RunError
+from simulacra.render.runtime.errors import ConfigError, RunError
 
 
 def run_board(
@@ -92,7 +90,8 @@ def run_rig(
     boards = _boards_of(recordings, board, loaded) if board is not None else []
     observations = _looked_at(loaded) if observed is None else load_observations(observed)
     body = body_views(observations, loaded.camera_names, given)
-    adjusted = adjust_rig(given, loaded.camera_names, body, boards, Belief(free_focal=focal))
+    problem = rig_problem(given, loaded.camera_names, body, boards, Belief(free_focal=focal))
+    adjusted = adjust_rig(problem)
     print_adjusted(adjusted)
     refuse_no_better(adjusted)
     _, report = write_adjusted(adjusted, loaded, out)
@@ -121,31 +120,18 @@ def _looked_at(session: Session) -> Observations:
 
 
 def run_clocks(session: Path, observed: Path, json: Path | None) -> None:
-    """Lags of the cameras by three ways."""
+    """Lags and turns of the cameras by the motion of the person."""
     loaded, observations = load_session(session), load_observations(observed)
     cameras = [loaded.camera(name) for name in observations.cameras if name in loaded.camera_names]
     names = [camera.name for camera in cameras]
-    viewmats, Ks = (
-        np.stack([camera.viewmat for camera in cameras]),
-        np.stack([camera.K for camera in cameras]),
-    )
-    pixels, confidence, step = person_tracks(observations, names, viewmats, Ks)
-    found = lags_and_turns(pixels, confidence, viewmats, Ks)
-    try:
-        without = lags_by_motion(pixels, confidence)
-        said = [
-            (float(f), float(e))
-            for f, e in zip(step * without.frames, step * without.standard_errors, strict=True)
-        ]
-    except CaptureError as error:
-        print(f"note: without the calibration: {error.what}")
-        said = []
-    print("camera          lag, frames     without calibration     turn, degrees")
+    rig = rig_of(cameras).pinhole
+    seen, step = person_tracks(observations, names, rig)
+    found = lags_and_turns(seen, rig)
+    print("camera          lag, frames       turn, degrees")
     for i, name in enumerate(names):
         lag = f"{step * found.lags.frames[i]:+.2f} ± {step * found.lags.standard_errors[i]:.2f}"
-        other = f"{said[i][0]:+.2f} ± {said[i][1]:.2f}" if said else "-"
         turn, unsure = np.linalg.norm(found.turns_deg[i]), np.linalg.norm(found.turn_errors_deg[i])
-        print(f"{name:14s} {lag:>16s} {other:>20s} {f'{turn:.2f} ± {unsure:.2f}':>20s}")
+        print(f"{name:14s} {lag:>16s} {f'{turn:.2f} ± {unsure:.2f}':>20s}")
     given, lags, turns, both = found.residual_px
     print(
         f"landmarks disagree by {given:.1f} px; {lags:.1f} with lags, {turns:.1f} with turns, {both:.1f} with both"
@@ -155,36 +141,9 @@ def run_clocks(session: Path, observed: Path, json: Path | None) -> None:
             "cameras": names,
             "lag_frames": (step * found.lags.frames).tolist(),
             "lag_errors": (step * found.lags.standard_errors).tolist(),
-            "lag_frames_without_calibration": [each[0] for each in said],
             "turns_deg": found.turns_deg.tolist(),
             "turn_errors_deg": found.turn_errors_deg.tolist(),
             "residual_px": {"given": given, "lags": lags, "turns": turns, "both": both},
         }
-        write_json(json, content)
-        print(f"written: {json}")
-
-
-def run_colors(session: Path, cameras: Sequence[str] | None, frames: int, json: Path | None) -> None:
-    """Color differences of an RGB-D rig before and after maps."""
-    loaded = load_session(session)
-    names = list(cameras or loaded.camera_names)
-    unknown = set(names) - set(loaded.camera_names)
-    if unknown:
-        raise ConfigError(
-            "there is no such camera",
-            found=", ".join(sorted(unknown)),
-            expected=", ".join(loaded.camera_names),
-        )
-    indices = loaded.frame_indices
-    places = np.unique(
-        np.linspace(0, len(indices) - 1, max(1, min(frames, len(indices)))).round().astype(int)
-    )
-    shared = shared_colors_by_depth(loaded, names, [indices[i] for i in places.tolist()])
-    found = match_colors(shared)
-    print(f"{found.points} points that two cameras see differ by {found.before:.4f} (median, of 1)")
-    for model, left in found.tried.items():
-        print(f"  {model:7s} {left:.4f}{'  taken' if model == found.model else ''}")
-    if json is not None:
-        content = {"cameras": list(found.cameras), "model": found.model, "theta": found.theta.tolist()}
         write_json(json, content)
         print(f"written: {json}")

@@ -170,13 +170,12 @@ _calibrations = _one_of(
         "apply": _deferred(commands.calibrate_apply),
         "rig": _deferred(commands.calibrate_rig),
         "clocks": _deferred(commands.calibrate_clocks),
-        "colors": _deferred(commands.calibrate_colors),
     }
 )
 
 
 def _calibrate(what: Annotated[_calibrations, tyro.conf.arg(name="")]) -> Command:  # type: ignore[valid-type]
-    """Calibrate cameras: by boards, by people, their clocks by motion, their colors by what they share."""
+    """Calibrate cameras: by boards, by people, their clocks by motion."""
     return what
 
 

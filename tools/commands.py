@@ -409,26 +409,6 @@ def calibrate_clocks(
     run_clocks(session, observed, json)
 
 
-def calibrate_colors(
-    session: Session,
-    /,
-    cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
-    frames: Annotated[int, arg(metavar="COUNT")] = 5,
-    json: OptionalPath = None,
-) -> None:
-    """How much the colors of RGB-D cameras differ where they see the same, and what maps would undo of it.
-
-    Args:
-        session: a session with depth.
-        cameras: which; all by default. Leave out those that are held out to judge a reconstruction.
-        frames: how many to look at.
-        json: write the maps here.
-    """
-    from .calibrate import run_colors
-
-    run_colors(session, cameras, frames, json)
-
-
 def say_session(session: Path) -> None:
     """What the importer noted, and what to do next."""
     from simulacra.recon.session import load_session

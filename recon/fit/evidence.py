@@ -19,7 +19,7 @@ from torch import Tensor
 
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.tracks import Capture, Tracks, Views
-from simulacra.recon.multiview.triangulate import normalised_rays
+from simulacra.recon.multiview.detections import normalised_rays
 
 _CONTOUR_POINTS = 96
 

@@ -36,7 +36,9 @@ class MeasuredStature:
     """In the world's own unit.
 
     Attributes:
-        bottom: height of the soles over the world's origin. spread: half the quartiles' distance over the height.
+        height: of the person.
+        bottom: height of the soles over the world's origin.
+        spread: half the quartiles' distance over the height.
         views: pictures that it was measured in.
     """
 
@@ -64,7 +66,8 @@ def measure_stature(cameras: Sequence[SessionCamera], images: Mapping[str, Path]
 
     Raises:
         CaptureError: the person is not seen whole in enough pictures, or these disagree.
-        AssetError, MissingExtraError: the network that finds people is not there.
+        AssetError: the network that finds people is not there.
+        MissingExtraError: what runs it is not installed.
     """
     network = PoseNetwork()
     chosen = [
