@@ -1,16 +1,22 @@
-"""Calibration: lenses and poses from boards and people, clocks from motion, colors from what cameras share."""
+"""Calibration: lenses and poses from boards and people, clocks from motion."""
 
 from simulacra.recon.calibrate.boards import Board, Corners, detect_board, read_board
 from simulacra.recon.calibrate.boards_seen import BoardSeen, board_seen
 from simulacra.recon.calibrate.body import BodyViews, body_views
-from simulacra.recon.calibrate.color import ColorMatch, match_colors, shared_colors_by_depth
 from simulacra.recon.calibrate.files import apply_calibration, read_calibration, write_calibration
-from simulacra.recon.calibrate.joint import AdjustedRig, Belief, adjust_rig, refuse_no_better
+from simulacra.recon.calibrate.joint import (
+    AdjustedRig,
+    Belief,
+    RigProblem,
+    adjust_rig,
+    refuse_no_better,
+    rig_problem,
+)
 from simulacra.recon.calibrate.joint_report import print_adjusted, write_adjusted
-from simulacra.recon.calibrate.recordings import BoardViews, View, find_pictures, gather_views
+from simulacra.recon.calibrate.recordings import BoardView, BoardViews, find_pictures, gather_views
 from simulacra.recon.calibrate.session_rig import rig_of
 from simulacra.recon.calibrate.solve import RigCalibration, calibrate_lenses, calibrate_rig
-from simulacra.recon.calibrate.timing import Lags, LagsAndTurns, lags_and_turns, lags_by_motion, person_tracks
+from simulacra.recon.calibrate.timing import LagsAndTurns, lags_and_turns, person_tracks
 from simulacra.recon.calibrate.world import stand_on_board, stand_upright
 
 __all__ = [
@@ -18,14 +24,13 @@ __all__ = [
     "Belief",
     "Board",
     "BoardSeen",
+    "BoardView",
     "BoardViews",
     "BodyViews",
-    "ColorMatch",
     "Corners",
-    "Lags",
     "LagsAndTurns",
     "RigCalibration",
-    "View",
+    "RigProblem",
     "adjust_rig",
     "apply_calibration",
     "board_seen",
@@ -36,15 +41,13 @@ __all__ = [
     "find_pictures",
     "gather_views",
     "lags_and_turns",
-    "lags_by_motion",
-    "match_colors",
     "person_tracks",
     "print_adjusted",
     "read_board",
     "read_calibration",
     "refuse_no_better",
     "rig_of",
-    "shared_colors_by_depth",
+    "rig_problem",
     "stand_on_board",
     "stand_upright",
     "write_adjusted",

@@ -39,7 +39,8 @@ class Board:
 
     Attributes:
         kind: charuco: squares are counted; chessboard: inner corners are counted, as is the custom of each.
-        columns, rows: how many.
+        columns: how many.
+        rows: how many.
         square_m: side of a square, metres.
         marker_part: side of a marker as a part of the square's.
         dictionary: OpenCV's name of the set of markers.

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from simulacra.recon.calibrate.boards import Corners
-from simulacra.recon.calibrate.bundle import Bundle
 from simulacra.recon.calibrate.lens import robust_sigma
-from simulacra.recon.calibrate.recordings import BoardViews, View
-from simulacra.recon.calibrate.rig import Rig, Sightings
+from simulacra.recon.calibrate.recordings import BoardView, BoardViews
 from simulacra.recon.calibrate.session_rig import corners_for_rig
 from simulacra.recon.calibrate.solve import calibrate_rig
 from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.bundle import Bundle
+from simulacra.recon.multiview.rig import CameraRig, Sightings
 from simulacra.recon.session import SessionCamera
 from simulacra.render.runtime.errors import CalibrationError
 
@@ -35,7 +35,7 @@ class BoardSeen:
 
 
 def board_seen(
-    name: str, found: BoardViews, cameras: Sequence[SessionCamera], given: Rig
+    name: str, found: BoardViews, cameras: Sequence[SessionCamera], given: CameraRig
 ) -> tuple[BoardSeen, tuple[str, ...]]:
     """A recording of some of the cameras, and what was left out of it.
 
@@ -43,7 +43,10 @@ def board_seen(
     decides them by itself, wherever the given poses may be.
 
     Args:
-        name: of the recording. cameras: of the session, in the rig's order.
+        name: of the recording.
+        found: what was seen of the board.
+        cameras: of the session, in the rig's order.
+        given: the session's rig.
 
     Raises:
         CalibrationError: a camera of the recording is not of the session, or recorded in another size.
@@ -79,7 +82,7 @@ def board_seen(
     return BoardSeen(name, sightings, T @ calibrated.bundle.bodies), tuple(notes)
 
 
-def _for_rig(view: View, camera: SessionCamera) -> View:
+def _for_rig(view: BoardView, camera: SessionCamera) -> BoardView:
     pixels = corners_for_rig(view.corners.pixels, camera)
     there = np.isfinite(pixels).all(-1)
     return replace(view, corners=Corners(view.corners.numbers[there], pixels[there], view.corners.edge_px))

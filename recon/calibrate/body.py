@@ -22,15 +22,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
 from simulacra.recon.calibrate.session_rig import landmarks_for_rig
-from simulacra.recon.calibrate.timing import FEWEST_FRAMES
-from simulacra.recon.multiview.clocks import TimeOffsets, estimate_time_offsets, shift_tracks
+from simulacra.recon.calibrate.timing import FEWEST_FRAMES, pose_detections
+from simulacra.recon.multiview.clocks import Lags, estimate_lags, shift_tracks
+from simulacra.recon.multiview.detections import Detections
+from simulacra.recon.multiview.rig import CameraRig, Sightings, project_bodies
 from simulacra.recon.multiview.sides import undo_swaps
-from simulacra.recon.multiview.triangulate import Confidence, Points2D, TriangulationConfig, triangulate
-from simulacra.recon.multiview.turns import POSE33_BLOCKS
+from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.recon.observe.observations import Observations
-from simulacra.render.runtime.errors import CaptureError
 
 # More frames say no more: they err alike.
 MOST_FRAMES = 60
@@ -52,19 +51,20 @@ class BodyViews:
 
     Attributes:
         frames: numbers in the session.
-        pixels: in the session's pinhole pictures; NaN where there is none.
-        confidence: 0..1.
+        detections: in the session's pinhole pictures.
         speed: of the landmarks in their pictures, pixels a frame.
         lags: how much each camera lagged, and what that is worth.
-        parts: landmarks whose errors have a common cause; together all.
     """
 
     frames: Int[np.ndarray, " t"]
-    pixels: Points2D
-    confidence: Confidence
+    detections: Detections
     speed: Float[np.ndarray, "t c k"]
-    lags: TimeOffsets
-    parts: tuple[tuple[int, ...], ...] = POSE33_BLOCKS
+    lags: Lags
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """Landmarks whose errors have a common cause; together all."""
+        return self.detections.layout.parts
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Noise:
 
     Attributes:
         landmark_m: standard deviation of a landmark along each axis of the picture, metres on the body.
-        factors: by the class of its confidence. edges: the classes' borders.
+        factors: by the class of its confidence.
+        edges: the classes' borders.
         repeat: frames that are worth one.
         alike: landmarks of each part that are worth one.
     """
@@ -86,12 +87,16 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Landmarks:
+class LandmarkSightings:
     """Landmarks as bodies of an adjustment.
 
     Attributes:
-        bodies: single points, body to world. sightings: of these.
-        frame, landmark: of each sighting. confidence, speed: likewise.
+        bodies: single points, body to world.
+        sightings: of these.
+        frame: of each sighting.
+        landmark: of each sighting.
+        confidence: of each sighting.
+        speed: of each sighting, pixels a frame.
         views: how many cameras saw the point of each sighting.
     """
 
@@ -104,7 +109,7 @@ class Landmarks:
     views: Int[np.ndarray, " n"]
 
 
-def body_views(observations: Observations, cameras: Sequence[str], rig: Rig) -> BodyViews:
+def body_views(observations: Observations, cameras: Sequence[str], rig: CameraRig) -> BodyViews:
     """The landmarks of the observed frames, at most `MOST_FRAMES` of them.
 
     Clocks are aligned by the motion, where frames are evenly spaced and enough.
@@ -112,39 +117,32 @@ def body_views(observations: Observations, cameras: Sequence[str], rig: Rig) -> 
     Raises:
         CaptureError: a camera was not observed.
     """
-    missing = [name for name in cameras if name not in observations.cameras]
-    if missing:
-        raise CaptureError("a camera was not observed", found=", ".join(missing))
-    columns = [observations.cameras.index(name) for name in cameras]
-    pixels = observations.pose_px[:, columns].astype(np.float64)
-    score = np.nan_to_num(observations.pose_score[:, columns].astype(np.float64))[..., None]
-    visibility = np.nan_to_num(observations.pose_visibility[:, columns].astype(np.float64))
-    confidence = np.isfinite(pixels).all(-1) * score * visibility
-    return align_views(observations.frames, pixels, confidence, rig)
+    return align_views(observations.frames, pose_detections(observations, cameras), rig)
 
 
-def align_views(
-    frames: Int[np.ndarray, " t"], pixels: Points2D, confidence: Confidence, rig: Rig
-) -> BodyViews:
+def align_views(frames: Int[np.ndarray, " t"], seen: Detections, rig: CameraRig) -> BodyViews:
     """Sides put right, clocks aligned, some of the frames."""
-    fixed = undo_swaps(pixels, confidence, rig.viewmats, rig.Ks)
-    count = len(rig.viewmats)
-    lags = TimeOffsets(np.zeros(count), np.full(count, np.inf))
+    fixed = undo_swaps(seen, rig.pinhole).detections
+    lags = Lags.none(len(rig.viewmats))
     if len(np.unique(np.diff(frames))) == 1 and len(frames) >= FEWEST_FRAMES:
-        lags = estimate_time_offsets(fixed.pixels, fixed.confidence, rig.viewmats, rig.Ks)
-    moved, weight = shift_tracks(fixed.pixels, fixed.confidence, lags.frames)
-    speed = np.linalg.norm(np.gradient(moved, axis=0), axis=-1) if len(frames) > 1 else np.zeros(weight.shape)
+        lags = estimate_lags(fixed, rig.pinhole)
+    moved = shift_tracks(fixed, lags.frames)
+    still = np.zeros(moved.confidence.shape)
+    speed = np.linalg.norm(np.gradient(moved.pixels, axis=0), axis=-1) if len(frames) > 1 else still
     some = np.unique(np.linspace(0, len(frames) - 1, MOST_FRAMES).round().astype(int))
     some = some[: len(frames)]
-    return BodyViews(np.asarray(frames)[some], moved[some], weight[some], np.nan_to_num(speed[some]), lags)
+    return BodyViews(np.asarray(frames)[some], moved.of_frames(some), np.nan_to_num(speed[some]), lags)
 
 
-def place_landmarks(views: BodyViews, keep: Bool[np.ndarray, "t k"], rig: Rig, given: Rig) -> Landmarks:
+def place_landmarks(
+    views: BodyViews, keep: Bool[np.ndarray, "t k"], rig: CameraRig, given: CameraRig
+) -> LandmarkSightings:
     """Points where the rig sees the chosen landmarks, with what was seen of them; sigmas are not measured yet."""
-    points = triangulate(views.pixels, views.confidence, rig.viewmats, rig.Ks, _WIDE).points
-    pixels, seen = landmarks_for_rig(views.pixels, given)
-    seen &= views.confidence >= _LEAST_CONFIDENCE
-    local = np.einsum("cij,tkj->tcki", rig.viewmats[:, :3, :3], points) + rig.viewmats[:, None, :3, 3]
+    detections = views.detections
+    points = triangulate(detections, rig.pinhole, _WIDE).points
+    pixels, seen = landmarks_for_rig(detections.pixels, given)
+    seen &= detections.confidence >= _LEAST_CONFIDENCE
+    local = rig.pinhole.local(points)
     with np.errstate(invalid="ignore"):
         seen &= local[..., 2] > 0.05
     counts = seen.sum(1)
@@ -164,14 +162,20 @@ def place_landmarks(views: BodyViews, keep: Bool[np.ndarray, "t k"], rig: Rig, g
         np.zeros((count, 2)),
     )
     own = (frame, camera, landmark)
-    return Landmarks(
-        bodies, sightings, frame, landmark, views.confidence[own], views.speed[own], counts[frame, landmark]
+    return LandmarkSightings(
+        bodies,
+        sightings,
+        frame,
+        landmark,
+        detections.confidence[own],
+        views.speed[own],
+        counts[frame, landmark],
     )
 
 
 def first_noise(views: BodyViews) -> Noise:
     """Before anything is measured."""
-    landmarks = np.full(views.pixels.shape[2], _FIRST_SIGMA_M)
+    landmarks = np.full(len(views.detections.layout), _FIRST_SIGMA_M)
     return Noise(landmarks, np.ones(1), np.zeros(0), 1.0, np.ones(len(views.parts)))
 
 
@@ -183,7 +187,7 @@ def as_independent(noise: Noise) -> Noise:
 
 
 def measure_noise(
-    landmarks: Landmarks, residuals: Float[np.ndarray, "n 2"], rig: Rig, views: BodyViews
+    landmarks: LandmarkSightings, residuals: Float[np.ndarray, "n 2"], rig: CameraRig, views: BodyViews
 ) -> Noise:
     """Sigmas and design effects out of what an adjustment left."""
     lengths = np.linalg.norm(residuals, axis=-1) / _pixels_a_metre(landmarks, rig)
@@ -191,7 +195,7 @@ def measure_noise(
     lengths = np.maximum(lengths * np.sqrt(2 * m / (2 * m - 3)) / 1.1774, 1e-9)
     edges = np.unique(np.quantile(landmarks.confidence, np.linspace(0, 1, _CLASSES + 1)[1:-1]))
     classes = np.searchsorted(edges, landmarks.confidence, side="right")
-    own = np.full(views.pixels.shape[2], np.log(float(np.median(lengths))))
+    own = np.full(len(views.detections.layout), np.log(float(np.median(lengths))))
     factors = np.zeros(len(edges) + 1)
     logs = np.log(lengths)
     for _ in range(_POLISH):
@@ -211,9 +215,11 @@ def measure_noise(
     return replace(noise, repeat=_repeat(landmarks, z), alike=_alike(landmarks, z, views.parts))
 
 
-def measured_sightings(landmarks: Landmarks, noise: Noise, rig: Rig, views: BodyViews) -> Sightings:
+def measured_sightings(
+    landmarks: LandmarkSightings, noise: Noise, rig: CameraRig, views: BodyViews
+) -> Sightings:
     """The landmarks as the adjustment takes them: sigmas, shares, groups."""
-    part = part_of(views)[landmarks.landmark]
+    part = views.detections.layout.part_of[landmarks.landmark]
     chunk = landmarks.frame // max(int(np.ceil(noise.repeat)), 1)
     return replace(
         landmarks.sightings,
@@ -223,15 +229,7 @@ def measured_sightings(landmarks: Landmarks, noise: Noise, rig: Rig, views: Body
     )
 
 
-def part_of(views: BodyViews) -> Int[np.ndarray, " k"]:
-    """The part of the body of each landmark."""
-    numbers = np.zeros(views.pixels.shape[2], dtype=np.int64)
-    for number, part in enumerate(views.parts):
-        numbers[list(part)] = number
-    return numbers
-
-
-def movement(landmarks: Landmarks) -> float:
+def movement(landmarks: LandmarkSightings) -> float:
     """How far a landmark is from where it is in the mean, rms over time and the usual landmark, metres."""
     places = landmarks.bodies[landmarks.sightings.body, :3, 3]
     found = [
@@ -242,26 +240,28 @@ def movement(landmarks: Landmarks) -> float:
     return float(np.median(found)) if found else 0.0
 
 
-def _pixels_a_metre(landmarks: Landmarks, rig: Rig) -> Float[np.ndarray, " n"]:
+def _pixels_a_metre(landmarks: LandmarkSightings, rig: CameraRig) -> Float[np.ndarray, " n"]:
     local = project_bodies(rig, landmarks.bodies, landmarks.sightings).local
     return rig.intrinsics[landmarks.sightings.camera, :2].mean(-1) / local[:, 2]
 
 
-def _sigma_px(landmarks: Landmarks, noise: Noise, rig: Rig, views: BodyViews) -> Float[np.ndarray, " n"]:
+def _sigma_px(
+    landmarks: LandmarkSightings, noise: Noise, rig: CameraRig, views: BodyViews
+) -> Float[np.ndarray, " n"]:
     classes = np.searchsorted(noise.edges, landmarks.confidence, side="right")
     own = noise.landmark_m[landmarks.landmark] * noise.factors[classes] * _pixels_a_metre(landmarks, rig)
     clock = np.where(np.isfinite(views.lags.standard_errors), views.lags.standard_errors, 0.0)
     return np.hypot(own, landmarks.speed * np.minimum(clock, 1.0)[landmarks.sightings.camera])
 
 
-def _repeat(landmarks: Landmarks, z: Float[np.ndarray, "n 2"]) -> float:
+def _repeat(landmarks: LandmarkSightings, z: Float[np.ndarray, "n 2"]) -> float:
     """Frames that are worth one."""
     series = landmarks.landmark * (landmarks.sightings.camera.max(initial=0) + 1) + landmarks.sightings.camera
     return _design_effect(series, z)
 
 
 def _alike(
-    landmarks: Landmarks, z: Float[np.ndarray, "n 2"], parts: Sequence[Sequence[int]]
+    landmarks: LandmarkSightings, z: Float[np.ndarray, "n 2"], parts: Sequence[Sequence[int]]
 ) -> Float[np.ndarray, " p"]:
     """Landmarks of each part that are worth one."""
     moment = landmarks.frame * (landmarks.sightings.camera.max(initial=0) + 1) + landmarks.sightings.camera

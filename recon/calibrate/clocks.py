@@ -3,7 +3,7 @@
 Cameras that are read out together do not expose together: cheap ones run freely and hand over a picture that is up to
 an interval old, and some keep one more in store. A moving board is then seen elsewhere, by pixels where corners are
 good to a tenth of one. Where the board was before and after is known, so this need not spoil the calibration: every
-camera has a mean lag, and every view a time of its own about it (see `recon.calibrate.bundle`).
+camera has a mean lag, and every view a time of its own about it (see `recon.multiview.bundle`).
 
 Positions in a picture as a function of time are the parabola through the moment and its two neighbours. Times are
 seconds, or frames of a video without time stamps.
@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.calibrate.bundle import Bundle
-from simulacra.recon.calibrate.recordings import View
-from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
+from simulacra.recon.calibrate.recordings import BoardView
+from simulacra.recon.multiview.bundle import Bundle
+from simulacra.recon.multiview.rig import CameraRig, Sightings, project_bodies
 
 # A board's motion is told by moments at most so many usual intervals apart.
 _NEIGHBOURS = 2.5
@@ -93,7 +93,7 @@ class Motion:
     acceleration: Float[np.ndarray, "n 2"]
 
 
-def moment_times(views: Sequence[View], bodies: np.ndarray) -> Float[np.ndarray, " b"] | None:
+def moment_times(views: Sequence[BoardView], bodies: np.ndarray) -> Float[np.ndarray, " b"] | None:
     """Times of the boards; None for pictures, where boards are taken as still."""
     if any(view.frame is None for view in views):
         return None
@@ -103,7 +103,10 @@ def moment_times(views: Sequence[View], bodies: np.ndarray) -> Float[np.ndarray,
 
 
 def board_motion(
-    rig: Rig, boards: Float[np.ndarray, "b 4 4"], sightings: Sightings, times: Float[np.ndarray, " b"] | None
+    rig: CameraRig,
+    boards: Float[np.ndarray, "b 4 4"],
+    sightings: Sightings,
+    times: Float[np.ndarray, " b"] | None,
 ) -> Motion:
     """How the boards move, from where they were at the moments before and after.
 

@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.calibrate.boards_seen import BoardSeen
 from simulacra.recon.calibrate.body import BodyViews
-from simulacra.recon.calibrate.bundle import adjust_bundle
-from simulacra.recon.calibrate.rig import INTRINSICS, Rig
+from simulacra.recon.multiview.bundle import adjust_bundle
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig
 from simulacra.recon.multiview.triangulate import triangulate
 
 # Standard errors that a gain must exceed.
@@ -29,9 +29,11 @@ class Comparison:
     """Medians of residuals, pixels.
 
     Attributes:
-        before, after: of each camera; NaN where it saw nothing.
+        before: of each camera; NaN where it saw nothing.
+        after: of each camera with the other rig; NaN where it saw nothing.
         total: of all, before and after.
-        gain: mean part of the residuals that vanished, over the units. error: its standard error.
+        gain: mean part of the residuals that vanished, over the units.
+        error: its standard error.
     """
 
     before: Float[np.ndarray, " c"]
@@ -58,30 +60,33 @@ class Comparison:
 
 def compare_landmarks(
     body: BodyViews,
-    given: Rig,
-    judges: Sequence[tuple[Rig, Bool[np.ndarray, "t k"]]],
+    given: CameraRig,
+    judges: Sequence[tuple[CameraRig, Bool[np.ndarray, "t k"]]],
     units: Int[np.ndarray, "t k"],
 ) -> Comparison:
     """Distances of landmarks from their triangulated points.
 
     Args:
-        judges: rigs and what each is judged by. units: whose errors are independent.
+        body: what was seen.
+        given: the rig before.
+        judges: rigs and what each is judged by.
+        units: whose errors are independent.
     """
     # Pinhole pixels under changed focal lengths: what the lens does to the change is far below a landmark's error.
-    before = triangulate(body.pixels, body.confidence, given.viewmats, given.Ks).residual_px
+    before = triangulate(body.detections, given.pinhole).residual_px
     after = np.full_like(before, np.nan)
     for rig, chosen in judges:
-        residual = triangulate(body.pixels, body.confidence, rig.viewmats, rig.Ks).residual_px
+        residual = triangulate(body.detections, rig.pinhole).residual_px
         after = np.where(chosen[:, None], residual, after)
     both = np.isfinite(before) & np.isfinite(after)
     frame, camera, landmark = np.nonzero(both)
-    return _compared(before[both], after[both], camera, units[frame, landmark], len(given.viewmats))
+    return _compare(before[both], after[both], camera, units[frame, landmark], len(given.viewmats))
 
 
 def compare_boards(
     boards: Sequence[BoardSeen],
-    given: Rig,
-    judges: Sequence[tuple[Rig, Sequence[Bool[np.ndarray, " b"]]]],
+    given: CameraRig,
+    judges: Sequence[tuple[CameraRig, Sequence[Bool[np.ndarray, " b"]]]],
     units: Sequence[Int[np.ndarray, " b"]],
 ) -> Comparison:
     """Distances of corners from where they should be, boards placed anew by each rig, each view at its own time."""
@@ -97,18 +102,18 @@ def compare_boards(
         camera.append(board.sightings.camera)
         unit.append(units[number][board.sightings.body])
     joined = [np.concatenate(each) for each in (before, after, camera, unit)]
-    return _compared(joined[0], joined[1], joined[2], joined[3], len(given.viewmats))
+    return _compare(joined[0], joined[1], joined[2], joined[3], len(given.viewmats))
 
 
-def _board_residuals(board: BoardSeen, rig: Rig) -> Float[np.ndarray, " n"]:
+def _board_residuals(board: BoardSeen, rig: CameraRig) -> Float[np.ndarray, " n"]:
     """Lengths, with boards of several cameras only placed by all of them."""
     still = np.zeros((len(rig.viewmats), len(INTRINSICS)), dtype=bool)
-    found = adjust_bundle(rig, board.bodies, board.sightings, still, poses=False)
+    found = adjust_bundle(rig, board.bodies, board.sightings, still, poses="held")
     in_step = found.residuals - found.clocks[:, None] * board.sightings.drift
     return np.linalg.norm(in_step, axis=-1)
 
 
-def _compared(
+def _compare(
     before: Float[np.ndarray, " m"],
     after: Float[np.ndarray, " m"],
     camera: Int[np.ndarray, " m"],

@@ -2,7 +2,7 @@
 
 A rig that was calibrated once is given. Tripods were touched since, zooms were turned, or the calibration was never
 good: what the cameras see of a moving person, and of a board if one was recorded, says how each camera stands now.
-Everything is adjusted at once (`recon.calibrate.bundle`) with the given calibration as what is believed beforehand:
+Everything is adjusted at once (`recon.multiview.bundle`) with the given calibration as what is believed beforehand:
 landmarks fix directions well, but positions no better than the prior does; boards fix everything.
 
 World and scale: with boards, the scale is theirs, and the adjusted rig is laid over the given one by a rigid motion.
@@ -32,15 +32,14 @@ from simulacra.recon.calibrate.body import (
     measure_noise,
     measured_sightings,
     movement,
-    part_of,
     place_landmarks,
 )
-from simulacra.recon.calibrate.bundle import Bundle, adjust_bundle
 from simulacra.recon.calibrate.held_out import Comparison, compare_boards, compare_landmarks
-from simulacra.recon.calibrate.prior import Prior
-from simulacra.recon.calibrate.rig import INTRINSICS, Rig, Sightings
-from simulacra.recon.calibrate.uncertainty import Uncertainty, in_rig_gauge
 from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.bundle import Bundle, adjust_bundle
+from simulacra.recon.multiview.prior import Prior
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig, Sightings
+from simulacra.recon.multiview.uncertainty import Uncertainty, in_rig_gauge
 from simulacra.render.runtime.errors import CalibrationError, CaptureError
 
 FEWEST_FRAMES = 20
@@ -80,12 +79,15 @@ class AdjustedRig:
     """What came out.
 
     Attributes:
-        rig, given: after and before, in one world.
+        rig: the adjusted one.
+        given: the one before, in the same world.
         cameras: names.
         errors: one standard error of each camera, in the gauge of the rig (of its shape, without boards).
         believed: the same before anything was seen.
         noise: of the detector; None without a person.
-        frames, boards: what was left out in time. parts: what was left out of the body. None where there is none.
+        frames: residuals of frames that were left out; None without a person.
+        parts: of parts of the body that were left out; None without a person, or beside boards.
+        boards: of moments of boards that were left out; None without boards.
         fitted: what was fitted, before and after: landmarks, and boards.
         lags: of the cameras' clocks that were undone for the landmarks, frames.
         scale: of the adjusted rig against the given one: 1 without boards.
@@ -93,8 +95,8 @@ class AdjustedRig:
         belief: how far the given rig might be off.
     """
 
-    rig: Rig
-    given: Rig
+    rig: CameraRig
+    given: CameraRig
     cameras: tuple[str, ...]
     errors: Uncertainty
     believed: Uncertainty
@@ -110,56 +112,66 @@ class AdjustedRig:
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """What is fitted, and from what."""
+class RigProblem:
+    """What is fitted, and from what.
 
-    given: Rig
-    prior: Prior
-    free: Bool[np.ndarray, "c 9"]
+    Attributes:
+        given: the rig to start from.
+        cameras: names.
+        belief: how far the given rig may be off.
+        body: a person's landmarks; None without, or where they were too few beside boards.
+        keep: landmarks that are fitted to.
+        boards: recordings of boards.
+    """
+
+    given: CameraRig
+    cameras: tuple[str, ...]
+    belief: Belief
     body: BodyViews | None
     keep: Bool[np.ndarray, "t k"]
     boards: tuple[BoardSeen, ...]
 
+    @property
+    def prior(self) -> Prior:
+        """What is believed of the rig before anything is seen."""
+        belief = self.belief
+        return Prior(
+            self.given, np.radians(belief.turn_deg), belief.place_m, belief.focal, scaled=bool(self.boards)
+        )
 
-def adjust_rig(
-    given: Rig,
-    cameras: Sequence[str],
-    body: BodyViews | None,
-    boards: Sequence[BoardSeen] = (),
-    belief: Belief = Belief(),
-) -> AdjustedRig:
+    @property
+    def free(self) -> Bool[np.ndarray, "c 9"]:
+        """Which intrinsics are estimated."""
+        free = np.zeros((len(self.cameras), len(INTRINSICS)), dtype=bool)
+        free[:, :2] = self.belief.free_focal
+        return free
+
+
+def adjust_rig(problem: RigProblem) -> AdjustedRig:
     """The rig that explains boards and landmarks best, beside the given one where neither was fitted.
 
     Raises:
-        CaptureError: too few cameras or frames, or a body that hardly moves.
         CalibrationError: what was seen does not fix a camera.
     """
-    problem = _posed(given, cameras, body, tuple(boards), belief)
-    return _judged(_fitted(problem, cameras, belief), problem)
+    return _judge_rig(fit_rig(problem), problem)
 
 
-def fit_rig(
-    given: Rig,
-    cameras: Sequence[str],
-    body: BodyViews | None,
-    boards: Sequence[BoardSeen] = (),
-    belief: Belief = Belief(),
-) -> AdjustedRig:
-    """As `adjust_rig`, without asking whether it is any better, which takes most of the time."""
-    return _fitted(_posed(given, cameras, body, tuple(boards), belief), cameras, belief)
+def fit_rig(problem: RigProblem) -> AdjustedRig:
+    """The adjusted rig before it is judged, which takes most of the time.
 
-
-def _fitted(problem: _Problem, cameras: Sequence[str], belief: Belief) -> AdjustedRig:
+    Raises:
+        CalibrationError: what was seen does not fix a camera.
+    """
     bundle, noise = _fit(problem, None)
     scaled = bool(problem.boards)
-    rig, scale = _in_world(bundle.rig, problem.given, scaled)
-    believed = _believed(problem)
-    _refuse_unfixed(bundle.uncertainty, believed, problem, cameras, belief)
-    lags = problem.body.lags.frames if problem.body is not None else np.zeros(len(cameras))
+    rig, scale = _lay_over_given(bundle.rig, problem.given, scaled)
+    believed = _errors_beforehand(problem)
+    _refuse_unfixed(bundle.uncertainty, believed, problem)
+    lags = problem.body.lags.frames if problem.body is not None else np.zeros(len(problem.cameras))
     looked = len(problem.body.frames) if problem.body is not None else 0
     return AdjustedRig(
-        rig, problem.given, tuple(cameras), bundle.uncertainty, believed, noise, None, None, None, (None, None),
-        lags, scale, looked, belief,
+        rig, problem.given, problem.cameras, bundle.uncertainty, believed, noise, None, None, None, (None, None),
+        lags, scale, looked, problem.belief,
     )  # fmt: skip
 
 
@@ -182,9 +194,13 @@ def refuse_no_better(found: AdjustedRig) -> None:
         )
 
 
-def _posed(
-    given: Rig, cameras: Sequence[str], body: BodyViews | None, boards: tuple[BoardSeen, ...], belief: Belief
-) -> _Problem:
+def rig_problem(
+    given: CameraRig,
+    cameras: Sequence[str],
+    body: BodyViews | None,
+    boards: Sequence[BoardSeen] = (),
+    belief: Belief = Belief(),
+) -> RigProblem:
     """The problem, if there is enough to solve it.
 
     Raises:
@@ -197,11 +213,12 @@ def _posed(
         )
     if body is None and not boards:
         raise CaptureError("nothing was seen: neither a person nor a board")
-    free = np.zeros((len(cameras), len(INTRINSICS)), dtype=bool)
-    free[:, :2] = belief.free_focal
-    prior = Prior(given, np.radians(belief.turn_deg), belief.place_m, belief.focal, scaled=bool(boards))
-    keep = np.ones((0, 0), dtype=bool) if body is None else np.ones(body.pixels.shape[::2][:2], dtype=bool)
-    problem = _Problem(given, prior, free, body, keep, boards)
+    keep = (
+        np.ones((0, 0), dtype=bool)
+        if body is None
+        else np.ones(body.detections.pixels.shape[::2][:2], dtype=bool)
+    )
+    problem = RigProblem(given, tuple(cameras), belief, body, keep, tuple(boards))
     if body is None:
         return problem
     landmarks = place_landmarks(body, keep, given, given)
@@ -228,7 +245,9 @@ def _posed(
 # -- fitting ---------------------------------------------------------------------------------------
 
 
-def _fit(problem: _Problem, noise: Noise | None, start: Rig | None = None) -> tuple[Bundle, Noise | None]:
+def _fit(
+    problem: RigProblem, noise: Noise | None, start: CameraRig | None = None
+) -> tuple[Bundle, Noise | None]:
     """The adjustment; the detector's noise is measured on the way if it is not given."""
     rig = problem.given if start is None else start
     measure = noise is None
@@ -288,7 +307,7 @@ def together(parts: Sequence[tuple[Sightings, np.ndarray]]) -> tuple[Sightings, 
     return whole, np.concatenate([each[1] for each in parts])
 
 
-def _in_world(rig: Rig, given: Rig, scaled: bool) -> tuple[Rig, float]:
+def _lay_over_given(rig: CameraRig, given: CameraRig, scaled: bool) -> tuple[CameraRig, float]:
     """The rig laid over the given one, and its size against that: kept as given if nothing seen had a scale."""
     size = [float(np.sqrt(((each.centres - each.centres.mean(0)) ** 2).sum())) for each in (rig, given)]
     scale = size[0] / size[1]
@@ -296,10 +315,10 @@ def _in_world(rig: Rig, given: Rig, scaled: bool) -> tuple[Rig, float]:
     if not scaled:
         viewmats[:, :3, 3] /= scale
     T = laid_over(viewmats, given.viewmats)
-    return Rig(rig.intrinsics, viewmats @ np.linalg.inv(T)), scale if scaled else 1.0
+    return CameraRig(rig.intrinsics, viewmats @ np.linalg.inv(T)), scale if scaled else 1.0
 
 
-def _believed(problem: _Problem) -> Uncertainty:
+def _errors_beforehand(problem: RigProblem) -> Uncertainty:
     """Standard errors before anything is seen, in the gauge in which those after are told."""
     prior = problem.prior
     estimated = np.zeros((len(problem.free), len(INTRINSICS) + 6), dtype=bool)
@@ -318,13 +337,11 @@ def _believed(problem: _Problem) -> Uncertainty:
     return replace(turned, centres_m=placed.centres_m)
 
 
-def _refuse_unfixed(
-    errors: Uncertainty, believed: Uncertainty, problem: _Problem, cameras: Sequence[str], belief: Belief
-) -> None:
+def _refuse_unfixed(errors: Uncertainty, believed: Uncertainty, problem: RigProblem) -> None:
     """Raises CalibrationError for a camera of which no more is known than before."""
-    for camera, name in enumerate(cameras):
+    for camera, name in enumerate(problem.cameras):
         asked = {"its rotation": (errors.rotations_deg[camera], believed.rotations_deg[camera], "degrees")}
-        if belief.free_focal:
+        if problem.belief.free_focal:
             focal = problem.given.intrinsics[camera, :2]
             after, before = errors.intrinsics[camera, :2] / focal, believed.intrinsics[camera, :2] / focal
             asked["its focal length"] = (100 * after, 100 * before, "%")
@@ -336,14 +353,14 @@ def _refuse_unfixed(
                     expected=f"clearly less than the {np.linalg.norm(before):.2g} {unit} believed beforehand",
                     found=f"± {np.linalg.norm(after):.2g} {unit}",
                     remedy="record a person who walks about where this camera and others see them, or a board"
-                    + (", or leave focal lengths as they are" if belief.free_focal else ""),
+                    + (", or leave focal lengths as they are" if problem.belief.free_focal else ""),
                 )
 
 
 # -- judging ---------------------------------------------------------------------------------------
 
 
-def _judged(found: AdjustedRig, problem: _Problem) -> AdjustedRig:
+def _judge_rig(found: AdjustedRig, problem: RigProblem) -> AdjustedRig:
     """The rig before and after, where it was fitted and where it was not."""
     blocks = [_blocks(len(board.bodies)) for board in problem.boards]
     halves = []
@@ -364,7 +381,7 @@ def _judged(found: AdjustedRig, problem: _Problem) -> AdjustedRig:
             problem.body, found.given, [(halves[1 - n], rows % 2 == n) for n in (0, 1)], rows
         )
         fitted[0] = compare_landmarks(problem.body, found.given, [(found.rig, problem.keep)], rows)
-        parts = _parts(found, problem)
+        parts = _compare_parts(found, problem)
     if problem.boards:
         judges = [(halves[1 - n], [own % 2 == n for own in blocks]) for n in (0, 1)]
         boards = compare_boards(problem.boards, found.given, judges, blocks)
@@ -373,11 +390,11 @@ def _judged(found: AdjustedRig, problem: _Problem) -> AdjustedRig:
     return replace(found, frames=frames, parts=parts, boards=boards, fitted=(fitted[0], fitted[1]))
 
 
-def _parts(found: AdjustedRig, problem: _Problem) -> Comparison | None:
+def _compare_parts(found: AdjustedRig, problem: RigProblem) -> Comparison | None:
     """Each part of the body judged by the rig of the others (and of no board: boards do not know parts)."""
     if problem.body is None or problem.boards:
         return None
-    part = part_of(problem.body)
+    part = problem.body.detections.layout.part_of
     columns = np.repeat(part[None], len(problem.body.frames), 0)
     judges = []
     for number in range(len(problem.body.parts)):

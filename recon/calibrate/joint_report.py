@@ -18,8 +18,8 @@ from rich.table import Table
 from simulacra.recon.calibrate.files import SCHEMA, session_with_cameras
 from simulacra.recon.calibrate.held_out import Comparison
 from simulacra.recon.calibrate.joint import UNFIXED, AdjustedRig
-from simulacra.recon.calibrate.prior import Prior
 from simulacra.recon.calibrate.session_rig import adjusted_cameras, is_plain
+from simulacra.recon.multiview.prior import Prior
 from simulacra.recon.runs.stages import disk_errors, write_json
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import RunError

@@ -19,9 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from simulacra.recon.calibrate.boards import Board
-from simulacra.recon.calibrate.bundle import adjust_bundle
-from simulacra.recon.calibrate.recordings import View
-from simulacra.recon.calibrate.rig import INTRINSICS, LENSES, Rig, Sightings, body_pose, project_points
+from simulacra.recon.calibrate.recordings import BoardView
+from simulacra.recon.multiview.bundle import adjust_bundle
+from simulacra.recon.multiview.rig import INTRINSICS, LENSES, CameraRig, Sightings, body_pose, project_points
 from simulacra.render.runtime.errors import CaptureError
 
 FEWEST_VIEWS = 3
@@ -52,7 +52,7 @@ class CameraLens:
 
 
 def calibrate_lens(
-    views: Sequence[View], board: Board, size: tuple[int, int], lens: int | None = None
+    views: Sequence[BoardView], board: Board, size: tuple[int, int], lens: int | None = None
 ) -> CameraLens:
     """Intrinsics out of one camera's views.
 
@@ -90,7 +90,7 @@ def robust_sigma(residuals: Float[np.ndarray, "n 2"]) -> float:
     return max(float(np.median(np.linalg.norm(residuals, axis=-1)) / 1.1774), _LEAST_SIGMA_PX)
 
 
-def _start(views: Sequence[View], board: Board, size: tuple[int, int]) -> Float[np.ndarray, " 9"]:
+def _start(views: Sequence[BoardView], board: Board, size: tuple[int, int]) -> Float[np.ndarray, " 9"]:
     """The focal length under which the views are most nearly of a flat board, without a lens."""
     width, height = size
     tried = [part * max(size) for part in _TRIED]
@@ -109,7 +109,7 @@ def _start(views: Sequence[View], board: Board, size: tuple[int, int]) -> Float[
     return best
 
 
-def _focal_of_homographies(views: Sequence[View], board: Board, size: tuple[int, int]) -> float | None:
+def _focal_of_homographies(views: Sequence[BoardView], board: Board, size: tuple[int, int]) -> float | None:
     """Columns of a homography are two orthogonal directions of one length: two equations for 1 / f² each."""
     rows = []
     for view in views:
@@ -128,14 +128,14 @@ def _focal_of_homographies(views: Sequence[View], board: Board, size: tuple[int,
     return float(max(size) / np.sqrt(inverse)) if inverse > 0 else None
 
 
-def _view_error(view: View, board: Board, intrinsics: Float[np.ndarray, " 9"]) -> float:
+def _view_error(view: BoardView, board: Board, intrinsics: Float[np.ndarray, " 9"]) -> float:
     """Rms reprojection of one view, the board placed as well as it can be."""
     residuals = view_residuals(view, board, intrinsics)
     return float(np.sqrt((residuals**2).sum(-1).mean())) if residuals is not None else np.inf
 
 
 def view_residuals(
-    view: View, board: Board, intrinsics: Float[np.ndarray, " 9"]
+    view: BoardView, board: Board, intrinsics: Float[np.ndarray, " 9"]
 ) -> Float[np.ndarray, "k 2"] | None:
     """Seen less projected pixels under the best placement of the board; None where there is none."""
     places = board.corners[view.corners.numbers]
@@ -159,14 +159,14 @@ class _Fit:
     kept: list[int]
 
 
-def _fit(views: Sequence[View], board: Board, start: Float[np.ndarray, " 9"], lens: int) -> _Fit:
+def _fit(views: Sequence[BoardView], board: Board, start: Float[np.ndarray, " 9"], lens: int) -> _Fit:
     """The bundle adjustment of one camera; lens coefficients join when the rest has settled."""
     intrinsics, sigma = start, _SIGMA_PX
     for step in dict.fromkeys((0, min(lens, 2), lens)):
         sightings, poses, kept = _one_camera(views, board, intrinsics, sigma)
-        rig = Rig(intrinsics[None], np.eye(4)[None])
+        rig = CameraRig(intrinsics[None], np.eye(4)[None])
         found = adjust_bundle(
-            rig, poses, sightings, free_intrinsics(step)[None], poses=False, tolerance=_ROUGHLY
+            rig, poses, sightings, free_intrinsics(step)[None], poses="held", tolerance=_ROUGHLY
         )
         intrinsics, sigma = found.rig.intrinsics[0], robust_sigma(found.residuals)
     return _Fit(intrinsics, sigma, sightings, found.bodies, kept)
@@ -177,13 +177,13 @@ def _fit_again(fit: _Fit, lens: int, without: set[int]) -> Float[np.ndarray, " 9
     bodies = [i for i, view in enumerate(fit.kept) if view not in without]
     rest = fit.sightings.only(np.isin(fit.sightings.body, bodies))
     rest = replace(rest, sigma=np.full(len(rest.sigma), fit.sigma))
-    rig = Rig(fit.intrinsics[None], np.eye(4)[None])
+    rig = CameraRig(fit.intrinsics[None], np.eye(4)[None])
     free = free_intrinsics(lens)[None]
-    return adjust_bundle(rig, fit.poses, rest, free, poses=False, tolerance=_ROUGHLY).rig.intrinsics[0]
+    return adjust_bundle(rig, fit.poses, rest, free, poses="held", tolerance=_ROUGHLY).rig.intrinsics[0]
 
 
 def _one_camera(
-    views: Sequence[View], board: Board, intrinsics: Float[np.ndarray, " 9"], sigma: float
+    views: Sequence[BoardView], board: Board, intrinsics: Float[np.ndarray, " 9"], sigma: float
 ) -> tuple[Sightings, Float[np.ndarray, "v 4 4"], list[int]]:
     """Views as sightings of a lone camera, and which; views that no board explains are left out."""
     kept, poses = [], []
@@ -200,7 +200,7 @@ def _one_camera(
 
 
 def sightings_of(
-    views: Sequence[View],
+    views: Sequence[BoardView],
     board: Board,
     bodies: np.ndarray,
     sigmas: Float[np.ndarray, " c"],
@@ -222,7 +222,7 @@ def sightings_of(
 
 
 def _choose(
-    views: Sequence[View], board: Board, start: Float[np.ndarray, " 9"]
+    views: Sequence[BoardView], board: Board, start: Float[np.ndarray, " 9"]
 ) -> tuple[int, dict[int, float]]:
     """The fewest coefficients that views left out do not clearly ask to exceed, and their rms for each."""
     folds = np.arange(len(views)) * _FOLDS // len(views)  # neighbours in time err alike: out together

@@ -45,7 +45,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class View:
+class BoardView:
     """A board in one picture: of a video, ``frame`` is its number; ``time`` in seconds where it is known."""
 
     camera: int
@@ -60,7 +60,9 @@ class BoardViews:
     """All that was seen of a board.
 
     Attributes:
-        cameras: names. sizes: width and height of their pictures.
+        board: what is on it.
+        cameras: names.
+        sizes: width and height of their pictures.
         looked: pictures looked at of each camera.
         views: those with a board in them.
     """
@@ -69,7 +71,7 @@ class BoardViews:
     cameras: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     looked: tuple[int, ...]
-    views: tuple[View, ...]
+    views: tuple[BoardView, ...]
 
 
 def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[Picture, ...]]:
@@ -125,7 +127,7 @@ def gather_views(pictures: Mapping[str, Sequence[Picture]], board: Board) -> Boa
                 size = found
                 corners = detect_board(image, board)
                 if corners is not None:
-                    views.append(View(camera, picture.moment, corners, picture.number, picture.time))
+                    views.append(BoardView(camera, picture.moment, corners, picture.number, picture.time))
                 bar.advance()
             if size is None:
                 raise InputError("a camera has no picture", where=name)

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from rich.console import Console
 from rich.table import Table
 
-from simulacra.recon.calibrate.rig import INTRINSICS
 from simulacra.recon.calibrate.solve import RigCalibration
+from simulacra.recon.multiview.rig import INTRINSICS
 
 # What a good calibration has; below it something is said.
 ENOUGH_VIEWS = 15
@@ -63,7 +63,7 @@ def describe_camera(calibration: RigCalibration, camera: int) -> dict[str, Any]:
         "reprojection_px": {**_summary(in_step[own]), "with_clocks_in_step": _summary(total[own])},
         "held_out_px": {str(k): v for k, v in lens.held_out_px.items()} if lens else {},
         "views": len(np.unique(calibration.sightings.body[own])),
-        "views_shared": len(np.unique(calibration.sightings.body[own & _shared(calibration)])),
+        "views_shared": len(np.unique(calibration.sightings.body[own & _of_shared_moments(calibration)])),
         "coverage": coverage(calibration, camera),
         "tilt_deg": tilt(calibration, camera),
         "lag": float(calibration.clocks.lags[camera]),
@@ -171,7 +171,7 @@ def _summary(distances: Float[np.ndarray, " m"]) -> dict[str, float]:
     return {"rms": float(np.sqrt((distances**2).mean())), "median": float(np.median(distances))}
 
 
-def _shared(calibration: RigCalibration) -> Bool[np.ndarray, " n"]:
+def _of_shared_moments(calibration: RigCalibration) -> Bool[np.ndarray, " n"]:
     """Observations of moments that several cameras saw."""
     pairs = np.unique(np.stack([calibration.sightings.body, calibration.sightings.camera]), axis=1)
     cameras = np.bincount(pairs[0], minlength=len(calibration.moments))

@@ -1,9 +1,9 @@
 """Cameras of a session as unknowns of an adjustment, and back.
 
 A session's pictures are pinhole once they are read, so landmarks are in pinhole pixels; boards are found in recorded
-pictures. OpenCV's lens of up to five coefficients is adjusted as it is (`Rig`), and landmarks are moved to where the
-recorded picture has them. Cameras with other lenses are adjusted as pinhole ones: corners are undistorted, and focal
-lengths, on which the undistortion rests, stay.
+pictures. OpenCV's lens of up to five coefficients is adjusted as it is (`CameraRig`), and landmarks are moved to where
+the recorded picture has them. Cameras with other lenses are adjusted as pinhole ones: corners are undistorted, and
+focal lengths, on which the undistortion rests, stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from simulacra.recon.calibrate.rig import INTRINSICS, Rig, project_points
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig, project_points
 from simulacra.recon.session import Lens, SessionCamera
 from simulacra.recon.session.lens import undistort
 
@@ -26,17 +26,17 @@ def is_plain(lens: Lens | None) -> bool:
     return lens is None or (lens.model == "opencv" and len(lens.coefficients) <= _MOST_COEFFICIENTS)
 
 
-def rig_of(cameras: Sequence[SessionCamera]) -> Rig:
+def rig_of(cameras: Sequence[SessionCamera]) -> CameraRig:
     """The session's cameras; lenses that the adjustment does not know are left out (see the module)."""
     intrinsics = np.zeros((len(cameras), len(INTRINSICS)))
     for row, camera in zip(intrinsics, cameras, strict=True):
         row[:4] = camera.K[[0, 1, 0, 1], [0, 1, 2, 2]]
         if camera.lens is not None and is_plain(camera.lens):
             row[4 : 4 + len(camera.lens.coefficients)] = camera.lens.coefficients
-    return Rig(intrinsics, np.stack([camera.viewmat for camera in cameras]).astype(np.float64))
+    return CameraRig(intrinsics, np.stack([camera.viewmat for camera in cameras]).astype(np.float64))
 
 
-def adjusted_cameras(cameras: Sequence[SessionCamera], rig: Rig) -> tuple[SessionCamera, ...]:
+def adjusted_cameras(cameras: Sequence[SessionCamera], rig: CameraRig) -> tuple[SessionCamera, ...]:
     """The session's cameras with the poses and pinhole matrices of a rig; lenses and depth stay."""
     return tuple(
         replace(camera, K=K, viewmat=viewmat)
@@ -53,7 +53,7 @@ def corners_for_rig(pixels: Float[np.ndarray, "k 2"], camera: SessionCamera) -> 
 
 
 def landmarks_for_rig(
-    pixels: Float[np.ndarray, "t c k 2"], given: Rig
+    pixels: Float[np.ndarray, "t c k 2"], given: CameraRig
 ) -> tuple[Float[np.ndarray, "t c k 2"], Bool[np.ndarray, "t c k"]]:
     """Landmarks in pinhole pixels of the given cameras as the rig has them, and which there are."""
     seen = np.isfinite(pixels).all(-1)

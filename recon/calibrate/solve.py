@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from simulacra.recon.calibrate.boards import Board
-from simulacra.recon.calibrate.bundle import Bundle, adjust_bundle
 from simulacra.recon.calibrate.clocks import Clocks, board_motion, in_time, moment_times
 from simulacra.recon.calibrate.lens import CameraLens, calibrate_lens, robust_sigma, sightings_of
-from simulacra.recon.calibrate.recordings import BoardViews, View
-from simulacra.recon.calibrate.rig import Rig, Sightings, body_pose, project_points
+from simulacra.recon.calibrate.recordings import BoardView, BoardViews
+from simulacra.recon.multiview.bundle import Bundle, adjust_bundle
+from simulacra.recon.multiview.rig import CameraRig, Sightings, body_pose, project_points
 from simulacra.render.runtime.errors import CaptureError
 
 MOST_VIEWS_OF_A_CAMERA = 120
@@ -44,7 +44,9 @@ class RigCalibration:
     """A calibrated rig.
 
     Attributes:
-        cameras: names. sizes: width and height.
+        board: what was seen.
+        cameras: names.
+        sizes: width and height.
         bundle: cameras, boards and their uncertainty, in the world.
         free: which intrinsics were estimated.
         lenses: what each camera alone said; None where its intrinsics were given.
@@ -64,7 +66,7 @@ class RigCalibration:
     bundle: Bundle
     free: Bool[np.ndarray, "c 9"]
     lenses: tuple[CameraLens | None, ...]
-    views: tuple[View, ...]
+    views: tuple[BoardView, ...]
     sightings: Sightings
     moments: tuple[str, ...]
     notes: tuple[str, ...]
@@ -113,10 +115,10 @@ def calibrate_rig(
         [one.free if one else given[name] != 0 for one, name in zip(lenses, found.cameras, strict=True)]
     )
     free &= refine_intrinsics
-    views, left = _sound(views, found.board, start)
+    views, left = _drop_misread(views, found.board, start)
     notes += left
-    viewmats = _placed_cameras(views, found, start) if linked else np.eye(4)[None]
-    return _adjusted(found, views, Rig(start, viewmats), free, tuple(lenses), notes)
+    viewmats = _place_cameras(views, found, start) if linked else np.eye(4)[None]
+    return _adjust_in_rounds(found, views, CameraRig(start, viewmats), free, tuple(lenses), notes)
 
 
 def calibrate_lenses(found: BoardViews, *, lens: int | None = None) -> tuple[RigCalibration, ...]:
@@ -129,7 +131,7 @@ def calibrate_lenses(found: BoardViews, *, lens: int | None = None) -> tuple[Rig
     return tuple(result)
 
 
-def _lens(found: BoardViews, camera: int, views: Sequence[View], lens: int | None) -> CameraLens:
+def _lens(found: BoardViews, camera: int, views: Sequence[BoardView], lens: int | None) -> CameraLens:
     try:
         return calibrate_lens(views, found.board, found.sizes[camera], lens)
     except CaptureError as error:
@@ -145,7 +147,7 @@ def _lens(found: BoardViews, camera: int, views: Sequence[View], lens: int | Non
 # -- views -----------------------------------------------------------------------------------------
 
 
-def select_views(found: BoardViews) -> tuple[list[View], list[str]]:
+def select_views(found: BoardViews) -> tuple[list[BoardView], list[str]]:
     """Sharp views, and of many those that differ most; moments that cameras share are kept whole."""
     notes, sharp = [], []
     for camera, name in enumerate(found.cameras):
@@ -167,11 +169,11 @@ def select_views(found: BoardViews) -> tuple[list[View], list[str]]:
     return [view for view in sharp if view.moment in chosen], notes
 
 
-def _spread(views: Sequence[View], found: BoardViews, most: int) -> list[int]:
+def _spread(views: Sequence[BoardView], found: BoardViews, most: int) -> list[int]:
     """Farthest-point choice among place, size and foreshortening of the board in the image."""
     if len(views) <= most:
         return list(range(len(views)))
-    described = np.array([_described(view, found) for view in views])
+    described = np.array([_describe_view(view, found) for view in views])
     chosen = [int(np.linalg.norm(described - described.mean(0), axis=-1).argmax())]
     distance = np.linalg.norm(described - described[chosen[0]], axis=-1)
     while len(chosen) < most:
@@ -180,7 +182,7 @@ def _spread(views: Sequence[View], found: BoardViews, most: int) -> list[int]:
     return chosen
 
 
-def _described(view: View, found: BoardViews) -> Float[np.ndarray, " 6"]:
+def _describe_view(view: BoardView, found: BoardViews) -> Float[np.ndarray, " 6"]:
     """Centre, and the affine map of the board to the image, as parts of the image's size."""
     places = found.board.corners[view.corners.numbers, :2]
     side = found.board.square_m * max(found.board.columns, found.board.rows)
@@ -191,9 +193,9 @@ def _described(view: View, found: BoardViews) -> Float[np.ndarray, " 6"]:
     return affine.ravel()
 
 
-def _sound(
-    views: Sequence[View], board: Board, intrinsics: Float[np.ndarray, "c 9"]
-) -> tuple[list[View], list[str]]:
+def _drop_misread(
+    views: Sequence[BoardView], board: Board, intrinsics: Float[np.ndarray, "c 9"]
+) -> tuple[list[BoardView], list[str]]:
     """Views that are of a flat board under the lenses found; the others are misread."""
     errors = np.array([_reprojection(view, board, intrinsics[view.camera]) for view in views])
     cameras = np.array([view.camera for view in views])
@@ -207,13 +209,13 @@ def _sound(
     return kept, note
 
 
-def _reprojection(view: View, board: Board, intrinsics: Float[np.ndarray, " 9"]) -> float:
+def _reprojection(view: BoardView, board: Board, intrinsics: Float[np.ndarray, " 9"]) -> float:
     pose = body_pose(board.corners[view.corners.numbers], view.corners.pixels, intrinsics)
     return _error(view, board, intrinsics, pose) if pose is not None else np.inf
 
 
 def _error(
-    view: View, board: Board, intrinsics: Float[np.ndarray, " 9"], pose: Float[np.ndarray, "4 4"]
+    view: BoardView, board: Board, intrinsics: Float[np.ndarray, " 9"], pose: Float[np.ndarray, "4 4"]
 ) -> float:
     """Median reprojection of a view of a board at a pose (board to camera), pixels."""
     local = board.corners[view.corners.numbers] @ pose[:3, :3].T + pose[:3, 3]
@@ -226,11 +228,11 @@ def _error(
 # -- poses -----------------------------------------------------------------------------------------
 
 
-def _placed_cameras(
-    views: Sequence[View], found: BoardViews, intrinsics: Float[np.ndarray, "c 9"]
+def _place_cameras(
+    views: Sequence[BoardView], found: BoardViews, intrinsics: Float[np.ndarray, "c 9"]
 ) -> Float[np.ndarray, "c 4 4"]:
     """Viewmats with the first camera as the world."""
-    by_moment: dict[str, dict[int, View]] = defaultdict(dict)
+    by_moment: dict[str, dict[int, BoardView]] = defaultdict(dict)
     for view in views:
         by_moment[view.moment][view.camera] = view
     links = {}
@@ -262,7 +264,7 @@ def _placed_cameras(
 
 
 def _relative(
-    both: Sequence[tuple[View, View]], board: Board, intrinsics: Float[np.ndarray, "c 9"]
+    both: Sequence[tuple[BoardView, BoardView]], board: Board, intrinsics: Float[np.ndarray, "c 9"]
 ) -> Float[np.ndarray, "4 4"]:
     """Second camera from first: the candidate under which most moments agree."""
     sound = []
@@ -282,10 +284,10 @@ def _relative(
     return best
 
 
-def _adjusted(
+def _adjust_in_rounds(
     found: BoardViews,
-    views: Sequence[View],
-    rig: Rig,
+    views: Sequence[BoardView],
+    rig: CameraRig,
     free: Bool[np.ndarray, "c 9"],
     lenses: tuple[CameraLens | None, ...],
     notes: list[str],
@@ -300,7 +302,12 @@ def _adjusted(
         last = number == _ROUNDS - 1
         use = free if number >= _SETTLED or count == 1 else np.zeros_like(free)
         bundle = adjust_bundle(
-            rig, poses, sightings, use, poses=count > 1, most_steps=100 if last else _STEPS
+            rig,
+            poses,
+            sightings,
+            use,
+            poses="free" if count > 1 else "held",
+            most_steps=100 if last else _STEPS,
         )
         rig, poses = bundle.rig, bundle.bodies
         if last or (count == 1 and number == _LONE_ROUNDS):
@@ -318,13 +325,13 @@ def _adjusted(
 
 
 def _boards(
-    views: Sequence[View], board: Board, rig: Rig
-) -> tuple[list[View], np.ndarray, tuple[str, ...], Float[np.ndarray, "b 4 4"]]:
+    views: Sequence[BoardView], board: Board, rig: CameraRig
+) -> tuple[list[BoardView], np.ndarray, tuple[str, ...], Float[np.ndarray, "b 4 4"]]:
     """Boards placed by the view of each moment that explains the moment's other views best."""
-    by_moment: dict[str, list[View]] = defaultdict(list)
+    by_moment: dict[str, list[BoardView]] = defaultdict(list)
     for view in views:
         by_moment[view.moment].append(view)
-    kept: list[View] = []
+    kept: list[BoardView] = []
     bodies: list[int] = []
     moments: list[str] = []
     poses: list[np.ndarray] = []

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial.transform import Rotation
 
-from simulacra.recon.calibrate.rig import Rig
 from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.importers.building import Axis, upright, upright_by_cameras
+from simulacra.recon.multiview.rig import CameraRig, rigid_motion
 from simulacra.render.runtime.errors import CaptureError
 
 
@@ -19,7 +18,7 @@ def in_world(
 ) -> RigCalibration:
     """The rig and its boards moved as one rigid thing; lengths and pictures stay."""
     bundle = calibration.bundle
-    rig = Rig(bundle.rig.intrinsics, bundle.rig.viewmats @ np.linalg.inv(T_world_rig))
+    rig = CameraRig(bundle.rig.intrinsics, bundle.rig.viewmats @ np.linalg.inv(T_world_rig))
     turn = T_world_rig[:3, :3]
     # Standard errors along axes, of which no covariances are kept: those of the turned axes, at most.
     centres = np.sqrt((turn**2) @ (bundle.uncertainty.centres_m**2)[:, :, None])[..., 0]
@@ -81,28 +80,15 @@ def laid_over(
 
     Centres and axes count alike (axes by the rig's extent), so that two cameras, or some in a row, are enough.
     """
-    source, wanted = Rig(np.zeros((len(viewmats), 9)), viewmats), Rig(np.zeros((len(target), 9)), target)
+    zeros = np.zeros((len(viewmats), 9))
+    source, wanted = CameraRig(zeros, viewmats), CameraRig(zeros, target)
     extent = max(float(np.sqrt(((wanted.centres - wanted.centres.mean(0)) ** 2).sum(1).mean())), 1e-3)
+    # Each camera as the ends of a cross: six points, of which the axes have the part that the centre has.
+    arms = np.sqrt(3) * extent * np.concatenate([np.eye(3), -np.eye(3)])
     ends = [
-        np.concatenate([rig.centres - rig.centres.mean(0), extent * rig.viewmats[:, :3, :3].reshape(-1, 3)])
-        for rig in (source, wanted)
+        (rig.centres[:, None] + arms @ rig.viewmats[:, :3, :3]).reshape(-1, 3) for rig in (source, wanted)
     ]
-    turn = Rotation.align_vectors(ends[1], ends[0])[0].as_matrix()
-    T = np.eye(4)
-    T[:3, :3] = turn
-    T[:3, 3] = wanted.centres.mean(0) - turn @ source.centres.mean(0)
-    return T
-
-
-def rig_difference(
-    viewmats: Float[np.ndarray, "c 4 4"], target: Float[np.ndarray, "c 4 4"]
-) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """How far cameras are apart in two rigs laid over each other: metres and degrees."""
-    moved = viewmats @ np.linalg.inv(laid_over(viewmats, target))
-    zeros = np.zeros((len(target), 9))
-    apart = np.linalg.norm(Rig(zeros, moved).centres - Rig(zeros, target).centres, axis=-1)
-    turns = Rotation.from_matrix(moved[:, :3, :3] @ np.swapaxes(target[:, :3, :3], 1, 2)).magnitude()
-    return apart, np.degrees(turns)
+    return rigid_motion(ends[0], ends[1])
 
 
 def _corners(calibration: RigCalibration) -> Float[np.ndarray, "m 3"]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.tracks import FitCapture, Tracks, Views
-from simulacra.recon.multiview.triangulate import normalised_rays
+from simulacra.recon.multiview.detections import normalised_rays
 from simulacra.render.body import BodyModel
 
 _CONTOUR_POINTS = 96

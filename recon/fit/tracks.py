@@ -16,19 +16,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.fit.config import FitConfig
-from simulacra.recon.multiview.clocks import TimeOffsets, estimate_time_offsets, shift_tracks
-from simulacra.recon.multiview.sides import SwapCorrection, undo_swaps
-from simulacra.recon.multiview.triangulate import (
-    Points3D,
-    TriangulationConfig,
-    normalised_rays,
-    transverse_error,
-    triangulate,
-)
+from simulacra.recon.multiview.clocks import Lags, estimate_lags, shift_tracks
+from simulacra.recon.multiview.detections import Detections, PinholeCameras
+from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
+from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
 from simulacra.render.runtime.errors import CaptureError
 
-_ARMS = 1  # the group of `recon.multiview.sides.POSE33` whose sides the hands share
+_ARMS, _WRISTS = 1, [15, 16]  # the group of `POSE33` whose sides the hands share, and where they begin
 _HAND_FROM_WRIST_M = 0.06
 
 
@@ -52,7 +48,8 @@ class Views:
 
     Attributes:
         names: in the order of every ``c`` axis.
-        viewmats, Ks: world to camera, pixels.
+        viewmats: world to camera.
+        Ks: pinhole matrices, pixels.
         sizes: width and height.
     """
 
@@ -60,6 +57,11 @@ class Views:
     viewmats: Float[np.ndarray, "c 4 4"]
     Ks: Float[np.ndarray, "c 3 3"]
     sizes: Int[np.ndarray, "c 2"]
+
+    @property
+    def cameras(self) -> PinholeCameras:
+        """Without names and sizes."""
+        return PinholeCameras(self.viewmats, self.Ks)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Tracks:
     Attributes:
         frames: numbers in the session.
         seconds: their times.
-        rays, weights: of the 33 pose, 2 x 21 hand and 478 face landmarks, one axis after the other.
+        rays: of the landmarks of pose, left hand, right hand and face, one after the other.
+        weights: of these.
         pixels: of the pose landmarks.
         seen: how sure the detector is of these, also where other cameras contradict.
         swapped: which groups of which views had left and right exchanged.
@@ -85,14 +88,14 @@ class Tracks:
     pixels: Float[np.ndarray, "t c 33 2"]
     seen: Float[np.ndarray, "t c 33"]
     swapped: Bool[np.ndarray, "t c g"]
-    offsets: TimeOffsets
+    offsets: Lags
     adjusted: AdjustedCameras
     points: Points3D
 
 
-POSE = slice(0, 33)
-HANDS = slice(33, 75)
-FACE = slice(75, 553)
+POSE = slice(0, len(POSE33))
+HANDS = slice(POSE.stop, POSE.stop + len(HANDS42))
+FACE = slice(HANDS.stop, HANDS.stop + len(FACE478))
 
 
 def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
@@ -124,13 +127,13 @@ def gather_tracks(
     columns = [observations.cameras.index(name) for name in views.names]
     pick = np.ix_(rows, columns)
     pixels = observations.pose_px[pick].astype(np.float64)
-    confidence = _pose_confidence(observations, pick, pixels)
-    fixed = undo_swaps(pixels, confidence, views.viewmats, views.Ks, config.swaps, config.triangulation)
-    offsets = _time_offsets(fixed, views, frames, config)
-    pose = shift_tracks(fixed.pixels, fixed.confidence, offsets.frames)
-    adjusted = adjust_cameras(*pose, views.viewmats, views.Ks, config.adjust, config.triangulation)
-    views = replace(views, viewmats=adjusted.viewmats)
-    points = triangulate(*pose, views.viewmats, views.Ks, config.triangulation)
+    seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
+    fixed = undo_swaps(seen, views.cameras, config.swaps, config.triangulation)
+    lags = _estimate_lags(fixed.detections, views, frames, config)
+    pose = shift_tracks(fixed.detections, lags.frames)
+    adjusted = adjust_cameras(pose, views.cameras, config.adjust, config.triangulation)
+    views = replace(views, viewmats=adjusted.cameras.viewmats)
+    points = triangulate(pose, views.cameras, config.triangulation)
     if np.isfinite(points.points).all(-1).sum(1).max() < 6:
         raise CaptureError(
             "The person's joints do not agree between the cameras in any frame",
@@ -138,46 +141,42 @@ def gather_tracks(
             expected="at least 6 joints seen alike by two cameras",
             remedy="check the calibration and that the cameras see the same person at the same time",
         )
-    hands = shift_tracks(*_hands(observations, pick, fixed.swapped), offsets.frames)
-    hands = (hands[0], hands[1] * _at_wrists(hands[0], points, views))
-    face = shift_tracks(*_face(observations, pick), offsets.frames)
+    # Hands and faces follow what the pose, of which several cameras agree, said of sides, clocks and cameras.
+    hands = shift_tracks(_hands(observations, pick, fixed.swapped), lags.frames)
+    hands = replace(hands, confidence=hands.confidence * _at_wrists(hands, points, views))
+    face = shift_tracks(_face(observations, pick), lags.frames)
     weights = [
-        np.where(points.inliers, pose[1], _lone(points, pose[1])),
-        _agreeing(*hands, views, config, outlier_m=0.04, alone=0.8) if config.hands else 0 * hands[1],
-        _agreeing(*face, views, config, outlier_m=0.03, alone=0.33) if config.face else 0 * face[1],
+        np.where(points.inliers, pose.confidence, _lone(points, pose.confidence)),
+        _agreeing(hands, views, config, outlier_m=0.04, alone=0.8) if config.hands else 0 * hands.confidence,
+        _agreeing(face, views, config, outlier_m=0.03, alone=0.33) if config.face else 0 * face.confidence,
     ]
-    rays = [normalised_rays(each[0], views.Ks) for each in (pose, hands, face)]
+    rays = [views.cameras.rays(each.pixels) for each in (pose, hands, face)]
     tracks = Tracks(
         np.array(frames),
         _seconds(session, frames),
         np.nan_to_num(np.concatenate(rays, 2)),
         np.concatenate(weights, 2),
-        pose[0],
-        pose[1],
+        pose.pixels,
+        pose.confidence,
         fixed.swapped,
-        offsets,
+        lags,
         adjusted,
         points,
     )
     return tracks, views
 
 
-def _time_offsets(
-    fixed: SwapCorrection, views: Views, frames: Sequence[int], config: FitConfig
-) -> TimeOffsets:
+def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config: FitConfig) -> Lags:
     """Lags of the cameras; only frames of consecutive numbers are a clock."""
     if not (np.diff(frames) == 1).all():
-        cameras = len(views.names)
-        return TimeOffsets(np.zeros(cameras), np.full(cameras, np.inf))
-    return estimate_time_offsets(
-        fixed.pixels, fixed.confidence, views.viewmats, views.Ks, config.synchronise, config.triangulation
-    )
+        return Lags.none(len(views.names))
+    return estimate_lags(seen, views.cameras, config.synchronise, config.triangulation)
 
 
-def _face(observations: Any, pick: Any) -> tuple[np.ndarray, np.ndarray]:
+def _face(observations: Any, pick: Any) -> Detections:
     pixels = observations.face_px[pick].astype(np.float64)
     seen = np.nan_to_num(observations.face_score[pick])[..., None] * np.isfinite(pixels).all(-1)
-    return pixels, seen
+    return Detections(pixels, seen, FACE478)
 
 
 def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[np.ndarray, "t c 33"]:
@@ -200,44 +199,39 @@ def _lone(points: Points3D, confidence: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(points.points).all(-1)[:, None], 0.0, 0.3 * confidence)
 
 
-def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both hands [t c 42 2], exchanged where the arms were: the detector is led to hands by the wrists."""
+def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:
+    """Both hands, exchanged where the arms were: the detector is led to hands by the wrists."""
     pixels = observations.hand_px[pick].astype(np.float64)
     score = np.nan_to_num(observations.hand_score[pick].astype(np.float64))
-    exchange = swapped[:, :, _ARMS]
-    pixels = np.where(exchange[..., None, None, None], pixels[:, :, ::-1], pixels)
-    score = np.where(exchange[..., None], score[:, :, ::-1], score)
     seen = score[..., None] * np.isfinite(pixels).all(-1)
-    return pixels.reshape(*pixels.shape[:2], 42, 2), seen.reshape(*pixels.shape[:2], 42)
+    shape = (*pixels.shape[:2], len(HANDS42))
+    hands = Detections(pixels.reshape(*shape, 2), seen.reshape(shape), HANDS42)
+    return hands.exchanged(swapped[:, :, [_ARMS]])
 
 
-def _at_wrists(pixels: np.ndarray, points: Points3D, views: Views) -> np.ndarray:
+def _at_wrists(hands: Detections, points: Points3D, views: Views) -> np.ndarray:
     """1 where a detected hand begins at the wrist that the pose landmarks have, 0 where it is a sleeve or a shoe.
 
     Where the wrist is not known nothing is held against the hand.
     """
-    wrists = points.points[:, [15, 16]]
-    rays = normalised_rays(np.nan_to_num(pixels[:, :, [0, 21]]), views.Ks)
-    error, _ = transverse_error(wrists, rays, views.viewmats)
+    wrists = points.points[:, _WRISTS]
+    each = len(HANDS42) // 2
+    rays = views.cameras.rays(np.nan_to_num(hands.pixels[:, :, [0, each]]))
+    error, _ = transverse_error(wrists, rays, views.cameras)
     near = (error < _HAND_FROM_WRIST_M) | ~np.isfinite(wrists).all(-1)[:, None]
-    return np.repeat(near, 21, axis=-1).astype(np.float64)
+    return np.repeat(near, each, axis=-1).astype(np.float64)
 
 
 def _agreeing(
-    pixels: np.ndarray,
-    confidence: np.ndarray,
-    views: Views,
-    config: FitConfig,
-    outlier_m: float,
-    alone: float,
+    seen: Detections, views: Views, config: FitConfig, outlier_m: float, alone: float
 ) -> np.ndarray:
     """Confidence of the views that agree on a point; a point that one view alone sees keeps a part of it."""
     strict = TriangulationConfig(
         noise_m=0.25 * outlier_m, outlier_m=outlier_m, min_confidence=config.triangulation.min_confidence
     )
-    points = triangulate(pixels, confidence, views.viewmats, views.Ks, strict)
-    single = (confidence >= strict.min_confidence).sum(1, keepdims=True) == 1
-    return np.where(points.inliers, confidence, np.where(single, alone * confidence, 0.0))
+    points = triangulate(seen, views.cameras, strict)
+    single = (seen.confidence >= strict.min_confidence).sum(1, keepdims=True) == 1
+    return np.where(points.inliers, seen.confidence, np.where(single, alone * seen.confidence, 0.0))
 
 
 def _seconds(session: FitCapture, frames: Sequence[int]) -> Float[np.ndarray, " t"]:

@@ -1,1 +1,15 @@
-"""What several cameras say together: triangulate, sides (left and right), clocks, turns (of the cameras)."""
+"""Several calibrated cameras that see one person: what is corrected, in this order, before anything is fitted to it.
+
+    detections      the records that all of this works on: landmarks, and cameras
+    triangulate     points in the world out of detections
+    sides           left and right, where a detector exchanged them
+    clocks          cameras that lag, by the motion that they see
+    turns           cameras that were turned since their calibration
+
+And the adjuster under turns and calibrations alike:
+
+    rig             its unknowns: cameras with their lenses, and what they see
+    prior           what is believed of them beforehand
+    bundle          all of them at once
+    uncertainty     what the result is worth
+"""

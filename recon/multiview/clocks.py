@@ -1,18 +1,18 @@
 """Time offsets between cameras from the motion that they see.
 
-A camera that lags by d frames shows at its frame i + d what the others show at frame i. Detectors are biased
-by many pixels in each view, so positions are a poor clock; velocities are not biased. At every keypoint and
-frame the other cameras' image velocities fix the velocity in space (a linear triangulation), which predicts
-that of the camera in
-question: its offset is where its own velocity track agrees best. Cameras are visited in turn until nothing
-    moves.
+A camera that lags by d frames shows at its frame i + d what the others show at frame i. Detectors are biased by many
+pixels in each view, so positions are a poor clock; velocities are not biased. At every keypoint and frame the other
+cameras' image velocities fix the velocity in space (a linear triangulation), which predicts that of the camera in
+question: its lag is where its own velocity track agrees best. Cameras are visited in turn until nothing moves.
 
-Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``s`` shifts tried.
+Lags are in frames; positive: the camera shows later what the others show. Only differences can be seen.
+
+Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``s`` shifts tried, ``b`` blocks of time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -20,26 +20,19 @@ from pydantic import Field
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
-from simulacra.recon.multiview.triangulate import (
-    Confidence,
-    Points2D,
-    TriangulationConfig,
-    normalised_rays,
-    triangulate,
-)
+from simulacra.recon.multiview.detections import Detections, PinholeCameras
+from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.recon.runs.configuration import config
 
-# Standard deviation of a keypoint's speed before anything is measured, metres a frame: keeps velocities that
-# the other cameras do not fix (one other camera only) from being anything at all.
+# Standard deviation of a keypoint's speed before anything is measured, metres a frame: keeps velocities that the other
+# cameras do not fix (one other camera only) from being anything at all.
 _SPEED_PRIOR = 0.02
-# Floor of the noise of a velocity across the ray, metres a frame: noise-free tracks would otherwise divide by
-# zero.
+# Floor of the noise of a velocity across the ray, metres a frame: noise-free tracks would otherwise divide by zero.
 _NOISE_FLOOR = 1e-6
-# Blocks of time left out in turn: detections of neighbouring frames err together, so that a standard error
-# from the number of samples would be far too sure (the jackknife: Efron and Stein, 1981).
+# Blocks of time left out in turn: detections of neighbouring frames err together, so that a standard error from the
+# number of samples would be far too sure (the jackknife: Efron and Stein, 1981).
 _BLOCKS = 10
-# Standard deviations above the noise from which a velocity counts, and how many such (keypoint, frame) pairs
-# it takes.
+# Standard deviations above the noise from which a velocity counts, and how many such (keypoint, frame) pairs it takes.
 _CLEAR_MOTION = 4.0
 _FEWEST_SAMPLES = 100
 
@@ -68,58 +61,63 @@ class SynchroniseConfig:
 
 
 @dataclass(frozen=True)
-class TimeOffsets:
-    """How many frames each camera lags, 0 for most of them, and the standard error of that."""
+class Lags:
+    """How many frames each camera lags.
+
+    Attributes:
+        frames: positive: the camera shows later what the others show.
+        standard_errors: of these; infinite for a camera that nothing fixes.
+    """
 
     frames: Float[np.ndarray, " c"]
     standard_errors: Float[np.ndarray, " c"]
 
+    @staticmethod
+    def none(cameras: int) -> Lags:
+        """Of cameras in step, or of which nothing is known."""
+        return Lags(np.zeros(cameras), np.full(cameras, np.inf))
 
-def estimate_time_offsets(
-    pixels: Points2D,
-    confidence: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
-    Ks: Float[np.ndarray, "c 3 3"],
+
+def estimate_lags(
+    detections: Detections,
+    cameras: PinholeCameras,
     config: SynchroniseConfig = SynchroniseConfig(),  # noqa: B008
     triangulation: TriangulationConfig = TriangulationConfig(),  # noqa: B008
-) -> TimeOffsets:
+) -> Lags:
     """The lag of every camera, in frames of consecutive numbers.
 
-    Only differences can be seen: the offsets are relative to their median camera. What is not clearly off
-    (``least``, ``significance``) is returned as exactly zero, so synchronised captures stay untouched.
+    Only differences can be seen: lags are relative to their median camera. What is not clearly off (``least``,
+    ``significance``) is returned as exactly zero, so synchronised captures stay untouched.
     """
-    frames, cameras = confidence.shape[:2]
-    none = TimeOffsets(np.zeros(cameras), np.full(cameras, np.inf))
-    if not config.enabled or frames < config.fewest_frames or cameras < 2:
-        return none
-    offsets = np.zeros(cameras)
-    errors = np.full(cameras, np.inf)
+    count = len(cameras)
+    if not config.enabled or len(detections.pixels) < config.fewest_frames or count < 2:
+        return Lags.none(count)
+    lags, errors = np.zeros(count), np.full(count, np.inf)
     for _ in range(config.passes):
-        before = offsets.copy()
-        tracks = _Tracks.of(pixels, confidence, offsets, viewmats, Ks, config, triangulation)
+        before = lags.copy()
+        tracks = _Tracks.of(detections, lags, cameras, config, triangulation)
         if tracks is None:
-            return none
-        for camera in range(cameras):
-            step, errors[camera] = _offset_of(camera, tracks, config.largest)
-            offsets[camera] = np.clip(offsets[camera] + 0.7 * step, -config.largest, config.largest)
-        offsets -= np.sort(offsets)[(cameras - 1) // 2]
-        if np.abs(offsets - before).max() < 0.05:
+            return Lags.none(count)
+        for camera in range(count):
+            step, errors[camera] = _lag_of(camera, tracks, config.largest)
+            lags[camera] = np.clip(lags[camera] + 0.7 * step, -config.largest, config.largest)
+        lags -= np.sort(lags)[(count - 1) // 2]
+        if np.abs(lags - before).max() < 0.05:
             break
-    kept = np.abs(offsets) >= np.maximum(config.least, config.significance * errors)
-    return TimeOffsets(np.where(kept, offsets, 0.0), errors)
+    kept = np.abs(lags) >= np.maximum(config.least, config.significance * errors)
+    return Lags(np.where(kept, lags, 0.0), errors)
 
 
-def shift_tracks(
-    pixels: Points2D, confidence: Confidence, offsets: Float[np.ndarray, " c"]
-) -> tuple[Points2D, Confidence]:
-    """Detections of consecutive frames sampled ``offsets`` frames later, linearly between neighbours.
+def shift_tracks(detections: Detections, lags: Float[np.ndarray, " c"]) -> Detections:
+    """Detections of consecutive frames sampled ``lags`` frames later, linearly between neighbours.
 
     Samples beyond the ends, or next to a frame without a detection, are NaN with confidence 0.
     """
+    pixels, confidence = detections.pixels, detections.confidence
     frames = len(pixels)
     moved, weight = pixels.copy(), confidence.copy()
-    for camera in np.flatnonzero(offsets):
-        times = np.arange(frames) + offsets[camera]
+    for camera in np.flatnonzero(lags):
+        times = np.arange(frames) + lags[camera]
         low = np.clip(np.floor(times).astype(int), 0, max(frames - 2, 0))
         high = np.minimum(low + 1, frames - 1)
         fraction = np.clip(times - low, 0, 1)[:, None]
@@ -128,7 +126,7 @@ def shift_tracks(
         least = np.minimum(confidence[low, camera], confidence[high, camera])
         moved[:, camera] = np.where(inside[..., None], between, np.nan)
         weight[:, camera] = np.where(inside, np.nan_to_num(least), 0.0)
-    return moved, weight
+    return replace(detections, pixels=moved, confidence=weight)
 
 
 @dataclass(frozen=True)
@@ -136,10 +134,10 @@ class _Tracks:
     """Image velocities and how they depend on the velocity in space.
 
     Attributes:
-        velocities: of the detections across their rays at z = 1, for each camera as a function of time in
-            frames. Splines of smoothed tracks: linear interpolation would average noise between frames, and
-            an offset of half a frame would always look best.
-        offsets: of the cameras so far, frames; everything below is at these.
+        velocities: of the detections across their rays at z = 1, for each camera as a function of time in frames.
+            Splines of smoothed tracks: linear interpolation would average noise between frames, and a lag of half a
+            frame would always look best.
+        lags: of the cameras so far, frames; everything below is at these.
         depth: of the points, metres.
         weights: 0 where a view is missing or rejected.
         jacobians: of depth * velocity by the world velocity.
@@ -148,7 +146,7 @@ class _Tracks:
     """
 
     velocities: list[CubicSpline]
-    offsets: Float[np.ndarray, " c"]
+    lags: Float[np.ndarray, " c"]
     depth: Float[np.ndarray, "t c k"]
     weights: Float[np.ndarray, "t c k"]
     jacobians: Float[np.ndarray, "t c k 2 3"]
@@ -157,49 +155,48 @@ class _Tracks:
 
     @staticmethod
     def of(
-        pixels: Points2D,
-        confidence: Confidence,
-        offsets: Float[np.ndarray, " c"],
-        viewmats: Float[np.ndarray, "c 4 4"],
-        Ks: Float[np.ndarray, "c 3 3"],
+        detections: Detections,
+        lags: Float[np.ndarray, " c"],
+        cameras: PinholeCameras,
         config: SynchroniseConfig,
         triangulation: TriangulationConfig,
     ) -> _Tracks | None:
         """None where nothing can be triangulated."""
-        shifted, weight = shift_tracks(pixels, confidence, offsets)
-        points = triangulate(shifted, weight, viewmats, Ks, triangulation)
+        shifted = shift_tracks(detections, lags)
+        points = triangulate(shifted, cameras, triangulation)
         if not np.isfinite(points.points).any():
             return None
-        rays = normalised_rays(pixels, Ks)
-        smooth = gaussian_filter1d(_filled(rays), config.smoothing, axis=0, mode="nearest")
+        rays, count = cameras.rays(detections.pixels), len(cameras)
+        smooth = gaussian_filter1d(_bridge_gaps(rays), config.smoothing, axis=0, mode="nearest")
         times = np.arange(len(rays))
         velocities = [
-            CubicSpline(times, np.nan_to_num(smooth[:, camera])).derivative() for camera in range(len(Ks))
+            CubicSpline(times, np.nan_to_num(smooth[:, camera])).derivative() for camera in range(count)
         ]
-        R, offset = viewmats[:, :3, :3], viewmats[:, :3, 3]
-        local = np.einsum("cij,tkj->tcki", R, points.points) + offset[None, :, None]
+        # How an image velocity, times the depth, depends on the velocity in space.
+        R, local = cameras.viewmats[:, :3, :3], cameras.local(points.points)
         depth = local[..., 2:]
         jacobians = R[None, :, None, :2] - (local[..., :2] / depth)[..., None] * R[None, :, None, 2:]
+        # Bridged gaps are smooth and wrong: nothing is taken from near one, nor from the ends of the capture.
         missing = gaussian_filter1d((~np.isfinite(rays)).any(-1).astype(float), config.smoothing, axis=0)
         reach = int(np.ceil(2 * config.smoothing))
-        sampled = times + offsets[:, None]
+        sampled = times + lags[:, None]
         inner = (sampled >= reach) & (sampled <= len(times) - 1 - reach)
         good = points.inliers & (missing < 0.05) & inner.T[..., None]
         steps = np.diff(np.where(good[..., None], rays * depth, np.nan), n=2, axis=0)
-        noise = np.array([_noise(steps[:, camera], config.smoothing) for camera in range(len(Ks))])
+        noise = np.array([_noise(steps[:, camera], config.smoothing) for camera in range(count)])
         return _Tracks(
             velocities,
-            offsets.copy(),
+            lags.copy(),
             np.nan_to_num(local[..., 2]),
-            np.where(good, weight, 0.0),
+            np.where(good, shifted.confidence, 0.0),
             np.nan_to_num(jacobians),
             noise,
             reach,
         )
 
     def moving(self, camera: int, shift: float = 0.0) -> Float[np.ndarray, "t k 2"]:
-        """Velocities of one camera in metres a frame, ``shift`` frames beyond its offset so far."""
-        times = np.arange(len(self.depth)) + self.offsets[camera] + shift
+        """Velocities of one camera in metres a frame, ``shift`` frames beyond its lag so far."""
+        times = np.arange(len(self.depth)) + self.lags[camera] + shift
         return self.velocities[camera](np.clip(times, 0, len(times) - 1)) * self.depth[:, camera, :, None]
 
 
@@ -212,7 +209,7 @@ def _noise(second: Float[np.ndarray, "u k 2"], smoothing: float) -> float:
     return float(white / (4 * np.sqrt(np.pi) * smoothing**3) + _NOISE_FLOOR**2)
 
 
-def _filled(rays: Float[np.ndarray, "t c k 2"]) -> Float[np.ndarray, "t c k 2"]:
+def _bridge_gaps(rays: Float[np.ndarray, "t c k 2"]) -> Float[np.ndarray, "t c k 2"]:
     """Gaps bridged linearly, so that one missing frame does not blank its neighbourhood."""
     flat = rays.reshape(len(rays), -1).copy()
     times = np.arange(len(rays))
@@ -223,7 +220,7 @@ def _filled(rays: Float[np.ndarray, "t c k 2"]) -> Float[np.ndarray, "t c k 2"]:
     return flat.reshape(rays.shape)
 
 
-def _offset_of(camera: int, tracks: _Tracks, largest: float) -> tuple[float, float]:
+def _lag_of(camera: int, tracks: _Tracks, largest: float) -> tuple[float, float]:
     """How much later this camera's velocities agree best with the others', and the standard error, frames."""
     others = [index for index in range(tracks.weights.shape[1]) if index != camera]
     precision = tracks.weights[:, others] / tracks.noise[others][None, :, None]
@@ -270,7 +267,7 @@ def _disagreement(
     supported: np.ndarray,
 ) -> Float[np.ndarray, "b 2"]:
     """Robust cost of the whitened velocity differences at this shift and its weight, in blocks of time."""
-    times = np.arange(len(predicted)) + tracks.offsets[camera] + shift
+    times = np.arange(len(predicted)) + tracks.lags[camera] + shift
     inside = (times >= tracks.reach) & (times <= len(times) - 1 - tracks.reach)
     weight = tracks.weights[:, camera] * supported * inside[:, None]
     difference = np.einsum("tkij,tkj->tki", whitening, tracks.moving(camera, shift) - predicted)

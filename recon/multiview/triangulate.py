@@ -1,14 +1,13 @@
 """Robust multi-view triangulation of detected 2D points.
 
-Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``p`` pairs of cameras. Pixels are (x, y) with the
-    first pixel's centre at (0.5, 0.5); viewmats are world to camera; world points are in metres.
+A detector works on a crop of the person, so that its noise grows with the person in the image: residuals are weighed
+as transverse metres, |pixel residual| * depth / focal length, which makes a near camera and a far one comparable. For
+every point all pairs of cameras propose a position, each proposal is scored by a truncated sum over all views (MSAC:
+Torr and Zisserman, "MLESAC", 2000), the best one chooses the views that agree, and Gauss-Newton steps with
+Geman-McClure weights refine it over those. With few cameras enumerating the pairs is exact and needs no sampling.
 
-A detector works on a crop of the person, so that its noise grows with the person in the image: residuals are
-    weighed as transverse metres, |pixel residual| * depth / focal length, which makes a near camera and a far
-    one comparable. For every point all pairs of cameras propose a position, each proposal is scored by a
-    truncated sum over all views (MSAC: Torr and Zisserman, "MLESAC", 2000), the best one chooses the views
-    that agree, and Gauss-Newton steps with Geman-McClure weights refine it over those. With few cameras
-    enumerating the pairs is exact and needs no sampling.
+Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``p`` pairs of cameras. Pixels are (x, y) with the first pixel's
+centre at (0.5, 0.5); viewmats are world to camera; world points are in metres.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
+from simulacra.recon.multiview.detections import Confidence, Detections, PinholeCameras, Points2D
 from simulacra.recon.runs.configuration import config
 from simulacra.render.runtime.errors import CaptureError
-
-Points2D = Float[np.ndarray, "t c k 2"]
-Confidence = Float[np.ndarray, "t c k"]
 
 
 @config
@@ -54,8 +51,7 @@ class Points3D:
         points: world, metres.
         covariances: of the points, square metres.
         inliers: which views were used.
-        residual_px: distance of each detection to the projected point, NaN where there is no detection or no
-            point.
+        residual_px: distance of each detection to the projected point; NaN where there is no detection or no point.
     """
 
     points: Float[np.ndarray, "t k 3"]
@@ -65,68 +61,67 @@ class Points3D:
 
 
 def triangulate(
-    pixels: Points2D,
-    confidence: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
-    Ks: Float[np.ndarray, "c 3 3"],
+    detections: Detections,
+    cameras: PinholeCameras,
     config: TriangulationConfig = TriangulationConfig(),  # noqa: B008
 ) -> Points3D:
     """Points in the world from detections in several calibrated views.
 
-    Args:
-        pixels: detections; NaN where there is none.
-        confidence: 0..1, the weight of each detection.
-
     Raises:
         CaptureError: fewer than two cameras.
     """
-    if len(viewmats) < 2:
-        raise CaptureError("Triangulation needs at least two cameras", expected=">= 2", found=len(viewmats))
-    weights = np.where(
-        np.isfinite(pixels).all(-1) & (confidence >= config.min_confidence), np.nan_to_num(confidence), 0.0
-    )
-    rays = normalised_rays(np.nan_to_num(pixels), Ks)
+    if len(cameras) < 2:
+        raise CaptureError("Triangulation needs at least two cameras", expected=">= 2", found=len(cameras))
+    weights = detections.weights(config.min_confidence)
+    rays = cameras.rays(np.nan_to_num(detections.pixels))
+    Ks = cameras.Ks
     focal = 0.5 * (np.linalg.norm(Ks[:, 0, :2], axis=-1) + np.linalg.norm(Ks[:, 1, :2], axis=-1))
-    proposals = pair_proposals(rays, weights, viewmats, config.min_parallax)
-    points, inliers = _best_proposal(proposals, rays, weights, viewmats, config)
-    points, information, squared = _refine(points, rays, weights * inliers, viewmats, config)
-    error, depth = transverse_error(points, rays, viewmats)
+    proposals = pair_proposals(rays, weights, cameras, config.min_parallax)
+    points, inliers = _best_proposal(proposals, rays, weights, cameras, config)
+    points, information, squared = _refine(points, rays, weights * inliers, cameras, config)
+    # The point has moved since its views were chosen: they are asked once more, from where it is now.
+    error, depth = transverse_error(points, rays, cameras)
     inliers &= (error < config.outlier_m) & (depth > 0)
-    seen = (inliers.sum(1) >= 2) & _has_parallax(points, inliers, viewmats, config.min_parallax)
+    # Two neighbouring cameras agree on any depth: somewhere among the views there must be a wide enough angle.
+    seen = (inliers.sum(1) >= 2) & _has_parallax(points, inliers, cameras, config.min_parallax)
     inliers &= seen[:, None]
     points = np.where(seen[..., None], points, np.nan)
+    # Also of views that were rejected, so that a caller sees how far off they are.
     with np.errstate(invalid="ignore", divide="ignore"):
         residual_px = np.where((weights > 0) & seen[:, None], error / depth * focal[:, None], np.nan)
     covariances = _covariances(information, squared, inliers, seen, config.noise_m)
     return Points3D(points, covariances, inliers, residual_px)
 
 
-def normalised_rays(pixels: Points2D, Ks: Float[np.ndarray, "c 3 3"]) -> Points2D:
-    """Detections as x/z, y/z in each camera's frame."""
-    inverse = np.linalg.inv(Ks)
-    rays = np.einsum("cij,tckj->tcki", inverse[:, :, :2], pixels) + inverse[None, :, None, :, 2]
-    return rays[..., :2] / rays[..., 2:]
+def camera_pairs(count: int) -> Int[np.ndarray, "p 2"]:
+    """All pairs of so many cameras, in the order of every ``p`` axis."""
+    return np.array(list(combinations(range(count), 2)))
 
 
 def pair_proposals(
-    rays: Points2D, weights: Confidence, viewmats: Float[np.ndarray, "c 4 4"], min_parallax: float
+    rays: Points2D,
+    weights: Confidence,
+    cameras: PinholeCameras,
+    min_parallax: float,
+    twin: Int[np.ndarray, " k"] | None = None,
 ) -> Float[np.ndarray, "t p k 3"]:
-    """The point nearest to both rays of every pair of cameras; NaN where the rays are nearly parallel or
-    absent.
+    """The point nearest to both rays of every pair of cameras; NaN where the rays are nearly parallel or absent.
+
+    Args:
+        twin: which landmark the second camera of a pair gives for each; the same if None.
     """
-    origins = -np.einsum("cji,cj->ci", viewmats[:, :3, :3], viewmats[:, :3, 3])
     directions = np.concatenate([rays, np.ones_like(rays[..., :1])], -1)
-    directions = np.einsum("cji,tckj->tcki", viewmats[:, :3, :3], directions)
+    directions = np.einsum("cji,tckj->tcki", cameras.viewmats[:, :3, :3], directions)
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
-    pairs = np.array(list(combinations(range(len(viewmats)), 2)))
-    first, second = pairs[:, 0], pairs[:, 1]
-    d1, d2 = directions[:, first], directions[:, second]
+    first, second = camera_pairs(len(cameras)).T
+    theirs = np.arange(rays.shape[2]) if twin is None else twin
+    origins = cameras.centres
     return closest_points(
         origins[first][None, :, None],
-        d1,
+        directions[:, first],
         origins[second][None, :, None],
-        d2,
-        (weights[:, first] > 0) & (weights[:, second] > 0),
+        directions[:, second][:, :, theirs],
+        (weights[:, first] > 0) & (weights[:, second][:, :, theirs] > 0),
         min_parallax,
     )
 
@@ -134,9 +129,7 @@ def pair_proposals(
 def closest_points(
     o1: np.ndarray, d1: np.ndarray, o2: np.ndarray, d2: np.ndarray, valid: np.ndarray, min_parallax: float
 ) -> np.ndarray:
-    """Midpoint of the shortest segment between rays ``o + s d`` (unit ``d``), NaN where invalid or behind an
-    origin.
-    """
+    """Midpoint of the shortest segment between rays ``o + s d`` (unit ``d``); NaN where invalid or behind an origin."""
     cosine = (d1 * d2).sum(-1)
     sine_squared = 1 - cosine**2
     good = valid & (sine_squared > np.sin(min_parallax) ** 2)
@@ -150,14 +143,14 @@ def closest_points(
 
 
 def transverse_error(
-    points: Float[np.ndarray, "t *p k 3"], rays: Points2D, viewmats: Float[np.ndarray, "c 4 4"]
+    points: Float[np.ndarray, "t *p k 3"], rays: Points2D, cameras: PinholeCameras
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance in metres, across the viewing direction, of each detection's ray to each point, and the
-    point's depth.
+    """Distance, across the viewing direction, of each detection's ray to each point, and the point's depth, metres.
 
     Returns:
         error and depth, both [t *p c k]; the error is infinite where the point is NaN or behind the camera.
     """
+    viewmats = cameras.viewmats
     local = np.einsum("cij,t...kj->t...cki", viewmats[:, :3, :3], points) + viewmats[:, None, :3, 3]
     depth = local[..., 2]
     target = rays if points.ndim == 3 else rays[:, None]
@@ -170,11 +163,11 @@ def _best_proposal(
     proposals: Float[np.ndarray, "t p k 3"],
     rays: Points2D,
     weights: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
+    cameras: PinholeCameras,
     config: TriangulationConfig,
 ) -> tuple[Float[np.ndarray, "t k 3"], Bool[np.ndarray, "t c k"]]:
     """The proposal with the smallest truncated cost, and the views that agree with it."""
-    error, _ = transverse_error(proposals, rays, viewmats)
+    error, _ = transverse_error(proposals, rays, cameras)
     cost = (weights[:, None] * np.minimum((error / config.outlier_m) ** 2, 1.0)).sum(2)
     cost = np.where(np.isfinite(proposals).all(-1), cost, np.inf)
     best = cost.argmin(1)[:, None, :]
@@ -187,7 +180,7 @@ def _refine(
     points: Float[np.ndarray, "t k 3"],
     rays: Points2D,
     weights: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
+    cameras: PinholeCameras,
     config: TriangulationConfig,
 ) -> tuple[Float[np.ndarray, "t k 3"], Float[np.ndarray, "t k 3 3"], Float[np.ndarray, "t k"]]:
     """Gauss-Newton with Geman-McClure weights.
@@ -199,7 +192,7 @@ def _refine(
         points, the information matrices sum w J^T J (per square metre of noise 1) and the weighted squared
         residuals.
     """
-    rotations = viewmats[:, :3, :3]
+    viewmats, rotations = cameras.viewmats, cameras.viewmats[:, :3, :3]
     jacobians = rotations[None, :, None, :2] - rays[..., None] * rotations[None, :, None, 2:]
     offsets = viewmats[None, :, None, :2, 3] - rays * viewmats[None, :, None, 2:3, 3]
     current = np.nan_to_num(points)
@@ -217,11 +210,10 @@ def _refine(
 def _has_parallax(
     points: Float[np.ndarray, "t k 3"],
     inliers: Bool[np.ndarray, "t c k"],
-    viewmats: Float[np.ndarray, "c 4 4"],
+    cameras: PinholeCameras,
     min_parallax: float,
 ) -> Bool[np.ndarray, "t k"]:
-    origins = -np.einsum("cji,cj->ci", viewmats[:, :3, :3], viewmats[:, :3, 3])
-    rays = points[:, None] - origins[None, :, None]
+    rays = points[:, None] - cameras.centres[None, :, None]
     rays = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     sine = np.linalg.norm(np.cross(rays[:, :, None], rays[:, None, :]), axis=-1)
     both = inliers[:, :, None] & inliers[:, None, :]

@@ -1,8 +1,8 @@
 """Small rotations of the cameras that a person's landmarks ask for.
 
 A tripod that was touched after the calibration turns a camera by a fraction of a degree, and moves everything it
-sees by many pixels in one direction. So all cameras' rotations and all points are adjusted together (bundle
-adjustment, Triggs et al. 2000: the points are eliminated by the Schur complement). Detectors are biased too, but not
+sees by many pixels in one direction. So all cameras' rotations and all points are adjusted together
+(`recon.multiview.bundle`). Detectors are biased too, but not
 alike at head, hands and feet over a whole motion: turns are believed only if those found from some parts of the body
 make the other parts agree better (cross-validation). Positions in the rig and lenses stay: a person of a metre's
 extent does not tell them from rotations. Rotations about fixed centres can move the whole scene, so the adjusted rig
@@ -13,29 +13,28 @@ Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import Field
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.multiview.triangulate import (
-    Confidence,
-    Points2D,
-    TriangulationConfig,
-    normalised_rays,
-    triangulate,
-)
+from simulacra.recon.multiview.bundle import adjust_bundle
+from simulacra.recon.multiview.detections import Detections, PinholeCameras
+from simulacra.recon.multiview.prior import Prior
+from simulacra.recon.multiview.rig import CameraRig, Sightings, rigid_motion
+from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.recon.runs.configuration import config
 
-# Left out in turn: head, left and right arm, left and right leg, and the trunk.
-POSE33_BLOCKS = (
-    tuple(range(11)), (13, 15, 17, 19, 21), (14, 16, 18, 20, 22), (25, 27, 29, 31), (26, 28, 30, 32), (11, 12, 23, 24),
-)  # fmt: skip
 # A detector errs alike in neighbouring frames: more frames than this say no more about a camera than these.
 _INDEPENDENT_FRAMES = 5
 _MOST_FRAMES = 30
+# Triangulations, each followed by an adjustment; turns that change by less (radians) are found.
+_ROUNDS = 4
+_STILL = 1e-4
+_TOLERANCE = 1e-5  # of the cost
+_FALLS_OFF = 3 / 4
 
 
 @config
@@ -47,7 +46,7 @@ class AdjustConfig:
         sigma: expected size of a camera's error before anything is measured, radians.
         gain: part of the disagreement of parts left out that must vanish for any turn to be believed.
         fewest_frames: shorter captures leave the cameras alone.
-        iterations: Gauss-Newton steps.
+        iterations: steps of the adjuster after each triangulation.
     """
 
     enabled: bool = True
@@ -62,143 +61,135 @@ class AdjustedCameras:
     """What was found.
 
     Attributes:
-        viewmats: the adjusted ones; the given ones where nothing was believed.
+        cameras: the adjusted ones; the given ones where nothing was believed.
         turns: axis-angle of each camera in its own frame, radians, before the rig is moved back.
         gain: part of the disagreement of left-out parts that the turns remove; 0 where none was sought.
     """
 
-    viewmats: Float[np.ndarray, "c 4 4"]
+    cameras: PinholeCameras
     turns: Float[np.ndarray, "c 3"]
     gain: float
 
 
 def adjust_cameras(
-    pixels: Points2D,
-    confidence: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
-    Ks: Float[np.ndarray, "c 3 3"],
+    detections: Detections,
+    cameras: PinholeCameras,
     config: AdjustConfig = AdjustConfig(),  # noqa: B008
     triangulation: TriangulationConfig = TriangulationConfig(),  # noqa: B008
-    blocks: tuple[tuple[int, ...], ...] = POSE33_BLOCKS,
 ) -> AdjustedCameras:
     """Rotations of the cameras about their centres under which the landmarks agree better.
 
     Args:
-        pixels: landmarks with sides put right and clocks aligned; NaN where there is none.
-        blocks: landmarks whose errors have a common cause; together all landmarks.
+        detections: landmarks with sides put right and clocks aligned.
     """
-    cameras = len(viewmats)
-    none = np.zeros((cameras, 3))
-    if not config.enabled or cameras < 3 or len(pixels) < config.fewest_frames:
-        return AdjustedCameras(viewmats, none, 0.0)
-    step = max(1, len(pixels) // _MOST_FRAMES)
-    pixels, confidence = pixels[::step], confidence[::step]
+    frames, none = len(detections.pixels), np.zeros((len(cameras), 3))
+    if not config.enabled or len(cameras) < 3 or frames < config.fewest_frames:
+        return AdjustedCameras(cameras, none, 0.0)
+    some = detections.of_frames(slice(None, None, max(1, frames // _MOST_FRAMES)))
+    gain = _left_out_gain(some, cameras, config, triangulation)
+    if gain is None or not gain >= config.gain:
+        return AdjustedCameras(cameras, none, gain or 0.0)
+    turns = _turns(some, cameras, config, triangulation)
+    rig = cameras.turned(turns)
+    old = triangulate(some, cameras, triangulation).points
+    new = triangulate(some, rig, triangulation).points
+    both = np.isfinite(new).all(-1) & np.isfinite(old).all(-1)
+    T_old_new = rigid_motion(new[both], old[both])
+    return AdjustedCameras(replace(rig, viewmats=rig.viewmats @ np.linalg.inv(T_old_new)), turns, gain)
+
+
+def _turns(
+    detections: Detections, cameras: PinholeCameras, config: AdjustConfig, triangulation: TriangulationConfig
+) -> Float[np.ndarray, "c 3"]:
+    share = min(1.0, _INDEPENDENT_FRAMES / len(detections.pixels))
+    return solve_turns(detections, cameras, config.sigma, share, config.iterations, triangulation)[0]
+
+
+def _left_out_gain(
+    detections: Detections, cameras: PinholeCameras, config: AdjustConfig, triangulation: TriangulationConfig
+) -> float | None:
+    """Part of each part's disagreement that turns found from the others remove; None where too few are seen."""
     before: list[float] = []
     after: list[float] = []
-    for block in map(list, blocks):
-        rest = confidence.copy()
-        rest[:, :, block] = 0.0
-        found = turned(viewmats, _bundle(pixels, rest, viewmats, Ks, config, triangulation))
+    for part in map(list, detections.layout.parts):
+        # What is not confident is not looked at: two sets of landmarks out of one array.
+        rest, own = detections.confidence.copy(), np.zeros_like(detections.confidence)
+        rest[:, :, part], own[:, :, part] = 0.0, detections.confidence[:, :, part]
+        others = replace(detections, confidence=rest)
+        found = cameras.turned(_turns(others, cameras, config, triangulation))
         residuals = [
-            triangulate(pixels[:, :, block], confidence[:, :, block], rig, Ks, triangulation).residual_px
-            for rig in (viewmats, found)
+            triangulate(replace(detections, confidence=own), rig, triangulation).residual_px
+            for rig in (cameras, found)
         ]
         if all(np.isfinite(each).any() for each in residuals):  # legs under a desk are seen by nobody
             before.append(float(np.nanmedian(residuals[0])))
             after.append(float(np.nanmedian(residuals[1])))
-    if len(before) < 3:
-        return AdjustedCameras(viewmats, none, 0.0)
-    gain = 1 - sum(after) / max(sum(before), 1e-9)
-    if not gain >= config.gain:
-        return AdjustedCameras(viewmats, none, gain)
-    turns = _bundle(pixels, confidence, viewmats, Ks, config, triangulation)
-    rig = turned(viewmats, turns)
-    old = triangulate(pixels, confidence, viewmats, Ks, triangulation).points
-    new = triangulate(pixels, confidence, rig, Ks, triangulation).points
-    return AdjustedCameras(_moved_back(rig, new, old), turns, gain)
+    return 1 - sum(after) / max(sum(before), 1e-9) if len(before) >= 3 else None
 
 
-def _moved_back(
-    rig: Float[np.ndarray, "c 4 4"], new: Float[np.ndarray, "t k 3"], old: Float[np.ndarray, "t k 3"]
-) -> Float[np.ndarray, "c 4 4"]:
-    """The rig and its points moved together so that these lie on the old ones as well as they can (Kabsch 1976)."""
-    both = np.isfinite(new).all(-1) & np.isfinite(old).all(-1)
-    source, target = new[both], old[both]
-    rotation, _ = Rotation.align_vectors(target - target.mean(0), source - source.mean(0))
-    T_old_new = np.eye(4)
-    T_old_new[:3, :3] = rotation.as_matrix()
-    T_old_new[:3, 3] = target.mean(0) - T_old_new[:3, :3] @ source.mean(0)
-    return rig @ np.linalg.inv(T_old_new)
+def solve_turns(
+    detections: Detections,
+    cameras: PinholeCameras,
+    sigma: float,
+    share: float = 1.0,
+    steps: int = 8,
+    triangulation: TriangulationConfig = TriangulationConfig(),  # noqa: B008
+) -> tuple[Float[np.ndarray, "c 3"], Float[np.ndarray, "c 3"]]:
+    """Turns of cameras about their centres under which the landmarks agree best, by bundle adjustment.
 
+    Args:
+        detections: landmarks with sides put right and clocks aligned.
+        cameras: as calibrated.
+        sigma: expected size of a turn about each axis, radians.
+        share: how much of an observation of its own each detection is.
+        steps: of the adjuster between two triangulations, which choose the views that agree anew.
 
-def turned(
-    viewmats: Float[np.ndarray, "c 4 4"], turns: Float[np.ndarray, "c 3"]
-) -> Float[np.ndarray, "c 4 4"]:
-    """Cameras turned about their centres by axis-angles in their own frames."""
-    result = viewmats.copy()
-    result[:, :3] = Rotation.from_rotvec(turns).as_matrix() @ viewmats[:, :3]
-    return result
-
-
-def _bundle(
-    pixels: Points2D,
-    confidence: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
-    Ks: Float[np.ndarray, "c 3 3"],
-    config: AdjustConfig,
-    triangulation: TriangulationConfig,
-) -> Float[np.ndarray, "c 3"]:
-    """Turns that minimise the robust transverse error of all points and the turns' own prior."""
-    turns = np.zeros((len(viewmats), 3))
-    share = min(1.0, _INDEPENDENT_FRAMES / len(pixels))
-    for _ in range(config.iterations):
-        current = turned(viewmats, turns)
-        points = triangulate(pixels, confidence, current, Ks, triangulation)
-        weights = np.where(points.inliers, np.nan_to_num(confidence), 0.0)
-        hessian, gradient = turn_equations(points.points, pixels, weights, current, Ks, triangulation.noise_m)
-        prior = 1 / config.sigma**2
-        hessian = share * hessian + prior * np.eye(len(gradient))
-        step = -np.linalg.solve(hessian, share * gradient + prior * turns.ravel())
-        turns = turns + step.reshape(turns.shape)
-        if np.abs(step).max() < 1e-5:
-            break
-    return turns
-
-
-def turn_equations(
-    points: Float[np.ndarray, "t k 3"],
-    pixels: Points2D,
-    weights: Confidence,
-    viewmats: Float[np.ndarray, "c 4 4"],
-    Ks: Float[np.ndarray, "c 3 3"],
-    noise_m: float,
-) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, " d"]]:
-    """Normal equations of the turns with the points eliminated.
-
-    With local = R x + t the residual is r = local_xy - ray local_z. A turn w adds w x local, so that
-    dr/dw = -P [local]_x and dr/dx = P R with P = (I, -ray).
+    Returns:
+        Axis-angles in the cameras' own frames, and their standard errors, radians; these are relative to the rig as a
+        whole, by parts of the body, whose errors have a common cause, and infinite where nothing was seen.
     """
-    R = viewmats[:, :3, :3]
-    rays = np.nan_to_num(normalised_rays(pixels, Ks))
-    local = np.einsum("cij,tkj->tcki", R, np.nan_to_num(points)) + viewmats[None, :, None, :3, 3]
-    P = np.broadcast_to(np.eye(2, 3), (*rays.shape[:-1], 2, 3)).copy()
-    P[..., 2] = -rays
-    residual = np.einsum("tckij,tckj->tcki", P, local)
-    robust = weights / noise_m**2 / (1 + (residual**2).sum(-1) / (3 * noise_m) ** 2) ** 2
-    cross = np.zeros((*local.shape[:-1], 3, 3))
-    cross[..., [2, 0, 1], [1, 2, 0]] = local
-    cross[..., [1, 2, 0], [2, 0, 1]] = -local
-    by_turn = -P @ cross
-    by_point = np.einsum("tckij,cjl->tckil", P, R)
-    cameras = len(viewmats)
-    turn_turn = np.einsum("tck,tckij,tckil->cjl", robust, by_turn, by_turn)
-    turn_point = np.einsum("tck,tckij,tckil->tckjl", robust, by_turn, by_point)
-    point_point = np.einsum("tck,tckij,tckil->tkjl", robust, by_point, by_point) + 1e-6 * np.eye(3)
-    gradient = np.einsum("tck,tckij,tcki->cj", robust, by_turn, residual)
-    point_gradient = np.einsum("tck,tckij,tcki->tkj", robust, by_point, residual)
-    inverse = np.linalg.inv(point_point)
-    hessian = np.zeros((cameras, 3, cameras, 3))
-    hessian[np.arange(cameras), :, np.arange(cameras)] = turn_turn
-    hessian -= np.einsum("tckij,tkjl,tdkml->cidm", turn_point, inverse, turn_point, optimize=True)
-    gradient = gradient - np.einsum("tckij,tkjl,tkl->ci", turn_point, inverse, point_gradient, optimize=True)
-    return hessian.reshape(3 * cameras, 3 * cameras), gradient.ravel()
+    # In cameras of focal length 1 pixels are rays: any pinhole matrix will do.
+    given = CameraRig(np.tile([1.0, 1.0, *[0.0] * 7], (len(cameras), 1)), cameras.viewmats)
+    prior, held = Prior(given, sigma, place=1.0, scaled=False), np.zeros((len(cameras), 9), dtype=bool)
+    turns, errors = np.zeros((len(cameras), 3)), np.full((len(cameras), 3), np.inf)
+    for _ in range(_ROUNDS):
+        sightings, bodies = _sight_points(detections, cameras.turned(turns), share, triangulation)
+        if not len(bodies):
+            break
+        start = CameraRig(given.intrinsics, cameras.turned(turns).viewmats)
+        found = adjust_bundle(
+            start, bodies, sightings, held, prior=prior, poses="turns", tolerance=_TOLERANCE, most_steps=steps
+        )
+        before, errors = turns, np.radians(found.uncertainty.rotations_deg)
+        apart = found.rig.viewmats[:, :3, :3] @ np.swapaxes(cameras.viewmats[:, :3, :3], 1, 2)
+        turns = Rotation.from_matrix(apart).as_rotvec()
+        if np.abs(turns - before).max() < _STILL:
+            break
+    return turns, errors
+
+
+def _sight_points(
+    detections: Detections, cameras: PinholeCameras, share: float, triangulation: TriangulationConfig
+) -> tuple[Sightings, Float[np.ndarray, "b 4 4"]]:
+    """Points that cameras agree on as bodies of an adjustment, and the rays that agree."""
+    points = triangulate(detections, cameras, triangulation)
+    seen = points.inliers.any(1)
+    bodies = np.tile(np.eye(4), (int(seen.sum()), 1, 1))
+    bodies[:, :3, 3] = points.points[seen]
+    number = np.cumsum(seen).reshape(seen.shape) - 1
+    frame, camera, landmark = own = np.nonzero(points.inliers)
+    count = len(frame)
+    # The noise is a length across the ray, so that on the plane z = 1 it shrinks with the distance. Residuals count as
+    # triangulation counts them, whose robust weights fall off at three times the noise where the adjuster's do at four.
+    sigma = _FALLS_OFF * triangulation.noise_m / cameras.local(points.points)[own][:, 2]
+    sightings = Sightings(
+        camera,
+        number[frame, landmark],
+        np.zeros((count, 3)),
+        cameras.rays(detections.pixels)[own],
+        sigma,
+        np.zeros((count, 2)),
+        _FALLS_OFF**2 * share * detections.confidence[own],
+        detections.layout.part_of[landmark],
+    )
+    return sightings, bodies

@@ -2,15 +2,13 @@
 
 from simulacra.recon.observe.consensus import look_repeatedly
 from simulacra.recon.observe.face import FaceDetection, FaceNetwork, detect_face
-from simulacra.recon.observe.hands import HAND_LANDMARKS, HandDetection, HandNetwork, Hands, detect_hands
+from simulacra.recon.observe.hands import HandDetection, HandNetwork, Hands, detect_hands
 from simulacra.recon.observe.observations import Observations, load_observations, save_observations
 from simulacra.recon.observe.over_session import ObserveConfig, observe
-from simulacra.recon.observe.pose import POSE_LANDMARKS, PoseDetection, PoseNetwork, detect_pose
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork, detect_pose
 from simulacra.recon.observe.selfie import SelfieNetwork, segment_selfie
 
 __all__ = [
-    "HAND_LANDMARKS",
-    "POSE_LANDMARKS",
     "FaceDetection",
     "FaceNetwork",
     "HandDetection",

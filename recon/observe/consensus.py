@@ -1,11 +1,10 @@
 """Several looks at one person, and what they agree on.
 
-The landmark network answers a region moved by a fraction of a pixel with landmarks moved by several, and
-where two limbs could each be the left one it may put a landmark between them. So the person is looked at in
-up to four ways (the detector's region, the region that the first landmarks say, and both in a mirror);
-positions are the median over the looks. Measured on 13 frames of a four-camera video and two eight-camera
-stills (docs/LOG.md): against one look, mean reprojection error of plain triangulation falls by 3 to 7 %,
-mask IoU rises by 0.003.
+The landmark network answers a region moved by a fraction of a pixel with landmarks moved by several, and where two
+limbs could each be the left one it may put a landmark between them. So the person is looked at in up to four ways (the
+detector's region, the region that the first landmarks say, and both in a mirror); positions are the median over the
+looks. Measured on 13 frames of a four-camera video and two eight-camera stills (docs/LOG.md): against one look, mean
+reprojection error of plain triangulation falls by 3 to 7 %, mask IoU rises by 0.003.
 """
 
 from __future__ import annotations
@@ -16,18 +15,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.observe.landmarks import POSE33
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
 from simulacra.recon.observe.soft_mask import average
-
-MIRRORED: tuple[int, ...] = (
-    *(0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9),
-    *(i + 1 if i % 2 else i - 1 for i in range(11, 33)),
-)
-"""The landmark on the other side of the body, for each of the 33."""
-
-# A view may confuse the legs and not the arms: sides are compared group by group.
-_GROUPS = (tuple(range(1, 11)), tuple(range(11, 23)), tuple(range(23, 33)))
 
 
 def look_repeatedly(
@@ -60,7 +51,7 @@ def unmirrored(look: PoseDetection) -> PoseDetection:
     """A look in the mirror with the person's own sides named again; other looks as they are."""
     if not look.roi.mirror:
         return look
-    order = list(MIRRORED)
+    order = list(POSE33.mirror)
     world = look.world[order] * np.array([-1.0, 1.0, 1.0], dtype=np.float32)
     return replace(
         look, px=look.px[order], visibility=look.visibility[order], presence=look.presence[order], world=world
@@ -86,10 +77,10 @@ def agree(looks: Sequence[PoseDetection]) -> PoseDetection:
 
 
 def _sides_as(look: PoseDetection, reference: PoseDetection) -> PoseDetection:
-    order = np.arange(33)
-    for group in _GROUPS:
+    order = np.arange(len(POSE33))
+    for group in POSE33.groups:  # a view may confuse the legs and not the arms
         here = list(group)
-        there = [MIRRORED[i] for i in group]
+        there = [POSE33.mirror[i] for i in group]
         as_named = np.hypot(*(look.px[here] - reference.px[here]).T).sum()
         swapped = np.hypot(*(look.px[there] - reference.px[here]).T).sum()
         if swapped < as_named:

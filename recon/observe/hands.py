@@ -17,16 +17,6 @@ from simulacra.recon.observe.network import Network
 from simulacra.recon.observe.pose import PoseDetection
 from simulacra.recon.observe.roi import Roi, crop, points_to_image
 
-HAND_LANDMARKS: tuple[str, ...] = (
-    "wrist",
-    *(f"thumb_{joint}" for joint in ("cmc", "mcp", "ip", "tip")),
-    *(
-        f"{finger}_{joint}"
-        for finger in ("index", "middle", "ring", "pinky")
-        for joint in ("mcp", "pip", "dip", "tip")
-    ),
-)
-
 _SIDE = 224
 _DETECTOR_STRIDES = (8, 16, 16, 16)
 # Pose landmarks of the person's left and right: elbow, wrist, pinky, index.
@@ -38,7 +28,7 @@ class HandDetection:
     """One hand in one image.
 
     Attributes:
-        px: ``21 2`` image pixels, in the order of HAND_LANDMARKS.
+        px: ``21 2`` image pixels, in the order of `HAND21`.
         score: 0..1, that the region holds a hand.
         right: 0..1, that it is the person's right hand, by its look alone.
         roi: the region that the landmark network saw.

@@ -18,42 +18,6 @@ from simulacra.recon.observe.network import Network, sigmoid
 from simulacra.recon.observe.roi import Roi, crop, points_to_image
 from simulacra.recon.observe.soft_mask import SoftMask
 
-POSE_LANDMARKS: tuple[str, ...] = (
-    "nose",
-    "left_eye_inner",
-    "left_eye",
-    "left_eye_outer",
-    "right_eye_inner",
-    "right_eye",
-    "right_eye_outer",
-    "left_ear",
-    "right_ear",
-    "mouth_left",
-    "mouth_right",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_pinky",
-    "right_pinky",
-    "left_index",
-    "right_index",
-    "left_thumb",
-    "right_thumb",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-    "left_heel",
-    "right_heel",
-    "left_foot_index",
-    "right_foot_index",
-)
-
 _SIDE = 256
 _DETECTOR_STRIDES = (8, 16, 32, 32, 32)
 _ROI_SCALE = 1.25
@@ -69,7 +33,7 @@ class PoseDetection:
     """One person in one image.
 
     Attributes:
-        px: ``33 2`` landmark positions in image pixels, in the order of POSE_LANDMARKS (the person's own
+        px: ``33 2`` landmark positions in image pixels, in the order of `POSE33` (the person's own
             left).
         visibility: ``33``, 0..1, that the landmark is in the image and not hidden.
         presence: ``33``, 0..1, that the landmark is in the image.

@@ -66,7 +66,8 @@ def measure_stature(cameras: Sequence[SessionCamera], images: Mapping[str, Path]
 
     Raises:
         CaptureError: the person is not seen whole in enough pictures, or these disagree.
-        AssetError, MissingExtraError: the network that finds people is not there.
+        AssetError: the network that finds people is not there.
+        MissingExtraError: what runs it is not installed.
     """
     network = PoseNetwork()
     chosen = [

@@ -14,14 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
+from simulacra.recon.multiview.detections import Detections, PinholeCameras, Points2D
 from simulacra.recon.multiview.sides import undo_swaps
-from simulacra.recon.multiview.triangulate import (
-    Points2D,
-    TriangulationConfig,
-    normalised_rays,
-    pair_proposals,
-    triangulate,
-)
+from simulacra.recon.multiview.triangulate import TriangulationConfig, pair_proposals, triangulate
+from simulacra.recon.observe.landmarks import POSE33
 from simulacra.recon.preflight.look import Look
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import Lens, undistort
@@ -41,20 +37,22 @@ SEGMENTS = (
     (11, 13, 0.186), (12, 14, 0.186), (13, 15, 0.146), (14, 16, 0.146),
     (23, 25, 0.245), (24, 26, 0.245), (25, 27, 0.246), (26, 28, 0.246),
 )  # fmt: skip
-MIRROR = np.array(
-    [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(i + 1 if i % 2 else i - 1 for i in range(11, 33))], dtype=int
-)
+MIRROR = np.array(POSE33.mirror)
 
 
 @dataclass(frozen=True)
-class Views:
+class PersonViews:
     """Landmarks of one person in calibrated cameras.
 
     Attributes:
+        cameras: in the order of every ``c`` axis.
+        frames: numbers in the session.
         px: of the pinhole images, NaN where not seen.
         raw: as recorded, with the lens in.
         weight: 0 where not seen.
         height_px: of the body in the picture.
+        viewmats: world to camera, in the scene's own unit.
+        Ks: pinhole matrices, pixels.
         scale: world units in a metre, by the person; NaN where the cameras do not meet.
     """
 
@@ -69,16 +67,26 @@ class Views:
     scale: float = float("nan")
 
     @property
+    def detections(self) -> Detections:
+        """What was seen, as it is triangulated."""
+        return Detections(self.px, self.weight)
+
+    @property
+    def pinhole(self) -> PinholeCameras:
+        """The cameras, as it is triangulated with them."""
+        return PinholeCameras(self.viewmats, self.Ks)
+
+    @property
     def names(self) -> tuple[str, ...]:
         return tuple(camera.name for camera in self.cameras)
 
-    def of_frames(self, frames: Sequence[int]) -> Views:
+    def of_frames(self, frames: Sequence[int]) -> PersonViews:
         """Only these frames."""
         kept = [self.frames.index(frame) for frame in frames if frame in self.frames]
         arrays = {n: getattr(self, n)[kept] for n in ("px", "raw", "weight", "height_px")}
         return replace(self, frames=tuple(self.frames[k] for k in kept), **arrays)
 
-    def without(self, camera: int) -> Views:
+    def without(self, camera: int) -> PersonViews:
         """All cameras but one."""
         kept = [index for index in range(len(self.cameras)) if index != camera]
         arrays = {n: getattr(self, n)[:, kept] for n in ("px", "raw", "weight", "height_px")}
@@ -86,11 +94,11 @@ class Views:
         return replace(self, cameras=cameras, viewmats=self.viewmats[kept], Ks=self.Ks[kept], **arrays)
 
 
-def views_of(session: Session, look: Look) -> Views:
+def views_of(session: Session, look: Look) -> PersonViews:
     """What was seen as arrays, in the scene's own units; cameras in the session's order."""
     cameras = session.cameras
     frames = tuple(sorted({frame for seen in look.cameras for frame in seen.bodies}))
-    raw = np.full((len(frames), len(cameras), 33, 2), np.nan)
+    raw = np.full((len(frames), len(cameras), len(POSE33), 2), np.nan)
     weight = np.zeros(raw.shape[:3])
     height = np.full(raw.shape[:2], np.nan)
     for c, camera in enumerate(cameras):
@@ -104,7 +112,7 @@ def views_of(session: Session, look: Look) -> Views:
     px = np.stack(
         [without_lens(raw[:, c], camera.K, camera.lens) for c, camera in enumerate(cameras)], axis=1
     )
-    found = Views(
+    found = PersonViews(
         cameras, frames, px, raw, np.where(np.isfinite(px).all(-1), weight, 0.0), height,
         np.stack([camera.viewmat for camera in cameras]), np.stack([camera.K for camera in cameras]),
     )  # fmt: skip
@@ -124,7 +132,7 @@ def without_lens(
     return result
 
 
-def person_scale(views: Views) -> float:
+def person_scale(views: PersonViews) -> float:
     """World units in a metre, such that the person is of nominal height; NaN where no two views meet.
 
     Every pair of cameras puts landmarks somewhere; with the height in the picture that is a height in space. The
@@ -132,15 +140,15 @@ def person_scale(views: Views) -> float:
     """
     if len(views.cameras) < 2 or not (views.weight > 0).any():
         return float("nan")
-    rays = normalised_rays(np.nan_to_num(views.px), views.Ks)
-    points = pair_proposals(rays, views.weight, views.viewmats, 0.05)
+    rays = views.pinhole.rays(np.nan_to_num(views.px))
+    points = pair_proposals(rays, views.weight, views.pinhole, 0.05)
     local = np.einsum("cj,tpkj->tpck", views.viewmats[:, 2, :3], points) + views.viewmats[:, 2, 3][:, None]
     heights = local * (views.height_px / views.Ks[:, 1, 1])[:, None, :, None]
     heights = heights[np.isfinite(heights) & (local > 0)]
     return float(np.median(heights)) / NOMINAL if heights.size else float("nan")
 
 
-def at_nominal_size(views: Views) -> Views:
+def at_nominal_size(views: PersonViews) -> PersonViews:
     """The same with the world scaled so that the person is of nominal height."""
     if not (np.isfinite(views.scale) and views.scale > 0):
         return views
@@ -150,19 +158,18 @@ def at_nominal_size(views: Views) -> Views:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class BodyAgreement:
     """How well the cameras put the body at one place.
 
     Attributes:
         views: with sides put right, at nominal size.
         points: of all cameras.
-        errors: of each camera's landmarks to the points of all others, share of the body's height; NaN where
-            unknown.
+        errors: of each camera's landmarks to the points of all others, share of the body's height; NaN where unknown.
         others: the points of all other cameras, for each camera; with two cameras, of both.
         exchanged: share of each camera's frames and parts of the body whose sides were put right.
     """
 
-    views: Views
+    views: PersonViews
     points: Float[np.ndarray, "t k 3"]
     errors: Float[np.ndarray, "t c k"]
     others: Float[np.ndarray, "c t k 3"]
@@ -183,13 +190,13 @@ def robust_mean(errors: np.ndarray) -> float:
     return float(np.minimum(finite, LOST).mean()) if finite.size else LOST
 
 
-def agree(views: Views, resolve_sides: bool = True) -> Agreement:
+def agree(views: PersonViews, resolve_sides: bool = True) -> BodyAgreement:
     """Triangulates, and each camera's landmarks against all others'."""
     nominal = at_nominal_size(views)
     exchanged = np.zeros(len(views.cameras))
     if resolve_sides and len(views.cameras) > 2 and len(views.frames):
-        mended = undo_swaps(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
-        nominal = replace(nominal, px=mended.pixels, weight=mended.confidence)
+        mended = undo_swaps(nominal.detections, nominal.pinhole)
+        nominal = replace(nominal, px=mended.detections.pixels, weight=mended.detections.confidence)
         exchanged = mended.swapped.mean((0, 2))
     everyone = _points(nominal)
     count = len(views.cameras)
@@ -198,26 +205,26 @@ def agree(views: Views, resolve_sides: bool = True) -> Agreement:
     ) if count else np.zeros((0, *everyone.shape))  # fmt: skip
     errors = np.stack(
         [camera_errors(nominal, c, others[c], sides=count > 2) for c in range(count)], axis=1
-    ) if count else np.zeros((len(views.frames), 0, 33))  # fmt: skip
-    return Agreement(nominal, everyone, errors, others, exchanged)
+    ) if count else np.zeros((len(views.frames), 0, len(POSE33)))  # fmt: skip
+    return BodyAgreement(nominal, everyone, errors, others, exchanged)
 
 
-def rough_errors(views: Views) -> Float[np.ndarray, "t c k"]:
+def rough_errors(views: PersonViews) -> Float[np.ndarray, "t c k"]:
     """As the errors of `agree`, but to the points of all cameras, one's own among them: a fifth of the work."""
     nominal = at_nominal_size(views)
     points = _points(nominal)
     return np.stack([camera_errors(nominal, c, points) for c in range(len(views.cameras))], axis=1)
 
 
-def _points(views: Views) -> Float[np.ndarray, "t k 3"]:
+def _points(views: PersonViews) -> Float[np.ndarray, "t k 3"]:
     if len(views.cameras) < 2 or not len(views.frames):
-        return np.full((len(views.frames), 33, 3), np.nan)
+        return np.full((len(views.frames), len(POSE33), 3), np.nan)
     settings = TriangulationConfig(outlier_m=OUTLIER)
-    return triangulate(views.px, views.weight, views.viewmats, views.Ks, settings).points
+    return triangulate(views.detections, views.pinhole, settings).points
 
 
 def camera_errors(
-    views: Views,
+    views: PersonViews,
     camera: int,
     points: Float[np.ndarray, "t k 3"],
     *,
@@ -249,7 +256,7 @@ def camera_errors(
         known = np.isfinite(points).all(-1) & (views.weight[:, camera][:, order] > 0)
         return np.where(known, np.minimum(np.nan_to_num(distance, nan=LOST), 1.0), np.nan)
 
-    straight = errors(MIRROR if mirrored else np.arange(33))
+    straight = errors(MIRROR if mirrored else np.arange(len(POSE33)))
     if not sides or mirrored:
         return straight
     crossed = errors(MIRROR)
@@ -270,7 +277,7 @@ def project(
     return image, depth
 
 
-def pair_errors(views: Views) -> Float[np.ndarray, "c c"]:
+def pair_errors(views: PersonViews) -> Float[np.ndarray, "c c"]:
     """How far the two rays of a landmark pass each other, share of the body's height: median, NaN where unknown."""
     count = len(views.cameras)
     result = np.full((count, count), np.nan)
@@ -282,7 +289,7 @@ def pair_errors(views: Views) -> Float[np.ndarray, "c c"]:
     return result
 
 
-def _passing(views: Views, i: int, j: int) -> Float[np.ndarray, "t k"]:
+def _passing(views: PersonViews, i: int, j: int) -> Float[np.ndarray, "t k"]:
     """Distance of a landmark in j from the epipolar line of the same one in i, share of the body's height in j."""
     T = views.viewmats[j] @ np.linalg.inv(views.viewmats[i])
     x, y, z = T[:3, 3]

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_time_offsets
+from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
 from simulacra.recon.multiview.sides import undo_swaps
-from simulacra.recon.multiview.turns import turned
 from simulacra.recon.preflight.bodies import (
     SEGMENTS,
-    Agreement,
-    Views,
+    BodyAgreement,
+    PersonViews,
     agree,
     at_nominal_size,
     pair_errors,
@@ -51,10 +50,12 @@ class Consistency:
         stills: agreement on the stills.
         motion: agreement on frames spread over the consecutive ones.
         pairs: epipolar errors of pairs of cameras, share of the body's height.
+        diagnoses: mistakes that explain what the cameras disagree in.
+        turns: cameras that a small turn makes agree; not looked for where there is a diagnosis.
     """
 
-    stills: Agreement
-    motion: Agreement
+    stills: BodyAgreement
+    motion: BodyAgreement
     pairs: Float[np.ndarray, "c c"]
     diagnoses: tuple[Diagnosis, ...]
     turns: dict[str, Remedy]
@@ -82,7 +83,7 @@ def check_consistency(session: Session, look: Look, found: Consistency | None) -
     if found is None:
         return []
     checks = _reprojection(found) + _epipolar(found)
-    checks += _diagnosed(found) + _pose(found)
+    checks += _check_diagnoses(found) + _pose(found)
     checks += _stature(found) + _upright(found)
     if not found.diagnoses:
         checks += _time_offset(session, look)
@@ -107,11 +108,11 @@ def _reprojection(found: Consistency) -> list[Check]:
     )  # fmt: skip
 
 
-def _sees(views: Views, c: int) -> bool:
+def _sees(views: PersonViews, c: int) -> bool:
     return bool((views.weight[:, c] > 0).sum() >= 8)
 
 
-def _shared(views: Views, c: int) -> int:
+def _count_shared(views: PersonViews, c: int) -> int:
     """How many landmarks a camera shares with any other in most frames."""
     seen = views.weight > 0
     both = seen[:, c] & np.delete(seen, c, 1).any(1)
@@ -135,7 +136,7 @@ def _epipolar(found: Consistency) -> list[Check]:
         without = float(np.nanmedian(rest))
         evidence = f"pairs with {worst} {100 * own[worst]:.1f} %, pairs without it {100 * without:.1f} %"
         # One camera's pairs are half as bad again as all others, beyond a detector's noise: it is the odd one out.
-        told = len(found.motion.views.frames) >= 5 and _shared(found.motion.views, c) >= BODY
+        told = len(found.motion.views.frames) >= 5 and _count_shared(found.motion.views, c) >= BODY
         if told and own[worst] > 1.5 * without and own[worst] > 0.0125:
             status, where = ("fail" if own[worst] > WRONG else "warn"), worst
             value = own[worst]
@@ -159,7 +160,7 @@ REMEDIES = {
 }
 
 
-def _diagnosed(found: Consistency) -> list[Check]:
+def _check_diagnoses(found: Consistency) -> list[Check]:
     """One failed check for each kind of mistake, and a passed one for the kinds that were looked for in vain."""
     checks = []
     everyone = "all cameras"
@@ -178,7 +179,7 @@ def _diagnosed(found: Consistency) -> list[Check]:
     return checks
 
 
-def _turns(agreement: Agreement) -> dict[str, Remedy]:
+def _turns(agreement: BodyAgreement) -> dict[str, Remedy]:
     """Cameras that are turned a little: one after the other the one that makes all agree best."""
     found: dict[str, Remedy] = {}
     views, state = agreement.views, agreement
@@ -192,7 +193,7 @@ def _turns(agreement: Agreement) -> dict[str, Remedy]:
                 continue
             axis = np.zeros((len(views.cameras), 3))
             axis[c] = remedy.values
-            moved = replace(views, viewmats=turned(views.viewmats, axis), scale=float("nan"))
+            moved = replace(views, viewmats=views.pinhole.turned(axis).viewmats, scale=float("nan"))
             after = agree(moved, resolve_sides=False)
             if best is None or cost(after) < best[0]:
                 best = (cost(after), name, remedy, after)
@@ -271,10 +272,10 @@ def _time_offset(session: Session, look: Look) -> list[Check]:
         return []
     nominal = at_nominal_size(views)
     # Sides first: a camera whose left and right change in some frames has no steady track.
-    mended = undo_swaps(nominal.px, nominal.weight, nominal.viewmats, nominal.Ks)
-    offsets = estimate_time_offsets(mended.pixels, mended.confidence, nominal.viewmats, nominal.Ks)
-    values = dict(zip(views.names, offsets.frames.tolist()))
-    errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, offsets.standard_errors) if np.isfinite(e))
+    mended = undo_swaps(nominal.detections, nominal.pinhole)
+    lags = estimate_lags(mended.detections, nominal.pinhole)
+    values = dict(zip(views.names, lags.frames.tolist()))
+    errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, lags.standard_errors) if np.isfinite(e))
     if not errors:
         return []
     return judged(

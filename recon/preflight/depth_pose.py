@@ -77,7 +77,7 @@ def align(
         if step == 0:
             before = float(np.median(np.abs(away[flat])))
         total = total + change
-        moved = _moved(points, total, middle, centre, axis)
+        moved = _move_points(points, total, middle, centre, axis)
     return total, before, float(np.median(np.abs(away[flat])))
 
 
@@ -85,7 +85,7 @@ def _neighbours(a: SessionCamera, b: SessionCamera) -> bool:
     return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST)))
 
 
-def _moved(
+def _move_points(
     points: Float[np.ndarray, "n 3"],
     values: Float[np.ndarray, "7"],
     middle: Float[np.ndarray, "3"],

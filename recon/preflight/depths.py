@@ -138,7 +138,7 @@ def _at_joints(person: PersonDepth, look: Look, frame: int, found: Consistency |
     at = np.floor(body.px).astype(int)
     height, width = person.depth.shape
     seen = (at >= 0).all(-1) & (at[:, 0] < width) & (at[:, 1] < height) & (body.visibility > 0.9)
-    z = np.full(33, np.nan)
+    z = np.full(len(MIRROR), np.nan)
     for k in np.flatnonzero(seen):
         x, y = at[k]
         window = slice(max(0, y - 2), y + 3), slice(max(0, x - 2), x + 3)

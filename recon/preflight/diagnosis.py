@@ -18,8 +18,8 @@ from jaxtyping import Float
 from simulacra.recon.preflight.bodies import (
     LOST,
     MIRROR,
-    Agreement,
-    Views,
+    BodyAgreement,
+    PersonViews,
     agree,
     person_scale,
     robust_mean,
@@ -46,7 +46,7 @@ class Mistake:
     code: str
     cameras: tuple[str, ...]
     said: str
-    undo: Callable[[Views], Views]
+    undo: Callable[[PersonViews], PersonViews]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Diagnosis:
         )
 
 
-def diagnose(views: Views, agreement: Agreement) -> list[Diagnosis]:
+def diagnose(views: PersonViews, agreement: BodyAgreement) -> list[Diagnosis]:
     """Mistakes one after the other, each with the earlier ones undone, until the cameras agree or nothing helps."""
     found: list[Diagnosis] = []
     current, state = views, agreement
@@ -81,25 +81,25 @@ def diagnose(views: Views, agreement: Agreement) -> list[Diagnosis]:
     return found
 
 
-def cost(agreement: Agreement) -> float:
+def cost(agreement: BodyAgreement) -> float:
     """Mean error of all cameras; what shares nothing with the others is lost."""
     errors = agreement.of_cameras(robust_mean)
-    known = [errors.get(name, LOST) for name, seen in _seen(agreement.views).items() if seen]
+    known = [errors.get(name, LOST) for name, seen in _sees_enough(agreement.views).items() if seen]
     return float(np.mean(known)) if known else LOST
 
 
-def _seen(views: Views) -> dict[str, bool]:
+def _sees_enough(views: PersonViews) -> dict[str, bool]:
     return {name: bool((views.weight[:, c] > 0).sum() >= 8) for c, name in enumerate(views.names)}
 
 
-def rescaled(views: Views) -> Views:
+def rescaled(views: PersonViews) -> PersonViews:
     """With the scale found again: poses have changed."""
     return replace(views, scale=person_scale(views))
 
 
-def _best(views: Views, state: Agreement) -> Diagnosis | None:
+def _best(views: PersonViews, state: BodyAgreement) -> Diagnosis | None:
     errors = state.of_cameras()
-    seen = [name for name, there in _seen(views).items() if there]
+    seen = [name for name, there in _sees_enough(views).items() if there]
     bad = [name for name in seen if errors.get(name, LOST) > SOUND]
     # The mirror image of somebody who stands in the middle fits nearly as well: the camera is only a little worse than
     # the others, or its sides are exchanged.
@@ -142,7 +142,7 @@ def _odd(errors: Mapping[str, float], name: str, exchanged: float) -> bool:
     return exchanged > 0.5 or SOUND / 2 < errors.get(name, 0.0) > ODD * usual
 
 
-def _likeliest(views: Views, mistakes: Sequence[Mistake]) -> list[Mistake]:
+def _likeliest(views: PersonViews, mistakes: Sequence[Mistake]) -> list[Mistake]:
     """The few mistakes whose undoing makes the cameras agree best, roughly."""
     costs = []
     for mistake in mistakes:
@@ -151,7 +151,7 @@ def _likeliest(views: Views, mistakes: Sequence[Mistake]) -> list[Mistake]:
     return [mistakes[k] for k in np.argsort(costs, kind="stable")[:LIKELIEST]]
 
 
-def _mean_of(state: Agreement, names: Sequence[str]) -> float:
+def _mean_of(state: BodyAgreement, names: Sequence[str]) -> float:
     errors = state.of_cameras(robust_mean)
     return float(np.mean([errors.get(name, LOST) for name in names]))
 
@@ -159,7 +159,9 @@ def _mean_of(state: Agreement, names: Sequence[str]) -> float:
 # -- mistakes of all cameras -----------------------------------------------------------------------
 
 
-def _poses(views: Views, change: Callable[[np.ndarray], np.ndarray], which: slice | list[int]) -> Views:
+def _poses(
+    views: PersonViews, change: Callable[[np.ndarray], np.ndarray], which: slice | list[int]
+) -> PersonViews:
     viewmats = views.viewmats.copy()
     viewmats[which] = change(viewmats[which])
     return replace(views, viewmats=viewmats)
@@ -169,7 +171,7 @@ def _inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]
     return np.linalg.inv(viewmats)
 
 
-def _transposed(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
+def _transpose(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
     result = viewmats.copy()
     result[:, :3, :3] = np.swapaxes(viewmats[:, :3, :3], 1, 2)
     return result
@@ -191,28 +193,28 @@ def _opengl_inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "
 
 CONVENTIONS = (
     ("poses are camera to world", _inverse),
-    ("rotations are transposed", _transposed),
+    ("rotations are transposed", _transpose),
     ("positions stand in the place of translations", _centre_for_translation),
     ("camera axes are OpenGL's (y up, looking backwards)", _opengl),
     ("poses are camera to world with OpenGL's axes", _opengl_inverse),
 )
 
 
-def _of_all(views: Views) -> Iterator[Mistake]:
+def _of_all(views: PersonViews) -> Iterator[Mistake]:
     every = list(range(len(views.cameras)))
     for said, change in CONVENTIONS:
         yield Mistake(
             "pose-convention", (), f"all {said}", functools.partial(_poses, change=change, which=every)
         )
-    yield Mistake("image-mirrored", (), "all pictures are in a mirror", lambda v: _each(v, every, _mirrored))
+    yield Mistake("image-mirrored", (), "all pictures are in a mirror", lambda v: _each(v, every, _mirror))
     for turns in (1, 2, 3):
         said = f"all pictures are turned by {90 * turns} degrees"
         yield Mistake(
-            "image-turned", (), said, functools.partial(_each, cameras=every, change=_turned(turns))
+            "image-turned", (), said, functools.partial(_each, cameras=every, change=_turn_back(turns))
         )
     for factor in (0.5, 2 / 3, 0.75, 4 / 3, 1.5, 2.0):
         said = f"all pictures are {1 / factor:.2g} times the size that they were calibrated at"
-        yield Mistake("image-scale", (), said, functools.partial(_all_scaled, factor=factor))
+        yield Mistake("image-scale", (), said, functools.partial(_scale_all, factor=factor))
     if any(camera.lens for camera in views.cameras):
         yield Mistake(
             "lens-match", (), "all pictures have no lens left in", lambda v: _each(v, every, _lens_left_in)
@@ -225,17 +227,17 @@ def _of_all(views: Views) -> Iterator[Mistake]:
         )
 
 
-def _swaps(views: Views, suspects: list[str]) -> Iterator[Mistake]:
+def _swaps(views: PersonViews, suspects: list[str]) -> Iterator[Mistake]:
     for i, one in enumerate(views.names):
         for j, other in enumerate(views.names[:i]):
             if one in suspects and other in suspects:
                 yield Mistake(
                     "camera-order", (other, one), f"{other} and {one} have each other's calibration",
-                    functools.partial(_exchanged, a=j, b=i),
+                    functools.partial(_exchange_calibrations, a=j, b=i),
                 )  # fmt: skip
 
 
-def _exchanged(views: Views, a: int, b: int) -> Views:
+def _exchange_calibrations(views: PersonViews, a: int, b: int) -> PersonViews:
     order = list(range(len(views.cameras)))
     order[a], order[b] = order[b], order[a]
     cameras = views.cameras
@@ -249,33 +251,33 @@ def _exchanged(views: Views, a: int, b: int) -> Views:
 # -- mistakes of one camera ------------------------------------------------------------------------
 
 
-def _of_camera(views: Views, c: int, state: Agreement) -> Iterator[Mistake]:
+def _of_camera(views: PersonViews, c: int, state: BodyAgreement) -> Iterator[Mistake]:
     name = views.names[c]
     for said, change in CONVENTIONS:
         yield Mistake(
             "pose-convention", (name,), f"of {name}, {said}", functools.partial(_poses, change=change, which=[c])
         )  # fmt: skip
-    yield Mistake("image-mirrored", (name,), f"{name} is in a mirror", lambda v: _each(v, [c], _mirrored))
+    yield Mistake("image-mirrored", (name,), f"{name} is in a mirror", lambda v: _each(v, [c], _mirror))
     yield Mistake(
-        "image-mirrored", (name,), f"{name} is upside down in a mirror", lambda v: _each(v, [c], _flipped)
+        "image-mirrored", (name,), f"{name} is upside down in a mirror", lambda v: _each(v, [c], _flip)
     )
     for turns in (1, 2, 3):
         said = f"{name} is turned by {90 * turns} degrees"
         yield Mistake(
-            "image-turned", (name,), said, functools.partial(_each, cameras=[c], change=_turned(turns))
+            "image-turned", (name,), said, functools.partial(_each, cameras=[c], change=_turn_back(turns))
         )
     factor = _size_factor(state, c)
     if factor is not None:
         said = f"{name} has pictures of {1 / factor:.2f} times the size that it was calibrated at"
-        yield Mistake("image-scale", (name,), said, lambda v: _scaled(v, c, factor))
+        yield Mistake("image-scale", (name,), said, lambda v: _scale(v, c, factor))
     yield Mistake(
-        "principal-point", (name,), f"cx and cy of {name} are exchanged", lambda v: _centred(v, c, True)
+        "principal-point", (name,), f"cx and cy of {name} are exchanged", lambda v: _centre(v, c, True)
     )
     yield Mistake(
         "principal-point",
         (name,),
         f"the principal point of {name} is in its middle",
-        lambda v: _centred(v, c, False),
+        lambda v: _centre(v, c, False),
     )
     if views.cameras[c].lens is not None:
         yield Mistake(
@@ -295,7 +297,9 @@ def _of_camera(views: Views, c: int, state: Agreement) -> Iterator[Mistake]:
 Points = Float[np.ndarray, "t k 2"]
 
 
-def _each(views: Views, cameras: list[int], change: Callable[[Views, int], tuple[Points, bool]]) -> Views:
+def _each(
+    views: PersonViews, cameras: list[int], change: Callable[[PersonViews, int], tuple[Points, bool]]
+) -> PersonViews:
     """Landmarks of some cameras changed; sides exchanged where the change is a mirror."""
     px, weight, raw = views.px.copy(), views.weight.copy(), views.raw
     for c in cameras:
@@ -306,23 +310,23 @@ def _each(views: Views, cameras: list[int], change: Callable[[Views, int], tuple
     return replace(views, px=px, weight=weight, raw=raw)
 
 
-def _relensed(views: Views, c: int, raw: Points) -> Points:
+def _take_lens_out(views: PersonViews, c: int, raw: Points) -> Points:
     camera = views.cameras[c]
     return without_lens(raw, camera.K, camera.lens)
 
 
-def _mirrored(views: Views, c: int) -> tuple[Points, bool]:
+def _mirror(views: PersonViews, c: int) -> tuple[Points, bool]:
     raw = views.raw[:, c] * np.array([-1.0, 1.0]) + np.array([views.cameras[c].width, 0.0])
-    return _relensed(views, c, raw), True
+    return _take_lens_out(views, c, raw), True
 
 
-def _flipped(views: Views, c: int) -> tuple[Points, bool]:
+def _flip(views: PersonViews, c: int) -> tuple[Points, bool]:
     raw = views.raw[:, c] * np.array([1.0, -1.0]) + np.array([0.0, views.cameras[c].height])
-    return _relensed(views, c, raw), True
+    return _take_lens_out(views, c, raw), True
 
 
-def _turned(turns: int) -> Callable[[Views, int], tuple[Points, bool]]:
-    def change(views: Views, c: int) -> tuple[Points, bool]:
+def _turn_back(turns: int) -> Callable[[PersonViews, int], tuple[Points, bool]]:
+    def change(views: PersonViews, c: int) -> tuple[Points, bool]:
         camera = views.cameras[c]
         width, height = camera.width, camera.height
         raw = views.raw[:, c]
@@ -330,21 +334,21 @@ def _turned(turns: int) -> Callable[[Views, int], tuple[Points, bool]]:
         back = unturned(raw, turns, width, height) if turns == 2 else unturned(raw, turns, height, width)
         if turns != 2:
             back = back * np.array([width / height, height / width])
-        return _relensed(views, c, back), False
+        return _take_lens_out(views, c, back), False
 
     return change
 
 
-def _lens_left_in(views: Views, c: int) -> tuple[Points, bool]:
+def _lens_left_in(views: PersonViews, c: int) -> tuple[Points, bool]:
     return views.raw[:, c], False
 
 
-def _lens_twice(views: Views, c: int) -> tuple[Points, bool]:
+def _lens_twice(views: PersonViews, c: int) -> tuple[Points, bool]:
     camera = views.cameras[c]
     return without_lens(views.px[:, c], camera.K, camera.lens), False
 
 
-def _size_factor(state: Agreement, c: int) -> float | None:
+def _size_factor(state: BodyAgreement, c: int) -> float | None:
     """The factor that brings landmarks to projected points: median of ratios of distances between landmarks."""
     views = state.views
     local = state.others[c] @ views.viewmats[c, :3, :3].T + views.viewmats[c, :3, 3]
@@ -363,18 +367,18 @@ def _size_factor(state: Agreement, c: int) -> float | None:
     return factor if abs(np.log(factor)) > 0.1 else None
 
 
-def _all_scaled(views: Views, factor: float) -> Views:
+def _scale_all(views: PersonViews, factor: float) -> PersonViews:
     return replace(views, px=views.px * factor, height_px=views.height_px * factor)
 
 
-def _scaled(views: Views, c: int, factor: float) -> Views:
+def _scale(views: PersonViews, c: int, factor: float) -> PersonViews:
     px, height = views.px.copy(), views.height_px.copy()
     px[:, c] *= factor
     height[:, c] *= factor
     return replace(views, px=px, height_px=height)
 
 
-def _centred(views: Views, c: int, exchanged: bool) -> Views:
+def _centre(views: PersonViews, c: int, exchanged: bool) -> PersonViews:
     Ks = views.Ks.copy()
     camera = views.cameras[c]
     Ks[c, :2, 2] = Ks[c, [1, 0], 2] if exchanged else (camera.width / 2, camera.height / 2)

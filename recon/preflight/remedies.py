@@ -2,7 +2,7 @@
 
 Each remedy is a linear model of where landmarks move when the camera changes a little. It is fitted robustly, and
 believed by cross-validation: found from some parts of the body, it must make the other parts agree better (a detector
-errs alike within a part and not across). Parts are the blocks of `recon.multiview.turns`.
+errs alike within a part and not across). Parts are those of the layout of landmarks.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.multiview.turns import POSE33_BLOCKS
-from simulacra.recon.preflight.bodies import LOST, Agreement, Views, project
+from simulacra.recon.observe.landmarks import POSE33
+from simulacra.recon.preflight.bodies import LOST, BodyAgreement, PersonViews, project
 
 ITERATIONS = 5
 # Scale of the robust weights, share of the body's height: a detector's own error.
@@ -48,7 +48,7 @@ class Remedy:
         return 1.0 - self.after / max(self.before, 1e-9)
 
 
-def best_remedies(agreement: Agreement, camera: int) -> dict[str, Remedy]:
+def best_remedies(agreement: BodyAgreement, camera: int) -> dict[str, Remedy]:
     """All kinds of changes of a camera, each for itself; none where too little of the body is shared."""
     views, points = agreement.views, agreement.others[camera]
     use = np.isfinite(agreement.errors[:, camera]) & (agreement.errors[:, camera] < LOST)
@@ -56,20 +56,22 @@ def best_remedies(agreement: Agreement, camera: int) -> dict[str, Remedy]:
         return {}
     found = {}
     for kind, design in _designs(views, camera, points).items():
-        remedy = _fitted(kind, design, _residual(views, camera, points), views, camera, use)
+        remedy = _fit(kind, design, _residual(views, camera, points), views, camera, use)
         if remedy is not None:
             found[kind] = remedy
     return found
 
 
-def _residual(views: Views, camera: int, points: Float[np.ndarray, "t k 3"]) -> Float[np.ndarray, "t k 2"]:
+def _residual(
+    views: PersonViews, camera: int, points: Float[np.ndarray, "t k 3"]
+) -> Float[np.ndarray, "t k 2"]:
     """Landmarks less projected points, share of the body's height; sides are as the agreement put them."""
     projected, _ = project(points, views.viewmats[camera], views.Ks[camera])
     return (views.px[:, camera] - projected) / views.height_px[:, camera, None, None]
 
 
 def _designs(
-    views: Views, camera: int, points: Float[np.ndarray, "t k 3"]
+    views: PersonViews, camera: int, points: Float[np.ndarray, "t k 3"]
 ) -> Mapping[str, Float[np.ndarray, "t k 2 p"]]:
     """How projected points move with each parameter, share of the body's height a unit."""
     K, viewmat = views.Ks[camera], views.viewmats[camera]
@@ -80,33 +82,33 @@ def _designs(
     one, none = np.ones_like(u), np.zeros_like(u)
     height = views.height_px[:, camera, None, None, None]
 
-    def stacked(rows: list[list[np.ndarray]]) -> np.ndarray:
+    def stack(rows: list[list[np.ndarray]]) -> np.ndarray:
         design = np.stack([np.stack(row, -1) for row in rows], -2)
         return design * K[[0, 1], [0, 1]][:, None] / height
 
     r2 = u * u + v * v
     return {
         # A turn w adds w x local.
-        "turn": stacked([[-u * v, 1 + u * u, -v], [-(1 + v * v), u * v, u]]),
-        "move": stacked([[w, none, -u * w], [none, w, -v * w]]),
-        "focal": stacked([[u], [v]]),
-        "lens": stacked([[u * r2], [v * r2]]),
-        "shift": stacked([[one, none], [none, one]]),
+        "turn": stack([[-u * v, 1 + u * u, -v], [-(1 + v * v), u * v, u]]),
+        "move": stack([[w, none, -u * w], [none, w, -v * w]]),
+        "focal": stack([[u], [v]]),
+        "lens": stack([[u * r2], [v * r2]]),
+        "shift": stack([[one, none], [none, one]]),
     }
 
 
-def _fitted(
+def _fit(
     kind: str,
     design: Float[np.ndarray, "t k 2 p"],
     residual: Float[np.ndarray, "t k 2"],
-    views: Views,
+    views: PersonViews,
     camera: int,
     use: np.ndarray,
 ) -> Remedy | None:
     weight = np.where(use, views.weight[:, camera], 0.0)
     before: list[float] = []
     after: list[float] = []
-    for block in map(list, POSE33_BLOCKS):
+    for block in map(list, POSE33.parts):
         rest, own = weight.copy(), np.zeros_like(weight)
         rest[:, block], own[:, block] = 0.0, weight[:, block]
         if (own > 0).sum() < 2 or (rest > 0).sum() < 8:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.render.camera import look_at
 
 # x to the person's left, y up, z forward, metres: nose, eyes, ears, mouth; shoulders to fingers; hips to
@@ -30,6 +31,16 @@ class Planted:
     Ks: np.ndarray
     pixels: np.ndarray
     confidence: np.ndarray
+
+    @property
+    def detections(self) -> Detections:
+        """What is seen."""
+        return Detections(self.pixels, self.confidence)
+
+    @property
+    def cameras(self) -> PinholeCameras:
+        """The cameras, of one kind all."""
+        return PinholeCameras(self.viewmats, self.Ks)
 
 
 def ring_of_cameras(

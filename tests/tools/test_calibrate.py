@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from simulacra.recon.calibrate import read_calibration
-from simulacra.recon.calibrate.rig import Rig
 from simulacra.recon.importers.building import new_session_folder, write_session
+from simulacra.recon.multiview.rig import CameraRig
 from simulacra.recon.observe import Observations, save_observations
 from simulacra.recon.session import Frame, Lens, SessionCamera, Source, load_session
 from simulacra.tools.cli import main
@@ -71,7 +71,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert not (tmp_path / "out").exists()
 
 
-def _session(folder: Path, rig: Rig, frames: int) -> None:
+def _session(folder: Path, rig: CameraRig, frames: int) -> None:
     """Cameras and frames whose pictures nobody looks at; one camera has a (practically straight) lens."""
     lenses = [Lens("opencv", (1e-6, 0.0, 0.0, 0.0)), None, None, None]
     cameras = [
@@ -90,14 +90,14 @@ def _session(folder: Path, rig: Rig, frames: int) -> None:
 
 
 def _seen(folder: Path, scene: Scene) -> None:
-    count, cameras = scene.body.confidence.shape[:2]
+    count, cameras = scene.body.detections.confidence.shape[:2]
     folder.mkdir()
     save_observations(
         Observations(
             frames=np.arange(count),
             cameras=CAMERAS,
-            pose_px=scene.body.pixels.astype(np.float32),
-            pose_visibility=scene.body.confidence.astype(np.float32),
+            pose_px=scene.body.detections.pixels.astype(np.float32),
+            pose_visibility=scene.body.detections.confidence.astype(np.float32),
             pose_spread_px=np.zeros((count, cameras, 33), np.float32),
             pose_score=np.ones((count, cameras), np.float32),
             face_px=np.full((count, cameras, 478, 2), np.nan, np.float32),
@@ -122,7 +122,7 @@ def test_a_rig_that_went_off_is_adjusted(tmp_path: Path, capsys: pytest.CaptureF
     made, before = load_session(tmp_path / "new"), load_session(tmp_path / "session")
     assert before.notes == ("before",) and len(made.notes) == 2
     assert made.cameras[0].lens == before.cameras[0].lens
-    rig = Rig(scene.given.intrinsics, np.stack([camera.viewmat for camera in made.cameras]))
+    rig = CameraRig(scene.given.intrinsics, np.stack([camera.viewmat for camera in made.cameras]))
     off = [np.sqrt((scene.errors(each, False)[0] ** 2).mean()) for each in (rig, scene.given)]
     assert off[0] < 0.5 * off[1]
     report = tmp_path / "new.calibration.json"

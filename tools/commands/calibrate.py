@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from simulacra.render.runtime.errors import CaptureError, ConfigError, RunError
+from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import OptionalPath, Session, Source, WorldUp, say_session
 
@@ -120,6 +120,7 @@ def calibrate_rig(
         print_adjusted,
         refuse_no_better,
         rig_of,
+        rig_problem,
         write_adjusted,
     )
     from simulacra.recon.calibrate.joint_report import report_file
@@ -139,7 +140,8 @@ def calibrate_rig(
     seen = _see_boards(boards, board, loaded) if board is not None else []
     observations = _observe_body(loaded) if observed is None else load_observations(observed)
     body = body_views(observations, loaded.camera_names, given)
-    adjusted = adjust_rig(given, loaded.camera_names, body, seen, Belief(free_focal=focal))
+    problem = rig_problem(given, loaded.camera_names, body, seen, Belief(free_focal=focal))
+    adjusted = adjust_rig(problem)
     print_adjusted(adjusted)
     refuse_no_better(adjusted)
     _, report = write_adjusted(adjusted, loaded, out)
@@ -186,7 +188,7 @@ def calibrate_clocks(
     """
     import numpy as np
 
-    from simulacra.recon.calibrate import lags_and_turns, lags_by_motion, person_tracks
+    from simulacra.recon.calibrate import lags_and_turns, person_tracks, rig_of
     from simulacra.recon.observe import load_observations
     from simulacra.recon.runs.stages import write_json
     from simulacra.recon.session import load_session
@@ -194,27 +196,14 @@ def calibrate_clocks(
     loaded, observations = load_session(session), load_observations(observed)
     cameras = [loaded.camera(name) for name in observations.cameras if name in loaded.camera_names]
     names = [camera.name for camera in cameras]
-    viewmats, Ks = (
-        np.stack([camera.viewmat for camera in cameras]),
-        np.stack([camera.K for camera in cameras]),
-    )
-    pixels, confidence, step = person_tracks(observations, names, viewmats, Ks)
-    found = lags_and_turns(pixels, confidence, viewmats, Ks)
-    try:
-        without = lags_by_motion(pixels, confidence)
-        said = [
-            (float(f), float(e))
-            for f, e in zip(step * without.frames, step * without.standard_errors, strict=True)
-        ]
-    except CaptureError as error:
-        print(f"note: without the calibration: {error.what}")
-        said = []
-    print("camera          lag, frames     without calibration     turn, degrees")
+    rig = rig_of(cameras).pinhole
+    seen, step = person_tracks(observations, names, rig)
+    found = lags_and_turns(seen, rig)
+    print("camera          lag, frames       turn, degrees")
     for i, name in enumerate(names):
         lag = f"{step * found.lags.frames[i]:+.2f} ± {step * found.lags.standard_errors[i]:.2f}"
-        other = f"{said[i][0]:+.2f} ± {said[i][1]:.2f}" if said else "-"
         turn, unsure = np.linalg.norm(found.turns_deg[i]), np.linalg.norm(found.turn_errors_deg[i])
-        print(f"{name:14s} {lag:>16s} {other:>20s} {f'{turn:.2f} ± {unsure:.2f}':>20s}")
+        print(f"{name:14s} {lag:>16s} {f'{turn:.2f} ± {unsure:.2f}':>20s}")
     given, lags, turns, both = found.residual_px
     print(
         f"landmarks disagree by {given:.1f} px; {lags:.1f} with lags, {turns:.1f} with turns, {both:.1f} with both"
@@ -224,7 +213,6 @@ def calibrate_clocks(
             "cameras": names,
             "lag_frames": (step * found.lags.frames).tolist(),
             "lag_errors": (step * found.lags.standard_errors).tolist(),
-            "lag_frames_without_calibration": [each[0] for each in said],
             "turns_deg": found.turns_deg.tolist(),
             "turn_errors_deg": found.turn_errors_deg.tolist(),
             "residual_px": {"given": given, "lags": lags, "turns": turns, "both": both},

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from simulacra.recon.preflight import Inspection
-from simulacra.recon.preflight.bodies import USED, Views, project
+from simulacra.recon.preflight.bodies import USED, PersonViews, project
 from simulacra.recon.preflight.look import Still
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import distort
@@ -71,7 +71,7 @@ def _draw_consistency(
             _dot(picture, with_lens(put[k], camera) * scale, PUT, filled=False)
 
 
-def _lines(views: Views, t: int, c: int, other: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _lines(views: PersonViews, t: int, c: int, other: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rays of the other camera's landmarks as this one sees them: from half to twice the body's distance."""
     found = []
     viewmat = views.viewmats[other]

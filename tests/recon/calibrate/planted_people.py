@@ -9,8 +9,10 @@ from scipy.spatial.transform import Rotation
 
 from simulacra.recon.calibrate.boards_seen import BoardSeen
 from simulacra.recon.calibrate.body import BodyViews, align_views
-from simulacra.recon.calibrate.rig import Rig, Sightings, project_bodies
 from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.detections import Detections
+from simulacra.recon.multiview.rig import CameraRig, Sightings, project_bodies
+from simulacra.recon.observe.landmarks import POSE33
 from tests.recon.calibrate.planted_rig import BOARD
 from tests.recon.planted_person import project, ring_of_cameras, walking
 
@@ -21,18 +23,18 @@ CAMERAS = ("front", "left", "back", "right")
 class Scene:
     """The true rig, the given one, and what is seen."""
 
-    truth: Rig
-    given: Rig
+    truth: CameraRig
+    given: CameraRig
     body: BodyViews
     boards: tuple[BoardSeen, ...]
 
-    def errors(self, rig: Rig, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
+    def errors(self, rig: CameraRig, scaled: bool) -> tuple[np.ndarray, np.ndarray]:
         """Turns about the cameras' axes (degrees) and shifts (metres) that a rig is off, laid over the true one."""
         viewmats = rig.viewmats.copy()
         if not scaled:
             sizes = [np.linalg.norm(each.centres - each.centres.mean(0)) for each in (rig, self.truth)]
             viewmats[:, :3, 3] *= sizes[1] / sizes[0]
-        moved = Rig(rig.intrinsics, viewmats @ np.linalg.inv(laid_over(viewmats, self.truth.viewmats)))
+        moved = CameraRig(rig.intrinsics, viewmats @ np.linalg.inv(laid_over(viewmats, self.truth.viewmats)))
         turns = moved.viewmats[:, :3, :3] @ np.swapaxes(self.truth.viewmats[:, :3, :3], 1, 2)
         return np.degrees(Rotation.from_matrix(turns).as_rotvec()), moved.centres - self.truth.centres
 
@@ -59,7 +61,7 @@ def planted_scene(
     viewmats, Ks = ring_of_cameras(cameras)
     intrinsics = np.zeros((cameras, 9))
     intrinsics[:, :4] = Ks[:, [0, 1, 0, 1], [0, 1, 2, 2]]
-    truth = Rig(intrinsics, viewmats)
+    truth = CameraRig(intrinsics, viewmats)
     turns = np.radians(turn_deg) * draw.standard_normal((cameras, 3))
     off = viewmats.copy()
     off[:, :3, :3] = Rotation.from_rotvec(turns).as_matrix() @ viewmats[:, :3, :3]
@@ -67,7 +69,7 @@ def planted_scene(
     off[:, :3, 3] = -np.einsum("cij,cj->ci", off[:, :3, :3], centres)
     wrong = intrinsics.copy()
     wrong[:, :2] *= 1 + focal * draw.standard_normal((cameras, 1))
-    given = Rig(wrong, off)
+    given = CameraRig(wrong, off)
     points = _strolling(1 if still else frames)
     points = np.repeat(points, frames, 0) if still else points
     pixels = project(points, viewmats, Ks)
@@ -77,10 +79,9 @@ def planted_scene(
     jumps = draw.random(pixels.shape[:3]) < outliers
     pixels[jumps] += 150 * draw.standard_normal((int(jumps.sum()), 2))
     sides = draw.random(pixels.shape[:2]) < swapped
-    mirror = np.array([0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(i + 1 if i % 2 else i - 1 for i in range(11, 33))])
-    pixels[sides] = pixels[sides][:, mirror]
+    pixels[sides] = pixels[sides][:, np.array(POSE33.mirror)]
     confidence = np.clip(0.9 + 0.1 * draw.standard_normal(pixels.shape[:3]), 0.5, 1.0)
-    body = align_views(np.arange(frames), pixels, confidence, given)
+    body = align_views(np.arange(frames), Detections(pixels, confidence), given)
     return Scene(truth, given, body, (_board(draw, truth, boards, corner_px),) if boards else ())
 
 
@@ -106,7 +107,7 @@ def _errors(
     return bias * own + slow * passing + white * draw.standard_normal(shape)
 
 
-def _board(draw: np.random.Generator, truth: Rig, moments: int, noise: float) -> BoardSeen:
+def _board(draw: np.random.Generator, truth: CameraRig, moments: int, noise: float) -> BoardSeen:
     """A board that is held still at some places, seen by the two or three cameras that it faces."""
     corners = BOARD.corners
     camera, body, places, bodies = [], [], [], []

@@ -8,8 +8,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from simulacra.recon.calibrate.boards import Board, Corners
-from simulacra.recon.calibrate.recordings import BoardViews, View
-from simulacra.recon.calibrate.rig import Rig, project_points
+from simulacra.recon.calibrate.recordings import BoardView, BoardViews
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.rig import CameraRig, project_points
 
 BOARD = Board("charuco", 6, 5, 0.075)
 SIZE = (1280, 720)
@@ -18,7 +19,7 @@ RATE = 10.0
 
 @dataclass(frozen=True)
 class PlantedRig:
-    rig: Rig
+    rig: CameraRig
     found: BoardViews
 
 
@@ -34,7 +35,7 @@ def planted_rig(
 ) -> PlantedRig:
     """Cameras on an arc, 1.6 m from a board that swings and tilts; ``lags`` and ``jitter`` in seconds."""
     generator = np.random.default_rng(seed)
-    rig = Rig(
+    rig = CameraRig(
         np.stack([_intrinsics(camera) for camera in range(cameras)]),
         np.stack([_view(camera, cameras) for camera in range(cameras)]),
     )
@@ -53,9 +54,18 @@ def planted_rig(
             seen = pixels[inside] + noise * generator.standard_normal((int(inside.sum()), 2))
             frame = moment if video else None
             corners = Corners(np.flatnonzero(inside), seen, 2.5)
-            views.append(View(camera, str(moment), corners, frame, time if video else None))
+            views.append(BoardView(camera, str(moment), corners, frame, time if video else None))
     names = tuple(f"cam_{camera}" for camera in range(cameras))
     return PlantedRig(rig, BoardViews(board, names, (SIZE,) * cameras, (moments,) * cameras, tuple(views)))
+
+
+def rig_difference(viewmats: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far cameras are apart in two rigs laid over each other: metres and degrees."""
+    moved = viewmats @ np.linalg.inv(laid_over(viewmats, target))
+    zeros = np.zeros((len(target), 9))
+    apart = np.linalg.norm(CameraRig(zeros, moved).centres - CameraRig(zeros, target).centres, axis=-1)
+    turns = Rotation.from_matrix(moved[:, :3, :3] @ np.swapaxes(target[:, :3, :3], 1, 2)).magnitude()
+    return apart, np.degrees(turns)
 
 
 def _intrinsics(camera: int) -> np.ndarray:

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.calibrate.bundle import adjust_bundle
 from simulacra.recon.calibrate.lens import free_intrinsics, sightings_of
-from simulacra.recon.calibrate.rig import Rig, Sightings, body_pose, project_bodies, project_points
-from simulacra.recon.calibrate.world import laid_over, rig_difference
+from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.bundle import adjust_bundle
+from simulacra.recon.multiview.prior import Prior
+from simulacra.recon.multiview.rig import CameraRig, Sightings, body_pose, project_bodies, project_points
 from simulacra.render.runtime.errors import CalibrationError
-from tests.recon.calibrate.planted_rig import BOARD, PlantedRig, planted_rig
+from tests.recon.calibrate.planted_rig import BOARD, PlantedRig, planted_rig, rig_difference
 
 
 def _problem(planted: PlantedRig, sigma: float) -> tuple[Sightings, np.ndarray]:
@@ -31,14 +32,14 @@ def _true_pose(planted: PlantedRig, moment: str) -> np.ndarray:
     return np.linalg.inv(planted.rig.viewmats[view.camera]) @ local
 
 
-def _off(rig: Rig) -> Rig:
+def _off(rig: CameraRig) -> CameraRig:
     generator = np.random.default_rng(3)
     viewmats = rig.viewmats.copy()
     turns = Rotation.from_rotvec(0.02 * generator.standard_normal((len(viewmats) - 1, 3))).as_matrix()
     viewmats[1:, :3, :3] = turns @ viewmats[1:, :3, :3]
     viewmats[1:, :3, 3] += 0.03 * generator.standard_normal((len(viewmats) - 1, 3))
     intrinsics = rig.intrinsics * np.array([1.04, 1.05, 1.01, 0.98, 0, 0, 0, 0, 0])
-    return Rig(intrinsics, viewmats)
+    return CameraRig(intrinsics, viewmats)
 
 
 def test_a_perfect_rig_is_found_exactly() -> None:
@@ -49,6 +50,22 @@ def test_a_perfect_rig_is_found_exactly() -> None:
     np.testing.assert_allclose(found.rig.intrinsics[:, 4:], planted.rig.intrinsics[:, 4:], atol=1e-5)
     apart, turned = rig_difference(found.rig.viewmats, planted.rig.viewmats)
     assert apart.max() < 1e-6 and turned.max() < 1e-4
+
+
+def test_cameras_that_can_only_turn_turn_back_and_keep_their_places() -> None:
+    planted = planted_rig(noise=0.0)
+    sightings, bodies = _problem(planted, 0.1)
+    turns = Rotation.from_rotvec(0.02 * np.random.default_rng(3).standard_normal((3, 3))).as_matrix()
+    viewmats = planted.rig.viewmats.copy()
+    viewmats[:, :3] = turns @ viewmats[:, :3]
+    off, held = CameraRig(planted.rig.intrinsics, viewmats), np.zeros((3, 9), dtype=bool)
+    # A radian is believed, and a tenth of a pixel seen: the prior moves nothing by a thousandth of a degree.
+    found = adjust_bundle(off, bodies, sightings, held, prior=Prior(off, 1.0, 1.0), poses="turns")
+    np.testing.assert_allclose(found.rig.centres, planted.rig.centres, atol=1e-12)
+    np.testing.assert_allclose(found.rig.viewmats, planted.rig.viewmats, atol=2e-5)
+    # The control: cameras that are held see every corner pixels away.
+    still = adjust_bundle(off, bodies, sightings, held, poses="held")
+    assert np.abs(still.residuals).mean() > 1.0 > 100 * np.abs(found.residuals).mean()
 
 
 def test_standard_errors_are_those_of_many_draws() -> None:
@@ -62,7 +79,7 @@ def test_standard_errors_are_those_of_many_draws() -> None:
         error = (found.rig.intrinsics - planted.rig.intrinsics)[:, :6]
         scores.append((error / found.uncertainty.intrinsics[:, :6]).ravel())
         moved = found.rig.viewmats @ np.linalg.inv(laid_over(found.rig.viewmats, planted.rig.viewmats))
-        apart = Rig(found.rig.intrinsics, moved).centres - planted.rig.centres
+        apart = CameraRig(found.rig.intrinsics, moved).centres - planted.rig.centres
         scores.append((apart / found.uncertainty.centres_m).ravel())
     z = np.concatenate(scores)
     # Of 8 draws x 27 numbers, correlated within a draw: rms 1, told conservatively (the larger of two errors).
@@ -153,7 +170,7 @@ def test_boards_parallel_to_the_image_fix_no_focal_length() -> None:
         np.full(6 * count, 0.1),
         np.zeros((6 * count, 2)),
     )
-    rig = Rig(intrinsics[None], np.eye(4)[None])
+    rig = CameraRig(intrinsics[None], np.eye(4)[None])
     seen = replace(sightings, pixels=project_bodies(rig, poses, sightings).pixels)
     with pytest.raises(CalibrationError, match="do not fix"):
-        adjust_bundle(rig, poses, seen, free_intrinsics(0)[None], poses=False)
+        adjust_bundle(rig, poses, seen, free_intrinsics(0)[None], poses="held")

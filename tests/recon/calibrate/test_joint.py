@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulacra.recon.calibrate.joint import AdjustedRig, Belief, fit_rig
-from simulacra.recon.calibrate.rig import Rig
+from simulacra.recon.calibrate.joint import AdjustedRig, Belief, fit_rig, rig_problem
 from simulacra.recon.calibrate.world import laid_over
+from simulacra.recon.multiview.rig import CameraRig
 from simulacra.render.runtime.errors import CalibrationError
 from tests.recon.calibrate.planted_people import CAMERAS, Scene, planted_scene
 
@@ -21,7 +21,7 @@ def drawn() -> list[tuple[Scene, AdjustedRig, AdjustedRig, AdjustedRig]]:
     for seed in SEEDS:
         scene = planted_scene(seed, frames=30, turn_deg=0.8, place_m=0.02, boards=4, corner_px=2.0)
         fits = [
-            fit_rig(scene.given, CAMERAS, body, boards)
+            fit_rig(rig_problem(scene.given, CAMERAS, body, boards))
             for body, boards in ((scene.body, ()), (None, scene.boards), (scene.body, scene.boards))
         ]
         found.append((scene, fits[0], fits[1], fits[2]))
@@ -63,7 +63,11 @@ def test_outliers_and_swapped_sides_do_not_spoil_it() -> None:
     clean = planted_scene(5, frames=24, boards=0)
     spoilt = planted_scene(5, frames=24, boards=0, outliers=0.06, swapped=0.1)
     errors = [
-        float(np.sqrt((each.errors(fit_rig(each.given, CAMERAS, each.body).rig, False)[0] ** 2).mean()))
+        float(
+            np.sqrt(
+                (each.errors(fit_rig(rig_problem(each.given, CAMERAS, each.body)).rig, False)[0] ** 2).mean()
+            )
+        )
         for each in (clean, spoilt)
     ]
     before = float(np.sqrt((spoilt.errors(spoilt.given, False)[0] ** 2).mean()))
@@ -75,11 +79,11 @@ def test_world_and_scale_stay_without_boards_and_are_theirs_with() -> None:
     scene = planted_scene(2, frames=20)
     large = scene.truth.viewmats.copy()
     large[:, :3, 3] *= 1.02
-    given = Rig(scene.truth.intrinsics, large)
-    alone = fit_rig(given, CAMERAS, scene.body)
-    both = fit_rig(given, CAMERAS, scene.body, scene.boards)
+    given = CameraRig(scene.truth.intrinsics, large)
+    alone = fit_rig(rig_problem(given, CAMERAS, scene.body))
+    both = fit_rig(rig_problem(given, CAMERAS, scene.body, scene.boards))
 
-    def size(rig: Rig) -> float:
+    def size(rig: CameraRig) -> float:
         return float(np.linalg.norm(rig.centres - rig.centres.mean(0)))
 
     assert size(alone.rig) == pytest.approx(size(given), rel=1e-12) and alone.scale == 1.0
@@ -91,11 +95,11 @@ def test_world_and_scale_stay_without_boards_and_are_theirs_with() -> None:
 
 def test_focal_lengths_come_from_boards() -> None:
     scene = planted_scene(4, frames=20, focal=0.01, place_m=0.005)
-    found = fit_rig(scene.given, CAMERAS, scene.body, scene.boards, Belief(free_focal=True))
+    found = fit_rig(rig_problem(scene.given, CAMERAS, scene.body, scene.boards, Belief(free_focal=True)))
     z = (found.rig.intrinsics - scene.truth.intrinsics)[:, :2] / found.errors.intrinsics[:, :2]
     assert np.abs(z).max() < 4
     off = np.abs(found.rig.intrinsics[:, 0] / scene.truth.intrinsics[:, 0] - 1)
     before = np.abs(scene.given.intrinsics[:, 0] / scene.truth.intrinsics[:, 0] - 1)
     assert off.mean() < 0.5 * before.mean()
     with pytest.raises(CalibrationError, match="does not fix its focal length"):
-        fit_rig(scene.given, CAMERAS, scene.body, (), Belief(focal=0.001, free_focal=True))
+        fit_rig(rig_problem(scene.given, CAMERAS, scene.body, (), Belief(focal=0.001, free_focal=True)))

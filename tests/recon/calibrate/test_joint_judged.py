@@ -9,11 +9,11 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from simulacra.recon.calibrate.body import align_views, measure_noise, measured_sightings, place_landmarks
-from simulacra.recon.calibrate.bundle import adjust_bundle
-from simulacra.recon.calibrate.joint import adjust_rig, fit_rig, refuse_no_better
+from simulacra.recon.calibrate.joint import adjust_rig, fit_rig, refuse_no_better, rig_problem
 from simulacra.recon.calibrate.joint_report import changes, remarks
-from simulacra.recon.calibrate.prior import Prior
-from simulacra.recon.calibrate.rig import Rig
+from simulacra.recon.multiview.bundle import adjust_bundle
+from simulacra.recon.multiview.prior import Prior
+from simulacra.recon.multiview.rig import CameraRig
 from simulacra.render.runtime.errors import CalibrationError, CaptureError
 from tests.recon.calibrate.planted_people import CAMERAS, planted_scene
 
@@ -22,8 +22,8 @@ def test_a_turned_camera_is_found_and_what_was_left_out_falls() -> None:
     scene = planted_scene(3, frames=24, turn_deg=0.0, place_m=0.0, boards=0)
     turned = scene.truth.viewmats.copy()
     turned[2, :3] = Rotation.from_rotvec([0.0, np.radians(2.0), 0.0]).as_matrix() @ turned[2, :3]
-    given = Rig(scene.truth.intrinsics, turned)
-    found = adjust_rig(given, CAMERAS, scene.body)
+    given = CameraRig(scene.truth.intrinsics, turned)
+    found = adjust_rig(rig_problem(given, CAMERAS, scene.body))
     refuse_no_better(found)
     turns, _ = changes(found)
     # The world is where all cameras agree best that it is: a quarter of the turn is theirs, the other way round.
@@ -38,27 +38,29 @@ def test_a_turned_camera_is_found_and_what_was_left_out_falls() -> None:
 def test_a_sound_calibration_is_not_replaced() -> None:
     scene = planted_scene(1, frames=24, turn_deg=0.0, place_m=0.0, boards=0, bias_m=0.01)
     with pytest.raises(CalibrationError, match=r"no better|constant errors"):
-        refuse_no_better(adjust_rig(scene.truth, CAMERAS, scene.body))
+        refuse_no_better(adjust_rig(rig_problem(scene.truth, CAMERAS, scene.body)))
 
 
 def test_what_cannot_be_known_is_named() -> None:
     still = planted_scene(0, frames=30, boards=0, still=True)
     with pytest.raises(CaptureError, match="hardly moves"):
-        fit_rig(still.given, CAMERAS, still.body)
+        fit_rig(rig_problem(still.given, CAMERAS, still.body))
     short = planted_scene(0, frames=12, boards=0)
     with pytest.raises(CaptureError, match="too few frames"):
-        fit_rig(short.given, CAMERAS, short.body)
+        fit_rig(rig_problem(short.given, CAMERAS, short.body))
     pair = planted_scene(0, frames=30, cameras=2, boards=0)
     with pytest.raises(CaptureError, match="too few cameras"):
-        fit_rig(pair.given, CAMERAS[:2], pair.body)
+        fit_rig(rig_problem(pair.given, CAMERAS[:2], pair.body))
     scene = planted_scene(0, frames=30, boards=0)
-    confidence = scene.body.confidence.copy()
+    detections = scene.body.detections
+    confidence = detections.confidence.copy()
     confidence[:, 1] = 0
+    unseen = replace(scene.body, detections=replace(detections, confidence=confidence))
     with pytest.raises(CalibrationError, match="does not fix its rotation") as raised:
-        fit_rig(scene.given, CAMERAS, replace(scene.body, confidence=confidence))
+        fit_rig(rig_problem(scene.given, CAMERAS, unseen))
     assert "left" in str(raised.value)
     with pytest.raises(CaptureError, match="nothing was seen"):
-        fit_rig(scene.given, CAMERAS, None)
+        fit_rig(rig_problem(scene.given, CAMERAS, None))
 
 
 def test_noise_is_measured_as_planted() -> None:
@@ -70,7 +72,7 @@ def test_noise_is_measured_as_planted() -> None:
         landmarks = place_landmarks(body, np.ones((50, 33), dtype=bool), rig, rig)
         sightings = replace(landmarks.sightings, sigma=np.full(len(landmarks.frame), 4.0))
         still = np.zeros((4, 9), dtype=bool)
-        bundle = adjust_bundle(rig, landmarks.bodies, sightings, still, poses=False)
+        bundle = adjust_bundle(rig, landmarks.bodies, sightings, still, poses="held")
         found.append(measure_noise(replace(landmarks, bodies=bundle.bodies), bundle.residuals, rig, body))
         shared = measured_sightings(landmarks, found[-1], rig, body)
         assert shared.share is not None and shared.share.max() <= 1
@@ -111,5 +113,5 @@ def test_what_is_believed_for_certain_stays() -> None:
 def test_uneven_frames_have_no_clock() -> None:
     scene = planted_scene(0, frames=40, boards=0)
     numbers = np.cumsum(np.tile([1, 2], 20))
-    views = align_views(numbers, scene.body.pixels, scene.body.confidence, scene.given)
+    views = align_views(numbers, scene.body.detections, scene.given)
     assert not views.lags.frames.any() and not np.isfinite(views.lags.standard_errors).any()

@@ -33,13 +33,12 @@ from simulacra.recon.calibrate.report import (
     weaknesses,
 )
 from simulacra.recon.calibrate.solve import RigCalibration, select_views
-from simulacra.recon.calibrate.world import rig_difference
 from simulacra.recon.importers.building import new_session_folder, write_session
 from simulacra.recon.importers.caliscope import read_camera_array
 from simulacra.recon.importers.pose2sim import read_pose2sim
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
 from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError, RunError
-from tests.recon.calibrate.planted_rig import SIZE, PlantedRig, planted_rig
+from tests.recon.calibrate.planted_rig import SIZE, PlantedRig, planted_rig, rig_difference
 
 
 @pytest.fixture(scope="module")

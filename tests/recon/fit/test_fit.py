@@ -16,7 +16,7 @@ from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.piece import keyframes
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.start import first_orientation
-from simulacra.recon.multiview.sides import POSE33, exchange
+from simulacra.recon.multiview.detections import Detections
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.runtime.errors import AssetError, CaptureError
 from tests.recon.planted_body import PlantedBody, PlantedObservations, plant
@@ -69,7 +69,7 @@ def test_a_swapped_view_and_outliers_do_no_harm(body: BodyModel, scene: PlantedB
     pixels, visibility = scene.observations.pose_px.copy(), scene.observations.pose_visibility
     flips = np.zeros((2, 5, 3), dtype=bool)
     flips[1, 2] = True
-    pixels, _ = exchange(pixels.astype(np.float64), visibility.astype(np.float64), flips, POSE33)
+    pixels = Detections(pixels.astype(np.float64), visibility.astype(np.float64)).exchanged(flips).pixels
     pixels[1, 0, 15] += 140
     pixels[0, 3, 27] -= 90
     seen = replace(scene.observations, pose_px=pixels.astype(np.float32))

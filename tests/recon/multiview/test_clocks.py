@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_time_offsets, shift_tracks
+from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags, shift_tracks
+from simulacra.recon.multiview.detections import Detections
 from tests.recon.planted_person import Planted, planted, project, walking
 
 
@@ -27,42 +28,42 @@ def _lagging(lags: list[float], noise_px: float = 2.0, bias_px: float = 0.0) -> 
 @pytest.mark.parametrize("lags", [[0, 0, 2, 0], [0, -3.5, 0, 0], [0, 1.0, 0, 0, -2.0]])
 def test_lags_are_recovered(lags: list[float]) -> None:
     scene = _lagging(lags, bias_px=8.0)
-    found = estimate_time_offsets(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    found = estimate_lags(scene.detections, scene.cameras)
     np.testing.assert_allclose(found.frames, lags, atol=0.25)
 
 
 @pytest.mark.parametrize("noise", [0.5, 6.0])
 def test_synchronised_cameras_have_no_lag(noise: float) -> None:
     scene = _lagging([0.0] * 4, noise_px=noise, bias_px=10.0)
-    found = estimate_time_offsets(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    found = estimate_lags(scene.detections, scene.cameras)
     np.testing.assert_array_equal(found.frames, 0.0)
 
 
 def test_a_person_who_stands_still_says_nothing() -> None:
     scene = planted(cameras=4, frames=60)
     still = np.repeat(scene.pixels[:1], 60, 0) + np.random.default_rng(1).standard_normal(scene.pixels.shape)
-    found = estimate_time_offsets(still, scene.confidence, scene.viewmats, scene.Ks)
+    found = estimate_lags(Detections(still, scene.confidence), scene.cameras)
     np.testing.assert_array_equal(found.frames, 0.0)
 
 
 def test_two_cameras_are_measured_against_the_first() -> None:
     scene = _lagging([0.0, 2.0], noise_px=0.5)
-    found = estimate_time_offsets(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    found = estimate_lags(scene.detections, scene.cameras)
     assert found.frames[1] - found.frames[0] == pytest.approx(2.0, abs=0.4)
 
 
 def test_few_frames_or_switched_off_mean_no_offsets() -> None:
     scene = _lagging([0, 0, 2, 0])
     off = SynchroniseConfig(enabled=False)
-    short = (scene.pixels[:10], scene.confidence[:10], scene.viewmats, scene.Ks)
-    full = (scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
-    np.testing.assert_array_equal(estimate_time_offsets(*short).frames, 0.0)
-    np.testing.assert_array_equal(estimate_time_offsets(*full, off).frames, 0.0)
+    short = scene.detections.of_frames(slice(10))
+    np.testing.assert_array_equal(estimate_lags(short, scene.cameras).frames, 0.0)
+    np.testing.assert_array_equal(estimate_lags(scene.detections, scene.cameras, off).frames, 0.0)
 
 
 def test_shifting_samples_later_and_marks_the_ends() -> None:
     pixels = np.arange(5.0)[:, None, None, None] * np.ones((5, 2, 1, 2))
-    moved, confidence = shift_tracks(pixels, np.ones((5, 2, 1)), np.array([0.0, 1.5]))
+    shifted = shift_tracks(Detections(pixels, np.ones((5, 2, 1))), np.array([0.0, 1.5]))
+    moved, confidence = shifted.pixels, shifted.confidence
     np.testing.assert_array_equal(moved[:, 0], pixels[:, 0])
     np.testing.assert_allclose(moved[:3, 1, 0, 0], [1.5, 2.5, 3.5])
     assert np.isnan(moved[3:, 1]).all() and (confidence[3:, 1] == 0).all()

@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
-from simulacra.recon.multiview.sides import POSE33, SwapConfig, best_sequence, exchange, undo_swaps
+from simulacra.recon.multiview.detections import Detections
+from simulacra.recon.multiview.sides import SwapConfig, best_sequence, undo_swaps
 from simulacra.recon.multiview.triangulate import triangulate
+from simulacra.recon.observe.landmarks import POSE33
 from tests.recon.planted_person import Planted, planted
 
 ARMS = 1
 
 
-def _plant(scene: Planted, flips: np.ndarray) -> np.ndarray:
-    return exchange(scene.pixels, scene.confidence, flips)[0]
+def _plant(scene: Planted, flips: np.ndarray) -> Detections:
+    return scene.detections.exchanged(flips)
 
 
 def _no_flips(scene: Planted) -> np.ndarray:
@@ -20,9 +22,9 @@ def _no_flips(scene: Planted) -> np.ndarray:
 
 def test_nothing_is_swapped_in_a_sound_capture() -> None:
     scene = planted(cameras=5, frames=10, noise_px=8.0)
-    result = undo_swaps(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    result = undo_swaps(scene.detections, scene.cameras)
     assert not result.swapped.any()
-    np.testing.assert_array_equal(result.pixels, scene.pixels)
+    np.testing.assert_array_equal(result.detections.pixels, scene.pixels)
 
 
 @pytest.mark.parametrize("cameras", [4, 8, 10])
@@ -31,9 +33,9 @@ def test_whole_swaps_are_undone(cameras: int) -> None:
     flips = _no_flips(scene)
     flips[2:4, 1] = True
     flips[:, cameras - 1] = True
-    result = undo_swaps(_plant(scene, flips), scene.confidence, scene.viewmats, scene.Ks)
+    result = undo_swaps(_plant(scene, flips), scene.cameras)
     np.testing.assert_array_equal(result.swapped, flips)
-    np.testing.assert_array_equal(result.pixels, scene.pixels)
+    np.testing.assert_array_equal(result.detections.pixels, scene.pixels)
 
 
 def test_most_cameras_swapped_is_told_by_handedness() -> None:
@@ -41,7 +43,7 @@ def test_most_cameras_swapped_is_told_by_handedness() -> None:
     scene = planted(cameras=4, frames=4, noise_px=4.0)
     flips = _no_flips(scene)
     flips[:, :3] = True
-    result = undo_swaps(_plant(scene, flips), scene.confidence, scene.viewmats, scene.Ks)
+    result = undo_swaps(_plant(scene, flips), scene.cameras)
     np.testing.assert_array_equal(result.swapped, flips)
 
 
@@ -49,7 +51,7 @@ def test_only_the_arms_swapped() -> None:
     scene = planted(cameras=5, frames=5, noise_px=4.0)
     flips = _no_flips(scene)
     flips[1:4, 2, ARMS] = True
-    result = undo_swaps(_plant(scene, flips), scene.confidence, scene.viewmats, scene.Ks)
+    result = undo_swaps(_plant(scene, flips), scene.cameras)
     np.testing.assert_array_equal(result.swapped, flips)
 
 
@@ -57,11 +59,11 @@ def test_a_swap_and_an_outlier_together() -> None:
     scene = planted(cameras=5, frames=3, noise_px=2.0)
     flips = _no_flips(scene)
     flips[1, 3] = True
-    pixels = _plant(scene, flips)
-    pixels[:, 0, 27] += 150.0
-    result = undo_swaps(pixels, scene.confidence, scene.viewmats, scene.Ks)
+    seen = _plant(scene, flips)
+    seen.pixels[:, 0, 27] += 150.0
+    result = undo_swaps(seen, scene.cameras)
     np.testing.assert_array_equal(result.swapped, flips)
-    points = triangulate(result.pixels, result.confidence, scene.viewmats, scene.Ks).points
+    points = triangulate(result.detections, scene.cameras).points
     assert np.linalg.norm(points - scene.points, axis=-1).max() < 0.02
 
 
@@ -69,7 +71,7 @@ def test_missing_detections_are_no_swaps() -> None:
     scene = planted(cameras=4, frames=4, noise_px=2.0)
     pixels, confidence = scene.pixels.copy(), scene.confidence.copy()
     pixels[1, 2], confidence[1, 2] = np.nan, 0.0
-    result = undo_swaps(pixels, confidence, scene.viewmats, scene.Ks)
+    result = undo_swaps(Detections(pixels, confidence), scene.cameras)
     assert not result.swapped.any()
 
 
@@ -77,9 +79,9 @@ def test_switched_off_it_changes_nothing() -> None:
     scene = planted(cameras=4, frames=2)
     flips = _no_flips(scene)
     flips[:, 1] = True
-    pixels = _plant(scene, flips)
-    result = undo_swaps(pixels, scene.confidence, scene.viewmats, scene.Ks, SwapConfig(enabled=False))
-    np.testing.assert_array_equal(result.pixels, pixels)
+    seen = _plant(scene, flips)
+    result = undo_swaps(seen, scene.cameras, SwapConfig(enabled=False))
+    np.testing.assert_array_equal(result.detections.pixels, seen.pixels)
 
 
 def test_the_sequence_is_the_cheapest_of_all() -> None:

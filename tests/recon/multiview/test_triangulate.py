@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.render.runtime.errors import CaptureError
 from tests.recon.planted_person import planted
@@ -10,7 +11,7 @@ from tests.recon.planted_person import planted
 
 def test_exact_views_give_exact_points() -> None:
     scene = planted(cameras=5, frames=3)
-    result = triangulate(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    result = triangulate(scene.detections, scene.cameras)
     np.testing.assert_allclose(result.points, scene.points, atol=1e-9)
     assert result.inliers.all()
     assert result.residual_px.max() < 1e-6
@@ -18,16 +19,14 @@ def test_exact_views_give_exact_points() -> None:
 
 def test_two_cameras_are_enough() -> None:
     scene = planted(cameras=5)
-    pair = [0, 1]
-    result = triangulate(
-        scene.pixels[:, pair], scene.confidence[:, pair], scene.viewmats[pair], scene.Ks[pair]
-    )
+    pair = np.array([0, 1])
+    result = triangulate(scene.detections.of_cameras(pair), scene.cameras.subset(pair))
     np.testing.assert_allclose(result.points, scene.points, atol=1e-9)
 
 
 def test_noise_stays_within_its_covariance() -> None:
     scene = planted(cameras=6, frames=60, noise_px=4.0)
-    result = triangulate(scene.pixels, scene.confidence, scene.viewmats, scene.Ks)
+    result = triangulate(scene.detections, scene.cameras)
     error = result.points - scene.points
     assert np.sqrt((error**2).sum(-1).mean()) < 0.012  # 4 px at 3 m and 1000 px: 12 mm a view, six views
     squared = np.einsum("tki,tkij,tkj->tk", error, np.linalg.inv(result.covariances), error)
@@ -39,7 +38,7 @@ def test_an_outlier_view_is_named_and_harmless() -> None:
     scene = planted(cameras=5, noise_px=1.0)
     pixels = scene.pixels.copy()
     pixels[:, 2, 15] += [120.0, -60.0]
-    result = triangulate(pixels, scene.confidence, scene.viewmats, scene.Ks)
+    result = triangulate(Detections(pixels, scene.confidence), scene.cameras)
     assert not result.inliers[0, 2, 15]
     assert result.inliers[0].sum() == result.inliers[0].size - 1
     assert np.linalg.norm(result.points[0, 15] - scene.points[0, 15]) < 0.006
@@ -51,7 +50,7 @@ def test_control_without_rejection_the_outlier_moves_the_point() -> None:
     pixels = scene.pixels.copy()
     pixels[:, 2, 15] += [120.0, -60.0]
     trusting = TriangulationConfig(noise_m=10.0, outlier_m=10.0)
-    result = triangulate(pixels, scene.confidence, scene.viewmats, scene.Ks, trusting)
+    result = triangulate(Detections(pixels, scene.confidence), scene.cameras, trusting)
     assert np.linalg.norm(result.points[0, 15] - scene.points[0, 15]) > 0.03
 
 
@@ -60,8 +59,8 @@ def test_confident_views_count_more() -> None:
     pixels, confidence = scene.pixels.copy(), scene.confidence.copy()
     pixels[:, 0] += 6.0
     confidence[:, 0] = 0.2
-    trusted = triangulate(pixels, confidence, scene.viewmats, scene.Ks).points
-    equal = triangulate(pixels, scene.confidence, scene.viewmats, scene.Ks).points
+    trusted = triangulate(Detections(pixels, confidence), scene.cameras).points
+    equal = triangulate(Detections(pixels, scene.confidence), scene.cameras).points
     assert np.abs(trusted - scene.points).mean() < 0.5 * np.abs(equal - scene.points).mean()
 
 
@@ -72,7 +71,7 @@ def test_unseen_or_contradicted_points_are_nan() -> None:
     confidence[:, :2, 1] = 0.0  # one view of any confidence
     pixels[:, 0, 2] += [0.0, 300.0]
     pixels[:, 1, 2] -= [0.0, 300.0]  # three views, no two of which agree
-    result = triangulate(pixels, confidence, scene.viewmats, scene.Ks)
+    result = triangulate(Detections(pixels, confidence), scene.cameras)
     assert np.isnan(result.points[0, :3]).all() and np.isnan(result.covariances[0, :3]).all()
     assert not result.inliers[0, :, :3].any()
     np.testing.assert_allclose(result.points[0, 3:], scene.points[0, 3:], atol=1e-9)
@@ -83,7 +82,7 @@ def test_parallel_rays_fix_no_depth() -> None:
     viewmats = np.repeat(scene.viewmats[:1], 2, 0).copy()
     viewmats[1, 0, 3] += 0.01  # a centimetre apart: 0.2 degrees at 3 m
     pixels = np.repeat(scene.pixels[:, :1], 2, 1)
-    result = triangulate(pixels, np.ones((1, 2, 33)), viewmats, scene.Ks[:2])
+    result = triangulate(Detections(pixels, np.ones((1, 2, 33))), PinholeCameras(viewmats, scene.Ks[:2]))
     assert np.isnan(result.points).all()
 
 
@@ -92,11 +91,12 @@ def test_rotated_intrinsics_are_understood() -> None:
     scene = planted(cameras=4)
     turn = np.array([[0.0, 1, 0], [-1, 0, 1000], [0, 0, 1]])
     homogeneous = np.concatenate([scene.pixels, np.ones((1, 4, 33, 1))], -1) @ turn.T
-    result = triangulate(homogeneous[..., :2], scene.confidence, scene.viewmats, turn @ scene.Ks)
+    seen = Detections(homogeneous[..., :2], scene.confidence)
+    result = triangulate(seen, PinholeCameras(scene.viewmats, turn @ scene.Ks))
     np.testing.assert_allclose(result.points, scene.points, atol=1e-9)
 
 
 def test_one_camera_is_refused() -> None:
-    scene = planted(cameras=2)
+    scene, lone = planted(cameras=2), np.array([0])
     with pytest.raises(CaptureError, match="two cameras"):
-        triangulate(scene.pixels[:, :1], scene.confidence[:, :1], scene.viewmats[:1], scene.Ks[:1])
+        triangulate(scene.detections.of_cameras(lone), scene.cameras.subset(lone))

@@ -17,8 +17,8 @@ from simulacra.recon.observe import (
     look_repeatedly,
     pose,
 )
-from simulacra.recon.observe.consensus import MIRRORED, agree, unmirrored
-from simulacra.recon.observe.pose import POSE_LANDMARKS
+from simulacra.recon.observe.consensus import agree, unmirrored
+from simulacra.recon.observe.landmarks import POSE33
 
 from .conftest import Example, mediapipe_offset
 
@@ -80,7 +80,7 @@ def test_left_is_left(pose_network: PoseNetwork, examples: Examples, capture: st
         found = look_repeatedly(pose_network, example.image, roi, looks=looks)
         assert found is not None
         for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"):
-            pair = [POSE_LANDMARKS.index(f"left_{name}"), POSE_LANDMARKS.index(f"right_{name}")]
+            pair = [POSE33.names.index(f"left_{name}"), POSE33.names.index(f"right_{name}")]
             theirs, ours = example.pose[pair, :2], found.px[pair]
             if example.pose[pair, 2].min() < 0.5 or np.hypot(*(theirs[0] - theirs[1])) < 40:
                 continue
@@ -137,7 +137,7 @@ def test_looks_agree_on_the_median_and_undo_confused_legs(
     assert template is not None
     legs = list(range(23, 33))
     confused = template.px.copy()
-    confused[legs] = template.px[[MIRRORED[i] for i in legs]]
+    confused[legs] = template.px[[POSE33.mirror[i] for i in legs]]
     stray = template.px.copy()
     stray[16] += 90.0
     looks = [planted_look(px, template) for px in (template.px, template.px, confused, stray)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.preflight import diagnosis
-from simulacra.recon.preflight.bodies import Views, agree, pair_errors, person_scale, stature
+from simulacra.recon.preflight.bodies import PersonViews, agree, pair_errors, person_scale, stature
 from simulacra.recon.preflight.consistency import _turns
 from simulacra.recon.preflight.diagnosis import CONVENTIONS, diagnose, rescaled
 from simulacra.recon.preflight.remedies import best_remedies
@@ -17,14 +17,14 @@ CAMERAS = 4
 SIDE = 1000
 
 
-def planted_views(frames: int = 2, noise_px: float = 4.0) -> Views:
+def planted_views(frames: int = 2, noise_px: float = 4.0) -> PersonViews:
     """The stick person of 1.7 m as a detector would see it, 4 px beside the truth."""
     made = planted(cameras=CAMERAS, frames=frames, noise_px=noise_px)
     cameras = tuple(SessionCamera(str(c), SIDE, SIDE, made.Ks[c], made.viewmats[c]) for c in range(CAMERAS))
     weight = np.ones(made.pixels.shape[:3])
     weight[:, :, 1:7] = weight[:, :, 9:11] = weight[:, :, 17:23] = 0
     height = np.ptp(made.pixels[..., 1], axis=2)
-    views = Views(
+    views = PersonViews(
         cameras, tuple(range(frames)), made.pixels, made.pixels, weight, height, made.viewmats, made.Ks
     )
     return rescaled(views)
@@ -33,12 +33,12 @@ def planted_views(frames: int = 2, noise_px: float = 4.0) -> Views:
 SOUND = planted_views()
 
 
-def named(views: Views) -> list[tuple[str, tuple[str, ...]]]:
+def named(views: PersonViews) -> list[tuple[str, tuple[str, ...]]]:
     broken = rescaled(views)
     return [(d.mistake.code, d.mistake.cameras) for d in diagnose(broken, agree(broken))]
 
 
-def broken_px(change: object, camera: int) -> Views:
+def broken_px(change: object, camera: int) -> PersonViews:
     px, mirrored = change(SOUND, camera)  # type: ignore[operator]
     pixels, weight = SOUND.px.copy(), SOUND.weight.copy()
     pixels[:, camera] = px[:, diagnosis.MIRROR] if mirrored else px
@@ -86,15 +86,15 @@ def test_positions_for_translations_are_named() -> None:
 
 
 def test_exchanged_calibrations_are_named() -> None:
-    assert named(diagnosis._exchanged(SOUND, 1, 3)) == [("camera-order", ("1", "3"))]
+    assert named(diagnosis._exchange_calibrations(SOUND, 1, 3)) == [("camera-order", ("1", "3"))]
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (diagnosis._mirrored, "image-mirrored"),
-        (diagnosis._turned(1), "image-turned"),
-        (diagnosis._turned(2), "image-turned"),
+        (diagnosis._mirror, "image-mirrored"),
+        (diagnosis._turn_back(1), "image-turned"),
+        (diagnosis._turn_back(2), "image-turned"),
     ],
 )
 def test_a_picture_that_was_turned_or_mirrored_is_named(change: object, code: str) -> None:
@@ -102,7 +102,7 @@ def test_a_picture_that_was_turned_or_mirrored_is_named(change: object, code: st
 
 
 def test_a_resized_picture_is_named_with_its_factor() -> None:
-    small = diagnosis._scaled(SOUND, 1, 0.5)
+    small = diagnosis._scale(SOUND, 1, 0.5)
     (found,) = diagnose(small, agree(small))
     assert (found.mistake.code, found.mistake.cameras) == ("image-scale", ("1",))
     assert "0.50 times" in found.evidence() and found.after < 0.02 < found.before
@@ -113,17 +113,11 @@ def test_a_turned_camera_is_found_with_its_angle_and_the_others_are_left_alone()
     assert _turns(agree(views)) == {}
     turn = np.zeros((CAMERAS, 3))
     turn[3, 1] = np.radians(1.5)
-    wrong = rescaled(replace(views, viewmats=diagnosis_turned(views, turn)))
+    wrong = rescaled(replace(views, viewmats=views.pinhole.turned(turn).viewmats))
     found = _turns(agree(wrong))
     assert list(found) == ["3"]
     assert found["3"].size == pytest.approx(1.5, abs=0.25)
     assert found["3"].gain > 0.5
-
-
-def diagnosis_turned(views: Views, turn: np.ndarray) -> np.ndarray:
-    from simulacra.recon.multiview.turns import turned
-
-    return turned(views.viewmats, turn)
 
 
 def test_a_wrong_focal_length_is_measured() -> None:

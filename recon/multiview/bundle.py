@@ -5,8 +5,9 @@ Levenberg-Marquardt with reweighting. Bodies meet only cameras in the normal equ
 Schur complement (Triggs et al. 2000) and the system that is solved has the cameras' unknowns alone: time and memory
 grow linearly with the number of bodies.
 
-A rotation is perturbed from the left: X_camera = exp(w) R X_world + t + d, X_world = exp(v) B place + o + e. The first
-camera's pose is held while solving, unless a prior holds them all.
+Perturbations are from the left: X_camera = exp(w) (R X_world + t) + d turns a camera about its centre, so that cameras
+that can only have turned are those of which d is held; X_world = exp(v) B place + o + e. The first camera's pose is
+held while solving, unless a prior holds them all.
 
 An observation that is only a share of one of its own counts as that share wherever observations are summed; what is an
 outlier is decided by its residual alone.
@@ -14,7 +15,7 @@ outlier is decided by its residual alone.
 A camera's clock: where a view's points drift (see `Sightings`), the view's own time is one more unknown with a standard
 normal prior, eliminated on the spot: r loses its part along the drift d, as J^T J loses J^T d d^T J / (1 + d^T d).
 
-What the result is worth: see `recon.calibrate.uncertainty`.
+What the result is worth: see `recon.multiview.uncertainty`.
 
 Symbols: ``c`` cameras, ``n`` observations, ``b`` bodies, ``u`` unknowns of all cameras, ``a`` those estimated.
 """
@@ -22,19 +23,23 @@ Symbols: ``c`` cameras, ``n`` observations, ``b`` bodies, ``u`` unknowns of all 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.calibrate.prior import UNKNOWNS, Prior
-from simulacra.recon.calibrate.rig import INTRINSICS, Projected, Rig, Sightings, cross, project_bodies
-from simulacra.recon.calibrate.uncertainty import Information, Uncertainty, standard_errors
+from simulacra.recon.multiview.prior import UNKNOWNS, Prior
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig, Projected, Sightings, cross, project_bodies
+from simulacra.recon.multiview.uncertainty import Information, Uncertainty, standard_errors
 
 # Residuals of so many sigma count half of what they would as squares.
 _ROBUST = 4.0
 _MOST_STEPS = 100
+
+Poses = Literal["free", "turns", "held"]
+"""What is estimated of the cameras' poses: all, rotations about fixed centres, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Bundle:
         steps: taken until nothing changed.
     """
 
-    rig: Rig
+    rig: CameraRig
     bodies: Float[np.ndarray, "b 4 4"]
     residuals: Float[np.ndarray, "n 2"]
     clocks: Float[np.ndarray, " n"]
@@ -61,13 +66,13 @@ class Bundle:
 
 
 def adjust_bundle(
-    rig: Rig,
+    rig: CameraRig,
     bodies: Float[np.ndarray, "b 4 4"],
     sightings: Sightings,
     free: Bool[np.ndarray, "c 9"],
     *,
     prior: Prior | None = None,
-    poses: bool = True,
+    poses: Poses = "free",
     robust: bool = True,
     tolerance: float = 1e-9,
     most_steps: int = _MOST_STEPS,
@@ -79,7 +84,7 @@ def adjust_bundle(
         bodies: a start, body to world, metres.
         free: which intrinsics of each camera are estimated.
         prior: what is believed of the rig beforehand; with it the first camera's pose is estimated too.
-        poses: whether cameras' poses are estimated; the first camera's stays.
+        poses: what is estimated of the cameras' poses; the first camera's stays if there is no prior.
         robust: whether outliers count less.
         tolerance: stop when a step lowers the cost by less than this part of it.
         most_steps: stop after so many in any case.
@@ -87,7 +92,7 @@ def adjust_bundle(
     Raises:
         CalibrationError: the sightings do not fix the unknowns.
     """
-    estimated = _estimated(free, poses, prior is None)
+    estimated = _mask_estimated(free, poses, prior is None)
     kinds = _kinds(estimated)
     state = (rig, bodies)
     damping, steps = 1e-3, 0
@@ -95,16 +100,16 @@ def adjust_bundle(
     projected = project_bodies(*state, sightings)
     weights = np.ones(len(sightings.sigma)) if sightings.share is None else sightings.share
     for _ in range(3):
-        weights, cost, clocks = _weighed(projected, sightings, pairs, weights, robust)
-    cost += _cost(prior, rig)
+        weights, cost, clocks = _weigh(projected, sightings, pairs, weights, robust)
+    cost += _prior_cost(prior, rig)
     while steps < most_steps:
         steps += 1
-        system = _reduced(state[0], state[1], projected, sightings, pairs, weights, kinds, damping)
-        system = _believed(system, prior, state[0])
-        trial = _moved(*state, *_solved(system, estimated, damping))
+        system = _reduce(state[0], state[1], projected, sightings, pairs, weights, kinds, damping)
+        system = _add_prior(system, prior, state[0])
+        trial = _take_step(*state, *_solve_step(system, estimated, damping))
         moved = project_bodies(*trial, sightings)
-        trial_weights, trial_cost, trial_clocks = _weighed(moved, sightings, pairs, weights, robust)
-        trial_cost += _cost(prior, trial[0])
+        trial_weights, trial_cost, trial_clocks = _weigh(moved, sightings, pairs, weights, robust)
+        trial_cost += _prior_cost(prior, trial[0])
         if trial_cost <= cost:
             gain, state, projected, cost = cost - trial_cost, trial, moved, trial_cost
             weights, clocks = trial_weights, trial_clocks
@@ -122,11 +127,11 @@ def adjust_bundle(
     return Bundle(*state, residuals, clocks, weights, spread, steps, uncertainty)
 
 
-def _cost(prior: Prior | None, rig: Rig) -> float:
+def _prior_cost(prior: Prior | None, rig: CameraRig) -> float:
     return prior.information(rig)[2] if prior is not None else 0.0
 
 
-def _believed(system: _System, prior: Prior | None, rig: Rig) -> _System:
+def _add_prior(system: _System, prior: Prior | None, rig: CameraRig) -> _System:
     """The system with what is believed beforehand."""
     if prior is None:
         return system
@@ -139,10 +144,12 @@ def _believed(system: _System, prior: Prior | None, rig: Rig) -> _System:
     )
 
 
-def _estimated(free: Bool[np.ndarray, "c 9"], poses: bool, first_stays: bool) -> Bool[np.ndarray, " u"]:
+def _mask_estimated(free: Bool[np.ndarray, "c 9"], poses: Poses, first_stays: bool) -> Bool[np.ndarray, " u"]:
     chosen = np.zeros((len(free), UNKNOWNS), dtype=bool)
-    chosen[:, : len(INTRINSICS)] = free
-    chosen[int(first_stays) :, len(INTRINSICS) :] = poses
+    turns = len(INTRINSICS)
+    chosen[:, :turns] = free
+    chosen[int(first_stays) :, turns : turns + 3] = poses != "held"
+    chosen[int(first_stays) :, turns + 3 :] = poses == "free"
     return chosen.ravel()
 
 
@@ -151,7 +158,7 @@ def _kinds(estimated: Bool[np.ndarray, " u"]) -> Int[np.ndarray, " k"]:
     return np.flatnonzero(estimated.reshape(-1, UNKNOWNS).any(0))
 
 
-def _weighed(
+def _weigh(
     projected: Projected,
     sightings: Sightings,
     pairs: _Pairs,
@@ -177,9 +184,11 @@ class _System:
     """Reduced normal equations, and what it takes to find the bodies' steps from the cameras'.
 
     Attributes:
-        hessian, gradient: of all cameras' unknowns, bodies eliminated.
+        hessian: of all cameras' unknowns, bodies eliminated.
+        gradient: likewise.
         diagonal: of the cameras' own part, for the damping.
-        inverses: of the bodies' blocks. moments: the bodies' gradients.
+        inverses: of the bodies' blocks.
+        moments: the bodies' gradients.
         mixed: cameras' unknowns by bodies'.
         pieces: each body's part of the reduced gradient.
     """
@@ -193,8 +202,8 @@ class _System:
     pieces: Float[np.ndarray, "b u"]
 
 
-def _reduced(
-    rig: Rig,
+def _reduce(
+    rig: CameraRig,
     bodies: Float[np.ndarray, "b 4 4"],
     projected: Projected,
     sightings: Sightings,
@@ -204,6 +213,7 @@ def _reduced(
     damping: float,
 ) -> _System:
     """``kinds``: which of a camera's unknowns are looked at; the others' rows are zero."""
+    # Whitened derivatives by camera and body side by side: one product has all blocks of a pair's normal matrix.
     by_camera, by_body = _jacobians(rig, projected, sightings)
     scale = np.sqrt(weights) / sightings.sigma
     residual = scale[:, None] * (sightings.pixels - projected.pixels)
@@ -212,6 +222,7 @@ def _reduced(
     cameras, count, width = len(rig.viewmats), len(bodies), len(kinds)
     products = pairs.runs(np.swapaxes(joint, 1, 2) @ joint)
     slopes = pairs.runs((joint * residual[:, :, None]).sum(1))
+    # A view's own time is eliminated on the spot: what lies along the drift says less of everything else.
     if sightings.drift.any():
         drift = (scale[:, None] * sightings.drift)[pairs.order]
         along = pairs.runs((joint * drift[:, :, None]).sum(1))
@@ -219,6 +230,7 @@ def _reduced(
         late = share < 1
         products[late] -= along[late, :, None] * along[late, None] * share[late, None, None]
         slopes -= along * (share * pairs.runs((drift * residual).sum(-1)))[:, None]
+    # Pairs are summed up to each camera's own block and to each body's; mixed blocks are of one pair each.
     own = np.zeros((cameras, UNKNOWNS, UNKNOWNS))
     for camera in range(cameras):
         own[camera][np.ix_(kinds, kinds)] = products[pairs.camera == camera, :width, :width].sum(0)
@@ -234,7 +246,9 @@ def _reduced(
     spread[np.arange(cameras), :, np.arange(cameras)] = own
     hessian = spread.reshape(mixed.shape[1], -1)
     diagonal = hessian.diagonal().copy()
-    inverses = np.linalg.inv(_damped(blocks, damping))
+    # The Schur complement: what the bodies can explain by moving is taken off the cameras' equations. One large product
+    # over the unknowns that there are, for most of a camera's are not estimated at once.
+    inverses = np.linalg.inv(_damp(blocks, damping))
     through = mixed @ inverses
     used = (UNKNOWNS * np.arange(cameras)[:, None] + kinds).ravel()
     ends = [each[:, used].swapaxes(0, 1).reshape(len(used), 6 * count) for each in (through, mixed)]
@@ -275,7 +289,7 @@ class _Pairs:
         return np.add.reduceat(ordered, self.starts, axis=0)
 
 
-def _damped(blocks: Float[np.ndarray, "b 6 6"], damping: float) -> Float[np.ndarray, "b 6 6"]:
+def _damp(blocks: Float[np.ndarray, "b 6 6"], damping: float) -> Float[np.ndarray, "b 6 6"]:
     """Levenberg-Marquardt's diagonal, and ones where nothing depends on an unknown (the rotation of a point)."""
     diagonal = np.einsum("bii->bi", blocks)
     added = damping * diagonal + np.where(diagonal <= 0, 1.0, 1e-12 * diagonal)
@@ -283,19 +297,17 @@ def _damped(blocks: Float[np.ndarray, "b 6 6"], damping: float) -> Float[np.ndar
 
 
 def _jacobians(
-    rig: Rig, projected: Projected, sightings: Sightings
+    rig: CameraRig, projected: Projected, sightings: Sightings
 ) -> tuple[Float[np.ndarray, "n 2 15"], Float[np.ndarray, "n 2 6"]]:
     """Of the pixels by the camera's unknowns (intrinsics, w, d) and by the body's (v, e)."""
     views = rig.viewmats[sightings.camera]
-    before = projected.local - views[:, :3, 3]  # R X_world, which w turns
-    by_camera = np.concatenate(
-        [projected.by_intrinsics, -projected.by_point @ cross(before), projected.by_point], -1
-    )
+    turns = -projected.by_point @ cross(projected.local)
+    by_camera = np.concatenate([projected.by_intrinsics, turns, projected.by_point], -1)
     by_world = projected.by_point @ views[:, :3, :3]
     return by_camera, np.concatenate([-by_world @ cross(projected.rotated), by_world], -1)
 
 
-def _solved(
+def _solve_step(
     system: _System, estimated: Bool[np.ndarray, " u"], damping: float
 ) -> tuple[Float[np.ndarray, " u"], Float[np.ndarray, "b 6"]]:
     step = np.zeros(len(estimated))
@@ -313,27 +325,24 @@ def _solved(
     return step, np.einsum("bij,bj->bi", system.inverses, rest)
 
 
-def _moved(
-    rig: Rig,
+def _take_step(
+    rig: CameraRig,
     bodies: Float[np.ndarray, "b 4 4"],
     step: Float[np.ndarray, " u"],
     by_body: Float[np.ndarray, "b 6"],
-) -> tuple[Rig, Float[np.ndarray, "b 4 4"]]:
+) -> tuple[CameraRig, Float[np.ndarray, "b 4 4"]]:
     own = step.reshape(-1, UNKNOWNS)
     count = len(INTRINSICS)
-    viewmats, moved = _placed(rig.viewmats, own[:, count:]), _placed(bodies, by_body)
-    return Rig(rig.intrinsics + own[:, :count], viewmats), moved
-
-
-def _placed(poses: Float[np.ndarray, "b 4 4"], steps: Float[np.ndarray, "b 6"]) -> Float[np.ndarray, "b 4 4"]:
-    result = poses.copy()
-    result[:, :3, :3] = Rotation.from_rotvec(steps[:, :3]).as_matrix() @ poses[:, :3, :3]
-    result[:, :3, 3] += steps[:, 3:]
-    return result
+    viewmats, moved = rig.viewmats.copy(), bodies.copy()
+    viewmats[:, :3] = Rotation.from_rotvec(own[:, count : count + 3]).as_matrix() @ rig.viewmats[:, :3]
+    viewmats[:, :3, 3] += own[:, count + 3 :]
+    moved[:, :3, :3] = Rotation.from_rotvec(by_body[:, :3]).as_matrix() @ bodies[:, :3, :3]
+    moved[:, :3, 3] += by_body[:, 3:]
+    return CameraRig(rig.intrinsics + own[:, :count], viewmats), moved
 
 
 def _information(
-    rig: Rig,
+    rig: CameraRig,
     bodies: Float[np.ndarray, "b 4 4"],
     projected: Projected,
     sightings: Sightings,
@@ -342,8 +351,8 @@ def _information(
     estimated: Bool[np.ndarray, " u"],
 ) -> Information:
     """What the observations say at the solution."""
-    system = _reduced(rig, bodies, projected, sightings, pairs, weights, _kinds(estimated), 0.0)
-    _, _, late = _weighed(projected, sightings, pairs, weights, robust=False)
+    system = _reduce(rig, bodies, projected, sightings, pairs, weights, _kinds(estimated), 0.0)
+    _, _, late = _weigh(projected, sightings, pairs, weights, robust=False)
     apart = sightings.pixels - projected.pixels - late[:, None] * sightings.drift
     squared = weights * (apart**2).sum(-1) / sightings.sigma**2
     seen, first = np.unique(sightings.body, return_index=True)

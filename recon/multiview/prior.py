@@ -2,7 +2,7 @@
 
 Errors of focal lengths are mostly common to x and y: pixels are square, or as square as they were.
 
-Symbols: ``c`` cameras, ``u`` unknowns of all cameras, as in `recon.calibrate.bundle`.
+Symbols: ``c`` cameras, ``u`` unknowns of all cameras, as in `recon.multiview.bundle`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.calibrate.rig import INTRINSICS, Rig, cross
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig
 
 _INTRINSICS = len(INTRINSICS)
 UNKNOWNS = _INTRINSICS + 6
@@ -32,14 +32,14 @@ class Prior:
         scaled: whether what is seen has a scale, as boards have; otherwise the given one stays and has no error.
     """
 
-    rig: Rig
+    rig: CameraRig
     turn: float
     place: float
     focal: float = 0.01
     aspect: float = 0.001
     scaled: bool = True
 
-    def information(self, rig: Rig) -> tuple[Float[np.ndarray, "u u"], Float[np.ndarray, " u"], float]:
+    def information(self, rig: CameraRig) -> tuple[Float[np.ndarray, "u u"], Float[np.ndarray, " u"], float]:
         """Normal matrix and gradient (downhill) of the unknowns at a rig, and its cost."""
         count = len(rig.viewmats)
         hessian = np.zeros((count, UNKNOWNS, count, UNKNOWNS))
@@ -58,7 +58,7 @@ class Prior:
             cost += float(apart @ apart)
         return hessian.reshape(count * UNKNOWNS, -1), gradient.ravel(), cost
 
-    def apart(self, rig: Rig, camera: int) -> Float[np.ndarray, " 8"]:
+    def apart(self, rig: CameraRig, camera: int) -> Float[np.ndarray, " 8"]:
         """How far a camera is off: focal length (a part), ratio, turn (radians, its own axes), centre (metres)."""
         focal = rig.intrinsics[camera, :2] / self.rig.intrinsics[camera, :2] - 1
         turn = Rotation.from_matrix(rig.viewmats[camera, :3, :3] @ self.rig.viewmats[camera, :3, :3].T)
@@ -66,10 +66,8 @@ class Prior:
         return np.concatenate([[focal.mean(), focal[0] - focal[1]], turn.as_rotvec(), place])
 
 
-def pose_changes(rig: Rig) -> Float[np.ndarray, "c 6 6"]:
+def pose_changes(rig: CameraRig) -> Float[np.ndarray, "c 6 6"]:
     """Of (turn in the camera's frame, centre in the world) by the pose's unknowns (w, d)."""
     changes = np.tile(np.eye(6), (len(rig.viewmats), 1, 1))
-    back = -np.swapaxes(rig.viewmats[:, :3, :3], 1, 2)  # centre = -R^T exp(-w) (t + d)
-    changes[:, 3:, :3] = back @ cross(rig.viewmats[:, :3, 3])
-    changes[:, 3:, 3:] = back
+    changes[:, 3:, 3:] = -np.swapaxes(rig.viewmats[:, :3, :3], 1, 2)  # centre = -R^T (t + exp(-w) d)
     return changes

@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float
 
-from simulacra.recon.calibrate.prior import UNKNOWNS, Prior, pose_changes
-from simulacra.recon.calibrate.rig import INTRINSICS, Rig, cross
+from simulacra.recon.multiview.prior import UNKNOWNS, Prior, pose_changes
+from simulacra.recon.multiview.rig import INTRINSICS, CameraRig, cross
 from simulacra.render.runtime.errors import CalibrationError
 
 # A standard error is said of directions that the observations fix at all.
@@ -50,7 +50,8 @@ class Information:
     """What observations say of the cameras' unknowns at a solution.
 
     Attributes:
-        hessian: normal matrix, bodies eliminated. diagonal: of the cameras' own part.
+        hessian: normal matrix, bodies eliminated.
+        diagonal: of the cameras' own part.
         pieces: each group's part of the gradient.
         variance: of the residuals over their sigmas.
         freedom: observations (two each) less unknowns.
@@ -64,7 +65,7 @@ class Information:
     freedom: int
 
 
-def standard_errors(rig: Rig, seen: Information, prior: Prior | None) -> Uncertainty:
+def standard_errors(rig: CameraRig, seen: Information, prior: Prior | None) -> Uncertainty:
     """Of all cameras.
 
     Raises:
@@ -118,7 +119,10 @@ def _inverse(
 
 
 def in_rig_gauge(
-    rig: Rig, covariance: Float[np.ndarray, "a a"], estimated: Bool[np.ndarray, " u"], scaled: bool = True
+    rig: CameraRig,
+    covariance: Float[np.ndarray, "a a"],
+    estimated: Bool[np.ndarray, " u"],
+    scaled: bool = True,
 ) -> Uncertainty:
     """Standard errors after the best rigid motion (with a scale, if none was seen) of all cameras is taken off."""
     cameras = len(rig.viewmats)
@@ -135,7 +139,9 @@ def in_rig_gauge(
     return Uncertainty(intrinsics, errors[:, 3:], np.degrees(errors[:, :3]), 0)
 
 
-def _without_motion(rig: Rig, change: Float[np.ndarray, "r u"], scaled: bool) -> Float[np.ndarray, "r u"]:
+def _without_motion(
+    rig: CameraRig, change: Float[np.ndarray, "r u"], scaled: bool
+) -> Float[np.ndarray, "r u"]:
     """Changes of all poses less the motion that explains them best; rotations count by the rig's extent."""
     cameras = len(rig.viewmats)
     if cameras < 2:

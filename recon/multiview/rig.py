@@ -14,6 +14,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial.transform import Rotation
+
+from simulacra.recon.multiview.detections import PinholeCameras
 
 INTRINSICS = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
 # What may be estimated of a camera, by the number of lens coefficients: radial ones first, for every lens has them.
@@ -24,7 +27,7 @@ _NEAREST = 1e-3
 
 
 @dataclass(frozen=True)
-class Rig:
+class CameraRig:
     """Cameras.
 
     Attributes:
@@ -44,9 +47,14 @@ class Rig:
         return K
 
     @property
+    def pinhole(self) -> PinholeCameras:
+        """Without lenses."""
+        return PinholeCameras(self.viewmats, self.Ks)
+
+    @property
     def centres(self) -> Float[np.ndarray, "c 3"]:
         """Where the cameras are, metres."""
-        return -np.einsum("cji,cj->ci", self.viewmats[:, :3, :3], self.viewmats[:, :3, 3])
+        return self.pinhole.centres
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,8 @@ class Sightings:
     """Points of bodies seen in pictures.
 
     Attributes:
-        camera, body: of each observation.
+        camera: of each observation.
+        body: of each observation.
         places: the point in its body's frame, metres.
         pixels: where it was seen.
         sigma: how far that may be off, pixels.
@@ -108,7 +117,7 @@ class Projected:
     rotated: Float[np.ndarray, "n 3"]
 
 
-def project_bodies(rig: Rig, bodies: Float[np.ndarray, "b 4 4"], sightings: Sightings) -> Projected:
+def project_bodies(rig: CameraRig, bodies: Float[np.ndarray, "b 4 4"], sightings: Sightings) -> Projected:
     """Where the rig sees the points of the bodies (body to world).
 
     Points behind a camera, or on its plane, are held a millimetre before it: their residuals are then huge, and finite.
@@ -168,6 +177,17 @@ def cross(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
     matrix[:, [2, 0, 1], [1, 2, 0]] = vectors
     matrix[:, [1, 2, 0], [2, 0, 1]] = -vectors
     return matrix
+
+
+def rigid_motion(
+    source: Float[np.ndarray, "n 3"], target: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "4 4"]:
+    """The rigid motion (never a scale) under which points lie on others as well as they can (Kabsch 1976)."""
+    rotation, _ = Rotation.align_vectors(target - target.mean(0), source - source.mean(0))
+    T = np.eye(4)
+    T[:3, :3] = rotation.as_matrix()
+    T[:3, 3] = target.mean(0) - T[:3, :3] @ source.mean(0)
+    return T
 
 
 def body_pose(
