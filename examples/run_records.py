@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from simulacra.recon.avatar.record import load_splat
+from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import load_fit
 from simulacra.recon.observe import load_observations
 
@@ -14,7 +14,7 @@ from simulacra.recon.observe import load_observations
 def main(run: Path) -> dict[str, np.ndarray]:
     """Returns what was observed, fitted, trained and scored; ``t`` frames, ``c`` cameras, ``n`` Gaussians."""
     observed, fit = load_observations(run / "observe"), load_fit(run / "fit")
-    avatar = load_splat(run / "splat").avatar
+    avatar = load_trained(run / "avatar").avatar
     assert avatar is not None, "a run of a configuration with a body"
     scores = json.loads((run / "evaluate" / "metrics.json").read_text())["scores"]
     return {

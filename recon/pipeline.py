@@ -1,6 +1,6 @@
 """From a session to an avatar and its scores, in order.
 
-    preflight -> observe -> fit -> refine -> splat -> evaluate
+    preflight -> observe -> fit -> refine -> avatar -> evaluate
 
 Every stage reads records of earlier ones and writes its own; see recon.runs.stages for how they are kept, skipped and
 continued. What is held out is split off first: the training stages are handed a session in which the held-out
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from simulacra.recon.avatar.placement import Person
-from simulacra.recon.avatar.record import SplatResult, load_splat, trained_on
+from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
-from simulacra.recon.avatar.train import train_splat
+from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
@@ -60,7 +60,7 @@ class ReconstructionConfig:
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
-    splat: AvatarConfig | DepthSplatsConfig = field(default_factory=AvatarConfig)
+    avatar: AvatarConfig | DepthSplatsConfig = field(default_factory=AvatarConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
@@ -75,7 +75,7 @@ class Reconstruction:
     observations: Observations | None
     fit: BodyFit | None
     surface: Surface | None
-    splat: SplatResult
+    trained: TrainedResult
     stages: tuple[StageResult, ...]
 
 
@@ -98,8 +98,8 @@ def reconstruct(
     run = open_run(out, session.fingerprint())
     (run.root / "config.yaml").write_text(format_config(settings), "utf-8")
     made = run_stages(run, session, settings, protocol)
-    facts = {"session": str(session_path.resolve()), "seed": settings.splat.seed}
-    facts |= trained_on(run.root / "splat")
+    facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
+    facts |= trained_on(run.root / "avatar")
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=protocol.as_json(), config_name=config_name)  # fmt: skip
     return made
@@ -147,7 +147,7 @@ def run_stages(
         save_surface(folder, refine(placed, first, cameras, observed.mask, settings.refine))
 
     placed = seen
-    if isinstance(settings.splat, AvatarConfig):
+    if isinstance(settings.avatar, AvatarConfig):
         fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         before = key | log.digests("observe", "fit")
@@ -156,16 +156,16 @@ def run_stages(
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of) if fit else None
         open_frames = protocol.training_frames
-        train_splat(folder, placed, person, surface, observed.mask, open_frames, cameras, settings.splat)
+        train_avatar(folder, placed, person, surface, observed.mask, open_frames, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("splat", 1, settings.splat, before, train, load_splat)
+    trained = log.run("avatar", 1, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
-    before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("splat", "fit", "observe")
+    before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("avatar", "fit", "observe")
     log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages)

@@ -96,14 +96,7 @@ def test_every_picture_is_shown() -> None:
         assert picture.name in shown, f"no page shows {picture.name}"
 
 
-MOVED = pytest.mark.xfail(reason="names places that the code moves to; strict: to go when it has")
-
-
-@pytest.mark.parametrize(
-    "page",
-    [pytest.param(p, marks=[MOVED] if p.name == "development.md" else []) for p in PAGES],
-    ids=[page.name for page in PAGES],
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_and_modules_that_are_named_are_there(page: Path) -> None:
     for named in re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", text_of(page)):
         if "NAME" in named:

@@ -62,7 +62,7 @@ def fused_gaussians(
             where=f"frame {frame} of {session.root}",
             expected=f"{settings.least_points} pixels in a cell of {settings.grid_mm:g} mm",
             found=f"{len(cloud)} pixels with depth, at most {counts.max(initial=0)} in a cell",
-            remedy="a larger splat.grid_mm",
+            remedy="a larger avatar.grid_mm",
         )
 
     def mean(values: np.ndarray) -> torch.Tensor:

@@ -25,17 +25,17 @@ def choose_device(setting: DeviceSetting) -> torch.device:
     if not card:
         raise ConfigError(
             "there is no NVIDIA card to train on",
-            where="splat.device",
+            where="avatar.device",
             expected="a card that torch can use",
             found=f"torch {torch.__version__}, which sees none",
-            remedy="--splat.device cpu; or install a torch built for CUDA and the card's driver",
+            remedy="--avatar.device cpu; or install a torch built for CUDA and the card's driver",
         )
     if not gsplat:
         raise MissingExtraError(
             "training on a card needs gsplat, which is not installed",
-            where="splat.device",
+            where="avatar.device",
             expected="gsplat 1.5 or later",
-            remedy="pip install 'simulacra[cuda]', or --splat.device cpu",
+            remedy="pip install 'simulacra[cuda]', or --avatar.device cpu",
         )
     return torch.device("cuda")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from simulacra.recon.avatar.record import load_splat
+from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
@@ -44,14 +44,14 @@ def open_avatar(run: Path) -> FinishedAvatar:
     Raises:
         RunError: not a finished run, or one whose result has no body (the baseline).
     """
-    if not (run / RUN_FILE).is_file() or not (run / "splat" / STAGE_FILE).is_file():
+    if not (run / RUN_FILE).is_file() or not (run / "avatar" / STAGE_FILE).is_file():
         raise RunError(
             "this is not the folder of a finished run",
             where=run,
-            expected="run.json and splat/ in it",
+            expected="run.json and avatar/ in it",
             remedy="finish it: simulacra reconstruct SESSION --out RUN",
         )
-    avatar = load_splat(run / "splat").avatar
+    avatar = load_trained(run / "avatar").avatar
     if avatar is None:
         raise RunError(
             "this run has no avatar: free Gaussians cannot be posed",

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.runs.files import write_arrays
 from simulacra.render.avatar import Avatar, Binding
 from simulacra.render.body.records import BodyShape
 from simulacra.render.gaussians.record import FIELDS, Gaussians
 
-RECORD = "splat.npz"
-ACCOUNT = "splat.json"
+RECORD = "gaussians.npz"
+ACCOUNT = "training.json"
 LOSSES = "losses.npz"
 
 
 @dataclass(frozen=True)
-class SplatResult:
+class TrainedResult:
     """An avatar, or free Gaussians in the world; exactly one of the two, on the CPU."""
 
     avatar: Avatar | None = None
@@ -31,8 +31,8 @@ class SplatResult:
             raise ValueError("a result is an avatar or free Gaussians")
 
 
-def save_splat(folder: Path, result: SplatResult) -> None:
-    """Writes ``splat.npz``: the fields of the Gaussians, and of the binding and shape where there is a body."""
+def save_trained(folder: Path, result: TrainedResult) -> None:
+    """Writes ``gaussians.npz``: the fields of the Gaussians, and of the binding and shape where there is a body."""
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None
     arrays = {name: getattr(gaussians, name).detach().numpy() for name in FIELDS}
@@ -51,12 +51,12 @@ def trained_on(folder: Path) -> dict[str, str]:
     return {name: account[name] for name in ("device", "backend")}
 
 
-def load_splat(folder: Path) -> SplatResult:
-    """Reads what `save_splat` wrote."""
+def load_trained(folder: Path) -> TrainedResult:
+    """Reads what `save_trained` wrote."""
     with np.load(folder / RECORD) as stored:
         arrays = {name: torch.from_numpy(stored[name]) for name in stored.files}
     gaussians = Gaussians(**{name: arrays[name] for name in FIELDS})
     if "faces" not in arrays:
-        return SplatResult(free=gaussians)
+        return TrainedResult(free=gaussians)
     shape = BodyShape(arrays["phenotypes"], arrays["local_changes"])
-    return SplatResult(avatar=Avatar(shape, Binding(arrays["faces"], arrays["barycentrics"]), gaussians))
+    return TrainedResult(avatar=Avatar(shape, Binding(arrays["faces"], arrays["barycentrics"]), gaussians))

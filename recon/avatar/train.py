@@ -1,4 +1,4 @@
-"""The splat stage: makes the first Gaussians, stores the views, trains, and writes the record."""
+"""The avatar stage: makes the first Gaussians, stores the views, trains, and writes the record."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, re
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
 from simulacra.recon.avatar.placement import Person, place_free, place_on_body
-from simulacra.recon.avatar.record import ACCOUNT, LOSSES, SplatResult, save_splat
+from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
 from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig, LearningRates
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.refine import Surface
-from simulacra.recon.runs.stages import write_arrays, write_json
+from simulacra.recon.runs.files import write_arrays, write_json
 from simulacra.recon.session import Session
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
 
-SplatConfig = AvatarConfig | DepthSplatsConfig
+TrainedConfig = AvatarConfig | DepthSplatsConfig
 # Both removed when the stage is done.
 VIEWS = "views"
 ALIGNMENT = "alignment"
 
 
-def train_splat(
+def train_avatar(
     folder: Path,
     session: Session,
     person: Person | None,
@@ -40,9 +40,9 @@ def train_splat(
     mask_of: MaskOf,
     frames: Sequence[int],
     cameras: Sequence[str],
-    settings: SplatConfig,
+    settings: TrainedConfig,
     losses: Sequence[Loss] = (),
-) -> SplatResult:
+) -> TrainedResult:
     """Trains what the configuration asks for and writes it, its losses and its view counts into the folder.
 
     Args:
@@ -69,13 +69,13 @@ def train_splat(
         initial = fused_gaussians(session, frames[0], cameras, mask_of, settings).to(device)
         trainee = GaussianTrainee(initial, place_free, cameras, recipe)
         training = train(trainee, views, recipe.schedule, folder)
-        result = SplatResult(free=_result(training))
+        result = TrainedResult(free=_result(training))
     else:
         assert person is not None
         result, training = _train_avatar(
             folder, session, person, surface, mask_of, views, cameras, settings, losses
         )
-    save_splat(folder, result)
+    save_trained(folder, result)
     _write_account(folder, training, views, describe_device(device))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     for name in (VIEWS, ALIGNMENT):
@@ -93,7 +93,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     cameras: Sequence[str],
     settings: AvatarConfig,
     losses: Sequence[Loss],
-) -> tuple[SplatResult, Training]:
+) -> tuple[TrainedResult, Training]:
     frame = views.views[0][0] if surface is None else surface.frame
     if surface is not None:
         avatar, apart = avatar_on_surface(person, surface, settings), surface.spacing
@@ -114,7 +114,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         avatar = recolor(person, avatar, apart, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
-    return SplatResult(avatar=avatar.replace(binding=binding, gaussians=_result(training))), training
+    return TrainedResult(avatar=avatar.replace(binding=binding, gaussians=_result(training))), training
 
 
 def avatar_recipe(settings: AvatarConfig) -> Recipe:

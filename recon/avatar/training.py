@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.runs.files import write_arrays
 
 CHECKPOINT = "checkpoint.npz"
 GROUPS = ("tensors", "moments1", "moments2", "state", "losses")

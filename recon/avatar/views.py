@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.stages import write_arrays
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
 from simulacra.render.image import resize_area

@@ -21,7 +21,7 @@ from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.calibrate.world import laid_over
 from simulacra.recon.importers.building import copy_file, new_session_folder
 from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_foreign_json
-from simulacra.recon.runs.stages import disk_errors, write_json
+from simulacra.recon.runs.files import disk_errors, write_json
 from simulacra.recon.session import (
     SESSION_FILE,
     Lens,

@@ -20,7 +20,7 @@ from simulacra.recon.calibrate.held_out import Comparison
 from simulacra.recon.calibrate.joint import UNFIXED, AdjustedRig
 from simulacra.recon.calibrate.session_rig import adjusted_cameras, is_plain
 from simulacra.recon.multiview.prior import Prior
-from simulacra.recon.runs.stages import disk_errors, write_json
+from simulacra.recon.runs.files import disk_errors, write_json
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import RunError
 

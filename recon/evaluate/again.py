@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from simulacra.recon.avatar.record import load_splat
+from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.evaluate.protocol import choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import Evaluation
@@ -14,14 +14,8 @@ from simulacra.recon.fit import load_fit
 from simulacra.recon.observe import load_observations
 from simulacra.recon.pipeline import ReconstructionConfig, protocol_of
 from simulacra.recon.runs.configuration import load_config
-from simulacra.recon.runs.stages import (
-    RUN_FILE,
-    STAGE_FILE,
-    digest_folder,
-    disk_errors,
-    read_json,
-    write_json,
-)
+from simulacra.recon.runs.files import disk_errors, read_json, write_json
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
@@ -56,7 +50,14 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         made = evaluate_reconstruction(
-            work, session, protocol, load_body(), observed, fit, load_splat(root / "splat"), settings.evaluate
+            work,
+            session,
+            protocol,
+            load_body(),
+            observed,
+            fit,
+            load_trained(root / "avatar"),
+            settings.evaluate,
         )
         _take_its_place(work, root / name)
     return made, root / name
@@ -64,7 +65,7 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
 
 def _session_of(root: Path) -> Session:
     """The session, which must still be the one that the run was made of."""
-    if not (root / RUN_FILE).is_file() or not (root / "splat" / STAGE_FILE).is_file():
+    if not (root / RUN_FILE).is_file() or not (root / "avatar" / STAGE_FILE).is_file():
         raise RunError(
             "there is no finished run to evaluate",
             where=root,

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simulacra.recon.avatar.pictures import write_overlay, write_turntable
-from simulacra.recon.avatar.record import SplatResult
+from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.joints import limb_joints
 from simulacra.recon.evaluate.protocol import Protocol, View
 from simulacra.recon.evaluate.scoring import (
@@ -44,18 +44,20 @@ OBSERVED_FOLDER = "observed"
 class PosedResult:
     """The result as Gaussians in any frame, or in it as one camera recorded it, whose clock may differ."""
 
-    def __init__(self, splat: SplatResult, body: BodyModel, fit: BodyFit | None) -> None:
-        self._splat, self._fit = splat, fit
-        self._rig = None if splat.avatar is None else rig_body(body, splat.avatar.shape, splat.avatar.binding)
+    def __init__(self, trained: TrainedResult, body: BodyModel, fit: BodyFit | None) -> None:
+        self._trained, self._fit = trained, fit
+        self._rig = (
+            None if trained.avatar is None else rig_body(body, trained.avatar.shape, trained.avatar.binding)
+        )
 
     def at(self, frame: int, camera: str | None = None) -> Gaussians:
-        if self._splat.free is not None:
-            return self._splat.free
-        assert self._splat.avatar is not None
+        if self._trained.free is not None:
+            return self._trained.free
+        assert self._trained.avatar is not None
         assert self._rig is not None
         assert self._fit is not None
         with torch.no_grad():
-            return drive(self._splat.avatar, self._rig, self._fit.pose_of(frame, camera))
+            return drive(self._trained.avatar, self._rig, self._fit.pose_of(frame, camera))
 
 
 def evaluate_reconstruction(
@@ -65,7 +67,7 @@ def evaluate_reconstruction(
     body: BodyModel,
     observed: Observations | None,
     fit: BodyFit | None,
-    splat: SplatResult,
+    trained: TrainedResult,
     settings: EvaluateConfig,
 ) -> Evaluation:
     """Scores the protocol's views, and draws a turntable and the fitted body in every camera, into the folder.
@@ -80,7 +82,7 @@ def evaluate_reconstruction(
     """
     recorded = session
     session = session if fit is None else fit.adjusted(session)
-    posed = PosedResult(splat, body, fit)
+    posed = PosedResult(trained, body, fit)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(
         _renderer(session, posed),

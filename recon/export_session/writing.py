@@ -20,8 +20,8 @@ from simulacra.recon.export_session.colmap import check_colmap, write_colmap
 from simulacra.recon.export_session.nerfstudio import check_nerfstudio, write_nerfstudio
 from simulacra.recon.export_session.picture import ExportedPicture
 from simulacra.recon.importers.building import new_session_folder
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.stages import disk_errors
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import CaptureError

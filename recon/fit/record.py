@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from simulacra.recon.runs.stages import read_json, write_arrays, write_json
+from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.session import Session
 from simulacra.render.body import BodyPose, BodyShape
 from simulacra.render.body.between import pose_between

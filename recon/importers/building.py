@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.options import Axis
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import (
     SESSION_FILE,
     Frame,

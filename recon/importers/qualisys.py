@@ -24,8 +24,8 @@ from simulacra.recon.importers.building import copy_file, new_session_folder, up
 from simulacra.recon.importers.footage import VIDEO_ENDINGS, count_notes
 from simulacra.recon.importers.foreign_text import read_text, read_xml
 from simulacra.recon.importers.options import QualisysOptions
+from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.stages import write_arrays
 from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
 from simulacra.recon.session.video import VideoFacts, probe_video
 from simulacra.render.runtime.errors import CalibrationError, InputError

@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from simulacra.recon.observe.observations import MaskSource
-from simulacra.recon.runs.stages import read_json, write_arrays, write_json
+from simulacra.recon.runs.files import read_json, write_arrays, write_json
 
 CHECKPOINT_FOLDER = ".checkpoint"
 

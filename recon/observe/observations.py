@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from simulacra.recon.runs.stages import read_json, write_arrays, write_json
+from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import RunError
 

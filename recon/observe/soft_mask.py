@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.roi import Roi, points_to_crop, uncrop
-from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.runs.files import write_arrays
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.runs.configuration import config
-from simulacra.recon.runs.stages import read_json, write_json
+from simulacra.recon.runs.files import read_json, write_json
 from simulacra.render.runtime.errors import CaptureError, ConfigError
 
 Status = Literal["pass", "warn", "fail"]

@@ -14,7 +14,7 @@ from simulacra.recon.refine.coloring import color_points, surfels
 from simulacra.recon.refine.depth_cleaning import clean_depth
 from simulacra.recon.refine.fusion import fuse
 from simulacra.recon.runs.configuration import config
-from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
 from simulacra.render.runtime.errors import CaptureError

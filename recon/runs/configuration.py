@@ -30,7 +30,7 @@ from simulacra.render.runtime.errors import ConfigError
 Config = TypeVar("Config")
 Key = tuple[str | int, ...]
 # Names that sections had before: in files and options they are read as the new ones, which is said once on stderr.
-OLD_SECTIONS: dict[str, str] = {}
+OLD_SECTIONS = {"splat": "avatar", "colour": "color"}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -51,7 +51,7 @@ def load_config(
     Args:
         cls: a frozen dataclass, its fields plain values, Literals, tuples, dataclasses or unions of those.
         path: a YAML file with what differs from the defaults; None is the defaults.
-        overrides: over the file; `{"splat.steps": "500"}` or `["--splat.steps", "500", "--seed=3"]`.
+        overrides: over the file; `{"avatar.steps": "500"}` or `["--avatar.steps", "500", "--seed=3"]`.
 
     Raises:
         ConfigError: an unreadable file, an unknown key, a wrong type, a value that the dataclass refuses.
@@ -84,7 +84,7 @@ def changed_config(cfg: Config, changes: Mapping[str, Any], where: str) -> Confi
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
-    """`["--splat.steps", "500", "--seed=3"]` as `{"splat.steps": "500", "seed": "3"}`.
+    """`["--avatar.steps", "500", "--seed=3"]` as `{"avatar.steps": "500", "seed": "3"}`.
 
     Raises:
         ConfigError: an option without a value, a value without an option, or an option twice.
@@ -97,7 +97,7 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
             raise ConfigError(
                 "An option for the configuration is a name and a value",
                 where="the command line",
-                expected="--splat.steps 500",
+                expected="--avatar.steps 500",
                 found=option,
             )
         key = option.removeprefix("--").replace("-", "_")

@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session.record import Session
 from simulacra.recon.session.reference import DAMAGE
 from simulacra.render.image import read_mask, read_uint16

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.render.runtime.errors import InputError
 
 # Frames further apart are sought rather than reached by decoding all between.

@@ -26,7 +26,7 @@ from simulacra.tools.commands.configurations import brought_configs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
-SMALLER = "--refine.voxel_mm 32 --preflight.motion_frames 0 --evaluate.turntable 0 --splat.lining 500"
+SMALLER = "--refine.voxel_mm 32 --preflight.motion_frames 0 --evaluate.turntable 0 --avatar.lining 500"
 JOINTS_INSIDE = 0.9  # a toe or a jaw bone may lie a pixel outside of the silhouette
 
 

@@ -30,7 +30,8 @@ from simulacra.recon.pipeline import (
 )
 from simulacra.recon.preflight import CODES, look
 from simulacra.recon.runs.configuration import changed_config
-from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run, read_json, write_json
+from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import AssetError, RunError
@@ -47,7 +48,7 @@ from tests.recon.planted_session import (
     write_planted_session,
 )
 
-STAGES = ("preflight", "observe", "fit", "refine", "splat", "evaluate")
+STAGES = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 TRAINING = STAGES[:-1]
 HELD_OUT_FRAME = FRAMES[-1]
 SMALL: dict[str, Any] = {
@@ -58,7 +59,7 @@ SMALL: dict[str, Any] = {
     # Depth of held-out frames may tell the pose; without it nothing that is poisoned may tell anything.
     "fit": {"iterations": 1, "rounds": 1, "depth": False, "mask_side": 64, "synchronise": {"enabled": False}},
     "refine": {"voxel_mm": 30.0, "truncation_mm": 90.0},
-    "splat": {
+    "avatar": {
         "steps": 5, "align_steps": 4, "checkpoint_every": 2, "lining": 300, "longest_side": 96, "largest_mm": 90.0
     },
     "evaluate": {"view": {"longest_side": 96}, "pictures": 1, "turntable": 0},
@@ -150,7 +151,7 @@ def test_noise_in_what_is_held_out_changes_no_byte_that_is_trained(
     poison_camera(poisoned, HELD_OUT)
     poison(poisoned, [(name, HELD_OUT_FRAME) for name in "abc"], ("images", "depth"), seed=2, keep_strip=True)
     run = reconstruct(poisoned, SETTINGS, tmp_path / "run").run.root
-    trained = ("observe", "fit", "refine", "splat")
+    trained = ("observe", "fit", "refine", "avatar")
     assert records(run, *trained) == records(base, *trained)
     # Control: the noise is there to be seen.
     assert scores(run, "mask_iou", HELD_OUT) < scores(base, "mask_iou", HELD_OUT) - 0.1
@@ -186,7 +187,7 @@ def test_noise_in_training_frames_does_change_what_is_trained(
     with pytest.raises(Killed):
         reconstruct(poisoned, SETTINGS, tmp_path / "run")
     assert records(tmp_path / "run", "refine") == records(base, "refine")  # of the first frame
-    assert records(tmp_path / "run", "splat") != records(base, "splat")
+    assert records(tmp_path / "run", "avatar") != records(base, "avatar")
 
 
 # -- what runs again -------------------------------------------------------------------------------
@@ -230,12 +231,12 @@ def what_would_run(
         ({"fit": {"iterations": 2}}, from_("fit")),
         ({"fit": {"weights": {"pose": 2.0}}}, from_("fit")),
         ({"refine": {"voxel_mm": 31.0}}, from_("refine")),
-        ({"splat": {"steps": 6}}, from_("splat")),
-        ({"splat": {"seed": 1}}, from_("splat")),
+        ({"avatar": {"steps": 6}}, from_("avatar")),
+        ({"avatar": {"seed": 1}}, from_("avatar")),
         ({"evaluate": {"least_confidence": 0.4}}, {"evaluate"}),
         # Which colors may be used is nothing to the body; the first frame, which is fused, is always one of them.
-        ({"views": {"held_out_every": 2}}, from_("splat")),
-        ({"views": {"held_out_every": 0}}, from_("splat")),
+        ({"views": {"held_out_every": 2}}, from_("avatar")),
+        ({"views": {"held_out_every": 0}}, from_("avatar")),
         ({"views": {"most_frames": 3}}, set(STAGES)),
         ({"views": {"frame_step": 2}}, set(STAGES)),
         ({"views": {"held_out_cameras": ["c", "d"]}}, set(STAGES)),
@@ -253,8 +254,8 @@ def test_a_changed_setting_runs_its_stage_and_what_follows(
         ("preflight", set()),  # it stops a run or does not
         ("observe", from_("fit")),
         ("fit", from_("refine")),
-        ("refine", from_("splat")),
-        ("splat", {"evaluate"}),
+        ("refine", from_("avatar")),
+        ("avatar", {"evaluate"}),
     ],
 )
 def test_a_changed_record_runs_what_was_made_of_it(
@@ -313,7 +314,7 @@ def test_the_same_call_again_computes_nothing_and_a_run_says_what_ran(
     first = read_json(base / "run.json")
     assert set(first["stages"]) == set(STAGES)
     assert not any(stage["skipped"] for stage in first["stages"].values())
-    assert first["config"]["splat"]["steps"] == SETTINGS.splat.steps and first["seed"] == 0
+    assert first["config"]["avatar"]["steps"] == SETTINGS.avatar.steps and first["seed"] == 0
     assert first["locked"]["training_frames"] == list(FRAMES[:-1])
     assert first["locked"]["training_cameras"] == [name for name in NAMES if name != HELD_OUT]
     run = shutil.copytree(base, tmp_path / "run")
@@ -334,10 +335,10 @@ def test_an_avatar_follows_a_fit_that_changed(base: Path, session: Path, tmp_pat
     np.savez(run / "fit/fit.npz", **arrays)
     stage = run / "fit/stage.json"
     write_json(stage, read_json(stage) | {"digest": digest_folder(run / "fit")})
-    assert ran(reconstruct(session, SETTINGS, run)) == {"refine", "splat", "evaluate"}
+    assert ran(reconstruct(session, SETTINGS, run)) == {"refine", "avatar", "evaluate"}
     # The surface is where depth measures it; what hangs on the body moved.
     assert records(run, "refine") == records(base, "refine")
-    assert records(run, "splat") != records(base, "splat")
+    assert records(run, "avatar") != records(base, "avatar")
 
 
 # -- interruptions ---------------------------------------------------------------------------------
@@ -369,7 +370,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
         (pipeline, "refine", 1),
         (optimise, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
         (optimise, "save_checkpoint", 1),  # after step 2 of 5
-        (pipeline, "train_splat", 1),
+        (pipeline, "train_avatar", 1),
         (pipeline, "judge", 1),
     ]
     run = tmp_path / "run"
@@ -396,7 +397,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
     assert records(run, *STAGES) == records(base, *STAGES)
     assert not list(run.glob(".*"))
     # Aligned once and trained once until the stage's end, where its checkpoints are gone; then all of it again.
-    assert steps[0] == 2 * (SETTINGS.splat.align_steps + SETTINGS.splat.steps)
+    assert steps[0] == 2 * (SETTINGS.avatar.align_steps + SETTINGS.avatar.steps)
 
 
 # -- what the fit knows of cameras -----------------------------------------------------------------
@@ -404,7 +405,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
 
 def run_with_fit(fit: BodyFit, session: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> Reconstruction:
     monkeypatch.setattr(pipeline, "fit_body", lambda *_, **__: fit)
-    settings = changed(splat={"steps": 9, "align_steps": 0, "count": 4000})
+    settings = changed(avatar={"steps": 9, "align_steps": 0, "count": 4000})
     opened = load_session(session)
     run = open_run(out, opened.fingerprint())
     return run_stages(run, opened, settings, protocol_of(opened, settings.views))
@@ -418,11 +419,11 @@ def test_cameras_that_the_fit_adjusted_are_fused_trained_and_judged_with(
     known = true_fit(world, viewmats=np.stack([world.camera(name).viewmat for name in "abc"]))
     right = run_with_fit(true_fit(world), session, tmp_path / "right", monkeypatch)
     adjusted = run_with_fit(known, turned, tmp_path / "adjusted", monkeypatch)
-    for stage in ("refine", "splat", "evaluate"):
+    for stage in ("refine", "avatar", "evaluate"):
         assert records(adjusted.run.root, stage) == records(right.run.root, stage), stage
     # Control: with the cameras as they are described the same avatar is beside its picture.
     opened, settings = load_session(turned), adjusted.config.evaluate
-    judged = adjusted.protocol, world.body, adjusted.observations, true_fit(world), adjusted.splat, settings
+    judged = adjusted.protocol, world.body, adjusted.observations, true_fit(world), adjusted.trained, settings
     found = judge(tmp_path / "described", opened, *judged).scores["mask_iou"].values
     overlap = {view.camera: value for view, value in found.items()}
     assert overlap["b"] < scores(right.run.root, "mask_iou", "b") - 0.1
@@ -441,5 +442,5 @@ def test_a_camera_that_lags_is_trained_and_judged_with_its_own_moment(
     told = run_with_fit(lag, late, tmp_path / "told", monkeypatch).run.root
     untold = run_with_fit(true_fit(world), late, tmp_path / "untold", monkeypatch).run.root
     assert scores(told, "mask_iou", "b") > scores(untold, "mask_iou", "b") + 0.05
-    losses = [np.load(run / "splat/losses.npz")["mask"].mean() for run in (told, untold)]
+    losses = [np.load(run / "avatar/losses.npz")["mask"].mean() for run in (told, untold)]
     assert losses[0] < 0.95 * losses[1]

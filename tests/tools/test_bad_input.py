@@ -294,8 +294,8 @@ def test_a_bad_session_is_not_reconstructed(
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (["--splat.stepz", "5"], ("splat.stepz", "splat.steps", "command line")),
-        (["--splat.steps", "many"], ("splat.steps", "many")),
+        (["--avatar.stepz", "5"], ("avatar.stepz", "avatar.steps", "command line")),
+        (["--avatar.steps", "many"], ("avatar.steps", "many")),
         (["--config", "no_such"], ("no_such",)),
         (["--views.held-out-cameras", "7"], ("7",)),
         (["--preflight.ignore", "statur"], ("statur", "stature")),
@@ -322,7 +322,7 @@ def test_an_unknown_key_of_a_file_is_named_with_its_line(
     command = ["reconstruct", str(whole / "session"), "--config", str(tmp_path / "mine.yaml")]
     assert main([*command, "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
-    assert "mine.yaml, line 3" in said and "splat.steps" in said
+    assert "mine.yaml, line 3" in said and "avatar.steps" in said
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
@@ -332,8 +332,8 @@ def test_the_folder_of_another_run_is_left_alone(
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text(json.dumps({"session_fingerprint": "of somebody else", "stages": {}}))
-    (run / "splat").mkdir()
-    (run / "splat/avatar.npz").write_bytes(b"hours of work")
+    (run / "avatar").mkdir()
+    (run / "avatar/avatar.npz").write_bytes(b"hours of work")
     before = snapshot(run)
     assert main(["reconstruct", str(whole / "session"), "--config", "smoke", "--out", str(run)]) == 2
     said = capsys.readouterr().err
@@ -377,7 +377,7 @@ SHORT = [
     *NO_LOOKING.split(),
     "--views.held-out-cameras",
     "3",
-    "--splat.steps",
+    "--avatar.steps",
     "3",
     # Nor do ellipsoids have a body whose joints would agree between cameras.
     "--preflight.ignore",
@@ -388,7 +388,7 @@ SHORT = [
 @pytest.mark.slow
 def test_two_frames_are_enough(networks: None, whole: Path, tmp_path: Path) -> None:
     """A short capture is no mistake: it is reconstructed, and its held-out camera scored."""
-    command = ["reconstruct", str(whole / "session"), *SHORT, "--splat.grid-mm", "40"]
+    command = ["reconstruct", str(whole / "session"), *SHORT, "--avatar.grid-mm", "40"]
     assert main([*command, "--out", str(tmp_path / "run")]) == 0
     metrics = json.loads((tmp_path / "run/evaluate/metrics.json").read_text())
     assert metrics["scores"]["psnr_fg"]["mean"] > 10 and (tmp_path / "run/report.html").is_file()
@@ -397,6 +397,6 @@ def test_two_frames_are_enough(networks: None, whole: Path, tmp_path: Path) -> N
 def test_too_little_depth_for_the_grid_is_said(
     networks: None, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["reconstruct", str(whole / "session"), *SHORT, "--splat.grid-mm", "1"]
+    command = ["reconstruct", str(whole / "session"), *SHORT, "--avatar.grid-mm", "1"]
     assert main([*command, "--out", str(tmp_path / "run")]) == 2
-    assert "splat.grid_mm" in capsys.readouterr().err
+    assert "avatar.grid_mm" in capsys.readouterr().err

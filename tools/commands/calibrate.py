@@ -190,7 +190,7 @@ def calibrate_clocks(
 
     from simulacra.recon.calibrate import lags_and_turns, person_tracks, rig_of
     from simulacra.recon.observe import load_observations
-    from simulacra.recon.runs.stages import write_json
+    from simulacra.recon.runs.files import write_json
     from simulacra.recon.session import load_session
 
     loaded, observations = load_session(session), load_observations(observed)

@@ -17,7 +17,7 @@ def export(run: Run, /, to: Literal["ply"], out: Path) -> None:
         out: the file to write.
     """
     from simulacra.recon.avatar.finished import open_avatar
-    from simulacra.recon.runs.stages import disk_errors
+    from simulacra.recon.runs.files import disk_errors
     from simulacra.render.export import write_ply
 
     avatar = open_avatar(run)

@@ -30,7 +30,7 @@ def import_layout(layout: str, record: type) -> Callable[..., None]:
 
     def run(src: Source, session: Session, /, options: Any) -> None:
         name = layout.replace("-", "_")
-        module = importlib.import_module(f"{recon.importers.__name__}.{name}")
+        module = importlib.import_module(f"simulacra.recon.importers.{name}")
         getattr(module, f"import_{name}")(src, session, options)
         say_session(session)
 

@@ -28,7 +28,7 @@ def reconstruct(
     """Make an avatar, its scores and a report out of a session.
 
     Every value of the configuration can be given as an option with its dotted name, over the file:
-    `simulacra reconstruct SESSION --config studio_rgbd --out RUN --splat.steps 500`. All of them, with what
+    `simulacra reconstruct SESSION --config studio_rgbd --out RUN --avatar.steps 500`. All of them, with what
     they come to: --print-config. A stopped run continues with the same command; what has not changed is not
     done again.
 

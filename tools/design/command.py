@@ -14,8 +14,8 @@ from rich.table import Table
 
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.runs.configuration import format_config, load_config
+from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.stages import read_json
 from simulacra.render.runtime.errors import RunError
 
 from ..commands.configurations import config_file

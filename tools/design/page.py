@@ -12,7 +12,7 @@ import jinja2
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.preflight import CODES
 from simulacra.recon.runs.configuration import format_config
-from simulacra.recon.runs.stages import disk_errors, write_json
+from simulacra.recon.runs.files import disk_errors, write_json
 
 from .chart import Mark, Series, interval_chart
 from .config import DesignConfig, Sweep

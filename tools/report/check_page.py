@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 
 from simulacra.recon.preflight import CODES, Inspection, Preflight
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import load_session
 
 from .check_pictures import as_data, camera_picture, depth_picture

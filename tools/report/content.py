@@ -10,7 +10,7 @@
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
-    splat/losses.npz             step, and one array for each loss
+    avatar/losses.npz             step, and one array for each loss
     SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """
 
@@ -32,7 +32,7 @@ from simulacra.render.runtime.errors import RunError
 from .charts import Curve
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
-STAGE_ORDER = ("preflight", "observe", "fit", "refine", "splat", "evaluate")
+STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 
 # What session.json may say, under `about`, of the person in it.
 PEOPLE = ("subject", "consent", "retain_until", "derived_from")
@@ -140,7 +140,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
         turntable=tuple(sorted((folder / "turntable").glob("*.png"))),
         overlays=tuple((path.stem, path) for path in sorted((folder / "overlay").glob("*.png"))),
         stages=_stages(described),
-        losses=_losses(run / "splat" / "losses.npz"),
+        losses=_losses(run / "avatar" / "losses.npz"),
         notes=(*_checks(run / "preflight" / "preflight.json"), *session.get("notes", ())),
         people=_people(session),
         facts=_facts(described),

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from simulacra.recon.evaluate.metrics import METRICS
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.render.image import read_image
 
 from .charts import line_chart
@@ -251,7 +251,7 @@ def _absent(content: ReportContent) -> list[str]:
         (content.views, "pictures of scored views (evaluate/views)"),
         (content.turntable, "a turntable (evaluate/turntable)"),
         (content.overlays, "the fitted body over the photographs (evaluate/overlay)"),
-        (content.losses, "the training's losses (splat/losses.npz)"),
+        (content.losses, "the training's losses (avatar/losses.npz)"),
         (content.config_text, "the configuration (config.yaml)"),
         (content.people, "who is shown and what they agreed to (session.json)"),
     )

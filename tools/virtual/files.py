@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.runs.stages import disk_errors
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import Source
 from simulacra.render.runtime.errors import RunError
 

@@ -15,7 +15,7 @@ from simulacra.recon.avatar.placement import place_free
 from simulacra.recon.avatar.settings import Densification, LearningRates, LossWeights
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import ViewStore
-from simulacra.recon.runs.stages import write_arrays
+from simulacra.recon.runs.files import write_arrays
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
 

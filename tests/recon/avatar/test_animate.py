@@ -11,7 +11,7 @@ import torch
 
 from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
-from simulacra.recon.avatar.record import SplatResult, save_splat
+from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.fit import save_fit
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
 from simulacra.recon.session.video import iter_video, probe_video, write_video
@@ -43,11 +43,11 @@ def finished(body: BodyModel) -> FinishedAvatar:
 def run(tmp_path: Path, finished: FinishedAvatar) -> Path:
     """The part of a finished run that is read to animate it."""
     folder = tmp_path / "run"
-    for stage in ("splat", "fit"):
+    for stage in ("avatar", "fit"):
         (folder / stage).mkdir(parents=True)
         (folder / stage / STAGE_FILE).write_text("{}")
     (folder / RUN_FILE).write_text(json.dumps({"schema": 1}))
-    save_splat(folder / "splat", SplatResult(avatar=finished.avatar))
+    save_trained(folder / "avatar", TrainedResult(avatar=finished.avatar))
     save_fit(finished.fit, folder / "fit")
     return folder
 
@@ -160,7 +160,7 @@ def test_a_run_is_opened_as_it_was_left(run: Path, finished: FinishedAvatar) -> 
     torch.testing.assert_close(opened.posed(pose).means, finished.posed(pose).means)
 
 
-@pytest.mark.parametrize("missing", ["everything", RUN_FILE, f"splat/{STAGE_FILE}"])
+@pytest.mark.parametrize("missing", ["everything", RUN_FILE, f"avatar/{STAGE_FILE}"])
 def test_what_is_no_finished_run_is_refused(run: Path, missing: str) -> None:
     if missing == "everything":
         run = run.parent / "nowhere"
@@ -171,7 +171,7 @@ def test_what_is_no_finished_run_is_refused(run: Path, missing: str) -> None:
 
 
 def test_free_gaussians_cannot_be_posed(run: Path, finished: FinishedAvatar) -> None:
-    save_splat(run / "splat", SplatResult(free=finished.avatar.gaussians))
+    save_trained(run / "avatar", TrainedResult(free=finished.avatar.gaussians))
     with pytest.raises(RunError, match="no avatar"):
         open_avatar(run)
 

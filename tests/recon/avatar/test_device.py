@@ -22,9 +22,9 @@ from simulacra.recon.avatar import loop
 from simulacra.recon.avatar import train as stage
 from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.placement import Person
-from simulacra.recon.avatar.record import load_splat, trained_on
+from simulacra.recon.avatar.record import load_trained, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig
-from simulacra.recon.avatar.train import SplatConfig, train_splat
+from simulacra.recon.avatar.train import TrainedConfig, train_avatar
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import ViewStore
 from simulacra.recon.session import Session
@@ -66,8 +66,8 @@ def test_the_device_that_a_setting_means(
 @pytest.mark.parametrize(
     ("card", "gsplat", "error", "remedy"),
     [
-        (False, True, ConfigError, "--splat.device cpu"),
-        (True, False, MissingExtraError, r"simulacra\[cuda\].*--splat.device cpu"),
+        (False, True, ConfigError, "--avatar.device cpu"),
+        (True, False, MissingExtraError, r"simulacra\[cuda\].*--avatar.device cpu"),
     ],
 )
 def test_a_card_that_is_asked_for_and_is_not_there(
@@ -184,7 +184,7 @@ BASELINE = DepthSplatsConfig(
 
 @pytest.mark.parametrize("settings", [AVATAR, BASELINE], ids=["avatar", "baseline"])
 def test_a_stage_that_trained_elsewhere_leaves_records_for_everyone(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: SplatConfig
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: TrainedConfig
 ) -> None:
     """From the session to the record, body and all: the same Gaussians as on the CPU, and the record says where."""
     try:
@@ -198,19 +198,19 @@ def test_a_stage_that_trained_elsewhere_leaves_records_for_everyone(
 
     folders = tmp_path / "here", tmp_path / "there"
     common = (session, person, None, mask_of, (0, 1), ("0", "1", "2"))
-    train_splat(folders[0], *common, replace(settings, device="cpu"))
+    train_avatar(folders[0], *common, replace(settings, device="cpu"))
     with stand_in_device() as device:
         monkeypatch.setattr(stage, "choose_device", lambda setting: device)
-        train_splat(folders[1], *common, settings)
+        train_avatar(folders[1], *common, settings)
     assert trained_on(folders[0]) == {"device": "cpu", "backend": "cpu"}
     assert trained_on(folders[1]) == {"device": STAND_IN.type, "backend": "reference"}
-    here, there = (load_splat(folder) for folder in folders)
+    here, there = (load_trained(folder) for folder in folders)
     ours, theirs = ((r.free or r.avatar.gaussians) for r in (here, there))  # type: ignore[union-attr]
     for name, value in vars(ours).items():
         if name == "quats" and settings is BASELINE:
             continue  # of round Gaussians: their gradient is rounding, of which Adam makes whole steps
         # As above: 1e-4 of the largest.
         torch.testing.assert_close(getattr(theirs, name), value, rtol=0, atol=1e-4 * float(value.abs().max()))
-    accounts = [json.loads((folder / "splat.json").read_text("utf-8")) for folder in folders]
+    accounts = [json.loads((folder / "training.json").read_text("utf-8")) for folder in folders]
     assert accounts[0]["gaussians"] == accounts[1]["gaussians"] == len(ours)
     assert len(ours) > AVATAR.count

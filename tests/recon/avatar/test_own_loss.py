@@ -13,7 +13,7 @@ from torch import Tensor
 from simulacra.recon.avatar.gaussian_trainee import gaussians_of
 from simulacra.recon.avatar.losses import Drawing, Loss
 from simulacra.recon.avatar.settings import DepthSplatsConfig
-from simulacra.recon.avatar.train import train_splat
+from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.avatar.views import TrainingView, ViewStore
 from simulacra.recon.session import Session
 from tests.recon.avatar.planted_gaussians import RECIPE, perturbed, run, scene, scheduled, stored_views
@@ -52,11 +52,13 @@ def test_a_loss_of_ones_own_changes_what_is_trained(views: ViewStore, tmp_path: 
 
 
 def test_the_stage_takes_it_too(tmp_path: Path) -> None:
-    """`train_splat(..., losses=...)` adds it to what the configuration says, and writes its column."""
+    """`train_avatar(..., losses=...)` adds it to what the configuration says, and writes its column."""
     session: Session = synthetic_session(tmp_path / "session", frames=1)
     settings = DepthSplatsConfig(kind="depth_splats", steps=3, longest_side=48, grid_mm=60.0, least_points=2)
     own = Loss("redness", 0.5, redness)
-    train_splat(tmp_path / "run", session, None, None, session.mask, (0,), ("0", "1"), settings, losses=[own])
+    train_avatar(
+        tmp_path / "run", session, None, None, session.mask, (0,), ("0", "1"), settings, losses=[own]
+    )
     with np.load(tmp_path / "run" / "losses.npz") as stored:
         columns = {name: stored[name] for name in stored.files}
     assert list(columns) == ["step", "total", "l1", "ssim", "mask", "depth", "regularity", "redness"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from simulacra.recon.avatar.baseline import fused_gaussians
-from simulacra.recon.avatar.record import load_splat
+from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
-from simulacra.recon.avatar.train import train_splat
+from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.avatar.views import MaskOf, store_views
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
@@ -137,7 +137,7 @@ def test_windows_that_are_there_are_not_made_again(session: Session, tmp_path: P
 def test_nobody_in_any_view_is_a_mistake_that_is_named(session: Session, tmp_path: Path) -> None:
     nobody: Callable[[int, str], np.ndarray | None] = lambda frame, camera: None  # noqa: E731
     with pytest.raises(CaptureError, match="none of the training views"):
-        train_splat(
+        train_avatar(
             tmp_path, session, None, None, nobody, (0,), TRAINING, DepthSplatsConfig(kind="depth_splats")
         )
 
@@ -155,14 +155,18 @@ def test_the_baseline_lies_on_the_person_and_never_opens_a_held_out_camera(
     assert len(initial) > 100
     assert float(initial.means[:, 1].min()) > -0.05
     assert float(initial.means[:, 1].max()) < 1.75
-    result = train_splat(tmp_path, guarded, None, None, masks_of(guarded), (0, 1), TRAINING, BASELINE)
+    result = train_avatar(tmp_path, guarded, None, None, masks_of(guarded), (0, 1), TRAINING, BASELINE)
     assert result.avatar is None
     assert result.free is not None
     assert len(result.free) == len(initial)
-    stored = load_splat(tmp_path).free
+    stored = load_trained(tmp_path).free
     assert stored is not None
     assert torch.equal(stored.sh, result.free.sh)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["losses.npz", "splat.json", "splat.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "losses.npz",
+        "training.json",
+        "gaussians.npz",
+    ]
 
 
 def test_an_avatar_never_opens_a_held_out_camera(session: Session, tmp_path: Path) -> None:
@@ -177,6 +181,6 @@ def test_an_avatar_never_opens_a_held_out_camera(session: Session, tmp_path: Pat
     person = Person(body, body.neutral_shape(), lambda frame, camera: body.zero_pose())
     guarded = poisoned(session)
     settings = AvatarConfig(steps=4, align_steps=4, longest_side=64, count=800, lining=0, checkpoint_every=2)
-    result = train_splat(tmp_path, guarded, person, None, masks_of(guarded), (0, 1), TRAINING, settings)
+    result = train_avatar(tmp_path, guarded, person, None, masks_of(guarded), (0, 1), TRAINING, settings)
     assert result.avatar is not None
     assert len(result.avatar.binding) == len(result.avatar.gaussians)

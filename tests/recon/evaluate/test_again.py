@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulacra.recon.avatar.record import SplatResult, save_splat
+from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.evaluate.again import evaluate_run
 from simulacra.recon.fit import save_fit
 from simulacra.recon.session import Session
@@ -37,10 +37,10 @@ def finished(body: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def save_splat_stage(run: Path, session: Session, body: BodyModel) -> None:
     avatar = planted_avatar(body)
-    for stage in ("splat", "fit", "evaluate"):
+    for stage in ("avatar", "fit", "evaluate"):
         (run / stage).mkdir(parents=True)
         (run / stage / "stage.json").write_text(json.dumps({"key": stage, "digest": ""}))
-    save_splat(run / "splat", SplatResult(avatar=avatar))
+    save_trained(run / "avatar", TrainedResult(avatar=avatar))
     save_fit(planted_fit(body, avatar), run / "fit")
     (run / "config.yaml").write_text(
         "views:\n  held_out_cameras: ['c']\nevaluate:\n  pictures: 1\n  turntable: 0\n"
@@ -112,6 +112,6 @@ def test_a_session_that_has_changed_is_refused(run: Path, finished: Path, tmp_pa
 def test_a_folder_without_a_finished_run_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no finished run"):
         evaluate_run(tmp_path / "nowhere")
-    (run / "splat" / "stage.json").unlink()
+    (run / "avatar" / "stage.json").unlink()
     with pytest.raises(RunError, match="no finished run"):
         evaluate_run(run)

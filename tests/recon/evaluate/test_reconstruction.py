@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from simulacra.recon.avatar.record import SplatResult
+from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.protocol import lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, facing
 from simulacra.recon.evaluate.scoring import EvaluateConfig
@@ -42,7 +42,7 @@ PROTOCOL = lock_protocol(NAMES, FRAMES, held_out_cameras=("c",))
 def test_the_planted_avatar_is_nearly_perfect_and_a_wrong_pose_is_not(
     body: BodyModel, avatar: Avatar, session: Session, tmp_path: Path
 ) -> None:
-    result = SplatResult(avatar=avatar)
+    result = TrainedResult(avatar=avatar)
     right = evaluate_reconstruction(
         tmp_path / "right", session, PROTOCOL, body, None, planted_fit(body, avatar), result, SETTINGS
     )
@@ -65,7 +65,7 @@ def test_pictures_for_people_are_drawn(
 ) -> None:
     fit = planted_fit(body, avatar)
     evaluate_reconstruction(
-        tmp_path, session, PROTOCOL, body, None, fit, SplatResult(avatar=avatar), SETTINGS
+        tmp_path, session, PROTOCOL, body, None, fit, TrainedResult(avatar=avatar), SETTINGS
     )
     assert sorted(path.name for path in (tmp_path / "overlay").iterdir()) == ["a.png", "b.png", "c.png"]
     assert len(list((tmp_path / "turntable").iterdir())) == 2
@@ -79,7 +79,7 @@ def test_free_gaussians_are_scored_without_a_body(
     free = drive(avatar, rig, planted_fit(body, avatar).pose_of(0))
     protocol = lock_protocol(NAMES, (0,), held_out_cameras=("c",))
     made = evaluate_reconstruction(
-        tmp_path, session, protocol, body, None, None, SplatResult(free=free), SETTINGS
+        tmp_path, session, protocol, body, None, None, TrainedResult(free=free), SETTINGS
     )
     assert made.scores["mask_iou"].mean == pytest.approx(1.0, abs=0.01)
     assert made.scores["reprojection_px"].reason == "the run has no detected keypoints"

@@ -12,18 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from simulacra.recon.runs.stages import (
-    RunFolder,
-    StageResult,
-    digest_folder,
-    disk_errors,
-    open_run,
-    read_json,
-    record_run,
-    run_stage,
-    write_arrays,
-    write_json,
-)
+from simulacra.recon.runs.files import disk_errors, read_json, write_arrays, write_json
+from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run, record_run, run_stage
 from simulacra.render.runtime.errors import InputError, RunError
 
 

@@ -59,10 +59,10 @@ def run(tmp_path: Path) -> Path:
             run / "evaluate" / "turntable" / f"{index:03d}.png", np.full((8, 8, 3), index / 4, np.float32)
         )
     write_image(run / "evaluate" / "overlay" / "0.png", np.zeros((8, 8, 3), np.float32))
-    (run / "splat").mkdir()
+    (run / "avatar").mkdir()
     steps = np.arange(500)
     np.savez(
-        run / "splat" / "losses.npz", step=steps, l1=np.exp(-steps / 100), total=2 * np.exp(-steps / 100)
+        run / "avatar" / "losses.npz", step=steps, l1=np.exp(-steps / 100), total=2 * np.exp(-steps / 100)
     )
     session = tmp_path / "S01 <b>balancing"
     session.mkdir()
@@ -72,7 +72,7 @@ def run(tmp_path: Path) -> Path:
     }
     (session / "session.json").write_text(json.dumps(described))
     stages = {
-        "splat": {"seconds": 125.0, "peak_mb": 900.0, "skipped": False},
+        "avatar": {"seconds": 125.0, "peak_mb": 900.0, "skipped": False},
         "observe": {"seconds": 5.0, "peak_mb": 1400.4, "skipped": True},
     }
     (run / "run.json").write_text(
@@ -138,7 +138,7 @@ def test_the_same_run_gives_the_same_page(run: Path) -> None:
 
 
 def test_stages_come_in_the_order_in_which_they_run(run: Path) -> None:
-    assert [stage.name for stage in read_run(run).stages] == ["observe", "splat"]
+    assert [stage.name for stage in read_run(run).stages] == ["observe", "avatar"]
     assert [curve.name for curve in read_run(run).losses] == ["total", "l1"]
 
 
@@ -204,7 +204,7 @@ def test_what_a_run_does_not_have_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{}")
     text = text_of(write_run_report(tmp_path).read_text("utf-8"))
     assert "This run was not evaluated." in text
-    for absent in ("evaluate/metrics.json", "evaluate/turntable", "splat/losses.npz", "config.yaml"):
+    for absent in ("evaluate/metrics.json", "evaluate/turntable", "avatar/losses.npz", "config.yaml"):
         assert absent in text
     assert "says nothing about who is shown" in text
 
@@ -212,7 +212,7 @@ def test_what_a_run_does_not_have_is_named(tmp_path: Path) -> None:
 def test_not_a_run_and_damaged_files_are_errors(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not the folder of a run"):
         read_run(tmp_path / "nowhere")
-    (run / "splat" / "losses.npz").write_bytes(b"PK\x03\x04 cut")
+    (run / "avatar" / "losses.npz").write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(RunError, match=r"losses\.npz"):
         read_run(run)
     (run / "evaluate" / "metrics.json").write_text("{")
