@@ -29,10 +29,11 @@ class Gaussians:
     """Oriented, colored, translucent ellipsoids in the world, in the parameters that an optimiser moves.
 
     Attributes:
-        means: centres, metres. quats: orientations wxyz, local to world; any length but zero. log_scales:
-        natural logarithm of the standard deviations along the local axes, metres. logit_opacities: opacity
-        before the sigmoid. sh: real spherical harmonics of the color, in gsplat's order and sign: rgb =
-        max(0, 0.5 + SH(direction)).
+        means: centres, metres.
+        quats: orientations wxyz, local to world; any length but zero.
+        log_scales: natural logarithm of the standard deviations along the local axes, metres.
+        logit_opacities: opacity before the sigmoid.
+        sh: real spherical harmonics of the color, in gsplat's order and sign: rgb = max(0, 0.5 + SH(direction)).
     """
 
     means: Float[Tensor, "n 3"]
@@ -127,8 +128,11 @@ class FeatureRendering:
     """Images of one call of ``rasterize_features``; symbol ``f``: channels.
 
     Attributes:
-        features_premul: the Gaussians' features blended like a color; with a background it is already
-            behind them. alpha, depth, screen, median_depth: as those of ``GaussianRendering``.
+        features_premul: the Gaussians' features blended like a color; with a background it is already behind them.
+        alpha: as in ``GaussianRendering``.
+        depth: as in ``GaussianRendering``.
+        screen: as in ``GaussianRendering``.
+        median_depth: as in ``GaussianRendering``.
     """
 
     features_premul: Float[Tensor, "c h w f"]

@@ -88,7 +88,7 @@ def interval_chart(
     for number, line in enumerate(series):
         # Rigs stand a little beside each other, so that their intervals can be told apart.
         beside = 5.0 * (number - (len(series) - 1) / 2)
-        parts += _line(line, COLORS[number % len(COLORS)], _shifted(across, beside), up)
+        parts += _line(line, COLORS[number % len(COLORS)], _shift(across, beside), up)
     names = [line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks]
     for number, name in enumerate(names):
         y = HEIGHT + LEGEND * number
@@ -99,7 +99,7 @@ def interval_chart(
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _shifted(across: Callable[[float], float], beside: float) -> Callable[[float], float]:
+def _shift(across: Callable[[float], float], beside: float) -> Callable[[float], float]:
     return lambda x: across(x) + beside
 
 

@@ -27,7 +27,8 @@ class Light:
     """Light from a set of directions.
 
     Attributes:
-        directions: towards the light, unit, world. radiance: linear rgb, times its share of the sphere.
+        directions: towards the light, unit, world.
+        radiance: linear rgb, times its share of the sphere.
     """
 
     directions: Float[Tensor, "d 3"]
@@ -66,7 +67,8 @@ def irradiance(
     """Linear rgb that falls on every vertex, over pi: times albedo it is the light that leaves.
 
     Args:
-        faces: what casts shadows. bias: how far behind a surface each vertex is still lit, metres.
+        faces: what casts shadows.
+        bias: how far behind a surface each vertex is still lit, metres.
     """
     points, toward = np.ascontiguousarray(verts.numpy()), np.ascontiguousarray(normals.numpy())
     low, high = points.min(0), points.max(0)

@@ -14,7 +14,9 @@ def seen_from(verts, faces, axes, center, scale, depth):
     """The nearest surface (largest place along the third axis) at the centres of a square drawing.
 
     Args:
-        axes: rows right, up and towards the light. scale: pixels a metre. depth: filled with -1e30.
+        axes: rows right, up and towards the light.
+        scale: pixels a metre.
+        depth: filled with -1e30.
     """
     side = depth.shape[0]
     half = side / 2

@@ -44,9 +44,14 @@ class TruePixels:
     """What a camera sees, exactly.
 
     Attributes:
-        rgb_linear: over black. alpha: coverage. depth: z in metres, 0 where nothing is. normals: world, unit.
-        layer: which of the person's layers, -1 none. infrared: albedo at 850 nm, 0 where nothing is. motion_px: how
-            far, right and down, the surface point under the pixel moves until the next frame; zero without one.
+        rgb_linear: over black.
+        alpha: coverage.
+        depth: z in metres, 0 where nothing is.
+        normals: world, unit.
+        layer: which of the person's layers, -1 none.
+        infrared: albedo at 850 nm, 0 where nothing is.
+        motion_px: how far, right and down, the surface point under the pixel moves until the next frame; zero without
+            one.
     """
 
     rgb_linear: Float[np.ndarray, "h w 3"]
@@ -108,7 +113,8 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
     """What one camera sees.
 
     Args:
-        camera: one, without distortion. after: the person a frame later, for motion.
+        camera: one, without distortion.
+        after: the person a frame later, for motion.
     """
     surfaces, person = scene.surfaces, scene.person
     drawn = rasterize_mesh(surfaces.verts, surfaces.faces, camera)

@@ -28,8 +28,11 @@ class RoomConfig:
     """The surroundings.
 
     Attributes:
-        radius: of the round wall, metres; cameras stand inside. height: of the ceiling.
-        wall, floor: their mean albedo, linear. texture: how much they vary, 0 for plain paint.
+        radius: of the round wall, metres; cameras stand inside.
+        height: of the ceiling.
+        wall: its mean albedo, linear.
+        floor: its mean albedo, linear.
+        texture: how much wall and floor vary, 0 for plain paint.
         panels: boards on the wall, all around; 0 for none.
     """
 
@@ -46,8 +49,12 @@ class RoomView:
     """What a camera sees of an empty room.
 
     Attributes:
-        rgb_linear: color. depth: z, metres. normals: world, unit. infrared: albedo at 850 nm.
-        floor_xz: where on the floor plan a pixel is, metres. surface: `FLOOR`, `WALL` or `CEILING`.
+        rgb_linear: color.
+        depth: z, metres.
+        normals: world, unit.
+        infrared: albedo at 850 nm.
+        floor_xz: where on the floor plan a pixel is, metres.
+        surface: `FLOOR`, `WALL` or `CEILING`.
     """
 
     rgb_linear: Float[np.ndarray, "h w 3"]
@@ -67,7 +74,8 @@ class RoomView:
         """A person (premultiplied) before the room, and their shadow on its floor.
 
         Args:
-            feet, hips: where they stand, world, metres: the higher a foot, the wider and paler its shadow.
+            feet: where they stand, world, metres: the higher a foot, the wider and paler its shadow.
+            hips: the middle of the body's shadow, likewise.
         """
         shadows = []
         for (x, y, z), radius, depth in [

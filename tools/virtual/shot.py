@@ -48,7 +48,7 @@ def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot
     settings, camera = studio.settings, station.camera
     moment = index / settings.fps
     drawn = station.view.camera(camera.viewmat)
-    scene, after = _at_camera(studio, station, scene, moment)
+    scene, after = _pose_for_shutter(studio, station, scene, moment)
     seen = picture(scene, drawn, after)
     rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
@@ -82,7 +82,7 @@ def _number(studio: Studio, station: Station) -> int:
     return [other.camera.name for other in studio.stations].index(station.camera.name)
 
 
-def _at_camera(
+def _pose_for_shutter(
     studio: Studio, station: Station, scene: LitScene, moment: float
 ) -> tuple[LitScene, Surfaces | None]:
     """The scene as the camera's shutter meets it, and the person a frame interval later where anything moves."""

@@ -87,7 +87,7 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
         if not camera.judge:
             lag = camera.lag + 0.001 * (settings.sync_ms * chance + fault.lag_ms)
             camera = replace(camera, lag=float(lag))
-        given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
+        given = _miscalibrate(BESIDE if camera.judge else settings, camera, fault, rng)
         described.append((camera, replace(given, depth_scale=DEPTH_UNITS if settings.depth else None), fault))
 
     def station(camera: VirtualCamera, given: SessionCamera, fault: Fault) -> Station:
@@ -110,7 +110,7 @@ def recipe_of(person: PersonConfig) -> PersonRecipe:
     return PersonRecipe(seed=person.seed, phenotypes=fixed, years=person.years)
 
 
-def _as_given(
+def _miscalibrate(
     settings: VirtualCaptureConfig, camera: VirtualCamera, fault: Fault, rng: np.random.Generator
 ) -> SessionCamera:
     """The camera as its calibration has it: a little wrong, as all calibrations are."""

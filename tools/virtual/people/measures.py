@@ -21,8 +21,12 @@ class Measures:
 
     Attributes:
         scale: stature over 1.7 m: what margins are multiplied by.
-        arms: shoulder, elbow, wrist. legs: hip, knee, ankle.
-        eyes, crown: heights. head: the middle of the skull. ears: their middles.
+        arms: shoulder, elbow, wrist.
+        legs: hip, knee, ankle.
+        eyes: height of their middle.
+        crown: height of the top of the head.
+        head: the middle of the skull.
+        ears: their middles.
     """
 
     scale: float

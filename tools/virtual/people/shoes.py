@@ -30,7 +30,8 @@ def make_shoes(
     """A pair of shoes.
 
     Args:
-        thickness: of the upper, metres. height: of its rim over the ankle joint: 0 below it, 1 a hand above.
+        thickness: of the upper, metres.
+        height: of its rim over the ankle joint: 0 below it, 1 a hand above.
     """
     pair = [_shoe(body, rest, marks, material, thickness, height, side) for side in (0, 1)]
     return joined(*pair)

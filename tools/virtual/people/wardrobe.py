@@ -38,7 +38,8 @@ class PersonRecipe:
     """Who somebody is and what they wear. Everything has a default that the seed decides.
 
     Attributes:
-        phenotypes: of the body model, 0 to 1, those that are to be fixed. years: the age, 6 to 80 by lot.
+        phenotypes: of the body model, 0 to 1, those that are to be fixed.
+        years: the age, 6 to 80 by lot.
     """
 
     seed: int = 0
@@ -53,7 +54,9 @@ class Character:
     """Somebody drawn by lot.
 
     Attributes:
-        shape: of the body. woman: which clothes and hair are likely. years: of age.
+        shape: of the body.
+        woman: which clothes and hair are likely.
+        years: of age.
     """
 
     shape: BodyShape
@@ -300,13 +303,15 @@ def clothes_materials(
             )
             materials[garment.material] = shoe(rng, style, seed)
         elif garment.kind in ("trousers", "skirt"):
-            materials[garment.material] = _below(garment, middle, rng)
+            materials[garment.material] = _lower_material(garment, middle, rng)
         else:
-            materials[garment.material] = _above(garment, middle, rng)
+            materials[garment.material] = _upper_material(garment, middle, rng)
     return materials
 
 
-def _below(garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator) -> Material:
+def _lower_material(
+    garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator
+) -> Material:
     if garment.kind == "trousers" and rng.random() < 0.5:
         return denim(rng, middle, garment.seed)
     pattern = int(rng.choice([looks.PLAIN, looks.CHECKS, looks.HEATHER, looks.PRINT], p=[0.6, 0.1, 0.2, 0.1]))
@@ -317,7 +322,9 @@ def _below(garment: Garment, middle: tuple[float, float, float, float], rng: np.
     return cloth(rng, pattern, (base, base * 0.6, color_of(rng, "light")), middle, False, 0, garment.seed)
 
 
-def _above(garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator) -> Material:
+def _upper_material(
+    garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator
+) -> Material:
     front = {"shirt": 1, "stand": 2 if garment.thickness_mm > 8.9 else 0}.get(garment.collar, 0)
     if front == 2:
         weights = [0.8, 0.0, 0.1, 0.0, 0.0, 0.1]
