@@ -102,6 +102,7 @@ def _scene(count: int, size: int, repeats: int, threads: int, peaks: dict[int, f
     if torch.cuda.is_available():
         rows |= _time_card(leaves, cameras, fast, repeats)
     pairs = useful_pairs(gaussians, cameras)
+    # In a process of its own: the peak of this one is that of everything above.
     memory = {next(iter(fast)): peak_mb(_training_step, count, size)} if count > TINY[0] else {}
     used = {name: n for name, (_, n) in (fast | slow).items()}
 

@@ -122,6 +122,7 @@ def _true_frame(studio: Studio, pose: BodyPose, surfaces: Surfaces) -> TrueFrame
 def _write_descriptions(studio: Studio, folder: Path, frames: Sequence[Frame]) -> None:
     settings, person = studio.settings, studio.person
     setting = dump_config(settings)
+    # Faces and layers are the same in every frame: the resting person has them.
     surfaces = person.posed(studio.body.zero_pose())
     light: Mapping[str, object] = {
         "directions": studio.light.directions.tolist(),

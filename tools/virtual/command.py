@@ -19,7 +19,7 @@ def run_stage_command(
     """Record a virtual session, or with `print_config` only say what it would be.
 
     Raises:
-        ConfigError: no such configuration, an unknown key, a wrong value, a stage that cannot be built.
+        ConfigError: no such configuration, an unknown key, a wrong value, a studio that cannot be built.
         RunError: no output folder was named, there is something in it, or it cannot be written.
     """
     from .capture import record_session

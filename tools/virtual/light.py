@@ -1,4 +1,4 @@
-"""Light on the stage: soft boxes, and for every vertex how much of each it sees.
+"""Light in the studio: soft boxes, and for every vertex how much of each it sees.
 
 Irradiance is a sum over directions of the light that comes from there, times the cosine, where nothing stands in the
 way: the person's own depth as seen from each direction says what does. That gives soft shadows under chins and arms

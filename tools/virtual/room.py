@@ -109,14 +109,7 @@ def look_at_room(
         ConfigError: the camera stands outside of the room.
     """
     center = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
-    if np.hypot(center[0], center[2]) > room.radius - 0.05 or not 0.02 < center[1] < room.height - 0.02:
-        raise ConfigError(
-            "A camera stands outside of the room",
-            where=f"room, camera {camera.name}",
-            expected=f"within {room.radius} m of the middle and under {room.height} m",
-            found=", ".join(f"{value:.2f}" for value in center),
-            remedy="make the room larger: --room.radius, --room.height",
-        )
+    _check_inside(room, camera.name, center)
     shape = camera.height, camera.width
     seen = RoomView(
         np.empty((*shape, 3), np.float32),
@@ -147,6 +140,17 @@ def look_at_room(
         seen.surface,
     )
     return seen
+
+
+def _check_inside(room: RoomConfig, name: str, center: Float[np.ndarray, "3"]) -> None:
+    if np.hypot(center[0], center[2]) > room.radius - 0.05 or not 0.02 < center[1] < room.height - 0.02:
+        raise ConfigError(
+            "A camera stands outside of the room",
+            where=f"room, camera {name}",
+            expected=f"within {room.radius} m of the middle and under {room.height} m",
+            found=", ".join(f"{value:.2f}" for value in center),
+            remedy="make the room larger: --room.radius, --room.height",
+        )
 
 
 def _panels(room: RoomConfig, seed: int) -> tuple[float, Float[np.ndarray, "p 6"]]:

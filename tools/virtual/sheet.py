@@ -1,4 +1,4 @@
-"""`simulacra stage-people`: a contact sheet of virtual people, to see who would stand on the stage."""
+"""`simulacra stage-people`: a contact sheet of virtual people, to see who would stand in the studio."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot
 
 
 def _sensor(studio: Studio, station: Station) -> ColorSensor:
-    """The stage's sensor with the camera's own faults; a judge has one without any."""
+    """The capture's sensor with the camera's own faults; a judge has one without any."""
     if station.camera.judge:
         return CLEAN
     common, fault = studio.settings.color, station.fault

@@ -250,19 +250,28 @@ def _grow(
         direction = _unit(0.55 * direction + 0.45 * _unit(pull) + turning * wander + loose)
         step = sizes[k] * length[:, None]
         after = _draw_to_neck(here + step * direction, marks, 0.5 * float(step.mean()))
-        _, near = under.tree.query(after)
-        normal = under.normals[near]
-        gap, over = _measure_gap(after, under, near)
         low = 0.0012 + 2.2 * step**2 + spare * min(1.0, 0.3 + 1.6 * share)
-        # Held off by what is under it, and not far off it unless it is curly.
-        sink = 0.75 * (1 - 0.6 * share)
         high = low + (0.3 * 0.001 * style.length_mm if style.kind == "curls" else 0.0)
-        push = over * np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
-        after = after + push * normal
+        after, normal = _rest_on(after, under, low, high, 0.75 * (1 - 0.6 * share))
         direction = _unit(after - here)
         points.append(after)
     strands = _trim_before_face(_smooth_kinks(np.stack(points, 1)), marks)
     return _push_off(strands, under, 0.0025 + 0.009 * (1 - stiff)), layer
+
+
+def _rest_on(
+    points: Float[np.ndarray, "n 3"],
+    under: Under,
+    low: Float[np.ndarray, "n 1"],
+    high: Float[np.ndarray, "n 1"],
+    sink: float,
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """Points moved to between ``low`` and ``high`` metres above what is under them, and its normals there."""
+    _, near = under.tree.query(points)
+    normal = under.normals[near]
+    gap, over = _measure_gap(points, under, near)
+    push = over * np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
+    return points + push * normal, normal
 
 
 def _smooth_kinks(strands: np.ndarray) -> np.ndarray:

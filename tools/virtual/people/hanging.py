@@ -38,6 +38,7 @@ def extended(
         flipped: the outside of the new part is what would be its inside; it shares no vertices with the border.
     """
     if flipped:
+        # Vertices of its own at the border: a shared one would have one normal for both sides.
         rows, lining = [layer.verts.numpy()[loop], *rows], [lining[0], *lining]
     count, k = len(layer.verts), len(loop)
     own = layer.carrier[loop]
@@ -112,17 +113,13 @@ def hanging(
     center = top[:, [0, 2]].mean(0)
     offset = top[:, [0, 2]] - center
     angle, radius = np.arctan2(offset[:, 0], offset[:, 1]), np.linalg.norm(offset, axis=1)
-    turn = (np.arange(BINS) + 0.5) / BINS * 2 * np.pi - np.pi
-    directions = np.stack([np.sin(turn), np.cos(turn)], 1)
-    place = (angle + np.pi) / (2 * np.pi) * BINS - 0.5
     rows, before = [], level
     for height in heights:
         near = body[(body[:, 1] > height - 0.02) & (body[:, 1] < before + 0.02)]
         radius = radius + flare * (before - height)
         if len(near):
-            support = ((near[:, [0, 2]] - center) @ directions.T).max(0) + clearance
-            support = ndimage.gaussian_filter1d(support, 2.0, mode="wrap")
-            wanted = ndimage.map_coordinates(support, [place], order=1, mode="grid-wrap")
+            # Half of the way at each row: cloth over a hip is round, not a shelf.
+            wanted = _radius_around(near[:, [0, 2]] - center, angle, clearance)
             radius = np.maximum(radius, radius + 0.5 * (wanted - radius))
         before = height
         around = offset / np.linalg.norm(offset, axis=1, keepdims=True)
@@ -137,6 +134,19 @@ def hanging(
             )
         )
     return extended(layer, loop, rows, [0.0] * len(rows), _carry_rows(layer, loop, rows, level, body, carry))
+
+
+def _radius_around(
+    points: Float[np.ndarray, "n 2"], angle: Float[np.ndarray, " k"], clearance: float
+) -> Float[np.ndarray, " k"]:
+    """How far from the middle, at the angles, a sheet around points of the floor plan keeps."""
+    turn = (np.arange(BINS) + 0.5) / BINS * 2 * np.pi - np.pi
+    directions = np.stack([np.sin(turn), np.cos(turn)], 1)
+    support = (points @ directions.T).max(0) + clearance
+    support = ndimage.gaussian_filter1d(support, 2.0, mode="wrap")
+    place = (angle + np.pi) / (2 * np.pi) * BINS - 0.5
+    wanted: np.ndarray = ndimage.map_coordinates(support, [place], order=1, mode="grid-wrap")
+    return wanted
 
 
 def _carry_rows(

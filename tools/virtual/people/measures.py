@@ -67,6 +67,7 @@ def measure(body: BodyModel, rest: RestBody) -> Measures:
     chest = float(np.mean([arm[0, 1] for arm in arms]))
     crown = float(verts[:, 1].max())
     eyes = float(np.mean([place["eye.L"][1], place["eye.R"][1]]))
+    # The body model has no bone in the middle of the skull.
     head = np.array([0.0, eyes + 0.25 * (crown - eyes), float((scalp[:, 2].min() + place["eye.L"][2]) / 2)])
     return Measures(
         scale=crown / 1.7,

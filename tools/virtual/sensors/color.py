@@ -142,14 +142,6 @@ def disk(radius: float) -> Float[np.ndarray, "k k"]:
     return (covered / covered.sum()).astype(np.float32)
 
 
-def as_jpeg(image: UInt8[np.ndarray, "h w 3"], quality: int) -> UInt8[np.ndarray, "h w 3"]:
-    """What is left of a picture after JPEG of a quality of 1 to 100."""
-    _, code = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    return cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8), cv2.COLOR_BGR2RGB)
-
-
 def black_level(sensor: ColorSensor) -> float:
     """The number that stands for no light."""
     return round(PEDESTAL * 2**sensor.bits)

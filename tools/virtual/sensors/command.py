@@ -207,6 +207,7 @@ def _say_references(references: Sequence[FusedDepth], sensor: StructuredLight, s
     slopes: list[list[np.ndarray]] = [[], [], []]
     edges: list[list[np.ndarray]] = [[], [], []]
     holes: list[list[float]] = [[], [], []]
+    # The same chance for both models: they differ by their noise alone.
     for number, reference in enumerate(references):
         kinect = modelled(reference, StructuredLight(), seed + 1 + number)
         for k, depth in enumerate((reference.raw, modelled(reference, sensor, seed + 1 + number), kinect)):

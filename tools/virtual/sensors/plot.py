@@ -108,11 +108,18 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
         anchor="ms",
     )
     draw.text((FINER * (x0 + 10), FINER * (y0 + TOP - 6)), panel.up, fill=INK, font=small, anchor="lb")
+    _write_names(draw, panel, x0, y0)
+
+
+def _write_names(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
+    """Names of the lines, in their colors, and notes: in corners that the panel says are free."""
+    left, right, top = x0 + LEFT + 8, x0 + PANEL_WIDTH - RIGHT - 4, y0 + TOP + 4
+    font = ImageFont.load_default(11 * FINER)
     for k, line in enumerate(panel.lines):
-        at_x, at_y, anchor = left + 8, y0 + TOP + 4 + 15 * k, "la"
+        at_x, at_y, anchor = left, top + 15 * k, "la"
         if panel.names_low:
-            at_x, at_y, anchor = left + wide - 4, bottom - 15 * (len(panel.lines) - k) - 4, "ra"
-        draw.text((FINER * at_x, FINER * at_y), line.name, fill=line.color, font=small, anchor=anchor)
+            low = y0 + PANEL_HEIGHT - BOTTOM - 4
+            at_x, at_y, anchor = right, low - 15 * (len(panel.lines) - k), "ra"
+        draw.text((FINER * at_x, FINER * at_y), line.name, fill=line.color, font=font, anchor=anchor)
     for k, note in enumerate(panel.notes):
-        at = (FINER * (left + wide - 4), FINER * (y0 + TOP + 4 + 15 * k))
-        draw.text(at, note, fill=INK, font=small, anchor="ra")
+        draw.text((FINER * right, FINER * (top + 15 * k)), note, fill=INK, font=font, anchor="ra")
