@@ -37,9 +37,7 @@ def paired(ways: dict[str, Callable[[], None]], repeats: int, *, wall: bool) -> 
     first = spent[next(iter(ways))]
     return [
         Timing(
-            name,
-            1e3 * min(times),
-            sorted(a / max(b, 1e-9) for a, b in zip(first, times))[len(times) // 2],
+            name, 1e3 * min(times), sorted(a / max(b, 1e-9) for a, b in zip(first, times))[len(times) // 2]
         )
         for name, times in spent.items()
     ]

@@ -75,7 +75,7 @@ def interval_chart(
     for number, line in enumerate(series):
         # Rigs stand a little beside each other, so that their intervals can be told apart.
         beside = 5.0 * (number - (len(series) - 1) / 2)
-        parts += _line(line, COLORS[number % len(COLORS)], _shift(across, beside), up)
+        parts += _line(line, COLORS[number % len(COLORS)], lambda x, by=beside: across(x) + by, up)
     parts += _draw_legend([line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks])
     return "\n".join([*parts, "</svg>\n"])
 
@@ -111,10 +111,6 @@ def _draw_legend(names: Sequence[str]) -> list[str]:
             f'<text x="{LEFT + 16}" y="{y + 9}">{escape(name)}</text>'
         )
     return parts
-
-
-def _shift(across: Callable[[float], float], beside: float) -> Callable[[float], float]:
-    return lambda x: across(x) + beside
 
 
 def _line(

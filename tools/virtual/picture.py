@@ -180,11 +180,7 @@ def _frame(scene: LitScene, camera: Cameras) -> Float[np.ndarray, "4 3"]:
 
 
 def _motion(
-    after: Surfaces | None,
-    surfaces: Surfaces,
-    camera: Cameras,
-    drawn: Drawn,
-    faces: np.ndarray,
+    after: Surfaces | None, surfaces: Surfaces, camera: Cameras, drawn: Drawn, faces: np.ndarray
 ) -> Float[np.ndarray, "h w 2"]:
     moved = np.zeros((camera.height, camera.width, 2), np.float32)
     if after is not None:

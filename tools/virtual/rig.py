@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.session.lens import Lens, LensModel, check_lens
-from simulacra.render.camera import Cameras, look_at
+from simulacra.render.camera import look_at
 from simulacra.render.rotation import axis_angle_to_matrix
 from simulacra.render.runtime.errors import ConfigError
 
@@ -78,15 +78,6 @@ class VirtualCamera:
     lens: Lens | None
     lag: float = 0.0
     judge: bool = False
-
-    def as_tensors(self) -> Cameras:
-        """A batch of one, float32."""
-        return Cameras(
-            torch.from_numpy(self.viewmat.astype(np.float32))[None],
-            torch.from_numpy(self.K.astype(np.float32))[None],
-            self.width,
-            self.height,
-        )
 
 
 def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tuple[VirtualCamera, ...]:

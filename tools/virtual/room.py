@@ -49,7 +49,6 @@ class RoomView:
     """What a camera sees of an empty room.
 
     Attributes:
-        rgb_linear: color.
         depth: z, metres.
         normals: world, unit.
         infrared: albedo at 850 nm.
@@ -111,6 +110,7 @@ def look_at_room(
     center = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
     _check_inside(room, camera.name, center)
     shape = camera.height, camera.width
+    # A room is closed, so every pixel is written; of normals only what is not zero.
     seen = RoomView(
         np.empty((*shape, 3), np.float32),
         np.empty(shape, np.float32),

@@ -67,11 +67,7 @@ def _relaxed_pose(body: BodyModel, number: int) -> BodyPose:
     )
     turn("spine02", 0.0, float(rng.uniform(-0.12, 0.12)), 0.0)
     smile, brows = float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.3))
-    for action, strength in (
-        ("mouthSmileLeft", smile),
-        ("mouthSmileRight", smile),
-        ("browInnerUp", brows),
-    ):
+    for action, strength in (("mouthSmileLeft", smile), ("mouthSmileRight", smile), ("browInnerUp", brows)):
         pose.expression[0, body.expression_names.index(action)] = strength
     return pose
 

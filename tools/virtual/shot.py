@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.session.truth import (
-    TrueView,
-)
+from simulacra.recon.session.truth import TrueView
 
 from .people.person import Surfaces
 from .picture import LitScene, TruePixels, picture, relit

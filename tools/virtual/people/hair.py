@@ -142,10 +142,7 @@ class Under:
 def _gather_under(body: BodyModel, rest: RestBody, cap: Layer, clothes: Sequence[Layer]) -> Under:
     shoulders = [f"{part}_{side}" for part in ("upper_arm",) for side in "lr"]
     skin = body_layer(
-        body,
-        rest.verts,
-        "skin",
-        torch.from_numpy(faces_of(body, (*HEAD, "lips", "torso", *shoulders))),
+        body, rest.verts, "skin", torch.from_numpy(faces_of(body, (*HEAD, "lips", "torso", *shoulders)))
     )
     layers = [cap, skin, *(c for c in clothes if c.name == "top")]
     points, normals = [], []

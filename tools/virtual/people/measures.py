@@ -55,10 +55,7 @@ def measure(body: BodyModel, rest: RestBody) -> Measures:
     def limbs(*bones: str) -> tuple[np.ndarray, ...]:
         return tuple(np.stack([place[f"{bone}.{side}"] for bone in bones]) for side in "LR")
 
-    arms, legs = (
-        limbs("upperarm01", "lowerarm01", "wrist"),
-        limbs("upperleg01", "lowerleg01", "foot"),
-    )
+    arms, legs = limbs("upperarm01", "lowerarm01", "wrist"), limbs("upperleg01", "lowerleg01", "foot")
     verts = rest.verts.numpy()
     label = vertex_parts(body)
     trunk = verts[label == "torso"]
