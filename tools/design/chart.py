@@ -75,7 +75,7 @@ def interval_chart(
     for number, line in enumerate(series):
         # Rigs stand a little beside each other, so that their intervals can be told apart.
         beside = 5.0 * (number - (len(series) - 1) / 2)
-        parts += _line(line, COLORS[number % len(COLORS)], lambda x, by=beside: across(x) + by, up)
+        parts += _line(line, COLORS[number % len(COLORS)], across, up, beside)
     parts += _draw_legend([line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks])
     return "\n".join([*parts, "</svg>\n"])
 
@@ -114,9 +114,9 @@ def _draw_legend(names: Sequence[str]) -> list[str]:
 
 
 def _line(
-    line: Series, shade: str, across: Callable[[float], float], up: Callable[[float], float]
+    line: Series, shade: str, across: Callable[[float], float], up: Callable[[float], float], beside: float
 ) -> list[str]:
-    points = [(across(x), up(mean)) for x, mean in zip(line.x, line.means)]
+    points = [(across(x) + beside, up(mean)) for x, mean in zip(line.x, line.means)]
     parts = []
     if len(points) > 1:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
