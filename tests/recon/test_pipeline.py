@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon import pipeline
-from simulacra.recon.avatar import optimise
+from simulacra.recon.avatar import loop
 from simulacra.recon.evaluate.judge import judge
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.observe import over_session
@@ -368,8 +368,8 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
         (pipeline, "observe", 1),
         (pipeline, "fit_body", 1),
         (pipeline, "refine", 1),
-        (optimise, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
-        (optimise, "save_checkpoint", 1),  # after step 2 of 5
+        (loop, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
+        (loop, "save_checkpoint", 1),  # after step 2 of 5
         (pipeline, "train_avatar", 1),
         (pipeline, "judge", 1),
     ]
@@ -385,7 +385,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
         return count
 
     with pytest.MonkeyPatch.context() as counting:
-        counting.setattr(optimise, "step", counted(optimise.step))
+        counting.setattr(loop, "step", counted(loop.step))
         counting.setattr(pipeline, "fit_body", lambda *_, **__: fit)
         for where, name, calls in kills:
             with pytest.MonkeyPatch.context() as patch:
