@@ -116,6 +116,7 @@ def _summary(job: Job, tracks: Tracks, residual: np.ndarray, rest: RestBody) -> 
         return round(float(np.median(known)), 3) if known.size else None
 
     return {
+        **({"times": tracks.assumed} if tracks.assumed else {}),
         "stature_m": round(stature, 4),
         "reprojection_px": median(sure),
         "per_camera_px": {name: median(sure[:, c]) for c, name in enumerate(job.views.names)},

@@ -22,6 +22,7 @@ from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
+from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CaptureError
 
 _ARMS, _WRISTS = 1, [15, 16]  # the group of `POSE33` whose sides the hands share, and where they begin
@@ -71,6 +72,7 @@ class Tracks:
     Attributes:
         frames: numbers in the session.
         seconds: their times.
+        assumed: what `frame_seconds` had to assume for these; None for nothing.
         rays: of the landmarks of pose, left hand, right hand and face, one after the other.
         weights: of these.
         pixels: of the pose landmarks.
@@ -83,6 +85,7 @@ class Tracks:
 
     frames: Int[np.ndarray, " t"]
     seconds: Float[np.ndarray, " t"]
+    assumed: str | None
     rays: Float[np.ndarray, "t c k 2"]
     weights: Float[np.ndarray, "t c k"]
     pixels: Float[np.ndarray, "t c 33 2"]
@@ -123,6 +126,7 @@ def gather_tracks(
     Raises:
         CaptureError: the person's pose could not be triangulated in any frame.
     """
+    known = {frame.index: frame for frame in session.frames}
     rows = [int(np.flatnonzero(observations.frames == frame)[0]) for frame in frames]
     columns = [observations.cameras.index(name) for name in views.names]
     pick = np.ix_(rows, columns)
@@ -153,7 +157,7 @@ def gather_tracks(
     rays = [views.cameras.rays(each.pixels) for each in (pose, hands, face)]
     tracks = Tracks(
         np.array(frames),
-        _seconds(session, frames),
+        *frame_seconds([known[frame] for frame in frames]),
         np.nan_to_num(np.concatenate(rays, 2)),
         np.concatenate(weights, 2),
         pose.pixels,
@@ -232,16 +236,3 @@ def _agreeing(
     points = triangulate(seen, views.cameras, strict)
     single = (seen.confidence >= strict.min_confidence).sum(1, keepdims=True) == 1
     return np.where(points.inliers, seen.confidence, np.where(single, alone * seen.confidence, 0.0))
-
-
-def _seconds(session: FitCapture, frames: Sequence[int]) -> Float[np.ndarray, " t"]:
-    """Times of the frames: the mean over their cameras, or 30 frames a second where the session has none."""
-    known = {frame.index: frame.sources for frame in session.frames}
-    times = []
-    for frame in frames:
-        stamps = [source.time for source in known[frame].values() if source.time is not None]
-        times.append(np.mean(stamps) if stamps else frame / 30)
-    seconds = np.array(times)
-    if len(seconds) > 1 and (np.diff(seconds) <= 0).any():
-        return np.asarray(frames) / 30
-    return seconds - seconds[0]

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from simulacra.recon.session import (
     describe_session,
     load_session,
 )
+from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
 
 # Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.
@@ -85,9 +87,47 @@ def write_session(
         "arguments": dict(arguments),
         "T_world_source": T_world_source.tolist(),
     }
-    text = describe_session(cameras, frames, notes=notes, about=about, reference=reference)
+    text = describe_session(
+        cameras, frames, notes=[*notes, *_say_times(frames)], about=about, reference=reference
+    )
     (folder / SESSION_FILE).write_text(text, "utf-8")
     return load_session(folder)
+
+
+def _say_times(frames: Sequence[Frame]) -> list[str]:
+    """Pictures of several moments that carry no time, and what is assumed where that leaves no rate."""
+    times = [(name, source.time) for frame in frames for name, source in frame.sources.items()]
+    missing = [name for name, time in times if time is None and len(frames) > 1]
+    _, assumed = frame_seconds(frames)
+    said = f"{len(missing)} of {len(times)} pictures carry no time: of {', '.join(dict.fromkeys(missing))}"
+    rate = (
+        f"{assumed}. At another rate speeds and the smoothness of motion are wrong (at 60 it is smoothed four times "
+        "too weakly): import again with --fps RATE"
+    )
+    return [*([said] if missing else []), *([rate] if assumed else [])]
+
+
+def at_rate(frames: Sequence[Frame], fps: float | None, where: Path) -> tuple[Frame, ...]:
+    """Frames with times by their numbers, where ``fps`` is given: pictures a second.
+
+    Raises:
+        InputError: not a rate, or the files carry times that rise.
+    """
+    if fps is None:
+        return tuple(frames)
+    if not 0 < fps < np.inf:
+        raise InputError("pictures a second must be a positive number", expected="--fps RATE", found=fps)
+    seconds, assumed = frame_seconds(frames)
+    if len(frames) > 1 and assumed is None:
+        rate = (frames[-1].index - frames[0].index) / seconds[-1]
+        raise InputError(
+            "a rate is given, and the files carry times", where=where, expected="no --fps",
+            found=f"--fps {fps:g}, and times of {rate:.2f} pictures a second", remedy="leave --fps away",
+        )  # fmt: skip
+    return tuple(
+        replace(f, sources={n: replace(one, time=f.index / fps) for n, one in f.sources.items()})
+        for f in frames
+    )
 
 
 def copy_file(source: Path, target: Path, within: Path | None = None) -> None:

@@ -90,7 +90,7 @@ def import_colmap(src: Path, session: Path, options: ColmapOptions) -> Session:
     return make_session(
         session, cameras, with_masks(footage, masks), importer="colmap",
         arguments={"src": src.name, **asdict(replace(options, layout=chosen))},
-        notes=notes + missed + placed, T_world_source=T_world_source, source=src,
+        notes=notes + missed + placed, T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip
 
 

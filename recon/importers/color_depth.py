@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
 from simulacra.recon.importers.color_depth_files import Recording, find_recordings
 from simulacra.recon.importers.depth_camera_files import DepthCamera, plain_intrinsics, read_depth_camera
 from simulacra.recon.importers.depth_grid import register_depth
@@ -68,6 +68,7 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)
         for name, camera in calibrated.items()
     ]
+    frames = at_rate(footage.frames, options.fps, src)
     placed, T, said = place(cameras, scale=1.0, world_up=options.world_up, floor=options.floor)
     with new_session_folder(session) as work:
         for target, path in footage.files.items():
@@ -75,7 +76,7 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         if not aligned:
             notes += _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
         write_session(
-            work, placed, footage.frames, importer="color-depth", arguments=asdict(options),
+            work, placed, frames, importer="color-depth", arguments=asdict(options),
             notes=[*said, *notes, *footage.notes], T_world_source=T, source=src,
         )  # fmt: skip
     return load_session(session)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
+from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
 from simulacra.recon.importers.options import Media
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
@@ -299,17 +299,20 @@ def make_session(
     notes: Sequence[str],
     T_world_source: Float[np.ndarray, "4 4"],
     source: Path,
+    fps: float | None = None,
 ) -> Session:
     """Writes a session of calibrated cameras and what they recorded; it appears whole or not at all.
 
     Raises:
+        InputError: ``fps`` is given, and the files carry times.
         RunError: ``session`` exists already, or the disk is full.
     """
+    frames = at_rate(footage.frames, fps, source)
     with new_session_folder(session) as work:
         for target, path in footage.files.items():
             copy_file(path, work / target)
         write_session(
-            work, cameras, footage.frames, importer=importer, arguments=arguments, notes=[*notes, *footage.notes],
+            work, cameras, frames, importer=importer, arguments=arguments, notes=[*notes, *footage.notes],
             T_world_source=T_world_source, source=source,
         )  # fmt: skip
     return load_session(session)

@@ -104,7 +104,7 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
     return make_session(
         session, cameras, footage, importer="nerfstudio",
         arguments={"src": src.name, **asdict(replace(options, depth_scale=unit))},
-        notes=notes + placed, T_world_source=T_world_source, source=src,
+        notes=notes + placed, T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def import_opencv_yaml(src: Path, session: Path, options: OpencvYamlOptions) -> 
     return make_session(
         session, cameras, footage,
         importer="opencv-yaml", arguments={"src": src.name, **asdict(options)},
-        notes=notes + said, T_world_source=T_world_source, source=src,
+        notes=notes + said, T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip
 
 

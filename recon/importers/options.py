@@ -35,7 +35,18 @@ RelativeDepth = Literal["refuse", "drop", "trust"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RgbdRigOptions:
+class FrameRate:
+    """Of a capture of several moments.
+
+    Attributes:
+        fps: pictures a second of a capture whose files carry no times.
+    """
+
+    fps: Annotated[float, "RATE"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RgbdRigOptions(FrameRate):
     """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
 
     Attributes:
@@ -48,7 +59,7 @@ class RgbdRigOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QualisysOptions:
+class QualisysOptions(FrameRate):
     """Qualisys video: a folder with videos/ and calibration/*.qca.txt.
 
     Attributes:
@@ -74,7 +85,7 @@ class CaliscopeOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpencvYamlOptions:
+class OpencvYamlOptions(FrameRate):
     """EasyMocap, or OpenCV's YAML: a folder with intri.yml, extri.yml, and images/CAM/ or videos/CAM.mp4.
 
     Attributes:
@@ -91,7 +102,7 @@ class OpencvYamlOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pose2simOptions:
+class Pose2simOptions(FrameRate):
     """Pose2Sim: a folder with calibration/Calib.toml and videos/.
 
     Attributes:
@@ -108,7 +119,7 @@ class Pose2simOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColmapOptions:
+class ColmapOptions(FrameRate):
     """COLMAP: a folder with sparse/0 and images/. Its world has neither unit nor up: say both.
 
     Attributes:
@@ -129,7 +140,7 @@ class ColmapOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NerfstudioOptions:
+class NerfstudioOptions(FrameRate):
     """nerfstudio: a folder with transforms.json, or that file. Its world has neither unit nor certain up: say both.
 
     Attributes:
@@ -247,7 +258,7 @@ class Folders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorDepthOptions:
+class ColorDepthOptions(FrameRate):
     """Folders of color and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera, or a folder a camera.
 
     Attributes:

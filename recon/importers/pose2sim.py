@@ -77,7 +77,7 @@ def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Sessi
     return make_session(
         session, cameras, footage, importer="pose2sim",
         arguments={"src": src.name, **asdict(options)},
-        notes=notes + said, T_world_source=T_world_source, source=src,
+        notes=notes + said, T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.building import copy_file, new_session_folder, upright, write_session
+from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, upright, write_session
 from simulacra.recon.importers.footage import VIDEO_ENDINGS, count_notes
 from simulacra.recon.importers.foreign_text import read_text, read_xml
 from simulacra.recon.importers.options import QualisysOptions
@@ -86,12 +86,12 @@ def import_qualisys(src: Path, session: Path, options: QualisysOptions) -> Sessi
         files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
         for name, path in videos.items():
             copy_file(path, folder / files[name], src)
-        frames = _frames(files, facts)
+        frames = at_rate(_frames(files, facts), options.fps, src)
         if joints is not None and reference is not None:
             notes.append(_write_reference(folder, joints, frames, T_world_source, reference))
         write_session(
             folder, cameras, frames, importer="qualisys",
-            arguments={"src": src.name, "reference": reference.name if reference else None},
+            arguments={"src": src.name, "reference": reference.name if reference else None, "fps": options.fps},
             notes=notes, T_world_source=T_world_source, source=src, reference=REFERENCE_FILE if joints else None,
         )  # fmt: skip
     return load_session(session)
@@ -313,7 +313,12 @@ def _write_reference(
 ) -> str:
     """Stores the joints at the session's frames in our world, and says what that was."""
     names, times, joints = reference
-    frame_times = np.array([min(s.time or 0.0 for s in frame.sources.values()) for frame in frames])
+    stamps = [[s.time for s in frame.sources.values() if s.time is not None] for frame in frames]
+    if not all(stamps):
+        raise InputError(
+            "a reference is matched by times, and the videos carry none", where=path, remedy="--fps RATE"
+        )
+    frame_times = np.array([min(found) for found in stamps])
     nearest = np.abs(times[None] - frame_times[:, None]).argmin(axis=1)
     interval = min((float(np.median(np.diff(t))) for t in (times, frame_times) if len(t) > 1), default=1.0)
     matched = np.abs(times[nearest] - frame_times) < 0.5 * interval

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import (
+    at_rate,
     copy_file,
     new_session_folder,
     write_session,
@@ -78,7 +79,7 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         scale = depth_scale if (src / "DEPTH").is_dir() else None
         finished = [replace(camera, depth_scale=scale) for camera in cameras]
         write_session(
-            folder, finished, described, importer="rgbd-rig", arguments=asdict(options),
+            folder, finished, at_rate(described, options.fps, src), importer="rgbd-rig", arguments=asdict(options),
             notes=notes, T_world_source=T, source=src,
         )  # fmt: skip
     return load_session(session)

@@ -11,6 +11,7 @@ CODES = {
     "keypoints": "whether the landmark networks could look at the pictures",
     # Time.
     "missing-frames": "the largest share of frames that a camera missed",
+    "times-missing": "frames whose times are missing or do not rise, so that their rate is assumed",
     "timestamps": "times of a camera that do not rise",
     "time-gaps": "intervals between a camera's frames that are far longer than usual, by its time stamps",
     "synchrony": "how far apart cameras recorded one frame, in frame intervals",

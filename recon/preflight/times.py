@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from simulacra.recon.preflight.look import Look
 from simulacra.recon.preflight.record import Check, Status, judged
 from simulacra.recon.session import Session
+from simulacra.recon.session.times import ASSUMED_FPS, frame_seconds
 
 # An interval this many times the usual one has lost frames.
 GAP = 1.8
@@ -36,6 +37,13 @@ def check_frames(session: Session) -> list[Check]:
         limit="<= 0.02, and never all",
         remedy="the recorder dropped frames: a faster disk, fewer cameras on a bus, or leave that camera out",
     )  # fmt: skip
+    if count > 2:
+        _, assumed = frame_seconds(session.frames)
+        checks += judged(
+            "times-missing", {"session": ASSUMED_FPS if assumed else 0.0}, warn=lambda v: v > 0,
+            unit="pictures a second are assumed", limit="0: times are there and rise", evidence=assumed or "",
+            remedy="say the recording's rate when it is imported: --fps",
+        )  # fmt: skip
     return checks + _repeated(session) + _times(session)
 
 
@@ -78,7 +86,7 @@ def _times(session: Session) -> list[Check]:
             gaps[name] = float(np.mean(steps > GAP * usual)) if usual > 0 else 0.0
     checks = judged(
         "timestamps", backwards, warn=lambda v: False, fail=lambda v: v > 0, unit="of its frames", limit="0",
-        remedy="frames are out of order or doubled: import again",
+        remedy="frames are out of order or doubled: import again; with --fps, where only the stamps are wrong",
     )  # fmt: skip
     checks += judged(
         "time-gaps", gaps, warn=lambda v: v > 0.02, unit="of its intervals", limit="<= 0.02",

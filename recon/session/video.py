@@ -24,12 +24,12 @@ FARTHEST_STAMP = 1 << 62
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What decoding a whole video showed."""
+    """What decoding a whole video showed; times in seconds, None for a frame without a time stamp."""
 
     frames: int
     width: int
     height: int
-    times: tuple[float, ...]
+    times: tuple[float | None, ...]
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -38,11 +38,11 @@ def probe_video(path: Path) -> VideoFacts:
     Raises:
         InputError: missing, not a video, without a frame, or damaged (saying after which frame).
     """
-    times: list[float] = []
+    times: list[float | None] = []
     width = height = 0
     for frame in decode_video(path):
         width, height = frame.width, frame.height
-        times.append(float(frame.time) if frame.time is not None else len(times) / 30)
+        times.append(None if frame.time is None else float(frame.time))
     if not times:
         raise InputError("a video has no frame", where=path)
     return VideoFacts(len(times), width, height, tuple(times))

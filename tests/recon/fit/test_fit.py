@@ -96,6 +96,16 @@ def test_held_out_cameras_are_never_touched(body: BodyModel, scene: PlantedBody)
         fit_body(session, seen, TINY, CAMERAS, body=body)
 
 
+def test_a_rate_that_is_assumed_is_said(body: BodyModel, scene: PlantedBody, fitted: BodyFit) -> None:
+    frames = tuple(
+        replace(frame, sources={name: replace(one, time=None) for name, one in frame.sources.items()})
+        for frame in scene.session.frames
+    )
+    untimed = fit_body(replace(scene.session, frames=frames), scene.observations, TINY, CAMERAS, body=body)
+    assert untimed.summary["times"] == "times are missing: 30 pictures a second are assumed"
+    assert "times" not in fitted.summary
+
+
 def test_depth_and_masks_tell_the_figure(body: BodyModel) -> None:
     """Landmarks 6 px off say little about girth; the measured surface does."""
     scene = plant(body, noise_px=6.0, depth=True)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,33 @@ def test_times_that_go_back_and_cameras_out_of_step_are_found(copy: Path) -> Non
 
     check = only(preflight(edited(copy, late)), "synchrony")
     assert check.status == "warn" and check.measured == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("times", "status", "said"),
+    [
+        ([None, None, None], "warn", "times are missing"),
+        ([0.0, 0.02, 0.01], "warn", "times do not rise"),
+        ([0.0, None, 0.02], "pass", ""),
+        ([0.0, 0.01, 0.02], "pass", ""),
+    ],
+)
+def test_times_that_are_missing_are_said(
+    copy: Path, times: list[float | None], status: str, said: str
+) -> None:
+    def timed(described: dict[str, Any]) -> None:
+        described["frames"].append({**deepcopy(described["frames"][1]), "index": 2})
+        for time, frame in zip(times, described["frames"], strict=True):
+            for source in frame["sources"].values():
+                source["time"] = time
+
+    check = only(preflight(edited(copy, timed)), "times-missing")
+    assert (check.status, check.evidence.partition(":")[0]) == (status, said)
+    assert check.measured == (30 if status == "warn" else 0) and "--fps" in check.remedy
+
+
+def test_two_moments_need_no_times(whole: Session) -> None:
+    assert preflight(whole).of("times-missing") == ()
 
 
 def test_one_camera_is_too_few_without_depth(whole: Session, copy: Path) -> None:
