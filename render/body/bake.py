@@ -265,10 +265,10 @@ def _morphs(
     row = {path: i for i, path in enumerate(dense + breast)}
     return {
         "phenotype_offsets": np.stack([read(path) for path in dense]),
-        **_moved("breast", [read(path) for path in breast]),
-        **_moved("local_body", [np.sum([read(path) for path in end], axis=0) for end in limbs]),
-        **_moved("local_head", [np.sum([read(path) for path in end], axis=0) for end in head]),
-        **_moved("expression", [read(name) for name in expressions]),
+        **_pack_targets("breast", [read(path) for path in breast]),
+        **_pack_targets("local_body", [np.sum([read(path) for path in end], axis=0) for end in limbs]),
+        **_pack_targets("local_head", [np.sum([read(path) for path in end], axis=0) for end in head]),
+        **_pack_targets("expression", [read(name) for name in expressions]),
         "phenotype_rows": np.array([row[path] for path in paths.values()], np.int32),
     }, {
         "phenotype_targets": [label.split(":")[1].split("-") for label in labels],
@@ -283,7 +283,7 @@ def _phenotype_path(label: str) -> str:
     return _PHENOTYPE_FOLDERS[block] + combination.replace("newborn", "baby")
 
 
-def _moved(name: str, targets: list[np.ndarray]) -> dict[str, np.ndarray]:
+def _pack_targets(name: str, targets: list[np.ndarray]) -> dict[str, np.ndarray]:
     """A block of targets on the vertices that any of them moves."""
     offsets = np.stack(targets).astype(np.int16)
     vertices = np.flatnonzero(offsets.any((0, 2)))

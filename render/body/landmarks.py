@@ -84,7 +84,7 @@ def keypoint_maps(arrays: dict[str, np.ndarray], bones: Sequence[str]) -> dict[s
     """
     face, face_valid = _face_entries()
     coco_names = [str(name) for name in arrays["coco_names"]]
-    coco = _grouped(arrays["coco_landmark"], arrays["coco_vertex"], arrays["coco_weight"])
+    coco = _group_weights(arrays["coco_landmark"], arrays["coco_vertex"], arrays["coco_weight"])
     sources = Sources(
         face=face,
         face_valid=face_valid,
@@ -151,10 +151,10 @@ def _face_entries() -> tuple[dict[int, list[tuple[int, float]]], np.ndarray]:
             found=str(error),
             remedy="install simulacra again",
         ) from error
-    return _grouped(table["keypoint"], table["vertex"], table["weight"]), table["valid"]
+    return _group_weights(table["keypoint"], table["vertex"], table["weight"]), table["valid"]
 
 
-def _grouped(
+def _group_weights(
     landmarks: Int[np.ndarray, "n"], vertices: Int[np.ndarray, "n"], weights: Float[np.ndarray, "n"]
 ) -> dict[int, list[tuple[int, float]]]:
     grouped: dict[int, list[tuple[int, float]]] = {}

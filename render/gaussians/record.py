@@ -123,12 +123,11 @@ class FeatureRendering:
     """Images of one call of ``rasterize_features``; symbol ``f``: channels.
 
     Attributes:
-        features_premul: the Gaussians' features blended like a color; with a background it is already
-            behind them.
-        alpha: as of ``GaussianRendering``, like all below.
-        depth: camera z times alpha.
-        screen: per-Gaussian statistics.
-        median_depth: None unless asked for.
+        features_premul: the Gaussians' features blended like a color; with a background it is already behind them.
+        alpha: as in ``GaussianRendering``.
+        depth: as in ``GaussianRendering``.
+        screen: as in ``GaussianRendering``.
+        median_depth: as in ``GaussianRendering``.
     """
 
     features_premul: Float[Tensor, "c h w f"]

@@ -70,7 +70,7 @@ def find(local, K, faces, neighbours, outlines, on_outline, face_index, depth, i
                     continue
                 first_nearer = here >= 0 and (there < 0 or depth[y, x] < depth[y2, x2])
                 face, beyond = (here, there) if first_nearer else (there, here)
-                if _joined(face, beyond, faces, on_outline):
+                if _share_vertex(face, beyond, faces, on_outline):
                     continue
                 nx, ny, direction = (x, y, 1.0) if first_nearer else (x2, y2, -1.0)
                 row, numbers = integers[count], floats[count]
@@ -90,7 +90,7 @@ def find(local, K, faces, neighbours, outlines, on_outline, face_index, depth, i
 
 @njit(inline="always")
 @no_type_check
-def _joined(face, other, faces, on_outline):
+def _share_vertex(face, other, faces, on_outline):
     """Whether two triangles meet in a vertex within the surface that is seen."""
     if other < 0:
         return False

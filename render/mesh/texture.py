@@ -59,12 +59,12 @@ def build_mips(texture: Float[Tensor, "th tw d"]) -> Mipmaps:
     """All levels of a texture down to 1 x 1; differentiable, and worth keeping while the texture stays."""
     levels = [texture]
     while max(levels[-1].shape[:2]) > 1:
-        levels.append(_halved(_halved(levels[-1], 0), 1))
+        levels.append(_halve(_halve(levels[-1], 0), 1))
     sizes = tuple((level.shape[0], level.shape[1]) for level in levels)
     return Mipmaps(torch.cat([level.flatten(0, 1) for level in levels]), sizes)
 
 
-def _halved(image: Float[Tensor, "th tw d"], axis: int) -> Float[Tensor, "th2 tw2 d"]:
+def _halve(image: Float[Tensor, "th tw d"], axis: int) -> Float[Tensor, "th2 tw2 d"]:
     """Mean over the area of each new texel along one axis. Of an odd number 2m + 1 of texels, new texel j
     covers (m - j) / m of texel 2j, all of the next and (j + 1) / m of the one after.
     """
@@ -72,15 +72,17 @@ def _halved(image: Float[Tensor, "th tw d"], axis: int) -> Float[Tensor, "th2 tw
     half = size // 2
     if size == 1:
         return image
-    first, second = (image.narrow(axis, k, size - 1).index_select(axis, _even(half, image)) for k in (0, 1))
+    first, second = (
+        image.narrow(axis, k, size - 1).index_select(axis, _even_texels(half, image)) for k in (0, 1)
+    )
     if size % 2 == 0:
         return (first + second) / 2
-    third = image.narrow(axis, 2, size - 2).index_select(axis, _even(half, image))
+    third = image.narrow(axis, 2, size - 2).index_select(axis, _even_texels(half, image))
     j = torch.arange(half, dtype=image.dtype, device=image.device).reshape(-1, *[1] * (2 - axis))
     return ((half - j) * first + half * second + (j + 1) * third) / size
 
 
-def _even(count: int, like: Tensor) -> Int[Tensor, " k"]:
+def _even_texels(count: int, like: Tensor) -> Int[Tensor, " k"]:
     return 2 * torch.arange(count, device=like.device)
 
 

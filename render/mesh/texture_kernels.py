@@ -26,7 +26,7 @@ LEAST_SQUARE = 2.0**-40
 
 @njit(inline="always")
 @no_type_check
-def _inside(i, size, wrap):
+def _wrap_index(i, size, wrap):
     if wrap:
         return i % size
     return min(max(i, 0), size - 1)
@@ -39,8 +39,8 @@ def _taps(sizes, level, u, v, wrap):
     first, height, width = sizes[level, 0], sizes[level, 1], sizes[level, 2]
     x, y = u * width - 0.5, (1.0 - v) * height - 0.5
     column, row = math.floor(x), math.floor(y)
-    j0, j1 = _inside(np.int64(column), width, wrap), _inside(np.int64(column) + 1, width, wrap)
-    i0, i1 = _inside(np.int64(row), height, wrap), _inside(np.int64(row) + 1, height, wrap)
+    j0, j1 = _wrap_index(np.int64(column), width, wrap), _wrap_index(np.int64(column) + 1, width, wrap)
+    i0, i1 = _wrap_index(np.int64(row), height, wrap), _wrap_index(np.int64(row) + 1, height, wrap)
     i0, i1 = first + i0 * width, first + i1 * width
     return i0 + j0, i0 + j1, i1 + j0, i1 + j1, x - column, y - row
 

@@ -38,7 +38,7 @@ def run(*, size: int = 512, repeats: int = 9, as_json: bool = False) -> list[Mes
     rows = []
     try:
         for step, work in _steps(size).items():
-            ways = {str(threads): _on(threads, work) for threads in counts}
+            ways = {str(threads): _with_threads(threads, work) for threads in counts}
             for threads, timing in zip(counts, paired(ways, repeats, wall=len(counts) > 1)):
                 rows.append(MeshRow(step, threads, timing.least_ms, timing.ratio))
     finally:
@@ -76,7 +76,7 @@ def _steps(size: int) -> dict[str, Callable[[], object]]:
     }
 
 
-def _on(threads: int, work: Callable[[], object]) -> Callable[[], None]:
+def _with_threads(threads: int, work: Callable[[], object]) -> Callable[[], None]:
     def call() -> None:
         torch.set_num_threads(threads)
         work()

@@ -48,7 +48,7 @@ def person_mesh(segments: int = 36, rings: int = 30) -> tuple[Tensor, Tensor]:
     for index, (start, end, radius_start, radius_end) in enumerate(LIMBS):
         p, q = torch.tensor(start), torch.tensor(end)
         axis, length = torch.nn.functional.normalize(q - p, dim=0), (q - p).norm()
-        side = torch.linalg.cross(axis, _across(axis))
+        side = torch.linalg.cross(axis, _perpendicular(axis))
         side = side / side.norm()
         other = torch.linalg.cross(axis, side)
         radius = radius_start + (radius_end - radius_start) * (along + 1) / 2
@@ -82,7 +82,7 @@ def person_gaussians(count: int, seed: int = 0) -> Gaussians:
     return Gaussians(means, _z_to(n), scales.log(), torch.logit(opacities), sh_from_rgb(colors))
 
 
-def _across(axis: Tensor) -> Tensor:
+def _perpendicular(axis: Tensor) -> Tensor:
     """Some direction that is not along ``axis``."""
     return torch.tensor([1.0, 0, 0]) if abs(float(axis[1])) > 0.9 else torch.tensor([0.0, 1, 0])
 

@@ -32,10 +32,13 @@ class SplatRow:
     """One scene and one way of drawing it.
 
     Attributes:
-        forward_ms, training_ms: the least wall time of all turns, without and with gradients to all fields.
-        forward_ratio, training_ratio: speed against the cpu backend on one thread, the median of ratios within turns.
-        forward_share, training_share: of the machine's measured multiply-add peak on so many threads, counting only
-            useful pairs; None on a card, whose peak is not measured.
+        forward_ms: the least wall time of all turns, without gradients.
+        training_ms: likewise, with gradients to all fields.
+        forward_ratio: speed against the cpu backend on one thread, the median of ratios within turns.
+        training_ratio: likewise.
+        forward_share: of the machine's measured multiply-add peak on so many threads, counting only useful pairs; None
+            on a card, whose peak is not measured.
+        training_share: likewise.
         peak_mb: the most memory that a step with gradients takes, MiB; None where it was not measured.
     """
 
@@ -92,11 +95,14 @@ def _scene(count: int, size: int, repeats: int, threads: int, peaks: dict[int, f
     slow: dict[str, tuple[Draw, int]] = {"plain torch": (draw_in_torch, threads)}
     if (count, size) == TINY:
         slow["reference"] = (_backend("reference"), threads)
-    rows = _timed(fast, leaves, cameras, repeats)
-    rows |= _timed({next(iter(fast)): next(iter(fast.values())), **slow}, leaves, cameras, SLOW_TURNS, skip=1)
+    rows = _time_ways(fast, leaves, cameras, repeats)
+    rows |= _time_ways(
+        {next(iter(fast)): next(iter(fast.values())), **slow}, leaves, cameras, SLOW_TURNS, skip=1
+    )
     if torch.cuda.is_available():
-        rows |= _on_card(leaves, cameras, fast, repeats)
+        rows |= _time_card(leaves, cameras, fast, repeats)
     pairs = useful_pairs(gaussians, cameras)
+    # In a process of its own: the peak of this one is that of everything above.
     memory = {next(iter(fast)): peak_mb(_training_step, count, size)} if count > TINY[0] else {}
     used = {name: n for name, (_, n) in (fast | slow).items()}
 
@@ -120,7 +126,7 @@ def _scene(count: int, size: int, repeats: int, threads: int, peaks: dict[int, f
     ]
 
 
-def _timed(
+def _time_ways(
     ways: dict[str, tuple[Draw, int]], leaves: Gaussians, cameras: Cameras, repeats: int, skip: int = 0
 ) -> dict[str, tuple[Timing, Timing]]:
     """Forward and training times of all ways but the first ``skip``, which the others are only compared with."""
@@ -137,7 +143,7 @@ def _timed(
     return {f.name: (f, t) for f, t in list(zip(forward, training))[skip:]}
 
 
-def _on_card(
+def _time_card(
     leaves: Gaussians, cameras: Cameras, fast: dict[str, tuple[Draw, int]], repeats: int
 ) -> dict[str, tuple[Timing, Timing]]:
     """gsplat on the first NVIDIA card, against the cpu backend on one thread in the same turns."""

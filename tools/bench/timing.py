@@ -22,9 +22,9 @@ def paired(ways: dict[str, Callable[[], None]], repeats: int, *, wall: bool) -> 
     """Call the ways in turn, once unmeasured and then ``repeats`` times; ratios are taken within each turn.
 
     Args:
-        ways: by name; the first is what the others are compared with. repeats: measured turns. wall:
-        wall-clock time, else the calling thread's processor time (right for one thread on a shared
-        machine).
+        ways: by name; the first is what the others are compared with.
+        repeats: measured turns.
+        wall: wall-clock time, else the calling thread's processor time (right for one thread on a shared machine).
     """
     clock = time.perf_counter if wall else time.thread_time
     spent: dict[str, list[float]] = {name: [] for name in ways}
@@ -37,9 +37,7 @@ def paired(ways: dict[str, Callable[[], None]], repeats: int, *, wall: bool) -> 
     first = spent[next(iter(ways))]
     return [
         Timing(
-            name,
-            1e3 * min(times),
-            sorted(a / max(b, 1e-9) for a, b in zip(first, times))[len(times) // 2],
+            name, 1e3 * min(times), sorted(a / max(b, 1e-9) for a, b in zip(first, times))[len(times) // 2]
         )
         for name, times in spent.items()
     ]

@@ -64,21 +64,8 @@ def interval_chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {tall}" width="{WIDTH}" height="{tall}" '
         f'font-family="sans-serif" font-size="11" role="img" aria-label="{escape(title)}">',
         f'<rect width="{WIDTH}" height="{tall}" fill="#ffffff"/>',
+        *_draw_axes(title, axis, [(across(x), text) for x, text in ticks], [(up(y), y) for y in marked]),
     ]
-    for tick in marked:
-        y = up(tick)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{tick:g}</text>')
-    for x, text in ticks:
-        parts.append(
-            f'<text x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle" fill="#444444">'
-            f"{escape(text)}</text>"
-        )
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 12}" text-anchor="middle">{escape(axis)}</text>'
-        f'<text x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">{escape(title)}</text>'
-    )
     for number, mark in enumerate(marks):
         y, shade = up(mark.value), COLORS[(len(series) + number) % len(COLORS)]
         parts.append(
@@ -88,25 +75,48 @@ def interval_chart(
     for number, line in enumerate(series):
         # Rigs stand a little beside each other, so that their intervals can be told apart.
         beside = 5.0 * (number - (len(series) - 1) / 2)
-        parts += _line(line, COLORS[number % len(COLORS)], _shifted(across, beside), up)
-    names = [line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks]
+        parts += _line(line, COLORS[number % len(COLORS)], across, up, beside)
+    parts += _draw_legend([line.name for line in series] + [f"{mark.name} (real, dashed)" for mark in marks])
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _draw_axes(
+    title: str, axis: str, ticks: Sequence[tuple[float, str]], levels: Sequence[tuple[float, float]]
+) -> list[str]:
+    """Lines across at the levels, what is written beside and below, and the names of both axes."""
+    parts = []
+    for y, level in levels:
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
+        parts.append(
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="#444444">{level:g}</text>'
+        )
+    for x, text in ticks:
+        parts.append(
+            f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle" fill="#444444">{escape(text)}</text>'
+        )
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    parts.append(
+        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 12}" text-anchor="middle">{escape(axis)}</text>'
+        f'<text x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">{escape(title)}</text>'
+    )
+    return parts
+
+
+def _draw_legend(names: Sequence[str]) -> list[str]:
+    parts = []
     for number, name in enumerate(names):
         y = HEIGHT + LEGEND * number
         parts.append(
             f'<rect x="{LEFT}" y="{y}" width="10" height="10" fill="{COLORS[number % len(COLORS)]}"/>'
             f'<text x="{LEFT + 16}" y="{y + 9}">{escape(name)}</text>'
         )
-    return "\n".join([*parts, "</svg>\n"])
-
-
-def _shifted(across: Callable[[float], float], beside: float) -> Callable[[float], float]:
-    return lambda x: across(x) + beside
+    return parts
 
 
 def _line(
-    line: Series, shade: str, across: Callable[[float], float], up: Callable[[float], float]
+    line: Series, shade: str, across: Callable[[float], float], up: Callable[[float], float], beside: float
 ) -> list[str]:
-    points = [(across(x), up(mean)) for x, mean in zip(line.x, line.means)]
+    points = [(across(x) + beside, up(mean)) for x, mean in zip(line.x, line.means)]
     parts = []
     if len(points) > 1:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)

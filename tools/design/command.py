@@ -49,7 +49,7 @@ def run_design(
         raise RunError("A folder for the design is needed", remedy="say which: --out DESIGN")
     real = {run.resolve().name: _scores_of(run) for run in beside}
     warm_up(quiet=True, stage=True)
-    results = _measured(list(points_of(settings)), out / "points", again)
+    results = _measure_each(list(points_of(settings)), out / "points", again)
     rows = summarise(settings, results)
     print_rows(settings, rows, Console())
     commits = sorted({result.commit or "unknown" for result in results})
@@ -61,7 +61,7 @@ def run_design(
     print(f"page: {page}\nto see it, open it in a browser: {page.as_uri()}")
 
 
-def _measured(points: Sequence[Point], cache: Path, again: bool) -> list[Result]:
+def _measure_each(points: Sequence[Point], cache: Path, again: bool) -> list[Result]:
     """Every point; what two points share is measured once."""
     known: dict[str, Result] = {}
     results = []

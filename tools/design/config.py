@@ -20,7 +20,8 @@ class Variant:
 
     Attributes:
         name: for people.
-        stage, run: changes to the virtual capture and to the reconstruction, by dotted keys: {rig.count: 4}.
+        stage: changes to the virtual capture, by dotted keys: {rig.count: 4}.
+        run: changes to the reconstruction, likewise.
     """
 
     name: str
@@ -33,8 +34,9 @@ class Sweep:
     """One thing that is varied, all else as it is.
 
     Attributes:
-        name: for people, with its unit. option: dotted key of the virtual capture. values: the first is what others are
-            compared with.
+        name: for people, with its unit.
+        option: dotted key of the virtual capture.
+        values: the first is what others are compared with.
     """
 
     name: str
@@ -47,8 +49,10 @@ class DesignConfig:
     """What is compared.
 
     Attributes:
-        stage, run: virtual captures and their reconstruction where variants and sweeps say nothing else.
-        variants: rigs. sweeps: what is varied, for each of them.
+        stage: virtual captures where variants and sweeps say nothing else.
+        run: their reconstruction, likewise.
+        variants: rigs.
+        sweeps: what is varied, for each of them.
         repeats: virtual captures for each point: other people, other noise, other errors; the same ones at all points.
         metrics: what is shown.
         tolerance: an error is allowed while the first metric is not this much worse (a share) than at a sweep's first

@@ -35,7 +35,9 @@ class Point:
     """One virtual capture to be made and reconstructed.
 
     Attributes:
-        variant: name of the rig. sweep: key of what is varied, None for the rig as it is. value: what it is set to.
+        variant: name of the rig.
+        sweep: key of what is varied, None for the rig as it is.
+        value: what it is set to.
     """
 
     variant: str
@@ -59,7 +61,8 @@ class Result:
     Attributes:
         means: by metric; those that could not be computed are not in it.
         found: codes of the preflight's failed checks, with the cameras.
-        failed: why there is no result, or None. commit: of the code that measured it, where that is known.
+        failed: why there is no result, or None.
+        commit: of the code that measured it, where that is known.
     """
 
     point: Point
@@ -77,13 +80,13 @@ def points_of(settings: DesignConfig) -> Iterator[Point]:
         ConfigError: a variant or a sweep names a key that is not there, or a value that cannot be.
     """
     for variant in settings.variants:
-        yield from _repeated(settings, variant, None, None)
+        yield from _repeat_point(settings, variant, None, None)
         for sweep in settings.sweeps:
             for value in sweep.values:
-                yield from _repeated(settings, variant, sweep, value)
+                yield from _repeat_point(settings, variant, sweep, value)
 
 
-def _repeated(
+def _repeat_point(
     settings: DesignConfig, variant: Variant, sweep: Sweep | None, value: float | int | str | None
 ) -> Iterator[Point]:
     where = f"variant {variant.name}"
@@ -112,25 +115,26 @@ def measure(point: Point, cache: Path, again: bool = False) -> Result:
     """The point's result: kept from before, or by making the capture and reconstructing it.
 
     Args:
-        cache: folder of kept results. again: measure even if there is one.
+        cache: folder of kept results.
+        again: measure even if there is one.
     """
     kept = cache / f"{point.key}.json"
     if kept.is_file() and not again:
         try:
-            return _read(point, kept)
+            return _read_result(point, kept)
         except RunError:
             pass  # damaged: measured again
     cache.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".point.", dir=cache))
     try:
-        described = _measured(point, work)
+        described = _run_point(point, work)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     write_json(kept, described)
-    return _read(point, kept)
+    return _read_result(point, kept)
 
 
-def _measured(point: Point, work: Path) -> dict[str, Any]:
+def _run_point(point: Point, work: Path) -> dict[str, Any]:
     described: dict[str, Any] = {
         "schema": SCHEMA,
         "commit": source_commit(),
@@ -155,7 +159,7 @@ def _measured(point: Point, work: Path) -> dict[str, Any]:
     }
 
 
-def _read(point: Point, path: Path) -> Result:
+def _read_result(point: Point, path: Path) -> Result:
     kept = read_json(path)
     try:
         means = {str(name): float(value) for name, value in kept["means"].items()}

@@ -40,9 +40,10 @@ class EstimateRow:
     """One point of a design over all its people.
 
     Attributes:
-        estimates: by metric. against: difference to the first value of the sweep (to the first rig, for the rigs as
-            they are), paired.
-        found: how many of the captures each check failed for. failed: reasons of captures without a result.
+        estimates: by metric.
+        against: difference to the first value of the sweep (to the first rig, for the rigs as they are), paired.
+        found: how many of the captures each check failed for.
+        failed: reasons of captures without a result.
     """
 
     variant: str
@@ -71,17 +72,19 @@ def summarise(settings: DesignConfig, results: Sequence[Result]) -> list[Estimat
     rows = []
     first_rig = settings.variants[0].name
     for variant in settings.variants:
-        own = _of(results, variant.name, None, None)
-        rows.append(_row(own, _of(results, first_rig, None, None) if variant.name != first_rig else []))
+        own = _results_at(results, variant.name, None, None)
+        rows.append(
+            _row(own, _results_at(results, first_rig, None, None) if variant.name != first_rig else [])
+        )
         for sweep in settings.sweeps:
-            base = _of(results, variant.name, sweep.option, sweep.values[0])
+            base = _results_at(results, variant.name, sweep.option, sweep.values[0])
             for place, value in enumerate(sweep.values):
-                own = _of(results, variant.name, sweep.option, value)
+                own = _results_at(results, variant.name, sweep.option, value)
                 rows.append(_row(own, base if place else []))
     return rows
 
 
-def _of(
+def _results_at(
     results: Sequence[Result], variant: str, sweep: str | None, value: float | int | str | None
 ) -> list[Result]:
     return [

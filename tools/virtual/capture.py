@@ -70,26 +70,28 @@ def _record_frames(
     kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.color.jpeg_quality)
     ready = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     with kept as files, ready as pool:
-        lit = pool.submit(_lit, studio, 0.0)
+        lit = pool.submit(_light_scene, studio, 0.0)
         for index in progress(range(settings.frames), settings.frames):
             pose, scene = lit.result()
             if index + 1 < settings.frames:
-                lit = pool.submit(_lit, studio, (index + 1) / settings.fps)
+                lit = pool.submit(_light_scene, studio, (index + 1) / settings.fps)
             shots = list(
                 pool.map(lambda s, k=index, lights=scene: shoot(studio, s, lights, k), studio.stations)
             )
             write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(studio, pose, scene.surfaces))
-            frames.append(_kept(studio, folder, files, index, shots))
+            frames.append(_write_frame(studio, folder, files, index, shots))
     return frames
 
 
-def _lit(studio: Studio, moment: float) -> tuple[BodyPose, LitScene]:
+def _light_scene(studio: Studio, moment: float) -> tuple[BodyPose, LitScene]:
     with torch.no_grad():
         pose = studio.pose(moment)
         return pose, light_up(studio.person, studio.person.posed(pose), studio.light)
 
 
-def _kept(studio: Studio, folder: Path, files: PictureFiles, index: int, shots: Sequence[Shot]) -> Frame:
+def _write_frame(
+    studio: Studio, folder: Path, files: PictureFiles, index: int, shots: Sequence[Shot]
+) -> Frame:
     """Writes what all cameras recorded of a frame."""
     settings = studio.settings
     sources: dict[str, Source] = {}
@@ -120,6 +122,7 @@ def _true_frame(studio: Studio, pose: BodyPose, surfaces: Surfaces) -> TrueFrame
 def _write_descriptions(studio: Studio, folder: Path, frames: Sequence[Frame]) -> None:
     settings, person = studio.settings, studio.person
     setting = dump_config(settings)
+    # Faces and layers are the same in every frame: the resting person has them.
     surfaces = person.posed(studio.body.zero_pose())
     light: Mapping[str, object] = {
         "directions": studio.light.directions.tolist(),

@@ -25,7 +25,10 @@ class PersonConfig:
     Attributes:
         seed: decides body, clothes, hair and colors.
         years: how old, where that is not the seed's to say.
-        gender, height, weight, muscle: of the body model, 0 to 1, likewise.
+        gender: of the body model, 0 to 1; without it the seed decides.
+        height: of the body model, 0 to 1; without it the seed decides.
+        weight: of the body model, 0 to 1; without it the seed decides.
+        muscle: of the body model, 0 to 1; without it the seed decides.
     """
 
     seed: int = 0
@@ -43,8 +46,13 @@ class Fault:
     Attributes:
         camera: its name.
         lag_ms: it looks later than the others, and does not say so.
-        turn_deg, move_mm, focal_percent: how far its calibration is from the truth.
-        exposure: stops. defocus_px: radius of blur. iso: times the sensor's own. red_gain: white balance.
+        turn_deg: how far its calibration is turned from the truth.
+        move_mm: how far its calibration is moved from the truth.
+        focal_percent: error of its calibrated focal length.
+        exposure: stops.
+        defocus_px: radius of blur.
+        iso: times the sensor's own.
+        red_gain: white balance.
     """
 
     camera: str
@@ -63,13 +71,17 @@ class VirtualCaptureConfig:
     """A virtual capture.
 
     Attributes:
-        frames, fps: how many, and how many a second.
+        frames: how many.
+        fps: how many a second.
         light_seed: where the lamps are.
-        color, depth: the cameras' sensors; without `depth` they have color only.
-        shutter_ms: how long the shutter is open. readout_ms: from the first row to the last (0: all at once).
+        color: the cameras' sensor of color.
+        depth: of depth; without it they have color only.
+        shutter_ms: how long the shutter is open.
+        readout_ms: from the first row to the last (0: all at once).
         sync_ms: how unevenly cameras fire, one standard deviation; their time stamps say they are together.
-        calibration_deg, calibration_mm, calibration_focal_percent: how far the given calibration is from the truth, one
-            standard deviation for each camera and axis.
+        calibration_deg: how far calibrations are turned from the truth, standard deviation of each camera and axis.
+        calibration_mm: how far they are moved from it, likewise.
+        calibration_focal_percent: error of calibrated focal lengths, standard deviation of each camera.
         faults: of single cameras, on top.
         files: how pictures are kept: png, jpeg (color.jpeg_quality, 95 without), or h264 videos of a quality (crf).
         masks: the true masks are part of the session, as of a studio that cuts people out.

@@ -1,4 +1,4 @@
-"""Light on the stage: soft boxes, and for every vertex how much of each it sees.
+"""Light in the studio: soft boxes, and for every vertex how much of each it sees.
 
 Irradiance is a sum over directions of the light that comes from there, times the cosine, where nothing stands in the
 way: the person's own depth as seen from each direction says what does. That gives soft shadows under chins and arms
@@ -27,7 +27,8 @@ class Light:
     """Light from a set of directions.
 
     Attributes:
-        directions: towards the light, unit, world. radiance: linear rgb, times its share of the sphere.
+        directions: towards the light, unit, world.
+        radiance: linear rgb, times its share of the sphere.
     """
 
     directions: Float[Tensor, "d 3"]
@@ -66,7 +67,8 @@ def irradiance(
     """Linear rgb that falls on every vertex, over pi: times albedo it is the light that leaves.
 
     Args:
-        faces: what casts shadows. bias: how far behind a surface each vertex is still lit, metres.
+        faces: what casts shadows.
+        bias: how far behind a surface each vertex is still lit, metres.
     """
     points, toward = np.ascontiguousarray(verts.numpy()), np.ascontiguousarray(normals.numpy())
     low, high = points.min(0), points.max(0)

@@ -14,7 +14,9 @@ def seen_from(verts, faces, axes, center, scale, depth):
     """The nearest surface (largest place along the third axis) at the centres of a square drawing.
 
     Args:
-        axes: rows right, up and towards the light. scale: pixels a metre. depth: filled with -1e30.
+        axes: rows right, up and towards the light.
+        scale: pixels a metre.
+        depth: filled with -1e30.
     """
     side = depth.shape[0]
     half = side / 2
@@ -29,6 +31,7 @@ def seen_from(verts, faces, axes, center, scale, depth):
         ax, ay = local[a, 0], local[a, 1]
         bx, by = local[b, 0], local[b, 1]
         cx, cy = local[c, 0], local[c, 1]
+        # Only pixels whose centres are within the triangle's bounds are asked.
         x0 = math.ceil(max(min(ax, bx, cx) - 0.5, 0.0))
         x1 = math.floor(min(max(ax, bx, cx) - 0.5, side - 1.0))
         if x1 < x0:

@@ -63,19 +63,19 @@ def pose_at(body: BodyModel, rest: RestBody, motion: MotionConfig, seed: int) ->
     if not motion.speed > 0:
         raise ConfigError("A motion's speed must be over 0", where="motion.speed", found=motion.speed)
     if motion.bvh is not None:
-        poses, fps = _recorded(body, rest, Path(motion.bvh))
-        moved = _sampled(poses, fps)
+        poses, fps = _load_recording(body, rest, Path(motion.bvh))
+        moved = _interpolate(poses, fps)
     else:
-        moved = _built_in(body, rest, motion.name, seed)
+        moved = _pose_built_in(body, rest, motion.name, seed)
     turn = torch.tensor([0.0, float(np.radians(motion.heading)), 0.0], dtype=body.dtype)
 
     def at(seconds: float) -> BodyPose:
-        return _turned(moved(motion.start_seconds + motion.speed * seconds), turn)
+        return _rotate_person(moved(motion.start_seconds + motion.speed * seconds), turn)
 
     return at
 
 
-def _turned(pose: BodyPose, turn: torch.Tensor) -> BodyPose:
+def _rotate_person(pose: BodyPose, turn: torch.Tensor) -> BodyPose:
     """The whole person turned about the world's upright axis through the origin."""
     if not turn.any():
         return pose
@@ -85,13 +85,13 @@ def _turned(pose: BodyPose, turn: torch.Tensor) -> BodyPose:
     return BodyPose(rotations, pose.translation @ matrix.T, pose.expression)
 
 
-def _recorded(body: BodyModel, rest: RestBody, path: Path) -> tuple[BodyPose, float]:
+def _load_recording(body: BodyModel, rest: RestBody, path: Path) -> tuple[BodyPose, float]:
     recorded = load_bvh(path)
     poses = retarget(recorded, body, rest)
     return poses, recorded.fps
 
 
-def _sampled(poses: BodyPose, fps: float) -> PoseAt:
+def _interpolate(poses: BodyPose, fps: float) -> PoseAt:
     count = len(poses.translation)
 
     def at(seconds: float) -> BodyPose:
@@ -108,7 +108,7 @@ def _row(poses: BodyPose, row: int) -> BodyPose:
     return BodyPose(poses.rotations[one], poses.translation[one], poses.expression[one])
 
 
-def _built_in(body: BodyModel, rest: RestBody, name: BuiltIn, seed: int) -> PoseAt:
+def _pose_built_in(body: BodyModel, rest: RestBody, name: BuiltIn, seed: int) -> PoseAt:
     phase = float(np.random.default_rng(seed).uniform(0, 2 * np.pi))
     places = {bone: k for k, bone in enumerate(body.bone_names)}
     actions_at = {action: k for k, action in enumerate(body.expression_names)}
@@ -126,7 +126,7 @@ def _built_in(body: BodyModel, rest: RestBody, name: BuiltIn, seed: int) -> Pose
     return at
 
 
-def _both(
+def _mirror(
     bone: str, left: tuple[float, float, float], right: tuple[float, float, float] | None = None
 ) -> Angles:
     """The same turn of a bone and of its mirror image; or one of its own for the right."""
@@ -157,7 +157,7 @@ def _blink(seconds: float, phase: float) -> Actions:
     return {"eyeBlinkLeft": closed, "eyeBlinkRight": closed}
 
 
-def _relaxed(seconds: float, phase: float) -> tuple[Angles, Actions]:
+def _relax(seconds: float, phase: float) -> tuple[Angles, Actions]:
     """Arms at the sides, breath in the chest, weight that shifts, a head that looks about."""
     breath = np.sin(2 * np.pi * seconds / 3.6 + phase)
     sway = np.sin(2 * np.pi * seconds / 5.3 + 2 * phase)
@@ -167,21 +167,21 @@ def _relaxed(seconds: float, phase: float) -> tuple[Angles, Actions]:
         "spine02": (-0.8 * breath, 0.0, -0.6 * sway),
         "neck02": (1.0 * sway, 5.0 * look, 0.0),
         "head": (2.0 * sway, 7.0 * look, 1.5 * sway),
-        **_both("clavicle", (0.0, 0.0, 0.8 * breath)),
-        **_both("upperarm01", (0.0, 0.0, -24.0 + 0.8 * breath)),
-        **_both("lowerarm01", (-4.0, 0.0, -6.0)),
+        **_mirror("clavicle", (0.0, 0.0, 0.8 * breath)),
+        **_mirror("upperarm01", (0.0, 0.0, -24.0 + 0.8 * breath)),
+        **_mirror("lowerarm01", (-4.0, 0.0, -6.0)),
         **_hands(0.25 + 0.03 * breath, 0.25 - 0.03 * sway),
     }
     return angles, _blink(seconds, phase)
 
 
-def _still(seconds: float, phase: float) -> tuple[Angles, Actions]:
-    return _relaxed(0.0, 0.0)[0], {}
+def _stand_still(seconds: float, phase: float) -> tuple[Angles, Actions]:
+    return _relax(0.0, 0.0)[0], {}
 
 
 def _walk(seconds: float, phase: float) -> tuple[Angles, Actions]:
     """A gait by its leading harmonics: hips swing, knees bend twice, arms go against the legs."""
-    angles, actions = _relaxed(seconds, phase)
+    angles, actions = _relax(seconds, phase)
     turn = 2 * np.pi * seconds / STEP_SECONDS
     for side, p in (("L", turn), ("R", turn + np.pi)):
         swing = np.sin(p)
@@ -205,13 +205,13 @@ def _pulse(seconds: float, begin: float, end: float) -> float:
 
 def _range(seconds: float, phase: float) -> tuple[Angles, Actions]:
     """Exercises, one after the other and overlapping: what an avatar has to have seen."""
-    angles, actions = _relaxed(seconds, phase)
+    angles, actions = _relax(seconds, phase)
     raise_, front, bend = _pulse(seconds, 0, 3), _pulse(seconds, 2, 4.5), _pulse(seconds, 3.5, 6)
     twist, squat, kick = _pulse(seconds, 4.5, 7), _pulse(seconds, 5.5, 8), _pulse(seconds, 1.5, 4)
     fist = _pulse(seconds, 1, 3) + _pulse(seconds, 4, 6)
-    angles |= _both("clavicle", (0.0, 0.0, 16 * raise_))
-    angles |= _both("upperarm01", (-62 * front, 0.0, -24.0 + 105 * raise_ + 12 * front))
-    angles |= _both("lowerarm01", (-4.0 - 78 * bend, 0.0, -6.0))
+    angles |= _mirror("clavicle", (0.0, 0.0, 16 * raise_))
+    angles |= _mirror("upperarm01", (-62 * front, 0.0, -24.0 + 105 * raise_ + 12 * front))
+    angles |= _mirror("lowerarm01", (-4.0 - 78 * bend, 0.0, -6.0))
     angles |= _hands(min(0.2 + 0.8 * fist, 1.0), min(0.2 + 0.7 * _pulse(seconds, 2, 5), 1.0))
     angles["spine03"] = (10 * squat, 22 * twist, 0.0)
     angles["spine01"] = (8 * squat, 16 * twist, 6 * kick)
@@ -221,12 +221,12 @@ def _range(seconds: float, phase: float) -> tuple[Angles, Actions]:
     angles["lowerleg01.L"] = (shin + 62 * kick, 0.0, 0.0)
     angles["upperleg01.R"] = (thigh, 0.0, -5 * squat)
     angles["lowerleg01.R"] = (shin, 0.0, 0.0)
-    angles |= _both("foot", (-34 * squat, 0.0, 0.0))
+    angles |= _mirror("foot", (-34 * squat, 0.0, 0.0))
     return angles, actions | {"jawOpen": 0.5 * raise_, "mouthSmileLeft": bend, "mouthSmileRight": bend}
 
 
 def _talk(seconds: float, phase: float) -> tuple[Angles, Actions]:
-    angles, actions = _relaxed(seconds, phase)
+    angles, actions = _relax(seconds, phase)
     beat = 2 * np.pi * seconds
     syllable = max(0.0, np.sin(3.1 * beat / 1.7 + phase)) ** 1.3
     smile, brows = _pulse(seconds, 2, 5), _pulse(seconds, 5, 7)
@@ -245,14 +245,14 @@ def _talk(seconds: float, phase: float) -> tuple[Angles, Actions]:
 
 
 def _turn(seconds: float, phase: float) -> tuple[Angles, Actions]:
-    angles, actions = _relaxed(seconds, phase)
+    angles, actions = _relax(seconds, phase)
     angles["root"] = (0.0, 360.0 * seconds / ROUND_SECONDS, 0.0)
     return angles, actions
 
 
 _MOTIONS: Mapping[str, Callable[[float, float], tuple[Angles, Actions]]] = {
-    "still": _still,
-    "stand": _relaxed,
+    "still": _stand_still,
+    "stand": _relax,
     "walk": _walk,
     "range": _range,
     "talk": _talk,

@@ -27,7 +27,7 @@ def fractal_noise(
 
 @njit(inline="always")
 @no_type_check
-def _stirred(h):
+def _mix_bits(h):
     h ^= h >> np.uint32(15)
     h *= np.uint32(0x2C1B3C6D)
     h ^= h >> np.uint32(12)
@@ -39,7 +39,7 @@ def _stirred(h):
 @no_type_check
 def _hash(x, y, z, seed):
     h = (np.uint32(x) * np.uint32(0x8DA6B343)) ^ (np.uint32(y) * np.uint32(0xD8163841))
-    return _stirred(h ^ (np.uint32(z) * np.uint32(0xCB1AB31F)) ^ (seed * np.uint32(0x9E3779B1)))
+    return _mix_bits(h ^ (np.uint32(z) * np.uint32(0xCB1AB31F)) ^ (seed * np.uint32(0x9E3779B1)))
 
 
 @njit(inline="always")
@@ -67,15 +67,15 @@ def lattice_noise(x, y, z, seed):
     z0, z1 = np.uint32(iz) * np.uint32(0xCB1AB31F), np.uint32(iz + 1) * np.uint32(0xCB1AB31F)
     own = seed * np.uint32(0x9E3779B1)
     z0, z1 = z0 ^ own, z1 ^ own
-    a = _slope(_stirred(x0 ^ y0 ^ z0), x, y, z)
-    b = _slope(_stirred(x1 ^ y0 ^ z0), x - 1, y, z)
-    c = _slope(_stirred(x0 ^ y1 ^ z0), x, y - 1, z)
-    d = _slope(_stirred(x1 ^ y1 ^ z0), x - 1, y - 1, z)
+    a = _slope(_mix_bits(x0 ^ y0 ^ z0), x, y, z)
+    b = _slope(_mix_bits(x1 ^ y0 ^ z0), x - 1, y, z)
+    c = _slope(_mix_bits(x0 ^ y1 ^ z0), x, y - 1, z)
+    d = _slope(_mix_bits(x1 ^ y1 ^ z0), x - 1, y - 1, z)
     low = (a + u * (b - a)) + v * ((c + u * (d - c)) - (a + u * (b - a)))
-    a = _slope(_stirred(x0 ^ y0 ^ z1), x, y, z - 1)
-    b = _slope(_stirred(x1 ^ y0 ^ z1), x - 1, y, z - 1)
-    c = _slope(_stirred(x0 ^ y1 ^ z1), x, y - 1, z - 1)
-    d = _slope(_stirred(x1 ^ y1 ^ z1), x - 1, y - 1, z - 1)
+    a = _slope(_mix_bits(x0 ^ y0 ^ z1), x, y, z - 1)
+    b = _slope(_mix_bits(x1 ^ y0 ^ z1), x - 1, y, z - 1)
+    c = _slope(_mix_bits(x0 ^ y1 ^ z1), x, y - 1, z - 1)
+    d = _slope(_mix_bits(x1 ^ y1 ^ z1), x - 1, y - 1, z - 1)
     high = (a + u * (b - a)) + v * ((c + u * (d - c)) - (a + u * (b - a)))
     return low + w * (high - low)
 

@@ -22,6 +22,8 @@ HAIR_BIAS = 0.022  # metres of hair that light goes through
 CROWN = 0.13  # metres from the top of the hair to the middle that it surrounds
 ROWS = 16  # of an image that a thread takes at a time
 
+Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]  # triangle, barycentrics and depth of every pixel
+
 
 @dataclass(frozen=True)
 class LitScene:
@@ -44,9 +46,14 @@ class TruePixels:
     """What a camera sees, exactly.
 
     Attributes:
-        rgb_linear: over black. alpha: coverage. depth: z in metres, 0 where nothing is. normals: world, unit.
-        layer: which of the person's layers, -1 none. infrared: albedo at 850 nm, 0 where nothing is. motion_px: how
-            far, right and down, the surface point under the pixel moves until the next frame; zero without one.
+        rgb_linear: over black.
+        alpha: coverage.
+        depth: z in metres, 0 where nothing is.
+        normals: world, unit.
+        layer: which of the person's layers, -1 none.
+        infrared: albedo at 850 nm, 0 where nothing is.
+        motion_px: how far, right and down, the surface point under the pixel moves until the next frame; zero without
+            one.
     """
 
     rgb_linear: Float[np.ndarray, "h w 3"]
@@ -108,35 +115,14 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
     """What one camera sees.
 
     Args:
-        camera: one, without distortion. after: the person a frame later, for motion.
+        camera: one, without distortion.
+        after: the person a frame later, for motion.
     """
     surfaces, person = scene.surfaces, scene.person
     drawn = rasterize_mesh(surfaces.verts, surfaces.faces, camera)
-    height, width = camera.height, camera.width
-    image, infrared = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
-    normals, layer = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int32)
-    kinds, numbers = person.looks
-    verts, faces = surfaces.verts.numpy(), person.narrow_faces
-    looks = (kinds, numbers, person.face.numbers, _frame(scene, camera))
     arrays = (drawn.face_index[0].int().numpy(), drawn.barycentrics[0].numpy(), drawn.depth[0].numpy())
-
-    def rows(_: int, start: int, stop: int) -> None:
-        kernels.shade(
-            arrays,
-            faces,
-            person.narrow_layers,
-            scene.known,
-            verts,
-            *looks,
-            start,
-            stop,
-            image,
-            infrared,
-            normals,
-            layer,
-        )
-
-    run_ranges(rows, split(height, -(-height // ROWS)), thread_count())
+    image, infrared, normals, layer = _shade(scene, camera, arrays)
+    # Color and coverage are smoothed along outlines; depth, normals and layers stay those of one surface each.
     smooth = antialias(
         torch.from_numpy(image)[None],
         surfaces.verts,
@@ -152,8 +138,36 @@ def picture(scene: LitScene, camera: Cameras, after: Surfaces | None = None) -> 
         normals=normals,
         layer=layer,
         infrared=infrared,
-        motion_px=_motion(after, surfaces, camera, arrays, faces),
+        motion_px=_motion(after, surfaces, camera, arrays, person.narrow_faces),
     )
+
+
+def _shade(scene: LitScene, camera: Cameras, drawn: Drawn) -> tuple[np.ndarray, ...]:
+    """Color with coverage (h w 4), infrared (h w), normals (h w 3) and layer (h w) of what is drawn."""
+    person = scene.person
+    height, width = camera.height, camera.width
+    image, infrared = np.zeros((height, width, 4), np.float32), np.zeros((height, width), np.float32)
+    normals, layer = np.zeros((height, width, 3), np.float32), np.full((height, width), -1, np.int32)
+    verts, looks = scene.surfaces.verts.numpy(), (*person.looks, person.face.numbers, _frame(scene, camera))
+
+    def rows(_: int, start: int, stop: int) -> None:
+        kernels.shade(
+            drawn,
+            person.narrow_faces,
+            person.narrow_layers,
+            scene.known,
+            verts,
+            *looks,
+            start,
+            stop,
+            image,
+            infrared,
+            normals,
+            layer,
+        )
+
+    run_ranges(rows, split(height, -(-height // ROWS)), thread_count())
+    return image, infrared, normals, layer
 
 
 def _frame(scene: LitScene, camera: Cameras) -> Float[np.ndarray, "4 3"]:
@@ -166,11 +180,7 @@ def _frame(scene: LitScene, camera: Cameras) -> Float[np.ndarray, "4 3"]:
 
 
 def _motion(
-    after: Surfaces | None,
-    surfaces: Surfaces,
-    camera: Cameras,
-    drawn: tuple[np.ndarray, np.ndarray, np.ndarray],
-    faces: np.ndarray,
+    after: Surfaces | None, surfaces: Surfaces, camera: Cameras, drawn: Drawn, faces: np.ndarray
 ) -> Float[np.ndarray, "h w 2"]:
     moved = np.zeros((camera.height, camera.width, 2), np.float32)
     if after is not None:

@@ -28,12 +28,16 @@ class RigConfig:
             in front below, left and right. turnaround: one camera carried around a person who tries to stand still;
             every picture is a camera of its own.
         count: of cameras, or of the turn's pictures. face has three.
-        distance: from the person, metres. height: over the floor, metres; `rise` is added to every other one.
+        distance: from the person, metres.
+        height: over the floor, metres; `rise` is added to every other one.
         look_at_height: which point over the floor they look at; of the face rig, that of the eyes.
-        span: degrees of an arc. field_of_view: along the image's longer side, degrees.
-        lens, distortion: the lens of all cameras, and its coefficients; none: pinhole images.
+        span: degrees of an arc.
+        field_of_view: along the image's longer side, degrees.
+        lens: model of all cameras' lenses.
+        distortion: its coefficients; none: pinhole images.
         interval_ms: between pictures of a turn.
-        jitter_m, jitter_deg: how unevenly the cameras are mounted, one standard deviation.
+        jitter_m: how unevenly the cameras are mounted, one standard deviation.
+        jitter_deg: likewise, of their directions.
         judges: further cameras of a ring or an arc, half-way between its own, named judge0 and so on: without noise,
             blur, lag or error of calibration, and with the true mask. A reconstruction that holds them out is judged
             by them whatever becomes of the others.
@@ -62,7 +66,8 @@ class VirtualCamera:
     """A camera as it truly is: pinhole matrix in pixels, world to camera, its lens, and when it looks.
 
     Attributes:
-        lag: seconds after the rig's clock. judge: has no faults, and is held out.
+        lag: seconds after the rig's clock.
+        judge: has no faults, and is held out.
     """
 
     name: str
@@ -103,7 +108,7 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
         K = np.array(
             [[own_focal, 0, center[0] + shift[0]], [0, own_focal, center[1] + shift[1]], [0, 0, 1]], float
         )
-        viewmat = _turned(_looking(eye, target), turn)
+        viewmat = _turn_camera(_look_at(eye, target), turn)
         judge = number >= len(places) - settings.judges
         name = f"{number:02d}" if settings.count > 10 else str(number)
         if judge:
@@ -182,12 +187,12 @@ def _judges(settings: RigConfig) -> Sequence[tuple[np.ndarray, np.ndarray, float
     return found
 
 
-def _looking(eye: np.ndarray, target: np.ndarray) -> Float[np.ndarray, "4 4"]:
+def _look_at(eye: np.ndarray, target: np.ndarray) -> Float[np.ndarray, "4 4"]:
     at = look_at(torch.from_numpy(eye)[None], torch.from_numpy(target)[None], 1.0, 2, 2)
     return at.viewmats[0].numpy()
 
 
-def _turned(viewmat: Float[np.ndarray, "4 4"], turn: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+def _turn_camera(viewmat: Float[np.ndarray, "4 4"], turn: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
     """The camera turned about its own centre; `turn` is axis-angle in its own axes, radians."""
     return moved(viewmat, turn, np.zeros(3))
 

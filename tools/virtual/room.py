@@ -28,8 +28,11 @@ class RoomConfig:
     """The surroundings.
 
     Attributes:
-        radius: of the round wall, metres; cameras stand inside. height: of the ceiling.
-        wall, floor: their mean albedo, linear. texture: how much they vary, 0 for plain paint.
+        radius: of the round wall, metres; cameras stand inside.
+        height: of the ceiling.
+        wall: its mean albedo, linear.
+        floor: its mean albedo, linear.
+        texture: how much wall and floor vary, 0 for plain paint.
         panels: boards on the wall, all around; 0 for none.
     """
 
@@ -46,8 +49,11 @@ class RoomView:
     """What a camera sees of an empty room.
 
     Attributes:
-        rgb_linear: color. depth: z, metres. normals: world, unit. infrared: albedo at 850 nm.
-        floor_xz: where on the floor plan a pixel is, metres. surface: `FLOOR`, `WALL` or `CEILING`.
+        depth: z, metres.
+        normals: world, unit.
+        infrared: albedo at 850 nm.
+        floor_xz: where on the floor plan a pixel is, metres.
+        surface: `FLOOR`, `WALL` or `CEILING`.
     """
 
     rgb_linear: Float[np.ndarray, "h w 3"]
@@ -67,7 +73,8 @@ class RoomView:
         """A person (premultiplied) before the room, and their shadow on its floor.
 
         Args:
-            feet, hips: where they stand, world, metres: the higher a foot, the wider and paler its shadow.
+            feet: where they stand, world, metres: the higher a foot, the wider and paler its shadow.
+            hips: the middle of the body's shadow, likewise.
         """
         shadows = []
         for (x, y, z), radius, depth in [
@@ -101,15 +108,9 @@ def look_at_room(
         ConfigError: the camera stands outside of the room.
     """
     center = -camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3]
-    if np.hypot(center[0], center[2]) > room.radius - 0.05 or not 0.02 < center[1] < room.height - 0.02:
-        raise ConfigError(
-            "A camera stands outside of the room",
-            where=f"room, camera {camera.name}",
-            expected=f"within {room.radius} m of the middle and under {room.height} m",
-            found=", ".join(f"{value:.2f}" for value in center),
-            remedy="make the room larger: --room.radius, --room.height",
-        )
+    _check_inside(room, camera.name, center)
     shape = camera.height, camera.width
+    # A room is closed, so every pixel is written; of normals only what is not zero.
     seen = RoomView(
         np.empty((*shape, 3), np.float32),
         np.empty(shape, np.float32),
@@ -139,6 +140,17 @@ def look_at_room(
         seen.surface,
     )
     return seen
+
+
+def _check_inside(room: RoomConfig, name: str, center: Float[np.ndarray, "3"]) -> None:
+    if np.hypot(center[0], center[2]) > room.radius - 0.05 or not 0.02 < center[1] < room.height - 0.02:
+        raise ConfigError(
+            "A camera stands outside of the room",
+            where=f"room, camera {name}",
+            expected=f"within {room.radius} m of the middle and under {room.height} m",
+            found=", ".join(f"{value:.2f}" for value in center),
+            remedy="make the room larger: --room.radius, --room.height",
+        )
 
 
 def _panels(room: RoomConfig, seed: int) -> tuple[float, Float[np.ndarray, "p 6"]]:

@@ -66,10 +66,14 @@ def shade(
     """Image rows start..stop: ``image`` gets linear rgb and coverage, ``infrared_of`` the albedo at 850 nm.
 
     Args:
-        drawn: triangle, barycentrics and depth of every pixel. known: of vertices, see the columns above.
-        kinds, numbers: the materials of the layers. frame: rows are the eye, the way to the strongest light, the
-            light from everywhere, and (metres of surface a pixel shows at one metre, 0, 0).
-        normals: world. kind_of: the layer at every pixel.
+        drawn: triangle, barycentrics and depth of every pixel.
+        known: of vertices, see the columns above.
+        kinds: of the layers' materials.
+        numbers: of the same materials.
+        frame: rows are the eye, the way to the strongest light, the light from everywhere, and (metres of surface a
+            pixel shows at one metre, 0, 0).
+        normals: world.
+        kind_of: the layer at every pixel.
     """
     index, barycentrics, depth = drawn
     for row in range(start, stop):

@@ -1,4 +1,4 @@
-"""`simulacra stage-people`: a contact sheet of virtual people, to see who would stand on the stage."""
+"""`simulacra stage-people`: a contact sheet of virtual people, to see who would stand in the studio."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def _pictures(count: int, seed: int) -> Iterator[Float[np.ndarray, "h w 3"]]:
     shade = np.linspace(*BACKDROP, HEIGHT, dtype=np.float32)[:, None, None]
     for number in range(seed, seed + count):
         person = make_person(body, PersonRecipe(seed=number))
-        pose = _at_ease(body, number)
+        pose = _relaxed_pose(body, number)
         scene = light_up(person, person.posed(pose), studio_light(number))
         parts = []
-        for camera in (_whole(person), _face(person, pose)):
+        for camera in (_body_camera(person), _face_camera(person, pose)):
             seen = picture(scene, camera)
             linear = seen.rgb_linear + (1 - seen.alpha)[..., None] * shade
             parts.append(linear_to_srgb(torch.from_numpy(linear).float().clamp(0, 1)).numpy())
         yield np.concatenate(parts, 1).astype(np.float32)
 
 
-def _at_ease(body: BodyModel, number: int) -> BodyPose:
+def _relaxed_pose(body: BodyModel, number: int) -> BodyPose:
     """Arms down, the head a little turned, the face not quite at rest."""
     rng = np.random.default_rng(number)
     pose = body.zero_pose()
@@ -67,11 +67,7 @@ def _at_ease(body: BodyModel, number: int) -> BodyPose:
     )
     turn("spine02", 0.0, float(rng.uniform(-0.12, 0.12)), 0.0)
     smile, brows = float(rng.uniform(0, 0.5)), float(rng.uniform(0, 0.3))
-    for action, strength in (
-        ("mouthSmileLeft", smile),
-        ("mouthSmileRight", smile),
-        ("browInnerUp", brows),
-    ):
+    for action, strength in (("mouthSmileLeft", smile), ("mouthSmileRight", smile), ("browInnerUp", brows)):
         pose.expression[0, body.expression_names.index(action)] = strength
     return pose
 
@@ -80,7 +76,7 @@ def _height(person: VirtualPerson) -> float:
     return float(person.rest.verts[:, 1].max())
 
 
-def _whole(person: VirtualPerson) -> Cameras:
+def _body_camera(person: VirtualPerson) -> Cameras:
     """Children look smaller than adults, but not by all of it."""
     tall = _height(person)
     shown = max(0.55 * tall + 0.75, tall)
@@ -88,7 +84,7 @@ def _whole(person: VirtualPerson) -> Cameras:
     return look_at(at + torch.tensor([[0.55, 0.1, 3.2]]) * shown, at, 2.9 * HEIGHT, WIDTH, HEIGHT)
 
 
-def _face(person: VirtualPerson, pose: BodyPose) -> Cameras:
+def _face_camera(person: VirtualPerson, pose: BodyPose) -> Cameras:
     eyes = person.body.keypoints_at("face478", person.rest, pose)[0, [33, 263]].mean(0)
     at = (eyes - torch.tensor([0.0, 0.03, 0.06]))[None]
     return look_at(at + torch.tensor([[0.22, 0.04, 0.9]]), at, 2.6 * WIDTH, WIDTH, HEIGHT)

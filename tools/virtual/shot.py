@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.session.truth import (
-    TrueView,
-)
+from simulacra.recon.session.truth import TrueView
 
 from .people.person import Surfaces
 from .picture import LitScene, TruePixels, picture, relit
@@ -48,7 +46,7 @@ def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot
     settings, camera = studio.settings, station.camera
     moment = index / settings.fps
     drawn = station.view.camera(camera.viewmat)
-    scene, after = _at_camera(studio, station, scene, moment)
+    scene, after = _pose_for_shutter(studio, station, scene, moment)
     seen = picture(scene, drawn, after)
     rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
     if after is not None and settings.shutter_ms > 0 and not camera.judge:
@@ -65,7 +63,7 @@ def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot
 
 
 def _sensor(studio: Studio, station: Station) -> ColorSensor:
-    """The stage's sensor with the camera's own faults; a judge has one without any."""
+    """The capture's sensor with the camera's own faults; a judge has one without any."""
     if station.camera.judge:
         return CLEAN
     common, fault = studio.settings.color, station.fault
@@ -82,7 +80,7 @@ def _number(studio: Studio, station: Station) -> int:
     return [other.camera.name for other in studio.stations].index(station.camera.name)
 
 
-def _at_camera(
+def _pose_for_shutter(
     studio: Studio, station: Station, scene: LitScene, moment: float
 ) -> tuple[LitScene, Surfaces | None]:
     """The scene as the camera's shutter meets it, and the person a frame interval later where anything moves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -69,7 +70,22 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
     eyes = face[[33, 263]].mean(0).double().numpy()
     light = studio_light(settings.light_seed)
     wall = light.radiance.sum(0).double().numpy() / np.pi
-    cameras = make_rig(settings.rig, settings.seed, eyes)
+    described = _describe_cameras(settings, make_rig(settings.rig, settings.seed, eyes))
+
+    def station(camera: VirtualCamera, given: SessionCamera, fault: Fault) -> Station:
+        view = lens_view(camera.K, camera.width, camera.height, camera.lens)
+        drawn = replace(camera, K=view.K, width=view.width, height=view.height)
+        return Station(camera, given, view, look_at_room(settings.room, drawn, wall, settings.seed), fault)
+
+    with ThreadPoolExecutor(threads) as pool:
+        stations = tuple(pool.map(lambda one: station(*one), described))
+    return Studio(settings, body, person, pose, light, stations)
+
+
+def _describe_cameras(
+    settings: VirtualCaptureConfig, cameras: Sequence[VirtualCamera]
+) -> list[tuple[VirtualCamera, SessionCamera, Fault]]:
+    """Each camera as it is, as the session describes it, and its fault."""
     faults = {fault.camera: fault for fault in settings.faults}
     unknown = set(faults) - {camera.name for camera in cameras}
     if unknown:
@@ -87,17 +103,9 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
         if not camera.judge:
             lag = camera.lag + 0.001 * (settings.sync_ms * chance + fault.lag_ms)
             camera = replace(camera, lag=float(lag))
-        given = _as_given(BESIDE if camera.judge else settings, camera, fault, rng)
+        given = _miscalibrate(BESIDE if camera.judge else settings, camera, fault, rng)
         described.append((camera, replace(given, depth_scale=DEPTH_UNITS if settings.depth else None), fault))
-
-    def station(camera: VirtualCamera, given: SessionCamera, fault: Fault) -> Station:
-        view = lens_view(camera.K, camera.width, camera.height, camera.lens)
-        drawn = replace(camera, K=view.K, width=view.width, height=view.height)
-        return Station(camera, given, view, look_at_room(settings.room, drawn, wall, settings.seed), fault)
-
-    with ThreadPoolExecutor(threads) as pool:
-        stations = tuple(pool.map(lambda one: station(*one), described))
-    return Studio(settings, body, person, pose, light, stations)
+    return described
 
 
 def recipe_of(person: PersonConfig) -> PersonRecipe:
@@ -110,7 +118,7 @@ def recipe_of(person: PersonConfig) -> PersonRecipe:
     return PersonRecipe(seed=person.seed, phenotypes=fixed, years=person.years)
 
 
-def _as_given(
+def _miscalibrate(
     settings: VirtualCaptureConfig, camera: VirtualCamera, fault: Fault, rng: np.random.Generator
 ) -> SessionCamera:
     """The camera as its calibration has it: a little wrong, as all calibrations are."""

@@ -1,4 +1,4 @@
-"""Everything of the stage that is compiled, used once, as small as it goes."""
+"""Everything of a virtual capture that is compiled, used once, as small as it goes."""
 
 from __future__ import annotations
 

@@ -163,9 +163,9 @@ def test_the_baseline_lies_on_the_person_and_never_opens_a_held_out_camera(
     assert stored is not None
     assert torch.equal(stored.sh, result.free.sh)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "gaussians.npz",
         "losses.npz",
         "training.json",
-        "gaussians.npz",
     ]
 
 

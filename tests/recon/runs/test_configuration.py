@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulacra.recon import configuration
+from simulacra.recon.runs import configuration
 from simulacra.recon.runs.configuration import (
     config,
     config_keys,

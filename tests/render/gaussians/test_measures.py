@@ -143,8 +143,7 @@ def test_unknown_modes_and_extras_are_refused() -> None:
     # Types forbid both; whoever runs without them gets a sentence.
     from simulacra.render.gaussians.rasterize import _check
 
-    ball = balls([[0.0, 0.0, 2.0]])
     with pytest.raises(ValueError, match="no mode 'smooth'; there are classic, antialiased"):
-        _check(ball, camera(), "smooth", ())
+        _check(camera(), "smooth", ())
     with pytest.raises(ValueError, match=r"nothing called \['mode'\] can be measured"):
-        _check(ball, camera(), "classic", ("mode",))
+        _check(camera(), "classic", ("mode",))

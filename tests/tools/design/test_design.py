@@ -76,7 +76,7 @@ def test_a_point_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "failed": None,
         }
 
-    monkeypatch.setattr(points_module, "_measured", made)
+    monkeypatch.setattr(points_module, "_run_point", made)
     first, second = measure(point, tmp_path), measure(point, tmp_path)
     assert len(calls) == 1
     assert first.means == second.means == {"true_joints_mm": 12.5}

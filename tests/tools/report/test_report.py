@@ -53,7 +53,7 @@ SETTINGS = EvaluateConfig(references=(PublishedNumber(metric="psnr_fg", value=24
 def run(tmp_path: Path) -> Path:
     box = Box()
     run = tmp_path / "my run"
-    score_views(subject(box.render, box.read), PROTOCOL, SETTINGS, run / "evaluate")
+    score_views(Subject(box.render, box.read), PROTOCOL, SETTINGS, run / "evaluate")
     for index in range(4):
         write_image(
             run / "evaluate" / "turntable" / f"{index:03d}.png", np.full((8, 8, 3), index / 4, np.float32)
@@ -145,7 +145,7 @@ def test_stages_come_in_the_order_in_which_they_run(run: Path) -> None:
 def test_scores_of_seen_views_say_so(run: Path) -> None:
     box = Box()
     other = choose_other(PROTOCOL, ("1",))
-    score_views(subject(box.render, box.read), other, SETTINGS, run / "evaluate_1")
+    score_views(Subject(box.render, box.read), other, SETTINGS, run / "evaluate_1")
     path = write_run_report(run, "evaluate_1")
     assert path.name == "report_evaluate_1.html"
     text = text_of(path.read_text("utf-8"))
@@ -186,7 +186,7 @@ def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> No
 def test_a_baseline_on_other_views_gets_no_verdict(run: Path, tmp_path: Path) -> None:
     box = Box()
     same, elsewhere = tmp_path / "baseline", tmp_path / "elsewhere"
-    score_views(subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
+    score_views(Subject(box.render, box.read), PROTOCOL, EvaluateConfig(), same / "evaluate")
     score_views(
         Subject(box.render, box.read),
         choose_other(PROTOCOL, ("0",)),

@@ -42,7 +42,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Truth]:
         load_body()
     except AssetError as error:
         pytest.skip(str(error))
-    session = record_session(SMALL, tmp_path_factory.mktemp("stage") / "session")
+    session = record_session(SMALL, tmp_path_factory.mktemp("studio") / "session")
     truth = read_truth(session)
     assert truth is not None
     return session, truth

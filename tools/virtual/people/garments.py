@@ -43,13 +43,17 @@ class Garment:
     """One piece of clothing.
 
     Attributes:
-        kind: top, trousers, skirt or shoes. material: its key among the person's materials.
+        kind: top, trousers, skirt or shoes.
+        material: its key among the person's materials.
         limb: how far sleeves or legs reach: 0.05 none, 0.5 elbow or knee, 1 wrist or ankle.
         hem: where a top or skirt ends: 0 at the waist, 1 at the crotch, 2 at the knees, 3 at the ankles.
-        collar: of a top: round, scoop, stand or shirt. flare: metres that hanging cloth widens on a metre down.
-        thickness_mm: distance from the skin. looseness_mm: how much further it stands off where it hangs.
+        collar: of a top: round, scoop, stand or shirt.
+        flare: metres that hanging cloth widens on a metre down.
+        thickness_mm: distance from the skin.
+        looseness_mm: how much further it stands off where it hangs.
         straight: how far it falls straight from the widest place above instead of following the body, 0 to 1.
-        folds_mm: depth of folds. seed: of the folds.
+        folds_mm: depth of folds.
+        seed: of the folds.
     """
 
     kind: str
@@ -77,11 +81,13 @@ def make_garment(body: BodyModel, rest: RestBody, marks: Measures, garment: Garm
     covered = clip(around, torch.from_numpy(inside(body, around, garment, marks)).float())
     covered = _largest_piece(covered)
     shell = inflated(covered, _thickness(body, covered, garment, marks), drape=24)
-    shell = _straightened(body, shell, garment, marks)
+    shell = _straighten(body, shell, garment, marks)
     # Patterns are woven into the cloth as it hangs, before it folds.
     shell = replace(shell, origin=shell.verts)
-    shell = _eased(_folded(body, shell, garment, marks))
-    return replace(_finished(body, rest, shell, garment, marks), name=garment.kind, material=garment.material)
+    shell = _ease(_fold(body, shell, garment, marks))
+    return replace(
+        _finish_borders(body, rest, shell, garment, marks), name=garment.kind, material=garment.material
+    )
 
 
 def hem_height(garment: Garment, marks: Measures) -> float:
@@ -95,12 +101,12 @@ def inside(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> 
     points = layer.origin.numpy().astype(np.float64)
     if garment.kind == "top":
         bottom = max(hem_height(garment, marks), marks.split)
-        depth = np.minimum(points[:, 1] - bottom, _from_neck(points, garment, marks))
-        return np.minimum(depth, _on_limbs(body, layer, garment, marks.arms, "arm"))
+        depth = np.minimum(points[:, 1] - bottom, _neck_distance(points, garment, marks))
+        return np.minimum(depth, _limb_depth(body, layer, garment, marks.arms, "arm"))
     depth = marks.waist + 0.01 * marks.scale - points[:, 1]
     if garment.kind == "skirt":
         return np.minimum(depth, points[:, 1] - max(marks.split, hem_height(garment, marks)))
-    return np.minimum(depth, _on_limbs(body, layer, garment, marks.legs, "leg"))
+    return np.minimum(depth, _limb_depth(body, layer, garment, marks.legs, "leg"))
 
 
 def under_hanging(
@@ -115,7 +121,7 @@ def under_hanging(
     return result
 
 
-def _from_neck(points: np.ndarray, garment: Garment, marks: Measures) -> np.ndarray:
+def _neck_distance(points: np.ndarray, garment: Garment, marks: Measures) -> np.ndarray:
     """Metres from the neckline, a ball around the base of the neck; lower and wider for a scoop."""
     down, wide = {"scoop": (0.035, 0.093), "shirt": (0.0, 0.074), "stand": (0.0, 0.074)}.get(
         garment.collar, (0.008, 0.079)
@@ -126,7 +132,7 @@ def _from_neck(points: np.ndarray, garment: Garment, marks: Measures) -> np.ndar
     return result
 
 
-def _on_limbs(
+def _limb_depth(
     body: BodyModel, layer: Layer, garment: Garment, limbs: Sequence[np.ndarray], limb: str
 ) -> np.ndarray:
     depth = np.full(len(layer.verts), 1.0)
@@ -165,7 +171,7 @@ def _thickness(body: BodyModel, layer: Layer, garment: Garment, marks: Measures)
     return 0.001 * (garment.thickness_mm + garment.looseness_mm * free) + over
 
 
-def _straightened(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
+def _straighten(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
     """Cloth that falls from the widest place above it instead of going in again under it."""
     if garment.kind == "top":
         layer = _straight_trunk(body, layer, garment, marks)
@@ -228,7 +234,7 @@ def _straight_trunk(body: BodyModel, layer: Layer, garment: Garment, marks: Meas
     return replace(layer, verts=torch.from_numpy(verts.astype(np.float32)))
 
 
-def _eased(layer: Layer) -> Layer:
+def _ease(layer: Layer) -> Layer:
     """Cloth slides: it follows the skin of a neighbourhood, not of the one point under it."""
     mean = averaging(layer)
     carrier = layer.carrier
@@ -237,7 +243,7 @@ def _eased(layer: Layer) -> Layer:
     return replace(layer, carrier=carrier.astype(np.float32))
 
 
-def _folded(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
+def _fold(body: BodyModel, layer: Layer, garment: Garment, marks: Measures) -> Layer:
     """Folds: rings around limbs where they bend or where cloth piles up, and ridges along its fall elsewhere."""
     if garment.folds_mm <= 0:
         return layer
@@ -274,7 +280,9 @@ def _ridges(points: np.ndarray, seed: int, size: float) -> np.ndarray:
     return (1 - np.minimum(np.abs(2.2 * fractal_noise(bent.astype(np.float32), seed, 2, size)), 1)) ** 2
 
 
-def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, marks: Measures) -> Layer:
+def _finish_borders(
+    body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, marks: Measures
+) -> Layer:
     """Hanging parts, collar and hems, and how far from a hem every place is."""
     loops = border_loops(shell.faces)
     heights = [float(shell.verts[loop, 1].mean()) for loop in loops]
@@ -284,10 +292,10 @@ def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, m
         level = max(hem, marks.split)
         shell = level_ring(shell, loops[low], level)
         if hem < marks.split - 0.012:
-            body_verts, carry = _to_hang_around(body, rest, marks)
+            body_verts, carry = _trunk_and_legs(body, rest, marks)
             clearance = 0.001 * (garment.thickness_mm + 4.0)
             shell = hanging(shell, loops[low], hem, garment.flare, body_verts, clearance, carry)
-            shell = _waved(shell, garment, marks.split, hem)
+            shell = _add_waves(shell, garment, marks.split, hem)
     elif garment.limb > 0.9:
         # Long trousers go on over the shoe.
         for loop, height in zip(loops, heights):
@@ -312,7 +320,7 @@ def _finished(body: BodyModel, rest: RestBody, shell: Layer, garment: Garment, m
     return replace(shell, traits=traits)
 
 
-def _to_hang_around(
+def _trunk_and_legs(
     body: BodyModel, rest: RestBody, marks: Measures
 ) -> tuple[Float[np.ndarray, "v 3"], sparse.csr_matrix]:
     """Vertices of trunk and legs, and what carries them."""
@@ -323,7 +331,7 @@ def _to_hang_around(
     return verts[chosen], carry
 
 
-def _waved(layer: Layer, garment: Garment, top: float, hem: float) -> Layer:
+def _add_waves(layer: Layer, garment: Garment, top: float, hem: float) -> Layer:
     """Waves that a hanging sheet falls into, deeper towards its hem."""
     verts = layer.verts.numpy().copy()
     fall = np.clip((top - verts[:, 1]) / max(top - hem, 0.05), 0, 1)

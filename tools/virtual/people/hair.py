@@ -46,9 +46,13 @@ class HairStyle:
     Attributes:
         kind: crown (falls from the crown), parted, back (combed back) or curls (stands off the head).
         length_mm: of a strand; 0 is a shaven head, up to ``STUBBLE_MM`` it only colors the skin.
-        count: ribbons. width_mm: of one, at its root. lift_mm: how thick the hair lies on the head.
-        curl: how much strands wander, 0 to 1. part: where the hair parts, -1 (right) to 1 (left).
-        receding: how far the hairline has gone back, 0 to 1. seed: of everything random.
+        count: ribbons.
+        width_mm: of one, at its root.
+        lift_mm: how thick the hair lies on the head.
+        curl: how much strands wander, 0 to 1.
+        part: where the hair parts, -1 (right) to 1 (left).
+        receding: how far the hairline has gone back, 0 to 1.
+        seed: of everything random.
     """
 
     kind: str = "crown"
@@ -96,7 +100,7 @@ def make_hair(
     scalp = clip(head, torch.from_numpy(np.minimum(depth, 0.5 - ears)).float())
     cap = _cap(scalp, marks, style)
     rng = np.random.default_rng(style.seed)
-    under = _under(body, rest, cap, clothes)
+    under = _gather_under(body, rest, cap, clothes)
     strands, lift = _grow(cap, under, marks, style, rng)
     ribbons = _ribbons(body, rest, strands, lift, under, style, rng)
     return replace(joined(_cap_origin(cap, scalp, marks, style), ribbons), name="hair", material="hair")
@@ -135,13 +139,10 @@ class Under:
     tree: cKDTree
 
 
-def _under(body: BodyModel, rest: RestBody, cap: Layer, clothes: Sequence[Layer]) -> Under:
+def _gather_under(body: BodyModel, rest: RestBody, cap: Layer, clothes: Sequence[Layer]) -> Under:
     shoulders = [f"{part}_{side}" for part in ("upper_arm",) for side in "lr"]
     skin = body_layer(
-        body,
-        rest.verts,
-        "skin",
-        torch.from_numpy(faces_of(body, (*HEAD, "lips", "torso", *shoulders))),
+        body, rest.verts, "skin", torch.from_numpy(faces_of(body, (*HEAD, "lips", "torso", *shoulders)))
     )
     layers = [cap, skin, *(c for c in clothes if c.name == "top")]
     points, normals = [], []
@@ -174,7 +175,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return result
 
 
-def _combed(points: np.ndarray, marks: Measures, style: HairStyle) -> np.ndarray:
+def _comb_directions(points: np.ndarray, marks: Measures, style: HairStyle) -> np.ndarray:
     """The way that hair is combed at each place of the head."""
     offset = points - marks.head
     if style.kind == "parted":
@@ -220,7 +221,7 @@ def _grow(
     spare = 0.001 * style.lift_mm * (0.1 + 0.75 * layer)[:, None]
     # Short steps first: chords would cut through the head.
     sizes = np.linspace(0.6, 1.4, segments) / segments
-    direction = _unit(_combed(roots, marks, style))
+    direction = _unit(_comb_directions(roots, marks, style))
     if style.kind != "curls":
         direction = _unit(direction - 0.95 * (direction * out).sum(1, keepdims=True) * out)
     direction = _unit((0.15 if style.length_mm > 110 else 0.4) * out + direction)
@@ -236,7 +237,7 @@ def _grow(
         )
         loose = rng.normal(0, 0.08, here.shape) * (0.3 + style.curl)
         fall = (1 - stiff) * (0.3 + 1.4 * share) * (0.25 if style.kind == "curls" else 1.0)
-        way = _combed(here, marks, style)
+        way = _comb_directions(here, marks, style)
         if style.kind != "curls":
             way = _unit(way - 0.9 * (way * normal).sum(1, keepdims=True) * normal)
         # A comb has nothing to press on below the head.
@@ -245,23 +246,32 @@ def _grow(
         turning = 5.0 if style.kind == "curls" else 0.7 * style.curl
         direction = _unit(0.55 * direction + 0.45 * _unit(pull) + turning * wander + loose)
         step = sizes[k] * length[:, None]
-        after = _drawn_in(here + step * direction, marks, 0.5 * float(step.mean()))
-        _, near = under.tree.query(after)
-        normal = under.normals[near]
-        gap, over = _over(after, under, near)
+        after = _draw_to_neck(here + step * direction, marks, 0.5 * float(step.mean()))
         low = 0.0012 + 2.2 * step**2 + spare * min(1.0, 0.3 + 1.6 * share)
-        # Held off by what is under it, and not far off it unless it is curly.
-        sink = 0.75 * (1 - 0.6 * share)
         high = low + (0.3 * 0.001 * style.length_mm if style.kind == "curls" else 0.0)
-        push = over * np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
-        after = after + push * normal
+        after, normal = _rest_on(after, under, low, high, 0.75 * (1 - 0.6 * share))
         direction = _unit(after - here)
         points.append(after)
-    strands = _trimmed(_calmed(np.stack(points, 1)), marks)
-    return _kept_off(strands, under, 0.0025 + 0.009 * (1 - stiff)), layer
+    strands = _trim_before_face(_smooth_kinks(np.stack(points, 1)), marks)
+    return _push_off(strands, under, 0.0025 + 0.009 * (1 - stiff)), layer
 
 
-def _calmed(strands: np.ndarray) -> np.ndarray:
+def _rest_on(
+    points: Float[np.ndarray, "n 3"],
+    under: Under,
+    low: Float[np.ndarray, "n 1"],
+    high: Float[np.ndarray, "n 1"],
+    sink: float,
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """Points moved to between ``low`` and ``high`` metres above what is under them, and its normals there."""
+    _, near = under.tree.query(points)
+    normal = under.normals[near]
+    gap, over = _measure_gap(points, under, near)
+    push = over * np.clip(low - gap, 0, 0.012) - sink * np.clip(gap - high, 0, 0.03)
+    return points + push * normal, normal
+
+
+def _smooth_kinks(strands: np.ndarray) -> np.ndarray:
     """Without kinks: every place but the ends moved towards the mean of its neighbours."""
     calm = strands.copy()
     for _ in range(2):
@@ -269,7 +279,7 @@ def _calmed(strands: np.ndarray) -> np.ndarray:
     return calm
 
 
-def _over(
+def _measure_gap(
     points: Float[np.ndarray, "n 3"], under: Under, near: np.ndarray
 ) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
     """How high points are above the nearest surface, and whether they are above or below it and not beside it."""
@@ -279,17 +289,17 @@ def _over(
     return gap, np.clip(2 - beside / 0.012, 0, 1)
 
 
-def _kept_off(strands: Float[np.ndarray, "s p 3"], under: Under, least: float) -> Float[np.ndarray, "s p 3"]:
+def _push_off(strands: Float[np.ndarray, "s p 3"], under: Under, least: float) -> Float[np.ndarray, "s p 3"]:
     """Nothing but the roots closer to what is under it than ``least`` metres."""
     flat = strands[:, 1:].reshape(-1, 3)
     _, near = under.tree.query(flat)
     normal = under.normals[near]
-    gap, over = _over(flat, under, near)
+    gap, over = _measure_gap(flat, under, near)
     off = flat + over * np.clip(least - gap, 0, 0.015) * normal
     return np.concatenate([strands[:, :1], off.reshape(len(strands), -1, 3)], 1)
 
 
-def _trimmed(strands: Float[np.ndarray, "s p 3"], marks: Measures) -> Float[np.ndarray, "s p 3"]:
+def _trim_before_face(strands: Float[np.ndarray, "s p 3"], marks: Measures) -> Float[np.ndarray, "s p 3"]:
     """Cut where they would hang before the face."""
     offset = strands - marks.head
     half = 0.060 * marks.scale**0.3
@@ -305,7 +315,7 @@ def _trimmed(strands: Float[np.ndarray, "s p 3"], marks: Measures) -> Float[np.n
     return strands[rows, low] * (1 - share) + strands[rows, low + 1] * share
 
 
-def _drawn_in(points: np.ndarray, marks: Measures, most: float) -> np.ndarray:
+def _draw_to_neck(points: np.ndarray, marks: Measures, most: float) -> np.ndarray:
     """Below the ears hair hangs around the neck, before and behind the shoulders rather than out over the arms."""
     offset = points - np.array([0.0, 0.0, marks.neck[2] + 0.01])
     away = np.linalg.norm(offset[:, [0, 2]], axis=1)
@@ -357,14 +367,14 @@ def _ribbons(
         "hair",
         torch.from_numpy(points),
         torch.from_numpy(faces),
-        _carried(body, rest, flat, under, near, style),
+        _carry_strands(body, rest, flat, under, near, style),
         "hair",
         torch.from_numpy(origin),
         torch.from_numpy(traits),
     )
 
 
-def _carried(
+def _carry_strands(
     body: BodyModel, rest: RestBody, flat: np.ndarray, under: Under, near: np.ndarray, style: HairStyle
 ) -> sparse.csr_matrix:
     """The head carries hair; what lies on neck and shoulders goes more and more with them."""

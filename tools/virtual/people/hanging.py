@@ -38,6 +38,7 @@ def extended(
         flipped: the outside of the new part is what would be its inside; it shares no vertices with the border.
     """
     if flipped:
+        # Vertices of its own at the border: a shared one would have one normal for both sides.
         rows, lining = [layer.verts.numpy()[loop], *rows], [lining[0], *lining]
     count, k = len(layer.verts), len(loop)
     own = layer.carrier[loop]
@@ -69,11 +70,11 @@ def hemmed(layer: Layer, loop: Int[np.ndarray, " k"], thickness: float, depth: f
     """The border turned inwards: cloth has a thickness there, and an inside."""
     normals = vertex_normals(layer.verts, layer.faces).numpy()
     verts = layer.verts.numpy()
-    normal = _calm(normals[loop], 8)
+    normal = _smooth_loop(normals[loop], 8)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     tangent = np.roll(verts[loop], -1, 0) - np.roll(verts[loop], 1, 0)
     # The mesh lies to the left of the way round.
-    back = np.cross(normal, _calm(tangent, 8))
+    back = np.cross(normal, _smooth_loop(tangent, 8))
     back /= np.maximum(np.linalg.norm(back, axis=1, keepdims=True), 1e-9)
     edge = verts[loop] - 0.5 * thickness * normal - 0.3 * thickness * back
     under = verts[loop] - thickness * normal
@@ -81,7 +82,7 @@ def hemmed(layer: Layer, loop: Int[np.ndarray, " k"], thickness: float, depth: f
     return extended(layer, loop, rows, [0.3, 1.0, 1.0])
 
 
-def _calm(values: np.ndarray, times: int) -> np.ndarray:
+def _smooth_loop(values: np.ndarray, times: int) -> np.ndarray:
     for _ in range(times):
         values = (np.roll(values, 1, 0) + 2 * values + np.roll(values, -1, 0)) / 4
     return values
@@ -99,8 +100,10 @@ def hanging(
     """A sheet that falls from a level border to the height ``hem``, kept off what is inside.
 
     Args:
-        loop: a border around the trunk, at one height. flare: metres that it widens on a metre down.
-        body: vertices of trunk and legs. clearance: metres that it keeps from them.
+        loop: a border around the trunk, at one height.
+        flare: metres that it widens on a metre down.
+        body: vertices of trunk and legs.
+        clearance: metres that it keeps from them.
         carry: rows of ``Layer.carrier`` of those vertices.
     """
     top = layer.verts.numpy()[loop].astype(np.float64)
@@ -110,17 +113,13 @@ def hanging(
     center = top[:, [0, 2]].mean(0)
     offset = top[:, [0, 2]] - center
     angle, radius = np.arctan2(offset[:, 0], offset[:, 1]), np.linalg.norm(offset, axis=1)
-    turn = (np.arange(BINS) + 0.5) / BINS * 2 * np.pi - np.pi
-    directions = np.stack([np.sin(turn), np.cos(turn)], 1)
-    place = (angle + np.pi) / (2 * np.pi) * BINS - 0.5
     rows, before = [], level
     for height in heights:
         near = body[(body[:, 1] > height - 0.02) & (body[:, 1] < before + 0.02)]
         radius = radius + flare * (before - height)
         if len(near):
-            support = ((near[:, [0, 2]] - center) @ directions.T).max(0) + clearance
-            support = ndimage.gaussian_filter1d(support, 2.0, mode="wrap")
-            wanted = ndimage.map_coordinates(support, [place], order=1, mode="grid-wrap")
+            # Half of the way at each row: cloth over a hip is round, not a shelf.
+            wanted = _radius_around(near[:, [0, 2]] - center, angle, clearance)
             radius = np.maximum(radius, radius + 0.5 * (wanted - radius))
         before = height
         around = offset / np.linalg.norm(offset, axis=1, keepdims=True)
@@ -134,10 +133,23 @@ def hanging(
                 1,
             )
         )
-    return extended(layer, loop, rows, [0.0] * len(rows), _carried(layer, loop, rows, level, body, carry))
+    return extended(layer, loop, rows, [0.0] * len(rows), _carry_rows(layer, loop, rows, level, body, carry))
 
 
-def _carried(
+def _radius_around(
+    points: Float[np.ndarray, "n 2"], angle: Float[np.ndarray, " k"], clearance: float
+) -> Float[np.ndarray, " k"]:
+    """How far from the middle, at the angles, a sheet around points of the floor plan keeps."""
+    turn = (np.arange(BINS) + 0.5) / BINS * 2 * np.pi - np.pi
+    directions = np.stack([np.sin(turn), np.cos(turn)], 1)
+    support = (points @ directions.T).max(0) + clearance
+    support = ndimage.gaussian_filter1d(support, 2.0, mode="wrap")
+    place = (angle + np.pi) / (2 * np.pi) * BINS - 0.5
+    wanted: np.ndarray = ndimage.map_coordinates(support, [place], order=1, mode="grid-wrap")
+    return wanted
+
+
+def _carry_rows(
     layer: Layer,
     loop: np.ndarray,
     rows: Sequence[np.ndarray],
@@ -222,13 +234,13 @@ def level_ring(layer: Layer, loop: Int[np.ndarray, " k"], height: float, reach: 
         return np.arctan2(points[:, 0] - center[0], points[:, 2] - center[2])
 
     low = verts[:, 1] < height + reach
-    border = np.interp(turn(verts[low]), *_in_order(turn(ring), ring[:, 1]), period=2 * np.pi)
+    border = np.interp(turn(verts[low]), *_sort_pairs(turn(ring), ring[:, 1]), period=2 * np.pi)
     share = (height + reach - verts[low, 1]) / np.maximum(height + reach - border, 0.2 * reach)
     verts[low, 1] = height + reach * (1 - share)
     verts[loop, 1] = height
     return replace(layer, verts=torch.from_numpy(verts.astype(np.float32)))
 
 
-def _in_order(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sort_pairs(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(x, kind="stable")
     return x[order], y[order]

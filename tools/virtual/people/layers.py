@@ -34,7 +34,8 @@ class Layer:
     """One surface of a person.
 
     Attributes:
-        verts: at rest, metres. carrier: each vertex as a mean of body vertices, sparse rows that sum to 1.
+        verts: at rest, metres.
+        carrier: each vertex as a mean of body vertices, sparse rows that sum to 1.
         material: what it looks like: a key of the person's materials.
         origin: of each vertex: the place that colors and patterns are functions of, metres. On skin and cloth it
             is the place on the resting body, which thickness and folds do not change; of hair and shoes see there.
@@ -100,7 +101,7 @@ def _edges_of(faces: Int[Tensor, "f 3"], count: int) -> tuple[Tensor, Tensor, Te
     return torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(which)
 
 
-def _with_points(layer: Layer, a: Tensor, b: Tensor, share: Tensor, verts: Tensor) -> Layer:
+def _add_points(layer: Layer, a: Tensor, b: Tensor, share: Tensor, verts: Tensor) -> Layer:
     """The layer with vertices between a and b added at ``verts``."""
     w = share[:, None]
     left, right = sparse.diags((1 - share).numpy()), sparse.diags(share.numpy())
@@ -133,7 +134,7 @@ def refine(layer: Layer, longest: float = 0.0, times: int = 1) -> Layer:
         middle = torch.from_numpy(
             kernels.rounded_middles(layer.verts.numpy(), normals.numpy(), a.numpy(), b.numpy(), ROUNDING)
         )
-        layer = replace(_with_points(layer, a, b, torch.full((len(a),), 0.5), middle), faces=faces)
+        layer = replace(_add_points(layer, a, b, torch.full((len(a),), 0.5), middle), faces=faces)
     return layer
 
 
@@ -154,7 +155,7 @@ def clip(layer: Layer, inside: Float[Tensor, " n"], snap: float = 0.0015) -> Lay
     faces = torch.from_numpy(
         kernels.clipped(layer.faces.numpy(), which.numpy(), number.numpy(), place.numpy())
     )
-    return compact(replace(_with_points(layer, a, b, share, verts), faces=faces))
+    return compact(replace(_add_points(layer, a, b, share, verts), faces=faces))
 
 
 def averaging(layer: Layer) -> sparse.csr_matrix:

@@ -297,6 +297,7 @@ def shoe(u, y, w, upper, rim, p, foot):
     r, g, b = p[0], p[1], p[2]
     tone, gloss, sharp = 1 + 0.08 * grain, 0.10, 35.0
     accent = 0.0
+    # Laces are there, and stripes of the sides end before them.
     on_top = 0.50 < u < 0.76 and y > 0.045
     if style == SHOE_SNEAKER:
         gloss, sharp = 0.04, 14.0

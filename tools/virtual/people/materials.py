@@ -25,7 +25,8 @@ class Material:
     """What a layer looks like.
 
     Attributes:
-        kind: which function of the kernels it is. numbers: what that takes, in its order.
+        kind: which function of the kernels it is.
+        numbers: what that takes, in its order.
     """
 
     kind: int
@@ -57,7 +58,8 @@ class FaceMarks:
 
     Attributes:
         numbers: rings of lips and mouth, brows, rings of the eyes, cheeks, tip of the nose, chin, in the rows that
-            ``material_kernels.py`` names. eyeballs: centre and radius, the right one first.
+            ``material_kernels.py`` names.
+        eyeballs: centre and radius, the right one first.
     """
 
     numbers: Float[np.ndarray, "k 3"]
@@ -93,7 +95,7 @@ SKIN_TONES = (
 
 def skin_tone(melanin: float) -> Float[np.ndarray, "3"]:
     """From fair (0) to dark (1)."""
-    return _between(SKIN_TONES, melanin)
+    return _blend_stops(SKIN_TONES, melanin)
 
 
 def hair_color(tone: float) -> Float[np.ndarray, "3"]:
@@ -105,10 +107,10 @@ def hair_color(tone: float) -> Float[np.ndarray, "3"]:
         (0.50, 0.34, 0.20),
         (0.72, 0.57, 0.37),
     )
-    return _between(stops, tone)
+    return _blend_stops(stops, tone)
 
 
-def _between(stops: tuple[tuple[float, float, float], ...], share: float) -> Float[np.ndarray, "3"]:
+def _blend_stops(stops: tuple[tuple[float, float, float], ...], share: float) -> Float[np.ndarray, "3"]:
     colors = np.stack([linear(*stop) for stop in stops])
     place = float(np.clip(share, 0, 1)) * (len(stops) - 1)
     low = min(int(place), len(stops) - 2)
@@ -121,9 +123,16 @@ class Coloring:
     """How somebody is colored.
 
     Attributes:
-        melanin: of the skin, 0 fair to 1 dark. hair_tone: 0 black to 1 blond. grey: share of grey strands.
-        red: share of red in the hair. stubble: of a beard. freckles, lip_red: 0 to 1. brow_mm: half their width.
-        age: the body model's, which lines are drawn by. iris: which of ``IRISES``.
+        melanin: of the skin, 0 fair to 1 dark.
+        hair_tone: 0 black to 1 blond.
+        grey: share of grey strands.
+        red: share of red in the hair.
+        stubble: of a beard.
+        freckles: 0 to 1.
+        lip_red: 0 to 1.
+        brow_mm: half their width.
+        age: the body model's, which lines are drawn by.
+        iris: which of ``IRISES``.
     """
 
     melanin: float

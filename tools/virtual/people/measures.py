@@ -21,8 +21,12 @@ class Measures:
 
     Attributes:
         scale: stature over 1.7 m: what margins are multiplied by.
-        arms: shoulder, elbow, wrist. legs: hip, knee, ankle.
-        eyes, crown: heights. head: the middle of the skull. ears: their middles.
+        arms: shoulder, elbow, wrist.
+        legs: hip, knee, ankle.
+        eyes: height of their middle.
+        crown: height of the top of the head.
+        head: the middle of the skull.
+        ears: their middles.
     """
 
     scale: float
@@ -51,10 +55,7 @@ def measure(body: BodyModel, rest: RestBody) -> Measures:
     def limbs(*bones: str) -> tuple[np.ndarray, ...]:
         return tuple(np.stack([place[f"{bone}.{side}"] for bone in bones]) for side in "LR")
 
-    arms, legs = (
-        limbs("upperarm01", "lowerarm01", "wrist"),
-        limbs("upperleg01", "lowerleg01", "foot"),
-    )
+    arms, legs = limbs("upperarm01", "lowerarm01", "wrist"), limbs("upperleg01", "lowerleg01", "foot")
     verts = rest.verts.numpy()
     label = vertex_parts(body)
     trunk = verts[label == "torso"]
@@ -63,6 +64,7 @@ def measure(body: BodyModel, rest: RestBody) -> Measures:
     chest = float(np.mean([arm[0, 1] for arm in arms]))
     crown = float(verts[:, 1].max())
     eyes = float(np.mean([place["eye.L"][1], place["eye.R"][1]]))
+    # The body model has no bone in the middle of the skull.
     head = np.array([0.0, eyes + 0.25 * (crown - eyes), float((scalp[:, 2].min() + place["eye.L"][2]) / 2)])
     return Measures(
         scale=crown / 1.7,

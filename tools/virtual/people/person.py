@@ -55,9 +55,11 @@ class VirtualPerson:
     """A person at rest, ready to be moved.
 
     Attributes:
-        layers: skin, mouth, eyes, clothes and hair. materials: what they look like.
+        layers: skin, mouth, eyes, clothes and hair.
+        materials: what they look like.
         influences: of all layers' vertices, one after the other.
-        acting, acted: which vertices facial actions move, and how, metres.
+        acting: which vertices facial actions move.
+        acted: how each action moves them, metres.
     """
 
     body: BodyModel
@@ -174,7 +176,7 @@ def make_person(body: BodyModel, recipe: PersonRecipe) -> VirtualPerson:
     rest = body.rest(character.shape)
     marks = measure(body, rest)
     clothes = [make_garment(body, rest, marks, garment) for garment in wardrobe]
-    clothes = _without_hidden(body, clothes, wardrobe, marks)
+    clothes = _cut_hidden(body, clothes, wardrobe, marks)
     hair = make_hair(body, rest, marks, clothes, style)
     face = face_marks(body, rest)
     layers = (
@@ -187,7 +189,7 @@ def make_person(body: BodyModel, recipe: PersonRecipe) -> VirtualPerson:
     materials = body_materials(character.coloring, face, recipe.seed)
     materials |= clothes_materials(wardrobe, marks, rng, recipe.seed)
     carrier = sparse.vstack([layer.carrier for layer in layers]).tocsr()
-    acting, acted = _acted(body, carrier, sum(len(layer.verts) for layer in layers[:3]))
+    acting, acted = _gather_actions(body, carrier, sum(len(layer.verts) for layer in layers[:3]))
     return VirtualPerson(
         body, character.shape, rest, layers, _influences(body, carrier), materials, face, acting, acted
     )
@@ -198,7 +200,7 @@ def _skin(
 ) -> Layer:
     """The skin that clothes do not hide, with hair's shade on the scalp and the clothes' near their borders."""
     outer = body_layer(body, rest.verts, "skin", torch.from_numpy(~faces_of(body, (*MOUTH, *BALLS))))
-    depth = _under_cloth(body, outer, wardrobe, marks)
+    depth = _cloth_depth(body, outer, wardrobe, marks)
     skin_layer = cut(outer, torch.from_numpy(~(depth > HIDDEN)[outer.faces.numpy()].all(1)))
     skin_layer = refine(skin_layer, SKIN_EDGE * max(marks.scale, 0.7))
     points = skin_layer.verts.numpy().astype(np.float64)
@@ -209,12 +211,12 @@ def _skin(
         depth = hair_depth(points, marks, style.receding)
         share = np.clip((0.1 if stubble else 0.35) + depth / (0.022 if stubble else 0.012), 0, 1)
         traits[:, 0] = share * grown * (0.82 if stubble else 0.95)
-    depth = _under_cloth(body, skin_layer, wardrobe, marks)
+    depth = _cloth_depth(body, skin_layer, wardrobe, marks)
     traits[:, 1] = 0.45 * np.clip(0.3 + depth / 0.008, 0, 1)
     return replace(skin_layer, traits=torch.from_numpy(traits))
 
 
-def _under_cloth(
+def _cloth_depth(
     body: BodyModel, layer: Layer, wardrobe: Sequence[Garment], marks: Measures
 ) -> Float[np.ndarray, " n"]:
     """How far inside of some garment's borders each vertex of a layer of the body lies, metres."""
@@ -233,7 +235,7 @@ def _under_cloth(
     return depth
 
 
-def _without_hidden(
+def _cut_hidden(
     body: BodyModel, clothes: list[Layer], wardrobe: Sequence[Garment], marks: Measures
 ) -> list[Layer]:
     """Trousers and skirts end a little way under the top that hangs over them."""
@@ -256,7 +258,7 @@ def _influences(body: BodyModel, carrier: sparse.csr_matrix) -> Influences:
     return Influences(torch.from_numpy(bones), torch.from_numpy(shares))
 
 
-def _acted(
+def _gather_actions(
     body: BodyModel, carrier: sparse.csr_matrix, count: int
 ) -> tuple[Int[Tensor, " m"], Float[Tensor, "e m 3"]]:
     """What each facial action does to the first ``count`` vertices, those of skin, mouth and eyes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
@@ -30,7 +30,8 @@ def make_shoes(
     """A pair of shoes.
 
     Args:
-        thickness: of the upper, metres. height: of its rim over the ankle joint: 0 below it, 1 a hand above.
+        thickness: of the upper, metres.
+        height: of its rim over the ankle joint: 0 below it, 1 a hand above.
     """
     pair = [_shoe(body, rest, marks, material, thickness, height, side) for side in (0, 1)]
     return joined(*pair)
@@ -85,14 +86,6 @@ def _shoe(
     origin = np.stack(
         [points[:, 0] / length + 0.5, points[:, 1] / marks.scale, points[:, 2] / marks.scale], 1
     )
-    distance, near = cKDTree(foot).query(world, k=NEAR)
-    share = 1 / (distance + 0.01)
-    share /= share.sum(1, keepdims=True)
-    columns = np.nonzero(chosen)[0][near]
-    carrier = sparse.csr_matrix(
-        (share.ravel().astype(np.float32), columns.ravel(), np.arange(0, share.size + 1, NEAR)),
-        (len(world), len(verts)),
-    )
     traits = np.zeros((len(world), 2), np.float32)
     row = np.repeat(np.arange(len(rings)), AROUND)
     last_of_sole = 1 + len(SOLE_ROWS)
@@ -102,10 +95,23 @@ def _shoe(
         "shoes",
         torch.from_numpy(world.astype(np.float32)),
         torch.from_numpy(_ring_faces(len(rings))),
-        carrier,
+        _carry_by_foot(world, foot, np.nonzero(chosen)[0], len(verts)),
         material,
         torch.from_numpy(origin.astype(np.float32)),
         torch.from_numpy(traits),
+    )
+
+
+def _carry_by_foot(
+    points: Float[np.ndarray, "n 3"], foot: Float[np.ndarray, "m 3"], rows: Int[np.ndarray, " m"], count: int
+) -> sparse.csr_matrix:
+    """Every point as a mean of its nearest vertices of the foot, which are these rows of ``count``."""
+    distance, near = cKDTree(foot).query(points, k=NEAR)
+    share = 1 / (distance + 0.01)
+    share /= share.sum(1, keepdims=True)
+    starts = np.arange(0, share.size + 1, NEAR)
+    return sparse.csr_matrix(
+        (share.ravel().astype(np.float32), rows[near].ravel(), starts), (len(points), count)
     )
 
 

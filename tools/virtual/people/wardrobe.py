@@ -38,7 +38,8 @@ class PersonRecipe:
     """Who somebody is and what they wear. Everything has a default that the seed decides.
 
     Attributes:
-        phenotypes: of the body model, 0 to 1, those that are to be fixed. years: the age, 6 to 80 by lot.
+        phenotypes: of the body model, 0 to 1, those that are to be fixed.
+        years: the age, 6 to 80 by lot.
     """
 
     seed: int = 0
@@ -53,7 +54,9 @@ class Character:
     """Somebody drawn by lot.
 
     Attributes:
-        shape: of the body. woman: which clothes and hair are likely. years: of age.
+        shape: of the body.
+        woman: which clothes and hair are likely.
+        years: of age.
     """
 
     shape: BodyShape
@@ -172,6 +175,7 @@ def draw_hair(character: Character, rng: np.random.Generator, seed: int) -> Hair
     if not character.woman and character.years > 30:
         receding = float(np.clip(rng.uniform(-0.4, (character.years - 25) / 45), 0, 1))
     part = float(rng.uniform(-1, 1))
+    # Curls stand off the head; other hair lies on it, short hair the flatter the shorter it is.
     if long:
         if curly > 0.6:
             kind, length, lift = "curls", float(rng.uniform(40, 75)), float(rng.uniform(30, 52))
@@ -200,6 +204,37 @@ def draw_hair(character: Character, rng: np.random.Generator, seed: int) -> Hair
 
 def draw_clothes(character: Character, rng: np.random.Generator, seed: int) -> tuple[Garment, ...]:
     """What goes on together, from below to above."""
+    outfit = _draw_outfit(character, rng)
+    seeds = iter(range(seed * 11 + 1, seed * 11 + 9))
+    # The order of the draws is part of what a seed means: long trousers are drawn for every outfit.
+    long_legs = _draw_trousers(0.985, rng, next(seeds))
+    shoes = Garment(
+        "shoes",
+        "shoes",
+        hem=float(rng.choice([0.0, 0.0, 0.25, 0.7])) if outfit != "shorts" else 0.0,
+        thickness_mm=rng.uniform(4.5, 6.5),
+        seed=next(seeds),
+    )
+    top = _draw_top(outfit, character.woman, rng, next(seeds))
+    if outfit == "dress":
+        return top, shoes
+    if outfit == "skirt":
+        skirt = Garment(
+            "skirt",
+            "below",
+            hem=rng.uniform(1.55, 2.6),
+            flare=rng.uniform(0.08, 0.35),
+            thickness_mm=4.0,
+            folds_mm=rng.uniform(5, 9),
+            seed=next(seeds),
+        )
+        return skirt, top, shoes
+    if outfit == "shorts":
+        return _draw_trousers(rng.uniform(0.36, 0.52), rng, next(seeds)), top, shoes
+    return long_legs, top, shoes
+
+
+def _draw_outfit(character: Character, rng: np.random.Generator) -> str:
     woman, child = character.woman, character.years < 13
     outfits = {
         "tee": 0.26,
@@ -211,79 +246,56 @@ def draw_clothes(character: Character, rng: np.random.Generator, seed: int) -> t
         "shorts": 0.22 if child else 0.10,
     }
     names, weights = list(outfits), np.array(list(outfits.values()))
-    outfit = str(rng.choice(names, p=weights / weights.sum()))
-    number = iter(range(seed * 11 + 1, seed * 11 + 9))
+    return str(rng.choice(names, p=weights / weights.sum()))
 
-    def spread(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
 
-    def top(**how: float | str) -> Garment:
-        values: dict[str, float | str] = {
-            "limb": float(rng.choice([0.3, 0.36])),
-            "hem": spread(0.72, 1.08),
-            "collar": str(rng.choice(["round", "round", "scoop" if woman else "round"])),
-            "thickness_mm": spread(3.5, 6),
-            "looseness_mm": spread(6, 14),
-            "straight": spread(0.45, 0.9) * (0.8 if woman else 1.0),
-            "folds_mm": spread(5, 10),
-        }
-        return Garment("top", "top", seed=next(number), **(values | how))  # type: ignore[arg-type]
-
-    def trousers(limb: float) -> Garment:
-        return Garment(
-            "trousers",
-            "below",
-            limb=limb,
-            thickness_mm=spread(2.5, 4.5),
-            looseness_mm=spread(3, 10),
-            straight=spread(0.2, 0.95),
-            folds_mm=spread(4, 8),
-            seed=next(number),
-        )
-
-    long_legs = trousers(0.985)
-    shoes = Garment(
-        "shoes",
-        "shoes",
-        hem=float(rng.choice([0.0, 0.0, 0.25, 0.7])) if outfit != "shorts" else 0.0,
-        thickness_mm=spread(4.5, 6.5),
-        seed=next(number),
+def _draw_trousers(limb: float, rng: np.random.Generator, seed: int) -> Garment:
+    return Garment(
+        "trousers",
+        "below",
+        limb=limb,
+        thickness_mm=rng.uniform(2.5, 4.5),
+        looseness_mm=rng.uniform(3, 10),
+        straight=rng.uniform(0.2, 0.95),
+        folds_mm=rng.uniform(4, 8),
+        seed=seed,
     )
-    above = {
-        "tee": lambda: top(),
-        "shirt": lambda: top(
-            limb=float(rng.choice([0.42, 0.96, 0.96])), collar="shirt", hem=spread(0.8, 1.1)
-        ),
-        "sweater": lambda: top(
-            limb=0.97, thickness_mm=spread(6, 9), collar=str(rng.choice(["round", "stand"]))
-        ),
-        "jacket": lambda: top(
-            limb=0.98, thickness_mm=spread(9, 13), collar="stand", hem=spread(0.9, 1.5), straight=0.9
-        ),
-        "dress": lambda: top(
-            limb=float(rng.choice([0.05, 0.3, 0.6])),
-            hem=spread(1.7, 2.5),
-            flare=spread(0.06, 0.3),
-            straight=spread(0.1, 0.5),
-            collar=str(rng.choice(["round", "scoop"])),
-        ),
-        "skirt": lambda: top(hem=spread(0.35, 0.7)),
-        "shorts": lambda: top(),
-    }[outfit]()
+
+
+def _draw_top(outfit: str, woman: bool, rng: np.random.Generator, seed: int) -> Garment:
+    cut = _draw_cut(outfit, rng)
+    values: dict[str, float | str] = {
+        "limb": float(rng.choice([0.3, 0.36])),
+        "hem": rng.uniform(0.72, 1.08),
+        "collar": str(rng.choice(["round", "round", "scoop" if woman else "round"])),
+        "thickness_mm": rng.uniform(3.5, 6),
+        "looseness_mm": rng.uniform(6, 14),
+        "straight": rng.uniform(0.45, 0.9) * (0.8 if woman else 1.0),
+        "folds_mm": rng.uniform(5, 10),
+    }
+    return Garment("top", "top", seed=seed, **(values | cut))  # type: ignore[arg-type]
+
+
+def _draw_cut(outfit: str, rng: np.random.Generator) -> dict[str, float | str]:
+    """What is an outfit's own about its top."""
+    if outfit == "shirt":
+        limb = float(rng.choice([0.42, 0.96, 0.96]))
+        return {"limb": limb, "collar": "shirt", "hem": rng.uniform(0.8, 1.1)}
+    if outfit == "sweater":
+        thickness = rng.uniform(6, 9)
+        return {"limb": 0.97, "thickness_mm": thickness, "collar": str(rng.choice(["round", "stand"]))}
+    if outfit == "jacket":
+        thickness, hem = rng.uniform(9, 13), rng.uniform(0.9, 1.5)
+        return {"limb": 0.98, "thickness_mm": thickness, "collar": "stand", "hem": hem, "straight": 0.9}
     if outfit == "dress":
-        return above, shoes
-    if outfit == "skirt":
-        skirt = Garment(
-            "skirt",
-            "below",
-            hem=spread(1.55, 2.6),
-            flare=spread(0.08, 0.35),
-            thickness_mm=4.0,
-            folds_mm=spread(5, 9),
-            seed=next(number),
-        )
-        return skirt, above, shoes
-    return (trousers(spread(0.36, 0.52)) if outfit == "shorts" else long_legs), above, shoes
+        return {
+            "limb": float(rng.choice([0.05, 0.3, 0.6])),
+            "hem": rng.uniform(1.7, 2.5),
+            "flare": rng.uniform(0.06, 0.3),
+            "straight": rng.uniform(0.1, 0.5),
+            "collar": str(rng.choice(["round", "scoop"])),
+        }
+    return {"hem": rng.uniform(0.35, 0.7)} if outfit == "skirt" else {}
 
 
 def clothes_materials(
@@ -300,13 +312,15 @@ def clothes_materials(
             )
             materials[garment.material] = shoe(rng, style, seed)
         elif garment.kind in ("trousers", "skirt"):
-            materials[garment.material] = _below(garment, middle, rng)
+            materials[garment.material] = _lower_material(garment, middle, rng)
         else:
-            materials[garment.material] = _above(garment, middle, rng)
+            materials[garment.material] = _upper_material(garment, middle, rng)
     return materials
 
 
-def _below(garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator) -> Material:
+def _lower_material(
+    garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator
+) -> Material:
     if garment.kind == "trousers" and rng.random() < 0.5:
         return denim(rng, middle, garment.seed)
     pattern = int(rng.choice([looks.PLAIN, looks.CHECKS, looks.HEATHER, looks.PRINT], p=[0.6, 0.1, 0.2, 0.1]))
@@ -317,7 +331,9 @@ def _below(garment: Garment, middle: tuple[float, float, float, float], rng: np.
     return cloth(rng, pattern, (base, base * 0.6, color_of(rng, "light")), middle, False, 0, garment.seed)
 
 
-def _above(garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator) -> Material:
+def _upper_material(
+    garment: Garment, middle: tuple[float, float, float, float], rng: np.random.Generator
+) -> Material:
     front = {"shirt": 1, "stand": 2 if garment.thickness_mm > 8.9 else 0}.get(garment.collar, 0)
     if front == 2:
         weights = [0.8, 0.0, 0.1, 0.0, 0.0, 0.1]

@@ -43,7 +43,8 @@ class ColorSensor:
 
     Attributes:
         exposure: stops over (or, negative, under) the one that makes linear 1 white.
-        red_gain, blue_gain: white balance against the right one, 1 is right.
+        red_gain: white balance against the right one, 1 is right.
+        blue_gain: of blue, likewise.
         vignetting: the share of light that is lost in the corners; falls with the square of the radius.
         full_well_e: electrons that a pixel holds; linear 1 fills it at ISO 100.
         read_noise_e: of the electronics, standard deviation in electrons.
@@ -85,7 +86,7 @@ def expose(
     gains = np.array([sensor.red_gain, 1.0, sensor.blue_gain]) / white
     out = np.empty(rgb_linear.shape, np.uint8)
     encode(numbers, np.float32(black_level(sensor)), gains.astype(np.float32), _tones(sensor.contrast), out)
-    return _finished(out, sensor)
+    return _denoise_and_sharpen(out, sensor)
 
 
 def sensed(
@@ -141,14 +142,6 @@ def disk(radius: float) -> Float[np.ndarray, "k k"]:
     return (covered / covered.sum()).astype(np.float32)
 
 
-def as_jpeg(image: UInt8[np.ndarray, "h w 3"], quality: int) -> UInt8[np.ndarray, "h w 3"]:
-    """What is left of a picture after JPEG of a quality of 1 to 100."""
-    _, code = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    return cv2.cvtColor(np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR), np.uint8), cv2.COLOR_BGR2RGB)
-
-
 def black_level(sensor: ColorSensor) -> float:
     """The number that stands for no light."""
     return round(PEDESTAL * 2**sensor.bits)
@@ -178,7 +171,9 @@ def _tones(contrast: float) -> UInt8[np.ndarray, "n"]:
     return np.rint(255 * linear_to_srgb(linear**contrast)).astype(np.uint8)
 
 
-def _finished(image: UInt8[np.ndarray, "h w 3"], sensor: ColorSensor) -> UInt8[np.ndarray, "h w 3"]:
+def _denoise_and_sharpen(
+    image: UInt8[np.ndarray, "h w 3"], sensor: ColorSensor
+) -> UInt8[np.ndarray, "h w 3"]:
     """Denoising and sharpening as cameras do them, on encoded pictures."""
     if sensor.denoising > 0:
         image = cv2.bilateralFilter(image, 5, sensor.denoising, 2.0)

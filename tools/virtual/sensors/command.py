@@ -93,13 +93,14 @@ def _rig(name: str, session: Session, seed: int) -> RigResult:
     truths = _truths(session, views, seed)
     sensor = TimeOfFlight()
     rng = np.random.default_rng(seed)
-    virtual = [_sensed(view, truth, sensor, k) for k, (view, truth) in enumerate(zip(views, truths))]
+    virtual = [_sense_again(view, truth, sensor, k) for k, (view, truth) in enumerate(zip(views, truths))]
     wrong = [replace(view, camera=misplaced(view.camera, TURN_DEG, SHIFT_M, rng)) for view in virtual]
     few = list(zip(views, truths))[:3]
 
     def noise(scale: float) -> float:
         seen = [
-            _sensed(view, truth, replace(sensor, noise_m=scale), k) for k, (view, truth) in enumerate(few)
+            _sense_again(view, truth, replace(sensor, noise_m=scale), k)
+            for k, (view, truth) in enumerate(few)
         ]
         return float(np.median([surface_noise(v.depth, v.inside) for v in seen]))
 
@@ -120,7 +121,7 @@ def _truths(session: Session, views: Sequence[DepthView], seed: int) -> list[Tru
     return [picture(scene, session.cameras_as_tensors(view.camera.name)) for view in views]
 
 
-def _sensed(view: DepthView, truth: TruePixels, sensor: TimeOfFlight, seed: int) -> DepthView:
+def _sense_again(view: DepthView, truth: TruePixels, sensor: TimeOfFlight, seed: int) -> DepthView:
     camera = view.camera
     depth = sense_depth(truth.depth, truth.normals, truth.infrared, camera.K, camera.viewmat, sensor, seed)
     return DepthView(camera, depth, truth.depth > 0)
@@ -209,6 +210,7 @@ def _say_references(references: Sequence[FusedDepth], sensor: StructuredLight, s
     slopes: list[list[np.ndarray]] = [[], [], []]
     edges: list[list[np.ndarray]] = [[], [], []]
     holes: list[list[float]] = [[], [], []]
+    # The same chance for both models: they differ by their noise alone.
     for number, reference in enumerate(references):
         kinect = modelled(reference, StructuredLight(), seed + 1 + number)
         for k, depth in enumerate((reference.raw, modelled(reference, sensor, seed + 1 + number), kinect)):
@@ -235,10 +237,10 @@ def _say_references(references: Sequence[FusedDepth], sensor: StructuredLight, s
         print(f"    mean of absolute by {what} ({', '.join(f'{v:g}' for v in limits)} {unit})")
         for name, curve in zip(names, curves):
             print(f"      {name:10s}" + "".join(f"{v:8.2f}" for v in 1000 * np.nanmean(curve, axis=0)))
-    return _drawn_references(values, [1000 * np.nanmean(curve, axis=0) for curve in slopes], len(references))
+    return _plot_references(values, [1000 * np.nanmean(curve, axis=0) for curve in slopes], len(references))
 
 
-def _drawn_references(
+def _plot_references(
     values: Sequence[Float[np.ndarray, "_"]], slopes: Sequence[Float[np.ndarray, "n"]], frames: int
 ) -> list[Panel]:
     names = ("real", "model, noise set on one frame", "model, a Kinect's noise")

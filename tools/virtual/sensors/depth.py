@@ -39,12 +39,14 @@ class StructuredLight:
         near_share: part of the block that a near surface needs to win it; under a half near things grow.
         near_jitter: standard deviation of that part: edges are ragged.
         noise_px: standard deviation of disparity at a strong return.
-        weak_return, least_return: of albedo x cosine / (range / 1 m)^2; at the first the noise is 1.4 times that of a
-            strong one, under the second there is no measurement.
+        weak_return: of albedo x cosine / (range / 1 m)^2: here the noise is 1.4 times that of a strong one.
+        least_return: of the same; under it there is no measurement.
         steepest_px: no measurement where the surface's disparity changes by more within a block.
         step_px: disparities are multiples of it: 1/8 px (Konolige and Mihelich 2010).
         grain_px: side of the square that shares its noise; blocks overlap.
-        nearest_m, farthest_m: no measurement outside. depth_step_m: depths are multiples of it.
+        nearest_m: no measurement before it.
+        farthest_m: no measurement beyond it.
+        depth_step_m: depths are multiples of it.
     """
 
     kind: Literal["structured_light"] = "structured_light"
@@ -76,7 +78,8 @@ class Stereo:
         focal_px: of the sensor's own grid; 424 for 848 x 480 of a D435 with 90 degrees.
         baseline_m: where the other camera is on the x axis of this one; 50 mm in a D435.
         block_px: side of the block that is compared.
-        near_share, near_jitter: part of the block that a near surface needs to win it, and its standard deviation.
+        near_share: part of the block that a near surface needs to win it.
+        near_jitter: standard deviation of that part.
         texture: rms difference from pixel to pixel that the projector makes at return 1; 0 without a projector.
         picture_noise: of grey levels, of the full scale of 1.
         noise_px: what is left of disparity's noise with any texture: 0.05 to 0.1 px in devices.
@@ -84,7 +87,9 @@ class Stereo:
         steepest_px: no measurement where the surface's disparity changes by more within a block.
         step_px: disparities are multiples of it: 1/32 px in a D435.
         grain_px: side of the square that shares its noise.
-        nearest_m, farthest_m: no measurement outside. depth_step_m: depths are multiples of it.
+        nearest_m: no measurement before it.
+        farthest_m: no measurement beyond it.
+        depth_step_m: depths are multiples of it.
     """
 
     kind: Literal["stereo"] = "stereo"
@@ -124,7 +129,9 @@ class TimeOfFlight:
         offset_m: of all ranges of this unit; up to 11 mm by the data sheet.
         multipath: times the light of one bounce; 0 leaves it out.
         grain_px: side of the square that shares its noise: firmware smooths. Set with noise_m.
-        nearest_m, farthest_m: no measurement outside. depth_step_m: depths are multiples of it.
+        nearest_m: no measurement before it.
+        farthest_m: no measurement beyond it.
+        depth_step_m: depths are multiples of it.
     """
 
     kind: Literal["time_of_flight"] = "time_of_flight"
@@ -163,7 +170,8 @@ def sense_depth(
         depth: z in metres, 0 where nothing is.
         normals: in the world, unit; zeros are taken to face the sensor.
         infrared: albedo at the sensor's wavelength, 0..1.
-        K: of the picture. viewmat: world to camera.
+        K: of the picture.
+        viewmat: world to camera.
         seed: the same one gives the same numbers.
     """
     margin = 2 if isinstance(sensor, TimeOfFlight) else sensor.block_px
@@ -177,10 +185,10 @@ def sense_depth(
     else:
         z = _stereo(scene, sensor, seed)
     z[~((z >= sensor.nearest_m) & (z <= sensor.farthest_m))] = 0
-    return _in_steps(to_picture(scene, z), sensor.depth_step_m)
+    return _round_to_steps(to_picture(scene, z), sensor.depth_step_m)
 
 
-def _in_steps(values: Float[np.ndarray, "h w"], step: float) -> Float[np.ndarray, "h w"]:
+def _round_to_steps(values: Float[np.ndarray, "h w"], step: float) -> Float[np.ndarray, "h w"]:
     return np.rint(values / np.float32(step)) * np.float32(step) if step > 0 else values
 
 
@@ -189,7 +197,7 @@ def _structured_light(scene: Scene, sensor: StructuredLight, seed: int) -> Float
     focal = float(scene.sensor_K()[0])
     focal_baseline = focal * abs(sensor.baseline_m)
     seen = lit(z, focal, sensor.baseline_m)
-    noise, luck = _two_fields(scene, sensor.grain_px, seed)
+    noise, luck = _draw_noise(scene, sensor.grain_px, seed)
     share = np.clip(sensor.near_share + np.float32(sensor.near_jitter) * luck, 0.05, 0.95).astype(np.float32)
     disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, share)
     block = (sensor.block_px, sensor.block_px)
@@ -208,7 +216,7 @@ def _stereo(scene: Scene, sensor: Stereo, seed: int) -> Float[np.ndarray, "sh sw
     focal = float(scene.sensor_K()[0])
     focal_baseline = focal * abs(sensor.baseline_m)
     seen = lit(z, focal, sensor.baseline_m)
-    noise, luck = _two_fields(scene, sensor.grain_px, seed)
+    noise, luck = _draw_noise(scene, sensor.grain_px, seed)
     share = np.clip(sensor.near_share + np.float32(sensor.near_jitter) * luck, 0.05, 0.95).astype(np.float32)
     disparity, spread = matched(z, seen, focal_baseline, sensor.block_px, share)
     block = (sensor.block_px, sensor.block_px)
@@ -234,13 +242,13 @@ def _grey(scene: Scene, z: Float[np.ndarray, "sh sw"]) -> Float[np.ndarray, "sh 
 def _depth_of(
     disparity: Float[np.ndarray, "sh sw"], found: np.ndarray, focal_baseline: float, step: float
 ) -> Float[np.ndarray, "sh sw"]:
-    counted = _in_steps(disparity.astype(np.float32), step)
+    counted = _round_to_steps(disparity.astype(np.float32), step)
     return np.where(found & (counted > 0), np.float32(focal_baseline) / np.maximum(counted, 1e-6), 0).astype(
         np.float32
     )
 
 
-def _two_fields(
+def _draw_noise(
     scene: Scene, grain: int, seed: int
 ) -> tuple[Float[np.ndarray, "sh sw"], Float[np.ndarray, "sh sw"]]:
     """Noise of the disparity, and luck."""

@@ -30,7 +30,7 @@ PEAK = 1.0
 def lit(z: Float[np.ndarray, "h w"], focal_px: float, baseline_m: float) -> Bool[np.ndarray, "h w"]:
     """What is seen from a baseline along +x (negative: -x) too, of the surfaces that the camera sees."""
     out = np.zeros(z.shape, np.bool_)
-    _lit(z, np.float32(focal_px * abs(baseline_m)), baseline_m > 0, out)
+    _find_lit(z, np.float32(focal_px * abs(baseline_m)), baseline_m > 0, out)
     return out
 
 
@@ -50,7 +50,7 @@ def matched(
     """
     disparity = np.zeros(z.shape, np.float32)
     spread = np.zeros(z.shape, np.float32)
-    _matched(z, seen, np.float32(focal_baseline), block // 2, share, disparity, spread)
+    _match_blocks(z, seen, np.float32(focal_baseline), block // 2, share, disparity, spread)
     return disparity, spread
 
 
@@ -65,7 +65,7 @@ def grained(field: Float[np.ndarray, "h w"], grain: int) -> Float[np.ndarray, "h
 
 @kernel()
 @no_type_check
-def _lit(z, focal_baseline, to_right, out):
+def _find_lit(z, focal_baseline, to_right, out):
     height, width = z.shape
     for y in range(height):
         if to_right:
@@ -103,7 +103,7 @@ def _sort_down(values, count):
 
 @kernel()
 @no_type_check
-def _matched(z, seen, focal_baseline, half, share, disparity, spread):
+def _match_blocks(z, seen, focal_baseline, half, share, disparity, spread):
     height, width = z.shape
     stride = max(1, -(-2 * half // (SIDE - 1)))
     reach = half // stride * stride

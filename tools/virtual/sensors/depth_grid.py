@@ -26,9 +26,17 @@ class Scene:
     """What is in front of a sensor, and where the sensor's grid lies in the picture.
 
     Attributes:
-        depth, normals, infrared: of the picture's pixels. K: of the picture. rotation: world to camera.
-        scale: sensor's pixels in a picture's, at most 1. x0, y0, width, height: the part of the sensor's grid that has
-            something in it. columns: of the whole grid, so that a pixel's number does not depend on the part.
+        depth: of the picture's pixels, z in metres.
+        normals: of the same pixels, unit, world.
+        infrared: of the same pixels, albedo.
+        K: of the picture.
+        rotation: world to camera.
+        scale: sensor's pixels in a picture's, at most 1.
+        x0: first column of the part of the sensor's grid that has something in it.
+        y0: first row of that part.
+        width: of that part.
+        height: of that part.
+        columns: of the whole grid, so that a pixel's number does not depend on the part.
     """
 
     depth: Float[np.ndarray, "h w"]
@@ -114,7 +122,7 @@ def to_picture(scene: Scene, z: Float[np.ndarray, "sh sw"]) -> Float[np.ndarray,
     if scene.scale == 1.0:
         out[scene.y0 : scene.y0 + scene.height, scene.x0 : scene.x0 + scene.width] = z
     else:
-        _to_picture(z, np.float32(scene.scale), scene.x0, scene.y0, np.float32(SAME_SURFACE), out)
+        _resample(z, np.float32(scene.scale), scene.x0, scene.y0, np.float32(SAME_SURFACE), out)
     return out
 
 
@@ -176,7 +184,7 @@ def _pick(depth, strengths, step, x0, y0, same, z, strength):
 
 @kernel()
 @no_type_check
-def _to_picture(z, scale, x0, y0, same, out):
+def _resample(z, scale, x0, y0, same, out):
     height, width = z.shape
     half = np.float32(0.5)
     for j in range(out.shape[0]):

@@ -108,10 +108,12 @@ def _phasors(strength, whole, step, x0, y0, footprint, coarse, fine, distance, a
                     low, high = min(low, r), max(high, r)
             if count == 0 or total <= 0:
                 continue
+            # One surface mixes nothing: its mean range, without the cost of sines.
             if high - low < np.float32(ONE_SURFACE):
                 distance[y, x], coherence[y, x] = weighted / total, np.float32(1)
                 amplitude[y, x] = total / np.float32(SIDE * SIDE)
                 continue
+            # Phases count from the nearest range: counted from the sensor they would wrap.
             base = np.float64(low)
             re, im, fine_re, fine_im = 0.0, 0.0, 0.0, 0.0
             for k in range(count):
@@ -158,6 +160,7 @@ def _cells(depth, normals, infrared, rotation, K, side, cells):
                     + rotation[k, 2] * normals[at_j, at_i, 2]
                 )
                 facing -= cell[4 + k] * cell[1 + k]
+            # A normal that points away is turned round: what is seen faces the sensor.
             if facing < 0:
                 cell[4], cell[5], cell[6] = -cell[4], -cell[5], -cell[6]
             cosine = max(abs(facing) / (z * length), 0.05)

@@ -32,9 +32,9 @@ class LensView:
     """How to take a lens' picture.
 
     Attributes:
-        K: intrinsics of the pinhole picture to draw, whose size is width x height. image_width, image_height: of the
-            picture behind the lens.
-        columns, rows: of each pixel behind the lens, its place in the pinhole picture as cv2.remap counts.
+        K: intrinsics of the pinhole picture to draw, whose size is width x height.
+        columns: of each pixel behind the lens, its place in the pinhole picture as cv2.remap counts.
+        rows: likewise, down.
         samples: along a side, for each pixel.
     """
 
@@ -131,7 +131,7 @@ def _rays(K: Float[np.ndarray, "3 3"], width: int, height: int, lens: Lens) -> F
     """Rays of all pixels, in focal lengths: by a spline where the lens is smooth, else one by one."""
     columns = (np.arange(width) + 0.5 - K[0, 2]) / K[0, 0]
     rows = (np.arange(height) + 0.5 - K[1, 2]) / K[1, 1]
-    coarse = [_every(values, STEP) for values in (columns, rows)]
+    coarse = [_every_nth(values, STEP) for values in (columns, rows)]
     targets = np.stack(np.meshgrid(columns, rows), axis=-1)
     if min(map(len, coarse)) > 4:
         found = undistort(lens, np.stack(np.meshgrid(*coarse), axis=-1))
@@ -144,7 +144,7 @@ def _rays(K: Float[np.ndarray, "3 3"], width: int, height: int, lens: Lens) -> F
     return np.concatenate([undistort(lens, targets[k : k + 64]) for k in range(0, height, 64)])
 
 
-def _every(values: Float[np.ndarray, "n"], step: int) -> Float[np.ndarray, "m"]:
+def _every_nth(values: Float[np.ndarray, "n"], step: int) -> Float[np.ndarray, "m"]:
     """Each so many-th value, and the last."""
     chosen = np.unique(np.append(np.arange(0, len(values), step), len(values) - 1))
     return values[chosen]

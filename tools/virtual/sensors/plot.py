@@ -79,10 +79,8 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
     wide, tall = PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - TOP - BOTTOM
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return (
-            FINER * (left + (x - low_x) / (high_x - low_x) * wide),
-            FINER * (bottom - y / high_y * tall),
-        )
+        right = (x - low_x) / (high_x - low_x) * wide
+        return FINER * (left + right), FINER * (bottom - y / high_y * tall)
 
     small, normal = ImageFont.load_default(11 * FINER), ImageFont.load_default(13 * FINER)
     for tick in nice_ticks(0.0, high_y):
@@ -92,6 +90,7 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
         if low_x <= tick <= high_x:
             draw.text((place(tick, 0)[0], FINER * (bottom + 5)), text, fill=INK, font=small, anchor="mt")
     for line in panel.lines:
+        # Bins without values have none to draw: the line runs on from the one before.
         known = np.isfinite(line.y)
         points = [place(float(x), float(y)) for x, y in zip(line.x[known], line.y[known])]
         if line.filled:
@@ -100,19 +99,21 @@ def _draw(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
         draw.line(points, fill=line.color, width=2 * FINER, joint="curve")
     draw.line([place(low_x, 0), place(high_x, 0)], fill=INK, width=FINER)
     draw.text((FINER * (x0 + 10), FINER * (y0 + 8)), panel.title, fill=INK, font=normal)
-    draw.text(
-        (FINER * (left + wide / 2), FINER * (y0 + PANEL_HEIGHT - 10)),
-        panel.across,
-        fill=INK,
-        font=small,
-        anchor="ms",
-    )
+    below = FINER * (left + wide / 2), FINER * (y0 + PANEL_HEIGHT - 10)
+    draw.text(below, panel.across, fill=INK, font=small, anchor="ms")
     draw.text((FINER * (x0 + 10), FINER * (y0 + TOP - 6)), panel.up, fill=INK, font=small, anchor="lb")
+    _write_names(draw, panel, x0, y0)
+
+
+def _write_names(draw: ImageDraw.ImageDraw, panel: Panel, x0: int, y0: int) -> None:
+    """Names of the lines, in their colors, and notes: in corners that the panel says are free."""
+    left, right, top = x0 + LEFT + 8, x0 + PANEL_WIDTH - RIGHT - 4, y0 + TOP + 4
+    font = ImageFont.load_default(11 * FINER)
     for k, line in enumerate(panel.lines):
-        at_x, at_y, anchor = left + 8, y0 + TOP + 4 + 15 * k, "la"
+        at_x, at_y, anchor = left, top + 15 * k, "la"
         if panel.names_low:
-            at_x, at_y, anchor = left + wide - 4, bottom - 15 * (len(panel.lines) - k) - 4, "ra"
-        draw.text((FINER * at_x, FINER * at_y), line.name, fill=line.color, font=small, anchor=anchor)
+            low = y0 + PANEL_HEIGHT - BOTTOM - 4
+            at_x, at_y, anchor = right, low - 15 * (len(panel.lines) - k), "ra"
+        draw.text((FINER * at_x, FINER * at_y), line.name, fill=line.color, font=font, anchor=anchor)
     for k, note in enumerate(panel.notes):
-        at = (FINER * (left + wide - 4), FINER * (y0 + TOP + 4 + 15 * k))
-        draw.text(at, note, fill=INK, font=small, anchor="ra")
+        draw.text((FINER * right, FINER * (top + 15 * k)), note, fill=INK, font=font, anchor="ra")

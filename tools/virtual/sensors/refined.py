@@ -104,19 +104,19 @@ def by_slope(reference: FusedDepth, measured: Float[np.ndarray, "h w"]) -> Float
     """Mean absolute error (cut as `spread`) by the reference's slope, away from the mask's edge."""
     smooth = cv2.GaussianBlur(reference.depth, (0, 0), 1.0)
     slope = np.hypot(*np.gradient(smooth))
-    return _binned(reference, measured, slope, SLOPES, _to_edge(reference) > 8)
+    return _bin_errors(reference, measured, slope, SLOPES, _edge_distance(reference) > 8)
 
 
 def by_edge(reference: FusedDepth, measured: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "n"]:
     """The same by the distance to the mask's edge."""
-    return _binned(reference, measured, _to_edge(reference), EDGES, np.ones_like(reference.inside))
+    return _bin_errors(reference, measured, _edge_distance(reference), EDGES, np.ones_like(reference.inside))
 
 
-def _to_edge(reference: FusedDepth) -> Float[np.ndarray, "h w"]:
+def _edge_distance(reference: FusedDepth) -> Float[np.ndarray, "h w"]:
     return cv2.distanceTransform(reference.inside.astype(np.uint8), cv2.DIST_L2, 5)
 
 
-def _binned(
+def _bin_errors(
     reference: FusedDepth,
     measured: Float[np.ndarray, "h w"],
     by: Float[np.ndarray, "h w"],

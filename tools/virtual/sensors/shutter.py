@@ -48,7 +48,7 @@ def motion_blurred(
         return out
     reach = int(np.ceil(0.5 * longest / TILE))
     # Only about what moves: as far as it is smeared, and as far again as is looked for what was there.
-    tiles = _about(length >= LEAST, 2 * reach)
+    tiles = _bound_moving(length >= LEAST, 2 * reach)
     part = tuple(slice(TILE * t.start, TILE * t.stop) for t in tiles)
     image = np.zeros((*out[part].shape[:2], CHANNELS), np.float32)
     image[..., :channels] = out[part]
@@ -60,7 +60,7 @@ def motion_blurred(
     return out
 
 
-def _about(moving: Bool[np.ndarray, "r c"], margin: int) -> tuple[slice, slice]:
+def _bound_moving(moving: Bool[np.ndarray, "r c"], margin: int) -> tuple[slice, slice]:
     """Rows and columns of tiles that move, and a margin."""
     bounds = []
     for axis in (1, 0):

@@ -95,7 +95,7 @@ def _start(motion, u, v, t, x, y):
 
 @njit(inline="always")
 @no_type_check
-def _between(image, x, y):
+def _interpolate(image, x, y):
     """The picture's four channels at a place between pixels' centres, bilinear."""
     height, width = image.shape[:2]
     x = min(max(x, np.float32(0)), np.float32(width - 1))
@@ -134,7 +134,7 @@ def blur(image, motion, depth, tiles, reach, most, start, stop, out):
             for y in rows:
                 for x in columns:
                     if alike:
-                        r, g, b, a = _along(image, motion, x, y, samples)
+                        r, g, b, a = _average_along(image, motion, x, y, samples)
                     else:
                         r, g, b, a = _gather(image, motion, depth, known, x, y, fu, fv, samples)
                     out[y, x, 0], out[y, x, 1], out[y, x, 2], out[y, x, 3] = r, g, b, a
@@ -142,7 +142,7 @@ def blur(image, motion, depth, tiles, reach, most, start, stop, out):
 
 @njit(inline="always")
 @no_type_check
-def _along(image, motion, x, y, samples):
+def _average_along(image, motion, x, y, samples):
     """The mean along a pixel's own motion."""
     zero = np.float32(0)
     red, green, blue, fourth = zero, zero, zero, zero
@@ -151,7 +151,7 @@ def _along(image, motion, x, y, samples):
     half = np.float32(0.5 * (samples - 1))
     bx, by = np.float32(x) - half * u, np.float32(y) - half * v
     for _ in range(samples):
-        one, two, three, four = _between(image, bx, by)
+        one, two, three, four = _interpolate(image, bx, by)
         red += one
         green += two
         blue += three
@@ -201,7 +201,7 @@ def _gather(image, motion, depth, known, x, y, fu, fv, samples):
                 best, bx, by = rank, qx - t * u, qy - t * v
         if best < 0:
             bx, by = qx - t * (fu if still else u), qy - t * (fv if still else v)
-        one, two, three, four = _between(image, bx, by)
+        one, two, three, four = _interpolate(image, bx, by)
         red += one
         green += two
         blue += three

@@ -38,10 +38,13 @@ class Agreement:
     """Of one rig and frame, metres.
 
     Attributes:
-        differences: signed, of points of all neighbouring pairs. medians: of the absolute ones, a pair each.
-        shifts, turns: what lays each camera's surface on the others', metres and degrees. left: the median distance to
-            the others' planes then. before: the same before. noise: within a surface, a
-            camera each.
+        differences: signed, of points of all neighbouring pairs.
+        medians: of the absolute ones, a pair each.
+        shifts: what lays each camera's surface on the others', metres.
+        turns: likewise, degrees.
+        left: the median distance to the others' planes after that.
+        before: the same, before it.
+        noise: within a surface, a camera each.
     """
 
     differences: Float[np.ndarray, "n"]
@@ -80,10 +83,10 @@ def agreement(views: Sequence[DepthView]) -> Agreement:
         _differences(points[a], views[b])
         for a in range(len(views))
         for b in range(len(views))
-        if a != b and _near(views[a].camera, views[b].camera)
+        if a != b and _are_neighbours(views[a].camera, views[b].camera)
     ]
     pairs = [pair for pair in pairs if len(pair) >= 50]
-    aligned = [_aligned(k, views, points) for k in range(len(views))]
+    aligned = [_align_view(k, views, points) for k in range(len(views))]
     found = np.array([a for a in aligned if a is not None])
     return Agreement(
         np.concatenate(pairs),
@@ -96,7 +99,7 @@ def agreement(views: Sequence[DepthView]) -> Agreement:
     )
 
 
-def _near(a: SessionCamera, b: SessionCamera) -> bool:
+def _are_neighbours(a: SessionCamera, b: SessionCamera) -> bool:
     return bool(np.degrees(np.arccos(np.clip(a.viewmat[2, :3] @ b.viewmat[2, :3], -1, 1))) < WIDEST_PAIR)
 
 
@@ -113,10 +116,12 @@ def _differences(points: Float[np.ndarray, "n 3"], view: DepthView) -> Float[np.
     return difference[(view.depth[at] > 0) & view.inside[at] & (np.abs(difference) < SAME_SURFACE)]
 
 
-def _aligned(
+def _align_view(
     k: int, views: Sequence[DepthView], points: Sequence[Float[np.ndarray, "_ 3"]]
 ) -> tuple[float, float, float, float] | None:
-    others = [points[j] for j in range(len(views)) if j != k and _near(views[k].camera, views[j].camera)]
+    others = [
+        points[j] for j in range(len(views)) if j != k and _are_neighbours(views[k].camera, views[j].camera)
+    ]
     if not others:
         return None
     own = points[k][:: max(1, len(points[k]) // 1000)]

@@ -14,7 +14,6 @@ from simulacra.render.image import linear_to_srgb
 from simulacra.tools.virtual.sensors.color import (
     SENSITIVITY,
     ColorSensor,
-    as_jpeg,
     black_level,
     colors_of,
     defocused,
@@ -186,13 +185,6 @@ def test_sharpening_raises_edges() -> None:
     plain, sharp = expose(image, CLEAN, 0), expose(image, replace(CLEAN, sharpening=1.0), 0)
     assert np.ptp(sharp[32, :, 1].astype(int)) > np.ptp(plain[32, :, 1].astype(int)) + 5
     assert sharp[32, 5, 1] == plain[32, 5, 1]
-
-
-def test_jpeg_loses_a_little_and_keeps_colors_in_place() -> None:
-    picture = expose(textured(), CLEAN, 0)
-    fine, coarse = as_jpeg(picture, 95), as_jpeg(picture, 10)
-    error = [np.abs(out.astype(int) - picture).mean() for out in (fine, coarse)]
-    assert 0 < error[0] < 2 < error[1]
 
 
 def test_a_sensor_that_cannot_be_is_refused() -> None:
