@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
 import importlib.util
 import io
 import itertools
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -104,6 +106,48 @@ def test_files_and_modules_that_are_named_are_there(page: Path) -> None:
         assert (REPOSITORY / named).exists(), f"{page.name} names {named}"
     for module in re.findall(r"python -m ([\w.]+)", text_of(page)):
         assert module == "pytest" or importlib.util.find_spec(module), f"{page.name} names {module}"
+        assert module.split(".")[0] not in ("render", "recon", "tools"), (
+            f"{module} is called simulacra.{module}"
+        )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_functions_and_classes_that_are_named_are_there(page: Path) -> None:
+    """`FILE:NAME`, `recon.module.name`, and what programs on a page import."""
+    text = text_of(page)
+    for file, name in re.findall(r"`([\w/]+\.py):([\w.]+)`", text):
+        assert name in defined_in(REPOSITORY / file), f"{page.name} names {file}:{name}"
+    for dotted in re.findall(r"`((?:render|recon|tools)(?:\.\w+)+)`", text):
+        assert resolve(f"simulacra.{dotted}"), f"{page.name} names {dotted}"
+    for module, names in re.findall(r"^ *from (simulacra[\w.]*) import ([\w, ]+)$", text, re.MULTILINE):
+        for name in names.split(","):
+            assert resolve(f"{module}.{name.strip()}"), f"{page.name} imports {name.strip()} from {module}"
+
+
+def test_names_that_are_not_there_are_found() -> None:
+    assert {"main", "StageLog.run"} & defined_in(REPOSITORY / "recon" / "pipeline.py") == {"StageLog.run"}
+    assert resolve("simulacra.recon.fit.fit_body")
+    assert not resolve("simulacra.recon.fit.fit_bodies")
+    assert not resolve("simulacra.recon.fits.fit_body")
+
+
+def defined_in(file: Path) -> set[str]:
+    """Functions and classes of a file, and methods after the name of their class."""
+    found = set()
+    for node in ast.parse(file.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            found |= {node.name} | {
+                f"{node.name}.{each.name}" for each in inner if isinstance(each, ast.FunctionDef)
+            }
+    return found
+
+
+def resolve(dotted: str) -> bool:
+    """Whether a dotted name is a module or something in one."""
+    with contextlib.suppress(ImportError, AttributeError):
+        return pkgutil.resolve_name(dotted) is not None
+    return False
 
 
 def test_every_command_is_in_the_documents() -> None:

@@ -1,4 +1,10 @@
-"""Calibration: lenses and poses from boards and people, clocks from motion."""
+"""Calibration: lenses and poses from boards and people, clocks from motion.
+
+By boards: `boards` (corners), `recordings`, `lens` (one camera), `solve` (the rig), `clocks` (when each exposed),
+`world` (where it stands), `files`, `report`. A session's own rig: `session_rig`, `body` and `boards_seen` make
+sightings, `joint` adjusts (by `recon.multiview.bundle`), `held_out` says whether it is better, `joint_report`. By
+motion alone: `timing`.
+"""
 
 from simulacra.recon.calibrate.boards import Board, Corners, detect_board, read_board
 from simulacra.recon.calibrate.boards_seen import BoardSeen, board_seen

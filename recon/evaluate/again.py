@@ -69,7 +69,7 @@ def _session_of(root: Path) -> Session:
         raise RunError(
             "there is no finished run to evaluate",
             where=root,
-            expected=f"{RUN_FILE} and a finished splat stage",
+            expected=f"{RUN_FILE} and a finished stage avatar",
             remedy="simulacra reconstruct, to the end, and give its --out",
         )
     described = read_json(root / RUN_FILE)

@@ -1,1 +1,3 @@
-"""A run on disk: stages and their records, the configuration, progress."""
+"""A run on disk: `configuration` (YAML and command line to frozen records), `stages` (each kept, skipped, continued),
+`files` (written whole or not at all), `progress`.
+"""

@@ -188,7 +188,7 @@ def _parse(text: str, path: Path | None) -> dict[str, Any]:
         raise ConfigError(
             "The configuration is not a list of keys with values",
             where=path,
-            expected="for example `splat:` and below it, indented, `steps: 500`",
+            expected="for example `avatar:` and below it, indented, `steps: 500`",
             found=repr(tree)[:80],
         )
     return tree

@@ -1,4 +1,9 @@
-"""A captured session: its records and readers (`record`), lenses (`lens`), its description on disk (`description`)."""
+"""A captured session. Read `description` (session.json, and what is refused), then `record` (readers of pictures,
+masks, depth).
+
+`lens` undistorts, `video` decodes frames by number, `reference` has joints measured another way, `truth` what is
+known of a virtual capture, which nothing that fits may read.
+"""
 
 from simulacra.recon.session.description import (
     ROTATION_TOLERANCE,

@@ -1,4 +1,4 @@
-"""Files for other programs. Every format is read back by our own reader and compared before it counts as written."""
+"""Files for other programs, one a format; now `ply`. Each is read back and compared before it counts as written."""
 
 from simulacra.render.export.ply import read_ply, write_ply
 

@@ -1,4 +1,10 @@
-"""Gaussians and their differentiable rasterization."""
+"""Gaussians and their differentiable rasterization.
+
+Read `record`, `rasterize` (the call), `reference` (the rules, in torch), then `cpu` and `view`, which run the
+kernels: `projection`, `sorting`, `blending`, and `projection_backward`; `blending_channels` and `blending_statistics`
+for features and measures. Kernels are written in `simd*`, eight numbers at a time. `spherical_harmonics` (in Numba:
+`harmonics`) and `normals` make what is drawn; `cuda` calls gsplat.
+"""
 
 from simulacra.render.gaussians.cpu import warmup
 from simulacra.render.gaussians.normals import gaussian_normals

@@ -1,4 +1,9 @@
-"""Triangle meshes and their rasterization."""
+"""Triangle meshes and their rasterization.
+
+Read `record`, `rasterize` (the calls), `reference` (the rules, in torch), then `cpu` and `kernels`; `antialias` gives
+outlines gradients (`outline_kernels`), `normals`, `lighting`, `texture` and `shading` make colors, each with its
+kernels beside it; `topology` says who neighbours whom, `warm` compiles all, `pytorch3d` is another backend.
+"""
 
 from simulacra.render.mesh.antialias import antialias
 from simulacra.render.mesh.lighting import light_from_directions, shade_sh

@@ -1,1 +1,3 @@
-"""What a program needs of the machine: errors for people, outside files, threads, compiled kernels."""
+"""What a program needs of the machine: `errors` for people, outside files (`assets`), `threads`, kernels kept
+`compiled`.
+"""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import runpy
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,26 @@ def test_runs_are_compared_on_the_views_that_they_share(run: Path, tmp_path: Pat
     assert differences.pop("psnr_fg") == (pytest.approx(1.5), None)  # of one frame: no interval
     assert len(differences) > 4
     assert all(mean == 0 for mean, _ in differences.values())
+
+
+def test_the_program_of_the_readme_draws_the_person_as_captured(
+    run: Path, captured: tuple[Path, float]
+) -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text("utf-8")
+    program = re.search(r"^    from pathlib .*?\n\n(?=\S)", readme, re.MULTILINE | re.DOTALL)
+    assert program
+    session = load_session(captured[0])
+    text = (
+        textwrap.dedent(program[0])
+        .replace('"RUN"', repr(str(run)))
+        .replace('"SESSION"', repr(str(captured[0])))
+    )
+    names: dict[str, Any] = {}
+    exec(text.replace('"1"', repr(session.camera_names[0])), names)
+    alpha, mask = names["drawn"].alpha[0], torch.from_numpy(session.mask(0, session.camera_names[0]))
+    # The smallest configuration: most of the person is covered, and little else.
+    assert float(alpha[mask > 0.5].mean()) > 0.5
+    assert float(alpha[mask < 0.5].mean()) < 0.2
 
 
 def test_an_own_importer_turns_foreign_axes_into_ours(tmp_path: Path) -> None:

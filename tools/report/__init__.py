@@ -3,6 +3,8 @@
 content.py    what a report says, as records, and reading them from a run's folder
 charts.py     line charts as SVG text
 write.py      the page: records and pictures into report.html
+
+`check_page.py` and `check_pictures.py` make `check.html` of a preflight.
 """
 
 from .content import ReportContent, read_run
