@@ -84,7 +84,7 @@ def _session(folder: Path, rig: CameraRig, frames: int) -> None:
             (work / file).parent.mkdir(parents=True)
             (work / file).write_bytes(b"a picture")
         write_session(
-            work, cameras, [Frame(i, {n: Source(f) for n, f in sources.items()}) for i in range(frames)],
+            work, cameras, [Frame(i, {n: Source(f, None, i / 30) for n, f in sources.items()}) for i in range(frames)],
             importer="test", arguments={}, notes=["before"], T_world_source=np.eye(4), source=folder,
         )  # fmt: skip
 
