@@ -91,7 +91,7 @@ def true_errors(
                 camera.width,
                 camera.height,
             ).scaled(*size)
-            depth, covered = _drawn(gaussians, tensors)
+            depth, covered = _draw_depth(gaussians, tensors)
             points.append(tensors.unproject(depth[None])[0][covered])
             view = View(camera.name, frame)
             if view in views:
@@ -104,7 +104,7 @@ def true_errors(
     return TrueErrors(outcomes, per_joint)
 
 
-def _drawn(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
+def _draw_depth(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
     """Expected depth in metres, and where the result covers a pixel."""
     with torch.no_grad():
         drawn = rasterize_gaussians(gaussians, camera)
@@ -142,18 +142,18 @@ def surface_error(
     """
     if len(points) == 0:
         return Missing("nothing was rendered")
-    chosen = points[_spread(len(points))]
+    chosen = points[_linspace_indices(len(points))]
     verts = torch.from_numpy(true.surface)
     to_truth = _to_surface(chosen, verts, torch.from_numpy(faces))
     reached = np.unique(faces) if seen is None else np.flatnonzero(seen)
-    places = true.surface[reached[_spread(len(reached)).numpy()]]
+    places = true.surface[reached[_linspace_indices(len(reached)).numpy()]]
     tree = cKDTree(points.numpy())
     from_truth = torch.from_numpy(tree.query(places)[0]).float()
     both = [distances.clamp(max=FARTHEST).mean() for distances in (to_truth, from_truth)]
     return 500 * float(both[0] + both[1])
 
 
-def _spread(count: int) -> Tensor:
+def _linspace_indices(count: int) -> Tensor:
     return torch.linspace(0, count - 1, min(count, PLACES)).long()
 
 

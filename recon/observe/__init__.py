@@ -1,6 +1,6 @@
 """What the captures show in two dimensions: landmarks of body, face and hands, and masks."""
 
-from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.consensus import predict_repeatedly
 from simulacra.recon.observe.face import FaceDetection, FaceNetwork, detect_face
 from simulacra.recon.observe.hands import HandDetection, HandNetwork, Hands, detect_hands
 from simulacra.recon.observe.observations import Observations, load_observations, save_observations

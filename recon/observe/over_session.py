@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
-from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.consensus import predict_repeatedly
 from simulacra.recon.observe.face import FaceNetwork
 from simulacra.recon.observe.hands import HandNetwork
 from simulacra.recon.observe.masks import Background, learn_background, refine_mask
@@ -138,9 +138,9 @@ def observe(
     total = _steps(session, config, numbers)
     with ProgressBar("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
         report = _Report(progress or (lambda what, done, total: None), bar, total)
-        job = _Job(session, config, folder, checkpoint, pool, 2 * workers, report)
+        job = _ObserveJob(session, config, folder, checkpoint, pool, 2 * workers, report)
         results = {camera: _observe_camera(job, camera, numbers) for camera in session.camera_names}
-    save_observations(_gathered(numbers, results, folder), folder)
+    save_observations(_stack_results(numbers, results, folder), folder)
     checkpoint.remove()
     return load_observations(folder)
 
@@ -170,7 +170,7 @@ class _Report:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ObserveJob:
     session: Capture
     config: ObserveConfig
     folder: Path
@@ -196,9 +196,9 @@ def _steps(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> i
     return seen * (2 if config.refine_masks else 1)
 
 
-def _observe_camera(job: _Job, camera: str, numbers: Sequence[int]) -> dict[int, FrameResult]:
+def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> dict[int, FrameResult]:
     present = [frame for frame in numbers if job.session.has(frame, camera)]
-    results = _look_at_camera(job, camera, present)
+    results = _predict_camera(job, camera, present)
     if not job.config.allow_empty_cameras and not any(
         result.arrays["pose_score"] > 0 for result in results.values()
     ):
@@ -216,7 +216,7 @@ def _observe_camera(job: _Job, camera: str, numbers: Sequence[int]) -> dict[int,
     return results
 
 
-def _look_at_camera(job: _Job, camera: str, present: Sequence[int]) -> dict[int, FrameResult]:
+def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> dict[int, FrameResult]:
     """The landmarks of a camera's frames; masks go to disk as they are found."""
     results = job.checkpoint.load(camera)
     job.report(f"landmarks in {camera}", len(results))
@@ -225,7 +225,7 @@ def _look_at_camera(job: _Job, camera: str, present: Sequence[int]) -> dict[int,
     chunk: list[FrameResult] = []
 
     def look(item: tuple[int, Image]) -> FrameResult:
-        return _look_at_frame(job, camera, *item)
+        return _predict_frame(job, camera, *item)
 
     for result in _in_order(job, look, images):
         chunk.append(result)
@@ -238,11 +238,11 @@ def _look_at_camera(job: _Job, camera: str, present: Sequence[int]) -> dict[int,
     return results
 
 
-def _look_at_frame(job: _Job, camera: str, frame: int, image: Image) -> FrameResult:
+def _predict_frame(job: _ObserveJob, camera: str, frame: int, image: Image) -> FrameResult:
     arrays = empty_arrays()
     poses = job.networks(PoseNetwork)
     roi = poses.find(image)
-    person = None if roi is None else look_repeatedly(poses, image, roi, looks=job.config.looks)
+    person = None if roi is None else predict_repeatedly(poses, image, roi, looks=job.config.looks)
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)
@@ -267,7 +267,7 @@ def _look_at_frame(job: _Job, camera: str, frame: int, image: Image) -> FrameRes
 
 
 def _mask_of_frame(
-    job: _Job, camera: str, frame: int, image: Image, person: PoseDetection | None, has_face: bool
+    job: _ObserveJob, camera: str, frame: int, image: Image, person: PoseDetection | None, has_face: bool
 ) -> tuple[MaskSource, SoftMask | Float[np.ndarray, "h w"] | None]:
     wanted = job.config.mask
     own = job.session.mask(frame, camera) if wanted in ("auto", "session") else None
@@ -280,7 +280,7 @@ def _mask_of_frame(
     return "none", None
 
 
-def _refine_camera(job: _Job, camera: str, soft: Sequence[int]) -> None:
+def _refine_camera(job: _ObserveJob, camera: str, soft: Sequence[int]) -> None:
     """Brings a camera's soft masks to the image's edges; masks that are there already are left."""
     waiting = [frame for frame in soft if not mask_file(job.folder, camera, frame).is_file()]
     job.report(f"masks of {camera}", len(soft) - len(waiting))
@@ -299,7 +299,7 @@ def _refine_camera(job: _Job, camera: str, soft: Sequence[int]) -> None:
         job.report(f"masks of {camera}")
 
 
-def _background_of(job: _Job, camera: str, soft: Sequence[int]) -> Background | None:
+def _background_of(job: _ObserveJob, camera: str, soft: Sequence[int]) -> Background | None:
     chosen = np.unique(np.linspace(0, len(soft) - 1, min(_BACKGROUND_SAMPLES, len(soft))).round().astype(int))
     frames = [soft[i] for i in chosen]
 
@@ -311,7 +311,7 @@ def _background_of(job: _Job, camera: str, soft: Sequence[int]) -> Background | 
     return learn_background(samples())
 
 
-def _in_order(job: _Job, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def _in_order(job: _ObserveJob, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` over threads, results in order, with only a few items read ahead."""
     pending: deque[Future[Result]] = deque()
     try:
@@ -326,7 +326,7 @@ def _in_order(job: _Job, work: Callable[[Item], Result], items: Iterable[Item]) 
             future.cancel()
 
 
-def _gathered(
+def _stack_results(
     numbers: Sequence[int], results: dict[str, dict[int, FrameResult]], folder: Path
 ) -> Observations:
     nothing = empty_arrays()

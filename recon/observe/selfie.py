@@ -34,7 +34,7 @@ class SelfieNetwork:
         height, width = image.shape[:2]
         roi = Roi((width / 2.0, height / 2.0), (float(width), float(height))) if roi is None else roi
         side = self._network.width
-        outputs = self._network.look(crop(image, roi, side, side, replicate=True))
+        outputs = self._network.predict(crop(image, roi, side, side, replicate=True))
         return SoftMask(np.clip(outputs["activation_10"][..., 0], 0.0, 1.0), roi)
 
 

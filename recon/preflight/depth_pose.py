@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, check_values
 from simulacra.recon.session import SessionCamera
 
 # Points further apart are of two surfaces, metres: first, and in the end.
@@ -120,12 +120,12 @@ def check_depth_pose(frames: Sequence[Surfaces]) -> list[Check]:
     worst = max(shifts, key=lambda n: shifts[n])
     return [
         # Makers give depth cameras a systematic error of about 11 mm, and an arm is 60 mm wide.
-        *judged(
+        *check_values(
             "depth-pose", shifts, warn=lambda v: v > 15, fail=lambda v: v > 60, unit="mm",
             limit="<= 15, fails over 60", remedy="this camera was touched after its calibration: calibrate again",
             evidence=f"{worst}: turned by {turns[worst]:.1f} degrees about the person" if shifts[worst] > 15 else "",
         ),
-        *judged(
+        *check_values(
             "depth-focal", focal, warn=lambda v: abs(v) > 1.2, worse=abs, unit="% wider than it should be",
             limit="within 1.2", remedy="this camera's focal length is off: calibrate again",
         ),

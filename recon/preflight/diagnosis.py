@@ -20,13 +20,13 @@ from simulacra.recon.preflight.bodies import (
     MIRROR,
     BodyAgreement,
     PersonViews,
-    agree,
+    measure_agreement,
     person_scale,
     robust_mean,
     rough_errors,
-    without_lens,
+    undistort_pixels,
 )
-from simulacra.recon.preflight.look import unturned
+from simulacra.recon.preflight.samples import rotate_back
 
 # Typical distance of a body's landmarks to where the other cameras put them, share of its height: detectors err by 1 to
 # 2 % (a limb's half width); beyond 6 % a forearm lies beside the forearm, and nothing fits.
@@ -74,8 +74,8 @@ def diagnose(views: PersonViews, agreement: BodyAgreement) -> list[Diagnosis]:
         if best is None:
             break
         found.append(best)
-        current = rescaled(best.mistake.undo(current))
-        state = agree(current)
+        current = rescale(best.mistake.undo(current))
+        state = measure_agreement(current)
         if len(best.mistake.cameras) == 0:
             break
     return found
@@ -92,7 +92,7 @@ def _sees_enough(views: PersonViews) -> dict[str, bool]:
     return {name: bool((views.weight[:, c] > 0).sum() >= 8) for c, name in enumerate(views.names)}
 
 
-def rescaled(views: PersonViews) -> PersonViews:
+def rescale(views: PersonViews) -> PersonViews:
     """With the scale found again: poses have changed."""
     return replace(views, scale=person_scale(views))
 
@@ -117,9 +117,9 @@ def _best(views: PersonViews, state: BodyAgreement) -> Diagnosis | None:
         mistakes += _of_camera(views, views.names.index(name), state)
     if not bad:
         mistakes = [mistake for mistake in mistakes if mistake.code == "image-mirrored"]
-    before = agree(views, resolve_sides=False)
+    before = measure_agreement(views, resolve_sides=False)
     mistakes = _likeliest(views, mistakes)
-    states = [agree(rescaled(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
+    states = [measure_agreement(rescale(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
     costs = [cost(undone) for undone in states]
     best = int(np.argmin(costs))
     mistake = mistakes[best]
@@ -146,7 +146,7 @@ def _likeliest(views: PersonViews, mistakes: Sequence[Mistake]) -> list[Mistake]
     """The few mistakes whose undoing makes the cameras agree best, roughly."""
     costs = []
     for mistake in mistakes:
-        errors = rough_errors(rescaled(mistake.undo(views)))
+        errors = rough_errors(rescale(mistake.undo(views)))
         costs.append(np.mean([robust_mean(errors[:, c]) for c in range(errors.shape[1])]))
     return [mistakes[k] for k in np.argsort(costs, kind="stable")[:LIKELIEST]]
 
@@ -244,7 +244,7 @@ def _exchange_calibrations(views: PersonViews, a: int, b: int) -> PersonViews:
     changed = replace(views, viewmats=views.viewmats[order], Ks=views.Ks[order])
     px = changed.px.copy()
     for mine, theirs in ((a, b), (b, a)):
-        px[:, mine] = without_lens(views.raw[:, mine], cameras[theirs].K, cameras[theirs].lens)
+        px[:, mine] = undistort_pixels(views.raw[:, mine], cameras[theirs].K, cameras[theirs].lens)
     return replace(changed, px=px)
 
 
@@ -312,7 +312,7 @@ def _each(
 
 def _take_lens_out(views: PersonViews, c: int, raw: Points) -> Points:
     camera = views.cameras[c]
-    return without_lens(raw, camera.K, camera.lens)
+    return undistort_pixels(raw, camera.K, camera.lens)
 
 
 def _mirror(views: PersonViews, c: int) -> tuple[Points, bool]:
@@ -331,7 +331,9 @@ def _turn_back(turns: int) -> Callable[[PersonViews, int], tuple[Points, bool]]:
         width, height = camera.width, camera.height
         raw = views.raw[:, c]
         # The picture before it was turned had its sides exchanged, and was brought to this camera's size after.
-        back = unturned(raw, turns, width, height) if turns == 2 else unturned(raw, turns, height, width)
+        back = (
+            rotate_back(raw, turns, width, height) if turns == 2 else rotate_back(raw, turns, height, width)
+        )
         if turns != 2:
             back = back * np.array([width / height, height / width])
         return _take_lens_out(views, c, back), False
@@ -345,7 +347,7 @@ def _lens_left_in(views: PersonViews, c: int) -> tuple[Points, bool]:
 
 def _lens_twice(views: PersonViews, c: int) -> tuple[Points, bool]:
     camera = views.cameras[c]
-    return without_lens(views.px[:, c], camera.K, camera.lens), False
+    return undistort_pixels(views.px[:, c], camera.K, camera.lens), False
 
 
 def _size_factor(state: BodyAgreement, c: int) -> float | None:
@@ -384,5 +386,5 @@ def _centre(views: PersonViews, c: int, exchanged: bool) -> PersonViews:
     Ks[c, :2, 2] = Ks[c, [1, 0], 2] if exchanged else (camera.width / 2, camera.height / 2)
     px = views.px.copy()
     if camera.lens is not None:
-        px[:, c] = without_lens(views.raw[:, c], Ks[c], camera.lens)
+        px[:, c] = undistort_pixels(views.raw[:, c], Ks[c], camera.lens)
     return replace(views, Ks=Ks, px=px)

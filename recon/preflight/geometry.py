@@ -15,18 +15,18 @@ def check_cameras(session: Session) -> list[Check]:
     """Intrinsics, lenses and poses; each check names the worst camera."""
     cameras = session.cameras
     checks = [
-        _count(cameras),
-        _field_of_view(cameras),
-        _pixel_aspect(cameras),
-        _principal_point(cameras),
-        _rotation(cameras),
+        _check_count(cameras),
+        _check_field_of_view(cameras),
+        _check_pixel_aspect(cameras),
+        _check_principal_point(cameras),
+        _check_rotation(cameras),
     ]
     if any(camera.lens for camera in cameras):
-        checks.append(_lens(cameras))
-    return checks + _placement(cameras)
+        checks.append(_check_lens(cameras))
+    return checks + _check_placement(cameras)
 
 
-def _count(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_count(cameras: tuple[SessionCamera, ...]) -> Check:
     depth = any(camera.depth_scale is not None for camera in cameras)
     status: Status = "pass" if len(cameras) > 1 else "warn" if depth else "fail"
     return Check(
@@ -40,7 +40,7 @@ def _count(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _field_of_view(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_field_of_view(cameras: tuple[SessionCamera, ...]) -> Check:
     views = [float(np.degrees(2 * np.arctan(c.width / 2 / c.K[0, 0]))) for c in cameras]
     middle = 60.0
     worst = max(range(len(views)), key=lambda i: abs(np.log(views[i] / middle)))
@@ -57,7 +57,7 @@ def _field_of_view(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _pixel_aspect(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_pixel_aspect(cameras: tuple[SessionCamera, ...]) -> Check:
     ratios = [float(c.K[0, 0] / c.K[1, 1]) for c in cameras]
     worst = max(range(len(ratios)), key=lambda i: abs(np.log(ratios[i])))
     off = abs(np.log(ratios[worst]))
@@ -73,7 +73,7 @@ def _pixel_aspect(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _principal_point(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_principal_point(cameras: tuple[SessionCamera, ...]) -> Check:
     offsets = [float(max(abs(c.K[0, 2] / c.width - 0.5), abs(c.K[1, 2] / c.height - 0.5))) for c in cameras]
     worst = int(np.argmax(offsets))
     status: Status = "pass" if offsets[worst] < 0.25 else "warn"
@@ -88,7 +88,7 @@ def _principal_point(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _rotation(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_rotation(cameras: tuple[SessionCamera, ...]) -> Check:
     errors = []
     for camera in cameras:
         R = camera.viewmat[:3, :3]
@@ -107,7 +107,7 @@ def _rotation(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _lens(cameras: tuple[SessionCamera, ...]) -> Check:
+def _check_lens(cameras: tuple[SessionCamera, ...]) -> Check:
     """The radius to which undistorted rays go outwards as their image does, over that of the farthest corner."""
     reach = {}
     for camera in cameras:
@@ -129,7 +129,7 @@ def _lens(cameras: tuple[SessionCamera, ...]) -> Check:
     )
 
 
-def _placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
+def _check_placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
     centres = np.array([-c.viewmat[:3, :3].T @ c.viewmat[:3, 3] for c in cameras])
     checks = []
     pairs = list(itertools.combinations(range(len(cameras)), 2))

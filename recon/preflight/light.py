@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, check_values
 
 # Octaves of detail that are compared, from and to these scales in pixels: just over the pixel grid, and two above it.
 FINE, COARSE = (0.7, 1.4), (2.8, 5.6)
@@ -179,11 +179,11 @@ def check_light(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     if not known:
         return []
     return [
-        *_exposure(known),
-        *_clipping(known),
-        *_matching(known),
-        *_channel_order(known),
-        *_sharpness(known),
+        *_check_exposure(known),
+        *_check_clipping(known),
+        *_check_match(known),
+        *_check_channel_order(known),
+        *_check_sharpness(known),
     ]
 
 
@@ -191,17 +191,17 @@ def _median(stats: Mapping[str, tuple[LightStats, ...]], field: str) -> dict[str
     return {name: float(np.median([getattr(s, field) for s in found])) for name, found in stats.items()}
 
 
-def _exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     brightness = {name: float(np.mean([s.mean.mean() for s in found])) for name, found in stats.items()}
     brightest = {name: max(s.brightest for s in found) for name, found in stats.items()}
     # Clothes may be dark, but something in a picture is bright: nothing is over 0.54 two stops under white, 0.4 three.
-    dim = judged(
+    dim = check_values(
         "exposure", brightest, warn=lambda v: v < 0.45, worse=lambda v: -v,
         unit="of white, in the brightest hundredth", limit=">= 0.45",
         remedy="two stops or more of the scale are not used: more light, or a longer exposure",
     )  # fmt: skip
     # 0.02 is the noise of a sensor: nothing can be matched, trained on or seen there.
-    mean = judged(
+    mean = check_values(
         "exposure", brightness, warn=lambda v: not 0.06 < v < 0.94, fail=lambda v: not 0.02 < v < 0.98,
         worse=lambda v: abs(v - 0.5), unit="of white", limit="0.06 to 0.94; fails outside of 0.02 to 0.98",
         remedy="more or less light, or another exposure; a lens cap?",
@@ -209,10 +209,10 @@ def _exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     return mean + [check for check in dim if check.status != "pass"]
 
 
-def _clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     clipped = {n: float(np.median([s.white + s.black for s in found])) for n, found in stats.items()}
     # Highlights on skin and dark hair reach the ends in a few per cent of a well exposed person.
-    return judged(
+    return check_values(
         "clipping", clipped, warn=lambda v: v > 0.1, unit="of the person", limit="<= 0.1",
         remedy="colors at the ends of the scale are lost: less exposure, or a flatter picture profile",
     )  # fmt: skip
@@ -278,24 +278,24 @@ def _slope(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float | None
     return float(np.log2(max(slope, 0.05)))
 
 
-def _matching(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_match(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     """Brightness, contrast and color of each camera against the others'."""
     matches = match_colors(stats)
     return [
         # sRGB values: 0.6 doublings are 1.3 stops of light, more than front and back of a person differ in a room.
-        *judged(
+        *check_values(
             "brightness-match", {n: m.offset for n, m in matches.items()}, warn=lambda v: abs(v) > 0.6, worse=abs,
             unit="doublings of the pixel value", limit="within 0.6",
             remedy="lock exposure and gain to the same on all cameras, or match colors before training",
         ),
         # The slope of logarithms is the gamma: 2.2 against 1 is 1.14, and 1.4 is half a doubling.
-        *judged(
+        *check_values(
             "contrast-match", {n: m.slope for n, m in matches.items() if m.slope is not None},
             warn=lambda v: abs(v) > 0.5, worse=abs, unit="doublings of gamma", limit="within 0.5",
             remedy="the same picture profile and gamma on all cameras; haze or stray light on a lens?",
         ),
         # Cameras of different make disagree by some 15 % after white balance; 30 % is a color cast to the eye.
-        *judged(
+        *check_values(
             "color-match", {n: m.chroma for n, m in matches.items()}, warn=lambda v: v > 0.4,
             unit="doublings of red or blue over green", limit="<= 0.4",
             remedy="lock the white balance to the same on all cameras, or match colors",
@@ -307,7 +307,7 @@ def _red_over_blue(color: Float[np.ndarray, "3"]) -> float:
     return float(np.log2((color[0] + FLOOR) / (color[2] + FLOOR)))
 
 
-def _channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     """Red over blue: of skin, where it is seen, and of the body's parts against the other cameras."""
     skin = {
         name: float(np.median([_red_over_blue(s.skin) for s in found if s.skin is not None]))
@@ -361,7 +361,7 @@ def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, fl
     return gains
 
 
-def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # The sharpest still counts: in others the person may have moved.
     detail = {name: max(s.log_detail for s in found) for name, found in stats.items()}
     noise = _median(stats, "noise")
@@ -369,7 +369,7 @@ def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # How much cameras differ that are all in focus: clothes, hair and how near the person is decide that.
     spread = float(np.median([abs(v - usual) for v in detail.values()]))
     within = float(np.clip(6 * spread, 1.0, 2.0)) if len(detail) > 3 else 1.5
-    checks = judged(
+    checks = check_values(
         "blur", detail,
         # Sharp pictures of people have -2 to -3; a blur of one pixel costs 1.3 doublings, of two pixels 3.
         warn=lambda v: v < -4.5 or (len(detail) > 1 and v < usual - within), worse=lambda v: -v,
@@ -377,7 +377,7 @@ def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
         remedy="focus, clean the lens, shorter exposure; was the picture enlarged or compressed?",
     )  # fmt: skip
     middle = float(np.median(list(noise.values())))
-    return checks + judged(
+    return checks + check_values(
         "noise", noise,
         # 8 of 255 levels are seen by everyone; three times the others' is a camera with far more gain, from one and a
         # half levels on: less is lost in compression.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from simulacra.recon.preflight.look import Look
 from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import Check
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
 
 __all__ = ["check_files", "check_sizes", "check_storage"]
@@ -32,13 +32,13 @@ def check_storage(problems: Problems, files: int) -> list[Check]:
     ]  # fmt: skip
 
 
-def check_sizes(session: Session, problems: Problems, look: Look) -> list[Check]:
+def check_sizes(session: Session, problems: Problems, samples: SessionSamples) -> list[Check]:
     """Pictures of another size than their camera, or than it was calibrated at, by the importer's notes."""
     wrong = [p for p in problems.found.values() if p.code == "image-size"]
     noted = [
         m for note in session.notes if (m := SIZE_NOTE.match(note)) and m["camera"] in session.camera_names
     ]
-    read = sum(len(camera.stills) + len(camera.thumbs) for camera in look.cameras)
+    read = sum(len(camera.stills) + len(camera.thumbs) for camera in samples.cameras)
     if wrong:
         cameras = ", ".join(dict.fromkeys(problem.camera for problem in wrong))
         return [
