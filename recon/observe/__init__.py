@@ -23,8 +23,8 @@ __all__ = [
     "detect_hands",
     "detect_pose",
     "load_observations",
-    "look_repeatedly",
     "observe",
+    "predict_repeatedly",
     "save_observations",
     "segment_selfie",
 ]

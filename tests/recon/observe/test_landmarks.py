@@ -141,7 +141,7 @@ def test_looks_agree_on_the_median_and_undo_confused_legs(
     stray = template.px.copy()
     stray[16] += 90.0
     looks = [planted_look(px, template) for px in (template.px, template.px, confused, stray)]
-    found = agree(looks)
+    found = average_detections(looks)
     np.testing.assert_allclose(found.px, template.px, atol=1e-3)
     assert found.spread_px[16] == pytest.approx(0.0, abs=1e-3)
 
