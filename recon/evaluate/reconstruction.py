@@ -74,7 +74,8 @@ def evaluate_reconstruction(
 
     Args:
         session: all of it, the held-out cameras too.
-        observed, fit: None for a result without a body.
+        observed: None for a result without a body.
+        fit: likewise.
 
     Raises:
         RunError: a render has values that are not finite.

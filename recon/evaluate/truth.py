@@ -71,8 +71,10 @@ def true_errors(
 
     Args:
         session: for its cameras' names; its calibration is not used.
-        fit: None for a result without a body. posed: the result in a frame.
-        views: those that are scored. longest_side: of pictures that are compared, pixels.
+        fit: None for a result without a body.
+        posed: the result in a frame.
+        views: those that are scored.
+        longest_side: of pictures that are compared, pixels.
     """
     outcomes: dict[str, dict[View, float | Missing]] = {"true_surface_mm": {}, "true_depth_mm": {}}
     per_joint: dict[str, float] = {}
@@ -138,7 +140,8 @@ def surface_error(
     places of the true surface that cameras saw to the reconstruction's. No distance counts for more than `FARTHEST`.
 
     Args:
-        seen: which vertices cameras saw; None for all. points: of the reconstruction's surface, world, metres.
+        seen: which vertices cameras saw; None for all.
+        points: of the reconstruction's surface, world, metres.
     """
     if len(points) == 0:
         return Missing("nothing was rendered")

@@ -20,7 +20,8 @@ from simulacra.recon.preflight.bodies import (
     stature,
     upright_axis,
 )
-from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose
+from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose, sees_enough
+from simulacra.recon.preflight.geometry import mean_tilt
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.remedies import Remedy, best_remedies
 from simulacra.recon.preflight.samples import SessionSamples
@@ -28,7 +29,7 @@ from simulacra.recon.session import Session
 
 # A person who stands or sits; children included, metres.
 SHORTEST, TALLEST = 0.4, 2.6
-# A turn is believed if it removes so much of the disagreement of parts of the body that it was not found from, and at
+# A turn is reported if it removes so much of the disagreement of parts of the body that it was not found from, and at
 # least so much of the body's height: a third of what detectors err by.
 MIN_GAIN, MIN_CHANGE = 0.25, 0.004
 # Part of the disagreement of all cameras together that turning one must remove.
@@ -96,9 +97,8 @@ def _check_reprojection(found: Consistency) -> list[Check]:
     errors = found.motion.of_cameras()
     blind = [name for name in found.stills.of_cameras() if name not in errors]
     values = errors | dict.fromkeys(blind, 0.2)
-    lost = [
-        n for c, n in enumerate(found.motion.views.names) if n not in values and _sees(found.motion.views, c)
-    ]
+    # Cameras that see the body and share nothing of it with the others cannot be where they are said to be.
+    lost = [n for n, enough in sees_enough(found.motion.views).items() if enough and n not in values]
     if not values and len(lost) >= 2:
         values = dict.fromkeys(lost, 0.2)
     return check_values(
@@ -108,10 +108,6 @@ def _check_reprojection(found: Consistency) -> list[Check]:
         remedy="its calibration is of another moment, lens or convention: see the checks below, or calibrate again",
         evidence="; ".join(d.evidence() for d in found.diagnoses),
     )  # fmt: skip
-
-
-def _sees(views: PersonViews, c: int) -> bool:
-    return bool((views.weight[:, c] > 0).sum() >= 8)
 
 
 def _count_shared(views: PersonViews, c: int) -> int:
@@ -254,8 +250,7 @@ def _check_upright(found: Consistency) -> list[Check]:
     if axis is None:
         return []
     lean = float(np.degrees(np.arccos(np.clip(axis[1], -1, 1))))
-    cameras = -np.mean(found.motion.views.viewmats[:, 1, :3], axis=0)
-    tilt = float(np.degrees(np.arctan2(np.hypot(cameras[0], cameras[2]), cameras[1])))
+    tilt = mean_tilt(found.motion.views.viewmats)
     # People lie down and stand on their hands, and cameras are hung oddly: both together are a wrong axis.
     status: Status = "pass" if lean < 60 else "fail" if tilt > 45 else "warn"
     return [

@@ -27,7 +27,7 @@ MOST = 1000
 
 # Cameras whose axes differ by more see other sides of a person, degrees; and the share of points with a counterpart
 # that makes two surfaces one: with less, a front would be laid on a back.
-WIDEST, OVERLAP = 75.0, 0.3
+WIDEST_PAIR, OVERLAP = 75.0, 0.3
 # Every camera has its own number of points.
 Surfaces = Sequence[tuple[SessionCamera, Float[np.ndarray, "_ 3"]]]
 
@@ -81,8 +81,9 @@ def align(
     return total, before, float(np.median(np.abs(away[flat])))
 
 
-def _neighbours(a: SessionCamera, b: SessionCamera) -> bool:
-    return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST)))
+def are_neighbours(a: SessionCamera, b: SessionCamera) -> bool:
+    """Whether two cameras look at the same side of a person, by their axes."""
+    return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST_PAIR)))
 
 
 def _move_points(
@@ -105,7 +106,7 @@ def check_depth_pose(frames: Sequence[Surfaces]) -> list[Check]:
         if len(surfaces) < 3:
             continue
         for k, (camera, points) in enumerate(surfaces):
-            others = [p for j, (other, p) in enumerate(surfaces) if j != k and _neighbours(camera, other)]
+            others = [p for j, (other, p) in enumerate(surfaces) if j != k and are_neighbours(camera, other)]
             if not others:
                 continue
             found = align(camera, points[:: max(1, len(points) // MOST)], np.concatenate(others))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from simulacra.recon.preflight.bodies import MIRROR, USED, stature
 from simulacra.recon.preflight.consistency import SHORTEST, TALLEST, Consistency
-from simulacra.recon.preflight.depth_pose import check_depth_pose
+from simulacra.recon.preflight.depth_pose import are_neighbours, check_depth_pose
 from simulacra.recon.preflight.reading import Problems
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.registration import check_registration, outline_shift
@@ -21,8 +21,6 @@ from simulacra.render.runtime.errors import UserError
 
 # Points of a camera that are compared with the others.
 MOST_POINTS = 4000
-# Cameras whose axes differ by more see other sides of a person, degrees.
-WIDEST_PAIR = 75.0
 # Two depths that differ by more are of two surfaces, metres.
 SAME_SURFACE = 0.05
 # A depth that changes by more from one pixel to the next is an edge, where sensors invent points, metres.
@@ -185,7 +183,7 @@ def _check_stature(heights: Mapping[str, list[float]], limbs: Mapping[str, list[
     values = limbs if by_limbs else heights
     if not values:
         return []
-    # A camera may see half of a person: of extents the tallest view is the one to judge.
+    # A camera may see half of a person: of extents the tallest view counts.
     middle = {name: float(np.median(v)) for name, v in values.items()}
     value = float(np.median(list(middle.values()))) if by_limbs else max(middle.values())
     name = min(middle, key=lambda n: abs(middle[n] - value))
@@ -274,14 +272,13 @@ def _pairs(people: Sequence[PersonDepth]) -> Iterable[PairAgreement]:
             other = b.depth[at]
             difference = np.abs(other - local[ahead][seen, 2])
             same = (other > 0) & b.inside[at] & (difference < SAME_SURFACE)
-            angle = np.degrees(np.arccos(np.clip(a.camera.viewmat[2, :3] @ b.camera.viewmat[2, :3], -1, 1)))
             yield PairAgreement(
                 a.camera.name,
                 b.camera.name,
                 float(same.mean()),
                 float(np.median(difference[same])) if same.any() else np.inf,
                 float(b.inside[at].mean()),
-                bool(angle < WIDEST_PAIR),
+                are_neighbours(a.camera, b.camera),
             )
 
 

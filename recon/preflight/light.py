@@ -7,7 +7,7 @@ compared as logarithms: a camera's offset to the others is its exposure and whit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -227,17 +227,32 @@ class Match:
     chroma: float
 
 
+def _median_of_parts(
+    stats: Mapping[str, tuple[LightStats, ...]], measure: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Median over each camera's stills of something of the parts' log2 colors; NaN of parts that are not seen."""
+    medians = {}
+    for name, found in stats.items():
+        values = measure(np.log2(np.stack([s.parts for s in found]) + FLOOR))
+        seen = np.isfinite(values).reshape(len(values), len(PARTS), -1).all(-1).any(0)
+        medians[name] = np.full(values.shape[1:], np.nan)
+        medians[name][seen] = np.nanmedian(values[:, seen], axis=0)
+    return medians
+
+
+def _of_others(values: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Of all cameras but one, stacked; NaN where there is no other."""
+    return np.stack(
+        [v for other, v in values.items() if other != name] or [np.full_like(values[name], np.nan)]
+    )
+
+
 def match_colors(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, Match]:
     """Each camera's colors of the parts against the median of the other cameras' colors of the same parts."""
-    colors = {}
-    for name, found in stats.items():
-        stacked = np.stack([s.parts for s in found])
-        seen = np.isfinite(stacked).all(-1).any(0)
-        colors[name] = np.full(stacked.shape[1:], np.nan)
-        colors[name][seen] = np.nanmedian(np.log2(stacked[:, seen] + FLOOR), axis=0)
+    colors = _median_of_parts(stats, lambda logs: logs)
     matches = {}
     for name, own in colors.items():
-        others = np.stack([c for other, c in colors.items() if other != name] or [np.full_like(own, np.nan)])
+        others = _of_others(colors, name)
         both = np.isfinite(own).all(-1) & np.isfinite(others).all(-1).any(0)
         if 3 * both.sum() < FEWEST_COLORS:
             continue
@@ -341,16 +356,10 @@ def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, fl
     The part of the difference that goes, of four parts of the body at least; negative where it grows. Left out are
     cameras whose difference is small either way: grey clothes have no order.
     """
-    tints = {}
-    for name, found in stats.items():
-        stacked = np.stack([s.parts for s in found])
-        tints[name] = np.full(len(PARTS), np.nan)
-        seen = np.isfinite(stacked).all(-1).any(0)
-        ratio = np.log2(stacked[:, seen, 0] + FLOOR) - np.log2(stacked[:, seen, 2] + FLOOR)
-        tints[name][seen] = np.nanmedian(ratio, axis=0)
+    tints = _median_of_parts(stats, lambda logs: logs[..., 0] - logs[..., 2])
     gains = {}
     for name, own in tints.items():
-        others = np.stack([t for other, t in tints.items() if other != name] or [np.full_like(own, np.nan)])
+        others = _of_others(tints, name)
         both = np.isfinite(own) & (np.isfinite(others).sum(0) >= 2)
         if both.sum() < 4:
             continue

@@ -58,7 +58,9 @@ def fuse(
     """The person's surface from a few depth images of one moment.
 
     Args:
-        masks: of the person, one a camera, 0..1. voxel, truncation: metres.
+        masks: of the person, one a camera, 0..1.
+        voxel: side of a cell, metres.
+        truncation: distance at which the signed distance is cut off, metres.
     """
     low, shape = _bounds(depths, cameras, voxel)
     total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
