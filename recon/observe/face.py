@@ -136,8 +136,3 @@ def region_of_face(px: Float[np.ndarray, "n 2"]) -> Roi:
     low, high = level.min(axis=0), level.max(axis=0)
     center = np.array([[cos, -sin], [sin, cos]]) @ ((low + high) / 2)
     return Roi.square(center, float(max(high - low)) * _ROI_SCALE, rotation)
-
-
-def detect_face(image: Float[np.ndarray, "h w 3"], pose: PoseDetection | None = None) -> FaceDetection | None:
-    """One image, with networks loaded for the occasion; for many, keep a `FaceNetwork`."""
-    return FaceNetwork()(image, pose)

@@ -173,8 +173,3 @@ def _separate_hands(left: HandDetection | None, right: HandDetection | None, pos
     to_left = float(np.hypot(*(left.px[0] - pose.px[15]))) + size * left.right
     to_right = float(np.hypot(*(left.px[0] - pose.px[16]))) + size * (1.0 - left.right)
     return Hands(left, None) if to_left <= to_right else Hands(None, right)
-
-
-def detect_hands(image: Float[np.ndarray, "h w 3"], pose: PoseDetection | None = None) -> Hands:
-    """One image, with networks loaded for the occasion; for many, keep a `HandNetwork`."""
-    return HandNetwork()(image, pose)

@@ -165,11 +165,6 @@ class PoseNetwork:
         return None if roi is None else self.predict(image, roi)
 
 
-def detect_pose(image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
-    """One image, with networks loaded for the occasion; for many, keep a `PoseNetwork`."""
-    return PoseNetwork()(image)
-
-
 def tiles_of(width: int, height: int) -> list[Roi]:
     """Squares that cover an image, of 1/2 and then of 1/3 of its longer side, overlapping by a third or more."""
     longer = max(width, height)

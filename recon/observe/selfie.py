@@ -36,9 +36,3 @@ class SelfieNetwork:
         side = self._network.width
         outputs = self._network.predict(crop(image, roi, side, side, replicate=True))
         return SoftMask(np.clip(outputs["activation_10"][..., 0], 0.0, 1.0), roi)
-
-
-def segment_selfie(image: Float[np.ndarray, "h w 3"], roi: Roi | None = None) -> Float[np.ndarray, "h w"]:
-    """The person, 0..1, in one image, with the network loaded for the occasion; see `SelfieNetwork`."""
-    height, width = image.shape[:2]
-    return SelfieNetwork()(image, roi).in_image(width, height)

@@ -30,7 +30,7 @@ from simulacra.recon.preflight.geometry import check_cameras
 from simulacra.recon.preflight.light import check_light
 from simulacra.recon.preflight.masks import check_masks
 from simulacra.recon.preflight.presence import check_detector, check_presence
-from simulacra.recon.preflight.reading import Problems
+from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import (
     Check,
     Preflight,
@@ -40,7 +40,7 @@ from simulacra.recon.preflight.record import (
     save_preflight,
 )
 from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, sample_session
-from simulacra.recon.preflight.storage import check_files, check_sizes, check_storage
+from simulacra.recon.preflight.storage import check_sizes, check_storage
 from simulacra.recon.preflight.times import check_frames, check_motion
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CaptureError

@@ -227,12 +227,14 @@ def _list_mistakes(views: PersonViews, c: int | None, state: BodyAgreement) -> I
         undo = functools.partial(_scale, cameras=cameras, factor=factor)
         yield Mistake("image-scale", names, said, undo)
     if c is not None:
-        for said, exchanged in (
-            ("cx and cy of {} are exchanged", True),
-            ("{} has its principal point in its middle", False),
-        ):
+        for exchanged in (True, False):
+            said = (
+                f"cx and cy of {names[0]} are exchanged"
+                if exchanged
+                else f"{names[0]}: cx and cy are its middle"
+            )
             undo = functools.partial(_centre, c=c, exchanged=exchanged)
-            yield Mistake("principal-point", names, said.format(names[0]), undo)
+            yield Mistake("principal-point", names, said, undo)
     if any(views.cameras[k].lens is not None for k in cameras):
         yield changed("lens-match", f"{pictures} have no lens left in", _lens_left_in)
         yield changed("lens-match", f"the lens is half taken out of {pictures}", _lens_twice)

@@ -33,30 +33,22 @@ class LightStats:
 
     Attributes:
         mean: RGB.
-        low: quantile 0.1 of brightness.
-        middle: quantile 0.5.
-        high: quantile 0.9.
         white: share of pixels at the upper end of the scale.
         black: share of pixels at its lower end.
         log_detail: base 2 logarithm of fine over coarse detail (energies of two octaves).
         noise: standard deviation of the noise in the flattest parts of the whole picture.
         skin: RGB of face or hand, whichever is the reddest; None where none is seen.
         parts: RGB of the body's parts, NaN where not seen.
-        of_person: whether it is of a person.
         brightest: brightness that a hundredth of the whole picture exceeds.
     """
 
     mean: Float[np.ndarray, "3"]
-    low: float
-    middle: float
-    high: float
     white: float
     black: float
     log_detail: float
     noise: float
     skin: Float[np.ndarray, "3"] | None
     parts: Float[np.ndarray, "p 3"]
-    of_person: bool
     brightest: float = 1.0
 
 
@@ -68,28 +60,23 @@ def measure_light(
 ) -> LightStats:
     """Measures one picture, within a silhouette if there is one, and at a person's landmarks if there are any."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    of_person = inside is not None and int(inside.sum()) >= FEWEST_PIXELS
     region = np.ones(grey.shape, bool)
-    if of_person and inside is not None:
+    if inside is not None and int(inside.sum()) >= FEWEST_PIXELS:
+        # The silhouette's edge is half background.
         reach = max(3, int(0.01 * max(grey.shape)))
         core = cv2.erode(inside.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         region = core if core.sum() >= FEWEST_PIXELS else inside
     colors = pixels[region]
-    low, middle, high = np.quantile(grey[region], [0.1, 0.5, 0.9]) / 255.0
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return LightStats(
         mean=colors.mean(0) / 255.0,
-        low=float(low),
-        middle=float(middle),
-        high=float(high),
         white=float((colors >= 254).any(-1).mean()),
         black=float((colors <= 1).all(-1).mean()),
         log_detail=_log_detail(grey[box], region[box]),
         noise=_noise(grey),
         skin=None if px is None or visibility is None else _skin(pixels, px, visibility),
         parts=_parts(pixels, px, visibility),
-        of_person=of_person,
         brightest=float(np.quantile(grey, 0.99) / 255.0),
     )
 
@@ -185,10 +172,6 @@ def check_light(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
         *_check_channel_order(known),
         *_check_sharpness(known),
     ]
-
-
-def _median(stats: Mapping[str, tuple[LightStats, ...]], field: str) -> dict[str, float]:
-    return {name: float(np.median([getattr(s, field) for s in found])) for name, found in stats.items()}
 
 
 def _check_exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
@@ -373,7 +356,7 @@ def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, fl
 def _check_sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # The sharpest still counts: in others the person may have moved.
     detail = {name: max(s.log_detail for s in found) for name, found in stats.items()}
-    noise = _median(stats, "noise")
+    noise = {name: float(np.median([s.noise for s in found])) for name, found in stats.items()}
     usual = float(np.median(list(detail.values())))
     # How much cameras differ that are all in focus: clothes, hair and how near the person is decide that.
     spread = float(np.median([abs(v - usual) for v in detail.values()]))

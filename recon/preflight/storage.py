@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
-from simulacra.recon.preflight.reading import Problems, check_files
+from simulacra.recon.preflight.reading import Problems
 from simulacra.recon.preflight.record import Check
 from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
-
-__all__ = ["check_files", "check_sizes", "check_storage"]
 
 # What importers note of a picture that is not of the calibrated size and is used all the same.
 SIZE_NOTE = re.compile(

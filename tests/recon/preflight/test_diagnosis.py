@@ -13,7 +13,7 @@ from simulacra.recon.preflight.bodies import (
     person_scale,
     stature,
 )
-from simulacra.recon.preflight.consistency import _turns
+from simulacra.recon.preflight.consistency import _find_turns
 from simulacra.recon.preflight.diagnosis import CONVENTIONS, diagnose, rescale
 from simulacra.recon.preflight.remedies import best_remedies
 from simulacra.recon.session import SessionCamera
@@ -116,11 +116,11 @@ def test_a_resized_picture_is_named_with_its_factor() -> None:
 
 def test_a_turned_camera_is_found_with_its_angle_and_the_others_are_left_alone() -> None:
     views = planted_views(frames=12)
-    assert _turns(measure_agreement(views)) == {}
+    assert _find_turns(measure_agreement(views)) == {}
     turn = np.zeros((CAMERAS, 3))
     turn[3, 1] = np.radians(1.5)
     wrong = rescale(replace(views, viewmats=views.pinhole.turned(turn).viewmats))
-    found = _turns(measure_agreement(wrong))
+    found = _find_turns(measure_agreement(wrong))
     assert list(found) == ["3"]
     assert found["3"].size == pytest.approx(1.5, abs=0.25)
     assert found["3"].gain > 0.5
