@@ -81,6 +81,7 @@ def evaluate_reconstruction(
         RunError: a render has values that are not finite.
         AssetError: a mask has to be made and its network is not there.
     """
+    # The truth knows its own cameras; everything else is scored through those that the fit adjusted.
     recorded = session
     session = session if fit is None else fit.adjusted(session)
     posed = PosedResult(trained, body, fit)

@@ -83,6 +83,7 @@ def true_errors(
         joints, whole, per_joint = _body_errors(truth, body, fit)
         outcomes |= {"true_joints_mm": joints, "true_body_mm": whole}
     for frame in frames:
+        # The reconstruction's surface is what it shows to the true cameras, not all of its Gaussians.
         gaussians, points = posed(frame), []
         for camera in session.cameras:
             true = truth.cameras[camera.name]

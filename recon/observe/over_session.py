@@ -129,6 +129,7 @@ def observe(
     numbers = [frame.index for frame in session.frames] if frames is None else list(frames)
     checkpoint = Checkpoint(folder, _key(session, config, numbers))
     if checkpoint.fresh:
+        # Masks that are there would be taken for finished ones of this observation.
         shutil.rmtree(folder / MASKS_FOLDER, ignore_errors=True)
     total = _steps(session, config, numbers)
     with Progress("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:

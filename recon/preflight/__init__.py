@@ -122,6 +122,7 @@ def inspect(
     checks += check_consistency(used, samples, found)
     checks += check_masks(used, samples, problems)
     checks += check_depths(used, samples, found, problems)
+    # Files come last: the checks before find some of the problems.
     ordered = check_storage(problems, files) + check_sizes(used, problems, samples) + checks
     return Inspection(Preflight(tuple(keep_worst(ordered)), session.notes), samples, found)
 

@@ -294,6 +294,7 @@ def _check_agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
         }
         return {name: float(np.median(values)) for name, values in mine.items()}
 
+    # A mask that takes in background and one that misses the person differ in the direction: the worse counts.
     masks = {
         name: min(
             float(np.mean([p.in_mask for p in pairs if p.source == name] or [1.0])),

@@ -223,7 +223,7 @@ def _list_mistakes(views: PersonViews, c: int | None, state: BodyAgreement) -> I
         yield changed("image-turned", f"{pictures} are turned by {90 * turns} degrees", _turn_back(turns))
     # One camera's size shows against the others; where all are wrong nothing shows it, and usual ones are tried.
     for factor in SIZES if c is None else _size_factor(state, c):
-        said = f"{pictures} are {1 / factor:.3g} times the size that they were calibrated at"
+        said = f"{pictures} are {1 / factor:.2f} times the size that they were calibrated at"
         undo = functools.partial(_scale, cameras=cameras, factor=factor)
         yield Mistake("image-scale", names, said, undo)
     if c is not None:

@@ -180,6 +180,7 @@ def sample_session(
     indices = session.frame_indices
     chosen = tuple(indices[k] for k in linspace_indices(len(indices), stills))
     motion = min(motion, MOST_PICTURES // max(1, len(session.cameras)))
+    # From the middle: at its ends people walk in, and stop the recorders.
     start = max(0, (len(indices) - motion) // 2)
     moving = indices[start : start + motion] if len(indices) > stills else ()
 

@@ -37,15 +37,8 @@ def check_sizes(session: Session, problems: Problems, samples: SessionSamples) -
         m for note in session.notes if (m := SIZE_NOTE.match(note)) and m["camera"] in session.camera_names
     ]
     read = sum(len(camera.stills) + len(camera.thumbs) for camera in samples.cameras)
-    if wrong:
-        cameras = ", ".join(dict.fromkeys(problem.camera for problem in wrong))
-        return [
-            Check(
-                "image-size", cameras, float(len(wrong)), "files of another size", "0", "fail",
-                "import images and calibration of one recording", "; ".join(p.said for p in wrong[:MOST_SAID]),
-            )
-        ]  # fmt: skip
-    if noted:
+    # An importer's note is a doubt; a file that is not of its camera's size is beyond one.
+    if noted and not wrong:
         worst = 0.0
         for match in noted:
             sizes = ([int(v) for v in match[key].split("x")] for key in ("calibrated", "found"))
@@ -58,9 +51,11 @@ def check_sizes(session: Session, problems: Problems, samples: SessionSamples) -
                 "; ".join(f"{m['camera']} calibrated at {m['calibrated']}, recorded at {m['found']}" for m in noted),
             )
         ]  # fmt: skip
+    cameras = ", ".join(dict.fromkeys(problem.camera for problem in wrong))
     return [
         Check(
-            "image-size", "session", float(read), "images", "all", "pass",
-            "import images and calibration of one recording",
+            "image-size", cameras or "session", float(len(wrong) or read),
+            "files of another size" if wrong else "images", "0" if wrong else "all", "fail" if wrong else "pass",
+            "import images and calibration of one recording", "; ".join(p.said for p in wrong[:MOST_SAID]),
         )
     ]  # fmt: skip

@@ -108,7 +108,7 @@ def test_a_picture_that_was_turned_or_mirrored_is_named(change: object, code: st
 
 
 def test_a_resized_picture_is_named_with_its_factor() -> None:
-    small = diagnosis._scale(SOUND, 1, 0.5)
+    small = diagnosis._scale(SOUND, [1], 0.5)
     (found,) = diagnose(small, measure_agreement(small))
     assert (found.mistake.code, found.mistake.cameras) == ("image-scale", ("1",))
     assert "0.50 times" in found.evidence() and found.after < 0.02 < found.before
