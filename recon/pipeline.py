@@ -130,12 +130,12 @@ def run_stages(
     def check(folder: Path) -> None:
         save_preflight(folder, preflight(seen, cameras, settings.preflight))
 
-    def look(folder: Path) -> None:
+    def observe_it(folder: Path) -> None:
         observe(seen, settings.observe, folder, frames=frames)
 
     checked = log.run("preflight", 2, settings.preflight, key, check, load_preflight)
     checked.raise_on_fail(settings.preflight.ignore)
-    observed = log.run("observe", 1, settings.observe, key, look, load_observations)
+    observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
 

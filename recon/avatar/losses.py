@@ -204,7 +204,7 @@ class _Photometric(torch.autograd.Function):
             score, similarity = ssim_cpu.score_and_gradient(ours, theirs, True)
         pixels, measured = alpha.numel(), max(sums[3], 1.0)
         ctx.of_pixel = (of_l1 / (3 * pixels), -of_ssim, of_mask / pixels, of_depth / measured)
-        ctx.pictures = losses_cpu.Pictures(images, photograph, colors, ours, theirs)
+        ctx.pictures = losses_cpu.ComparedImages(images, photograph, colors, ours, theirs)
         ctx.similarity, ctx.measured = similarity, sums[3] > 0
         l1, mask, far = of_l1 * sums[0] / (3 * pixels), of_mask * sums[1] / pixels, sums[2] / measured
         return alpha.new_tensor([l1, of_ssim * (1 - score), mask, of_depth * far])

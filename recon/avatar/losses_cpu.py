@@ -31,7 +31,7 @@ Arrays = tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ComparedImages:
     """What `compare` looked at, and the pictures that it made.
 
     Attributes:
@@ -50,7 +50,7 @@ class Pictures:
 
 
 def compare(images: Arrays, photograph: Arrays, colors: Arrays) -> tuple[Image, Image, list[float]]:
-    """Both pictures over the background, and sums over pixels; arguments and pictures as in `Pictures`.
+    """Both pictures over the background, and sums over pixels; arguments and pictures as in `ComparedImages`.
 
     Returns:
         ours, theirs; sums of absolute differences of color, of coverage, and of depth in metres, and how many
@@ -68,7 +68,7 @@ def compare(images: Arrays, photograph: Arrays, colors: Arrays) -> tuple[Image, 
 
 
 def compare_backward(
-    pictures: Pictures, similarity: Image | None, scales: Float32[np.ndarray, "4"]
+    pictures: ComparedImages, similarity: Image | None, scales: Float32[np.ndarray, "4"]
 ) -> tuple[Image, Plane, Plane, Float32[np.ndarray, "3"], Float32[np.ndarray, "3"]]:
     """Gradients of drawn color, alpha, depth, gain and shift.
 

@@ -86,7 +86,7 @@ class Clocks:
 
 
 @dataclass(frozen=True)
-class Motion:
+class CornerMotion:
     """Speed and acceleration of each corner in its picture, pixels by time and time squared."""
 
     speed: Float[np.ndarray, "n 2"]
@@ -107,14 +107,14 @@ def board_motion(
     boards: Float[np.ndarray, "b 4 4"],
     sightings: Sightings,
     times: Float[np.ndarray, " b"] | None,
-) -> Motion:
+) -> CornerMotion:
     """How the boards move, from where they were at the moments before and after.
 
     A moment without both neighbours near in time has no acceleration, and without any no speed.
     """
     still = np.zeros_like(sightings.pixels)
     if times is None or len(times) < _FEWEST_MOMENTS:
-        return Motion(still, still)
+        return CornerMotion(still, still)
     order = np.argsort(times, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -133,10 +133,10 @@ def board_motion(
     parabola = (second * safe_a / safe_b - first * safe_b / safe_a) / (safe_a + safe_b)
     one_sided = np.where(a > 0, -first / safe_a, second / safe_b)
     bend = 2 * (second / safe_b + first / safe_a) / (safe_a + safe_b)
-    return Motion(np.where(both, parabola, one_sided), np.where(both, bend, 0.0))
+    return CornerMotion(np.where(both, parabola, one_sided), np.where(both, bend, 0.0))
 
 
-def in_time(sightings: Sightings, motion: Motion, clocks: Clocks) -> Sightings:
+def in_time(sightings: Sightings, motion: CornerMotion, clocks: Clocks) -> Sightings:
     """Sightings as they would have been at their moments but for the jitter, with what that moves, and what it blurs.
 
     To second order in the lag; the jitter's second order is noise.

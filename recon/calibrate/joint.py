@@ -153,7 +153,7 @@ def adjust_rig(problem: RigProblem) -> AdjustedRig:
     Raises:
         CalibrationError: what was seen does not fix a camera.
     """
-    return _judge_rig(fit_rig(problem), problem)
+    return _evaluate_rig(fit_rig(problem), problem)
 
 
 def fit_rig(problem: RigProblem) -> AdjustedRig:
@@ -360,7 +360,7 @@ def _refuse_unfixed(errors: Uncertainty, believed: Uncertainty, problem: RigProb
 # -- judging ---------------------------------------------------------------------------------------
 
 
-def _judge_rig(found: AdjustedRig, problem: RigProblem) -> AdjustedRig:
+def _evaluate_rig(found: AdjustedRig, problem: RigProblem) -> AdjustedRig:
     """The rig before and after, where it was fitted and where it was not."""
     blocks = [_blocks(len(board.bodies)) for board in problem.boards]
     halves = []

@@ -29,7 +29,7 @@ MOST_FRAMES = 400
 
 
 @dataclass(frozen=True)
-class Picture:
+class RecordedFrame:
     """Where one picture of a camera is.
 
     Attributes:
@@ -74,7 +74,7 @@ class BoardViews:
     views: tuple[BoardView, ...]
 
 
-def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[Picture, ...]]:
+def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[RecordedFrame, ...]]:
     """The pictures of each camera, evenly chosen where there are more than ``most`` moments.
 
     Raises:
@@ -104,7 +104,7 @@ def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[Picture
     return {name: tuple(p for p in pictures if p.moment in kept) for name, pictures in every.items()}
 
 
-def gather_views(pictures: Mapping[str, Sequence[Picture]], board: Board) -> BoardViews:
+def gather_views(pictures: Mapping[str, Sequence[RecordedFrame]], board: Board) -> BoardViews:
     """Looks for the board in every picture.
 
     Raises:
@@ -148,7 +148,7 @@ def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_ENDINGS)
 
 
-def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[Picture, ...]]:
+def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[RecordedFrame, ...]]:
     stamped = next((src / name for name in TIMESTAMP_FILES if (src / name).is_file()), None)
     stamps = read_timestamps(stamped) if stamped else {}
     result = {}
@@ -164,21 +164,21 @@ def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[Picture, ..
             )
         if rows is not None:
             result[path.stem] = tuple(
-                Picture(str(row.sync_index), path, row.number, row.time) for row in rows
+                RecordedFrame(str(row.sync_index), path, row.number, row.time) for row in rows
             )
         else:
-            result[path.stem] = tuple(Picture(str(number), path, number) for number in range(count))
+            result[path.stem] = tuple(RecordedFrame(str(number), path, number) for number in range(count))
     return result
 
 
-def _of_folders(folders: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Picture, ...]]:
+def _of_folders(folders: Mapping[str, Sequence[Path]]) -> dict[str, tuple[RecordedFrame, ...]]:
     for name, files in folders.items():
         if len({path.stem for path in files}) < len(files):
             raise InputError("two pictures of a camera have one name", where=name)
-    return {name: tuple(Picture(path.stem, path) for path in files) for name, files in folders.items()}
+    return {name: tuple(RecordedFrame(path.stem, path) for path in files) for name, files in folders.items()}
 
 
-def _read(pictures: Sequence[Picture]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def _read(pictures: Sequence[RecordedFrame]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     numbers = [picture.number for picture in pictures if picture.number is not None]
     if numbers:
         yield from iter_video(pictures[0].file, numbers)

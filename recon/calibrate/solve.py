@@ -165,11 +165,11 @@ def select_views(found: BoardViews) -> tuple[list[BoardView], list[str]]:
     chosen: set[str] = set()
     for camera in range(len(found.cameras)):
         own = [view for view in sharp if view.camera == camera]
-        chosen |= {own[i].moment for i in _spread(own, found, MOST_VIEWS_OF_A_CAMERA)}
+        chosen |= {own[i].moment for i in _choose_farthest(own, found, MOST_VIEWS_OF_A_CAMERA)}
     return [view for view in sharp if view.moment in chosen], notes
 
 
-def _spread(views: Sequence[BoardView], found: BoardViews, most: int) -> list[int]:
+def _choose_farthest(views: Sequence[BoardView], found: BoardViews, most: int) -> list[int]:
     """Farthest-point choice among place, size and foreshortening of the board in the image."""
     if len(views) <= most:
         return list(range(len(views)))

@@ -49,15 +49,10 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
     with disk_errors(root):
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
+        # Into a folder of its own first: an interruption leaves the earlier scores.
+        trained = load_trained(root / "avatar")
         made = evaluate_reconstruction(
-            work,
-            session,
-            protocol,
-            load_body(),
-            observed,
-            fit,
-            load_trained(root / "avatar"),
-            settings.evaluate,
+            work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
         )
         _take_its_place(work, root / name)
     return made, root / name

@@ -28,7 +28,8 @@ class Protocol:
     """The split of a session's views.
 
     Attributes:
-        cameras, frames: all that the session offers, in its order.
+        cameras: all that the session offers, in its order.
+        frames: their numbers, likewise.
         held_out_cameras: seen by no stage before the evaluation: neither for pose nor for color.
         held_out_frames: of the other cameras, not used for color; the pose of these frames is fitted to what
             the other cameras' (and these frames') keypoints say, because a body has to be somewhere to be
@@ -122,7 +123,7 @@ def lock_protocol(
             frames 0..99 these are 9, 19, ... 99); 0 for none.
         has: whether a camera recorded a frame; views that do not exist are not scored.
         most_training_views: if nothing is held out the scores are computed on this many seen views, spread
-        evenly.
+            evenly.
 
     Raises:
         ConfigError: a camera that the session has not.

@@ -74,12 +74,14 @@ def evaluate_reconstruction(
 
     Args:
         session: all of it, the held-out cameras too.
-        observed, fit: None for a result without a body.
+        observed: None for a result without a body.
+        fit: likewise.
 
     Raises:
         RunError: a render has values that are not finite.
         AssetError: a mask has to be made and its network is not there.
     """
+    # The truth knows its own cameras; everything else is scored through those that the fit adjusted.
     recorded = session
     session = session if fit is None else fit.adjusted(session)
     posed = PosedResult(trained, body, fit)

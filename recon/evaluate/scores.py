@@ -90,13 +90,13 @@ class Score:
             "unit": METRICS[self.metric].unit,
             "better": METRICS[self.metric].better,
             "reason": self.reason,
-            "views": [_named(view) | {"value": value} for view, value in self.values.items()],
-            "missing": [_named(view) | {"reason": reason} for view, reason in self.missing.items()],
+            "views": [_describe_view(view) | {"value": value} for view, value in self.values.items()],
+            "missing": [_describe_view(view) | {"reason": reason} for view, reason in self.missing.items()],
             **self.extra,
         }
 
 
-def _named(view: View) -> dict[str, Any]:
+def _describe_view(view: View) -> dict[str, Any]:
     return {"camera": None if view.camera == WORLD else view.camera, "frame": view.frame}
 
 

@@ -71,8 +71,10 @@ def true_errors(
 
     Args:
         session: for its cameras' names; its calibration is not used.
-        fit: None for a result without a body. posed: the result in a frame.
-        views: those that are scored. longest_side: of pictures that are compared, pixels.
+        fit: None for a result without a body.
+        posed: the result in a frame.
+        views: those that are scored.
+        longest_side: of pictures that are compared, pixels.
     """
     outcomes: dict[str, dict[View, float | Missing]] = {"true_surface_mm": {}, "true_depth_mm": {}}
     per_joint: dict[str, float] = {}
@@ -81,6 +83,7 @@ def true_errors(
         joints, whole, per_joint = _body_errors(truth, body, fit)
         outcomes |= {"true_joints_mm": joints, "true_body_mm": whole}
     for frame in frames:
+        # The reconstruction's surface is what it shows to the true cameras, not all of its Gaussians.
         gaussians, points = posed(frame), []
         for camera in session.cameras:
             true = truth.cameras[camera.name]
@@ -91,7 +94,7 @@ def true_errors(
                 camera.width,
                 camera.height,
             ).scaled(*size)
-            depth, covered = _drawn(gaussians, tensors)
+            depth, covered = _draw_depth(gaussians, tensors)
             points.append(tensors.unproject(depth[None])[0][covered])
             view = View(camera.name, frame)
             if view in views:
@@ -104,7 +107,7 @@ def true_errors(
     return TrueErrors(outcomes, per_joint)
 
 
-def _drawn(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
+def _draw_depth(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
     """Expected depth in metres, and where the result covers a pixel."""
     with torch.no_grad():
         drawn = rasterize_gaussians(gaussians, camera)
@@ -138,22 +141,23 @@ def surface_error(
     places of the true surface that cameras saw to the reconstruction's. No distance counts for more than `FARTHEST`.
 
     Args:
-        seen: which vertices cameras saw; None for all. points: of the reconstruction's surface, world, metres.
+        seen: which vertices cameras saw; None for all.
+        points: of the reconstruction's surface, world, metres.
     """
     if len(points) == 0:
         return Missing("nothing was rendered")
-    chosen = points[_spread(len(points))]
+    chosen = points[_linspace_indices(len(points))]
     verts = torch.from_numpy(true.surface)
     to_truth = _to_surface(chosen, verts, torch.from_numpy(faces))
     reached = np.unique(faces) if seen is None else np.flatnonzero(seen)
-    places = true.surface[reached[_spread(len(reached)).numpy()]]
+    places = true.surface[reached[_linspace_indices(len(reached)).numpy()]]
     tree = cKDTree(points.numpy())
     from_truth = torch.from_numpy(tree.query(places)[0]).float()
     both = [distances.clamp(max=FARTHEST).mean() for distances in (to_truth, from_truth)]
     return 500 * float(both[0] + both[1])
 
 
-def _spread(count: int) -> Tensor:
+def _linspace_indices(count: int) -> Tensor:
     return torch.linspace(0, count - 1, min(count, PLACES)).long()
 
 

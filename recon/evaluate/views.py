@@ -41,10 +41,9 @@ class ViewConfig:
     """How a view is compared.
 
     Attributes:
-        longest_side: pixels of the longer image side at which views are compared; never more than the
-        capture's. crop_margin: how far SSIM's crop reaches beyond the mask's box, as a part of the box's
-        longer side. alpha_threshold: a pixel belongs to the person where the mask, or the render's alpha,
-        is at least this.
+        longest_side: pixels of the longer image side at which views are compared; never more than the capture's.
+        crop_margin: how far SSIM's crop reaches beyond the mask's box, as a part of the box's longer side.
+        alpha_threshold: a pixel belongs to the person where the mask, or the render's alpha, is at least this.
     """
 
     longest_side: int = 512
@@ -77,9 +76,9 @@ class ComparedView:
     Attributes:
         scores: by metric; `Missing` says why there is no number.
         mask_source: where the person's mask comes from; "none" where there is none.
-        photo, render: over black (the photo as it is where there is no mask). difference: colored by how
-        much
-            they differ.
+        photo: over black; as it is where there is no mask.
+        render: over black.
+        difference: colored by how much they differ.
     """
 
     view: View

@@ -21,9 +21,14 @@ class CollapsedMap:
     """A keypoint map summed up for each pair of a keypoint and a bone.
 
     Attributes:
-        keypoint, bone: of each pair.
-        entry_pair, entry_vertex, entry_weight: the terms of the sums a_j.
-        head_keypoint, head_bone, head_weight: means of bone heads, as they are.
+        keypoint: of each pair.
+        bone: of each pair.
+        entry_pair: of each term of the sums a_j.
+        entry_vertex: likewise.
+        entry_weight: likewise.
+        head_keypoint: of each term of the means of bone heads, as they are.
+        head_bone: likewise.
+        head_weight: likewise.
         count: keypoints.
     """
 

@@ -96,7 +96,8 @@ class JointSpace:
         bones: that each freedom turns.
         axes: unit vectors in the world's axes at zero pose.
         sigma: radians.
-        low, high: limits, radians.
+        low: limit, radians.
+        high: limit, radians.
         is_hand: whether the freedom is one of a finger.
         rotations_count: bones of the body.
     """

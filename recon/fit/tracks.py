@@ -151,8 +151,12 @@ def gather_tracks(
     face = shift_tracks(_face(observations, pick), lags.frames)
     weights = [
         np.where(points.inliers, pose.confidence, _lone(points, pose.confidence)),
-        _agreeing(hands, views, config, outlier_m=0.04, alone=0.8) if config.hands else 0 * hands.confidence,
-        _agreeing(face, views, config, outlier_m=0.03, alone=0.33) if config.face else 0 * face.confidence,
+        _weigh_consistent(hands, views, config, outlier_m=0.04, alone=0.8)
+        if config.hands
+        else 0 * hands.confidence,
+        _weigh_consistent(face, views, config, outlier_m=0.03, alone=0.33)
+        if config.face
+        else 0 * face.confidence,
     ]
     rays = [views.cameras.rays(each.pixels) for each in (pose, hands, face)]
     tracks = Tracks(
@@ -226,7 +230,7 @@ def _at_wrists(hands: Detections, points: Points3D, views: Views) -> np.ndarray:
     return np.repeat(near, each, axis=-1).astype(np.float64)
 
 
-def _agreeing(
+def _weigh_consistent(
     seen: Detections, views: Views, config: FitConfig, outlier_m: float, alone: float
 ) -> np.ndarray:
     """Confidence of the views that agree on a point; a point that one view alone sees keeps a part of it."""

@@ -49,7 +49,7 @@ FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Shot:
+class TransformsFrame:
     """One frame of the file: a picture, the camera that took it (still without a name), and when."""
 
     file: str
@@ -81,7 +81,7 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
     path = src if src.suffix == ".json" else src / "transforms.json"
     root = path.parent
     described = mapping(read_foreign_json(path), "the file", path)
-    shots = _read_shots(described, path)
+    shots = _read_frames(described, path)
     notes = [f"{len(shots)} frames of the file"]
     if "applied_transform" in described:
         notes.append("the file's applied_transform was done to an earlier world and is not undone")
@@ -109,7 +109,7 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
 
 
 def _footage(
-    root: Path, named: Mapping[str, Mapping[int, Shot]], times: Mapping[int, float] | None
+    root: Path, named: Mapping[str, Mapping[int, TransformsFrame]], times: Mapping[int, float] | None
 ) -> Footage:
     """The files of each camera's shots, by the moment's index."""
     images: dict[str, dict[int, Path]] = {}
@@ -128,12 +128,12 @@ def _footage(
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _read_shots(described: Mapping[str, Any], path: Path) -> list[Shot]:
+def _read_frames(described: Mapping[str, Any], path: Path) -> list[TransformsFrame]:
     frames = described.get("frames")
     if not isinstance(frames, list) or not frames:
         raise InputError("a data set has no frames", where=path, expected='"frames": [...]')
     shots = [
-        _read_shot(described, mapping(frame, "a frame", path), f"{path}, frame {k}")
+        _read_frame(described, mapping(frame, "a frame", path), f"{path}, frame {k}")
         for k, frame in enumerate(frames)
     ]
     twice = [file for file, count in Counter(shot.file for shot in shots).items() if count > 1]
@@ -142,7 +142,7 @@ def _read_shots(described: Mapping[str, Any], path: Path) -> list[Shot]:
     return shots
 
 
-def _read_shot(described: Mapping[str, Any], frame: Mapping[str, Any], where: str) -> Shot:
+def _read_frame(described: Mapping[str, Any], frame: Mapping[str, Any], where: str) -> TransformsFrame:
     files = {key: frame.get(key) for key in ("file_path", "mask_path", "depth_file_path")}
     if not isinstance(files["file_path"], str) or not all(isinstance(f, str | None) for f in files.values()):
         raise InputError("a frame does not name its files", where=where, found=str(files)[:120])
@@ -159,7 +159,7 @@ def _read_shot(described: Mapping[str, Any], frame: Mapping[str, Any], where: st
             values[key] = frame[key]
     camera = _camera(values, frame.get("transform_matrix"), f"{where}, {files['file_path'][:80]}")
     time = None if frame.get("time") is None else number(frame["time"], "time", where)
-    return Shot(files["file_path"], camera, time, files["mask_path"], files["depth_file_path"])
+    return TransformsFrame(files["file_path"], camera, time, files["mask_path"], files["depth_file_path"])
 
 
 def _camera(values: Mapping[str, Any], transform: object, where: str) -> SessionCamera:
@@ -206,7 +206,7 @@ def _lens(values: Mapping[str, Any], where: str) -> Lens | None:
 
 
 def _depth_scale(
-    described: Mapping[str, Any], shots: Sequence[Shot], depth_scale: float | None, path: Path
+    described: Mapping[str, Any], shots: Sequence[TransformsFrame], depth_scale: float | None, path: Path
 ) -> float | None:
     if not any(shot.depth for shot in shots):
         return None
@@ -238,7 +238,7 @@ def _depth_scale(
 # -- cameras and moments ---------------------------------------------------------------------------
 
 
-def _moments(shots: Sequence[Shot], moments: Moments | None, path: Path) -> Moments:
+def _moments(shots: Sequence[TransformsFrame], moments: Moments | None, path: Path) -> Moments:
     timed = sum(shot.time is not None for shot in shots)
     if moments == "time" and timed < len(shots):
         raise InputError("frames lack a time", where=path, expected=len(shots), found=timed)
@@ -257,12 +257,12 @@ def _moments(shots: Sequence[Shot], moments: Moments | None, path: Path) -> Mome
 
 
 def _group(
-    shots: Sequence[Shot], moments: Moments, root: Path
-) -> tuple[list[dict[int, Shot]], dict[int, float] | None]:
+    shots: Sequence[TransformsFrame], moments: Moments, root: Path
+) -> tuple[list[dict[int, TransformsFrame]], dict[int, float] | None]:
     """For each camera its shots by the moment's index; and the moments' times, where they have some."""
     if moments == "one":
         return [{0: shot} for shot in shots], None
-    cameras: dict[tuple[object, ...], list[Shot]] = {}
+    cameras: dict[tuple[object, ...], list[TransformsFrame]] = {}
     for shot in shots:
         cameras.setdefault(shot.key, []).append(shot)
     if len(cameras) == len(shots) > 1 and len({shot.time for shot in shots}) > 1:
@@ -285,7 +285,7 @@ def _group(
     return found, dict(enumerate(times))
 
 
-def _labels(groups: Sequence[Mapping[int, Shot]]) -> list[str]:
+def _labels(groups: Sequence[Mapping[int, TransformsFrame]]) -> list[str]:
     """What to call cameras: their folders where each has its own, or their files where each has one; or numbers."""
     files = [[Path(shot.file) for shot in taken.values()] for taken in groups]
     folders = [{path.parent.name for path in paths} for paths in files]

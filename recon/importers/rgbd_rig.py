@@ -55,7 +55,7 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
     depth_scale = options.depth_scale
     if not depth_scale > 0:
         raise InputError("the depth scale must be positive", found=depth_scale)
-    frames, names = _listing(src)
+    frames, names = _list_frames(src)
     notes: list[str] = []
     with new_session_folder(session) as folder:
         cameras = [_read_camera(src, frames[0], name) for name in names]
@@ -85,7 +85,7 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
     return load_session(session)
 
 
-def _listing(src: Path) -> tuple[list[str], list[str]]:
+def _list_frames(src: Path) -> tuple[list[str], list[str]]:
     """Frame folders and camera names, numbers in the order of numbers."""
     for part in ("COLOR", "PARAM"):
         if not (src / part).is_dir():

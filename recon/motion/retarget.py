@@ -73,6 +73,7 @@ def retarget(
         torch.zeros(len(motion), 3, dtype=body.dtype, device=body.device),
         torch.zeros(len(motion), len(body.expression_names), dtype=body.dtype, device=body.device),
     )
+    # Legs of another length walk as far in steps of their own: else feet slide.
     hips = _recorded_hips(motion, skeleton, turn) * _leg_ratio(body, rest, skeleton, places)
     translation = torch.from_numpy(hips).to(rotations) - _posed_hips(body, rest, still)
     if start_at_origin:

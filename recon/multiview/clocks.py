@@ -95,7 +95,7 @@ def estimate_lags(
     lags, errors = np.zeros(count), np.full(count, np.inf)
     for _ in range(config.passes):
         before = lags.copy()
-        tracks = _Tracks.of(detections, lags, cameras, config, triangulation)
+        tracks = _Velocities.of(detections, lags, cameras, config, triangulation)
         if tracks is None:
             return Lags.none(count)
         for camera in range(count):
@@ -130,7 +130,7 @@ def shift_tracks(detections: Detections, lags: Float[np.ndarray, " c"]) -> Detec
 
 
 @dataclass(frozen=True)
-class _Tracks:
+class _Velocities:
     """Image velocities and how they depend on the velocity in space.
 
     Attributes:
@@ -160,7 +160,7 @@ class _Tracks:
         cameras: PinholeCameras,
         config: SynchroniseConfig,
         triangulation: TriangulationConfig,
-    ) -> _Tracks | None:
+    ) -> _Velocities | None:
         """None where nothing can be triangulated."""
         shifted = shift_tracks(detections, lags)
         points = triangulate(shifted, cameras, triangulation)
@@ -184,7 +184,7 @@ class _Tracks:
         good = points.inliers & (missing < 0.05) & inner.T[..., None]
         steps = np.diff(np.where(good[..., None], rays * depth, np.nan), n=2, axis=0)
         noise = np.array([_noise(steps[:, camera], config.smoothing) for camera in range(count)])
-        return _Tracks(
+        return _Velocities(
             velocities,
             lags.copy(),
             np.nan_to_num(local[..., 2]),
@@ -220,7 +220,7 @@ def _bridge_gaps(rays: Float[np.ndarray, "t c k 2"]) -> Float[np.ndarray, "t c k
     return flat.reshape(rays.shape)
 
 
-def _lag_of(camera: int, tracks: _Tracks, largest: float) -> tuple[float, float]:
+def _lag_of(camera: int, tracks: _Velocities, largest: float) -> tuple[float, float]:
     """How much later this camera's velocities agree best with the others', and the standard error, frames."""
     others = [index for index in range(tracks.weights.shape[1]) if index != camera]
     precision = tracks.weights[:, others] / tracks.noise[others][None, :, None]
@@ -261,7 +261,7 @@ def _lowest(shifts: Float[np.ndarray, " s"], terms: Float[np.ndarray, "s 2"]) ->
 def _disagreement(
     shift: float,
     camera: int,
-    tracks: _Tracks,
+    tracks: _Velocities,
     predicted: Float[np.ndarray, "t k 2"],
     whitening: Float[np.ndarray, "t k 2 2"],
     supported: np.ndarray,

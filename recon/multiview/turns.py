@@ -1,12 +1,12 @@
 """Small rotations of the cameras that a person's landmarks ask for.
 
-A tripod that was touched after the calibration turns a camera by a fraction of a degree, and moves everything it
-sees by many pixels in one direction. So all cameras' rotations and all points are adjusted together
-(`recon.multiview.bundle`). Detectors are biased too, but not
-alike at head, hands and feet over a whole motion: turns are believed only if those found from some parts of the body
-make the other parts agree better (cross-validation). Positions in the rig and lenses stay: a person of a metre's
-extent does not tell them from rotations. Rotations about fixed centres can move the whole scene, so the adjusted rig
-is moved back as one rigid thing to where the points stay, in the mean, where the given calibration has them.
+A tripod that was touched after the calibration turns a camera by a fraction of a degree, and moves everything it sees
+by many pixels in one direction. So all cameras' rotations and all points are adjusted together
+(`recon.multiview.bundle`). Detectors are biased too, but not alike at head, hands and feet over a whole motion: turns
+are kept only if those found from some parts of the body make the other parts agree better (cross-validation). Positions
+in the rig and lenses stay: a person of a metre's extent does not tell them from rotations. Rotations about fixed
+centres can move the whole scene, so the adjusted rig is moved back as one rigid thing to where the points stay, in the
+mean, where the given calibration has them.
 
 Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints.
 """

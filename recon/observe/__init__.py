@@ -1,12 +1,12 @@
 """What the captures show in two dimensions: landmarks of body, face and hands, and masks."""
 
-from simulacra.recon.observe.consensus import look_repeatedly
-from simulacra.recon.observe.face import FaceDetection, FaceNetwork, detect_face
-from simulacra.recon.observe.hands import HandDetection, HandNetwork, Hands, detect_hands
+from simulacra.recon.observe.consensus import predict_repeatedly
+from simulacra.recon.observe.face import FaceDetection, FaceNetwork
+from simulacra.recon.observe.hands import HandDetection, HandNetwork, Hands
 from simulacra.recon.observe.observations import Observations, load_observations, save_observations
 from simulacra.recon.observe.over_session import ObserveConfig, observe
-from simulacra.recon.observe.pose import PoseDetection, PoseNetwork, detect_pose
-from simulacra.recon.observe.selfie import SelfieNetwork, segment_selfie
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
+from simulacra.recon.observe.selfie import SelfieNetwork
 
 __all__ = [
     "FaceDetection",
@@ -19,12 +19,8 @@ __all__ = [
     "PoseDetection",
     "PoseNetwork",
     "SelfieNetwork",
-    "detect_face",
-    "detect_hands",
-    "detect_pose",
     "load_observations",
-    "look_repeatedly",
     "observe",
+    "predict_repeatedly",
     "save_observations",
-    "segment_selfie",
 ]

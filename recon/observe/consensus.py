@@ -21,7 +21,7 @@ from simulacra.recon.observe.roi import Roi
 from simulacra.recon.observe.soft_mask import average
 
 
-def look_repeatedly(
+def predict_repeatedly(
     network: PoseNetwork, image: Float[np.ndarray, "h w 3"], roi: Roi, *, looks: int = 4
 ) -> PoseDetection | None:
     """The person of a region, by 1, 2 or 4 looks.
@@ -36,18 +36,18 @@ def look_repeatedly(
     Returns:
         The consensus with `spread_px`, or None where the first look sees no person.
     """
-    first = network.look(image, roi)
+    first = network.predict(image, roi)
     if first is None or looks == 1:
         return first
     regions = [_in_mirror(roi)]
     if looks == 4:
         again = first.next_roi if 0.4 < first.next_roi.size[0] / roi.size[0] < 2.5 else roi
         regions += [again, _in_mirror(again)]
-    others = [network.look(image, region) for region in regions]
-    return agree([first] + [unmirrored(look) for look in others if look is not None])
+    others = [network.predict(image, region) for region in regions]
+    return average_detections([first] + [unmirror(look) for look in others if look is not None])
 
 
-def unmirrored(look: PoseDetection) -> PoseDetection:
+def unmirror(look: PoseDetection) -> PoseDetection:
     """A look in the mirror with the person's own sides named again; other looks as they are."""
     if not look.roi.mirror:
         return look
@@ -58,7 +58,7 @@ def unmirrored(look: PoseDetection) -> PoseDetection:
     )
 
 
-def agree(looks: Sequence[PoseDetection]) -> PoseDetection:
+def average_detections(looks: Sequence[PoseDetection]) -> PoseDetection:
     """The median of several looks, the sides of each named as in the first."""
     aligned = [looks[0]] + [_sides_as(look, looks[0]) for look in looks[1:]]
     px = np.stack([look.px for look in aligned])

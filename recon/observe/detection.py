@@ -141,7 +141,7 @@ def _detect_in(
     detector: Detector, image: Float[np.ndarray, "h w 3"], roi: Roi, min_score: float
 ) -> list[Detection]:
     side = detector.network.width
-    outputs = detector.network.look(
+    outputs = detector.network.predict(
         crop(image, roi.sampled_as_mediapipe(side, side), side, side), low=detector.low
     )
     scores = sigmoid(outputs[detector.scores][:, 0])

@@ -65,22 +65,22 @@ class FaceNetwork:
         self._mesh = Network.load("face_landmark", threads)
         self._iris = Network.load("iris_landmark", threads)
 
-    def look(
+    def predict(
         self, image: Float[np.ndarray, "h w 3"], roi: Roi, *, min_score: float = 0.5
     ) -> FaceDetection | None:
         """The landmarks of the face in a region, or None where the network sees none there."""
         seen = roi.sampled_as_mediapipe(_SIDE, _SIDE)
-        outputs = self._mesh.look(crop(image, seen, _SIDE, _SIDE, replicate=True))
+        outputs = self._mesh.predict(crop(image, seen, _SIDE, _SIDE, replicate=True))
         score = float(sigmoid(outputs["conv2d_31"].reshape(1))[0])
         if score < min_score:
             return None
         px = points_to_image(outputs["conv2d_21"].reshape(468, 3)[:, :2], seen, _SIDE, _SIDE)
-        right = self._look_at_iris(image, px[list(_RIGHT_EYE)], mirror=False)
+        right = self._predict_iris(image, px[list(_RIGHT_EYE)], mirror=False)
         # The network knows one eye; the other is shown to it in a mirror.
-        left = self._look_at_iris(image, px[list(_LEFT_EYE)], mirror=True)
+        left = self._predict_iris(image, px[list(_LEFT_EYE)], mirror=True)
         return FaceDetection(np.concatenate([px, right, left]), score, roi)
 
-    def _look_at_iris(
+    def _predict_iris(
         self, image: Float[np.ndarray, "h w 3"], corners: Float[np.ndarray, "2 2"], *, mirror: bool
     ) -> Float[np.ndarray, "5 2"]:
         dx, dy = corners[1] - corners[0]
@@ -88,7 +88,7 @@ class FaceNetwork:
             corners.mean(axis=0), float(np.hypot(dx, dy)) * _IRIS_ROI_SCALE, float(np.arctan2(dy, dx)), mirror
         )
         seen = roi.sampled_as_mediapipe(_IRIS_SIDE, _IRIS_SIDE)
-        outputs = self._iris.look(crop(image, seen, _IRIS_SIDE, _IRIS_SIDE, replicate=True))
+        outputs = self._iris.predict(crop(image, seen, _IRIS_SIDE, _IRIS_SIDE, replicate=True))
         return points_to_image(outputs["output_iris"].reshape(5, 3)[:, :2], seen, _IRIS_SIDE, _IRIS_SIDE)
 
     def __call__(
@@ -106,10 +106,10 @@ class FaceNetwork:
         found = detect(self._detector, image, None if pose is None else [region_of_head(pose)])
         if not found:
             return None
-        face = self.look(image, region_of_detection(found[0]))
+        face = self.predict(image, region_of_detection(found[0]))
         if face is None or not refine:
             return face
-        return self.look(image, region_of_face(face.px)) or face
+        return self.predict(image, region_of_face(face.px)) or face
 
 
 def region_of_head(pose: PoseDetection) -> Roi:
@@ -136,8 +136,3 @@ def region_of_face(px: Float[np.ndarray, "n 2"]) -> Roi:
     low, high = level.min(axis=0), level.max(axis=0)
     center = np.array([[cos, -sin], [sin, cos]]) @ ((low + high) / 2)
     return Roi.square(center, float(max(high - low)) * _ROI_SCALE, rotation)
-
-
-def detect_face(image: Float[np.ndarray, "h w 3"], pose: PoseDetection | None = None) -> FaceDetection | None:
-    """One image, with networks loaded for the occasion; for many, keep a `FaceNetwork`."""
-    return FaceNetwork()(image, pose)

@@ -66,12 +66,12 @@ class HandNetwork:
         )
         self._landmarks = Network.load("hand_landmark_full", threads)
 
-    def look(
+    def predict(
         self, image: Float[np.ndarray, "h w 3"], roi: Roi, *, min_score: float = 0.5
     ) -> HandDetection | None:
         """The landmarks of the hand in a region, or None where the network sees none there."""
         seen = roi.sampled_as_mediapipe(_SIDE, _SIDE)
-        outputs = self._landmarks.look(crop(image, seen, _SIDE, _SIDE, replicate=True))
+        outputs = self._landmarks.predict(crop(image, seen, _SIDE, _SIDE, replicate=True))
         score = float(outputs["Identity_1"][0])
         if score < min_score:
             return None
@@ -91,13 +91,13 @@ class HandNetwork:
                 does.
         """
         if pose is None:
-            found = [self._refined(image, palm, refine) for palm in detect(self._detector, image)]
+            found = [self._predict_palm(image, palm, refine) for palm in detect(self._detector, image)]
             hands = sorted((hand for hand in found if hand is not None), key=lambda hand: -hand.score)
             left = next((hand for hand in hands if hand.right < 0.5), None)
             right = next((hand for hand in hands if hand.right >= 0.5), None)
             return Hands(left, right)
         left, right = (self._near_wrist(image, pose, side, refine) for side in (0, 1))
-        return _told_apart(left, right, pose)
+        return _separate_hands(left, right, pose)
 
     def _near_wrist(
         self, image: Float[np.ndarray, "h w 3"], pose: PoseDetection, side: int, refine: bool
@@ -109,15 +109,15 @@ class HandNetwork:
             for palm in detect(self._detector, image, [roi])
             if np.hypot(*(palm.keypoints[0] - wrist)) < 0.35 * roi.size[0]
         ]
-        return self._refined(image, palms[0], refine) if palms else None
+        return self._predict_palm(image, palms[0], refine) if palms else None
 
-    def _refined(
+    def _predict_palm(
         self, image: Float[np.ndarray, "h w 3"], palm: Detection, refine: bool
     ) -> HandDetection | None:
-        hand = self.look(image, region_of_palm(palm))
+        hand = self.predict(image, region_of_palm(palm))
         if hand is None or not refine:
             return hand
-        return self.look(image, region_of_landmarks(hand.px)) or hand
+        return self.predict(image, region_of_landmarks(hand.px)) or hand
 
 
 def region_of_hand(pose: PoseDetection, side: int) -> Roi:
@@ -163,7 +163,7 @@ def _upright(center: np.ndarray, side: float, dx: float, dy: float, *, scale: fl
     return Roi.square(moved, side * scale, rotation)
 
 
-def _told_apart(left: HandDetection | None, right: HandDetection | None, pose: PoseDetection) -> Hands:
+def _separate_hands(left: HandDetection | None, right: HandDetection | None, pose: PoseDetection) -> Hands:
     """One hand found about both wrists goes to the wrist that it is nearer to; its look breaks near ties."""
     if left is None or right is None:
         return Hands(left, right)
@@ -173,8 +173,3 @@ def _told_apart(left: HandDetection | None, right: HandDetection | None, pose: P
     to_left = float(np.hypot(*(left.px[0] - pose.px[15]))) + size * left.right
     to_right = float(np.hypot(*(left.px[0] - pose.px[16]))) + size * (1.0 - left.right)
     return Hands(left, None) if to_left <= to_right else Hands(None, right)
-
-
-def detect_hands(image: Float[np.ndarray, "h w 3"], pose: PoseDetection | None = None) -> Hands:
-    """One image, with networks loaded for the occasion; for many, keep a `HandNetwork`."""
-    return HandNetwork()(image, pose)

@@ -85,11 +85,11 @@ def learn_background(
     # counted among the free ones.
     ordered = np.sort(np.where(free[:, :, None], stack, np.uint8(255)), axis=-1)
     count = free.sum(axis=-1)
-    low, median, high = (_ranked(ordered, count, quantile) for quantile in (0.25, 0.5, 0.75))
+    low, median, high = (_take_rank(ordered, count, quantile) for quantile in (0.25, 0.5, 0.75))
     return Background(median, (high - low) / np.float32(1.349), count >= _MIN_SAMPLES)
 
 
-def _ranked(
+def _take_rank(
     ordered: UInt8[np.ndarray, "h w 3 n"], count: np.ndarray, quantile: float
 ) -> Float[np.ndarray, "h w 3"]:
     rank = np.round(quantile * np.maximum(count - 1, 0)).astype(np.int64)
@@ -123,17 +123,17 @@ def refine_mask(
             slice(rows.start // s, rows.start // s + small.shape[0]),
             slice(columns.start // s, columns.start // s + small.shape[1]),
         )
-        small = _with_evidence(shrink(color), small, background, half)
+        small = _add_evidence(shrink(color), small, background, half)
     # The filter leaves a faint haze about the person; what is nearly nothing is nothing.
-    filtered = np.clip((_guided(color, small) - _HAZE) / (1.0 - 2.0 * _HAZE), 0.0, 1.0)
+    filtered = np.clip((_guided_filter(color, small) - _HAZE) / (1.0 - 2.0 * _HAZE), 0.0, 1.0)
     # Nothing appears where the network sees next to nothing, however much it differs from the background.
     possible = np.clip(cv2.dilate(part, np.ones((_REACH, _REACH), np.uint8)) / _POSSIBLE, 0.0, 1.0)
     result = np.zeros_like(mask)
-    result[rows, columns] = _without_islands(np.where(unsure, np.minimum(filtered, possible), part), part)
+    result[rows, columns] = _remove_islands(np.where(unsure, np.minimum(filtered, possible), part), part)
     return result
 
 
-def _without_islands(
+def _remove_islands(
     mask: Float[np.ndarray, "h w"], prior: Float[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "h w"]:
     """Drops the pieces in which the network is nowhere sure. Persons behind things are in several pieces."""
@@ -159,7 +159,7 @@ def _window(mask: Float[np.ndarray, "h w"]) -> tuple[slice, slice]:
     return bounds[0], bounds[1]
 
 
-def _with_evidence(
+def _add_evidence(
     color: Float[np.ndarray, "h w 3"],
     prior: Float[np.ndarray, "h w"],
     background: Background,
@@ -176,7 +176,7 @@ def _with_evidence(
     return (1.0 / (1.0 + np.exp(-odds))).astype(np.float32)
 
 
-def _guided(
+def _guided_filter(
     image: Float[np.ndarray, "h w 3"], small_mask: Float[np.ndarray, "h2 w2"]
 ) -> Float[np.ndarray, "h w"]:
     """Fast guided filter with a color guide: in every window, mask = a . color + b. Planes, for speed."""

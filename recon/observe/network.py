@@ -52,7 +52,7 @@ class Network:
         """
         return cls(asset_path(name), threads)
 
-    def look(self, pixels: Float[np.ndarray, "h w c"], *, low: float = 0.0) -> Mapping[str, np.ndarray]:
+    def predict(self, pixels: Float[np.ndarray, "h w c"], *, low: float = 0.0) -> Mapping[str, np.ndarray]:
         """Runs on an image crop of values 0..1, given to the network as `low`..1.
 
         The crop is rounded to 8 bits first, as the networks were made for and MediaPipe gives them: they

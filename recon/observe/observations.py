@@ -110,12 +110,15 @@ def save_observations(observations: Observations, folder: Path) -> None:
         "schema": SCHEMA,
         "cameras": list(observations.cameras),
         "mask_sources": {camera: list(sources) for camera, sources in observations.mask_sources.items()},
-        "seen": {camera: _seen(observations, index) for index, camera in enumerate(observations.cameras)},
+        "seen": {
+            camera: _count_detections(observations, index)
+            for index, camera in enumerate(observations.cameras)
+        },
     }
     write_json(folder / FACTS_FILE, facts)
 
 
-def _seen(observations: Observations, camera: int) -> dict[str, int]:
+def _count_detections(observations: Observations, camera: int) -> dict[str, int]:
     return {
         "frames": len(observations.frames),
         "persons": int((observations.pose_score[:, camera] > 0).sum()),

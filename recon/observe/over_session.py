@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
-from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.consensus import predict_repeatedly
 from simulacra.recon.observe.face import FaceNetwork
 from simulacra.recon.observe.hands import HandNetwork
 from simulacra.recon.observe.masks import Background, learn_background, refine_mask
@@ -41,11 +41,9 @@ from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.selfie import SelfieNetwork
 from simulacra.recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
 from simulacra.recon.runs.configuration import config
-from simulacra.recon.runs.progress import Progress as ProgressBar
+from simulacra.recon.runs.progress import Progress
 from simulacra.render.runtime.errors import CaptureError
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` after every frame."""
 Image = Float[np.ndarray, "h w 3"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -86,7 +84,7 @@ class ObserveConfig:
     """How a session is looked at.
 
     Attributes:
-        looks: times that the pose network looks at each frame (see `recon.observe.consensus`): 1, 2 or 4.
+        looks: times that the pose network runs on each frame (see `recon.observe.consensus`): 1, 2 or 4.
         face: find the face's landmarks.
         hands: find the hands' landmarks.
         mask: where masks come from. `auto`: the session's own where it has them, else the pose network's,
@@ -110,7 +108,6 @@ def observe(
     session: Capture,
     config: ObserveConfig,
     folder: Path,
-    progress: Progress | None = None,
     *,
     frames: Sequence[int] | None = None,
     workers: int = 2,
@@ -120,10 +117,8 @@ def observe(
     Args:
         session: what was captured.
         config: how to look.
-        folder: receives ``observations.npz``, ``observations.json`` and ``masks/CAM/FRAME.png``, and keeps
-            a checkpoint
-            while it runs: called again after an interruption, it continues.
-        progress: hears of every frame; a bar on the terminal if None.
+        folder: receives ``observations.npz``, ``observations.json`` and ``masks/CAM/FRAME.png``, and keeps a
+            checkpoint while it runs: called again after an interruption, it continues.
         frames: numbers of the frames to look at; all of the session's if None.
         workers: threads, each with its own networks. The result does not depend on it.
 
@@ -134,13 +129,13 @@ def observe(
     numbers = [frame.index for frame in session.frames] if frames is None else list(frames)
     checkpoint = Checkpoint(folder, _key(session, config, numbers))
     if checkpoint.fresh:
+        # Masks that are there would be taken for finished ones of this observation.
         shutil.rmtree(folder / MASKS_FOLDER, ignore_errors=True)
     total = _steps(session, config, numbers)
-    with ProgressBar("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
-        report = _Report(progress or (lambda what, done, total: None), bar, total)
-        job = _Job(session, config, folder, checkpoint, pool, 2 * workers, report)
+    with Progress("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
+        job = _ObserveJob(session, config, folder, checkpoint, pool, 2 * workers, bar)
         results = {camera: _observe_camera(job, camera, numbers) for camera in session.camera_names}
-    save_observations(_gathered(numbers, results, folder), folder)
+    save_observations(_stack_results(numbers, results, folder), folder)
     checkpoint.remove()
     return load_observations(folder)
 
@@ -157,27 +152,15 @@ class _Workers(threading.local):
         return self._loaded[kind]  # type: ignore[return-value]
 
 
-class _Report:
-    """Counts finished frames."""
-
-    def __init__(self, progress: Progress, bar: ProgressBar, total: int) -> None:
-        self._progress, self._bar, self._total, self._done = progress, bar, total, 0
-
-    def __call__(self, what: str, count: int = 1) -> None:
-        self._done += count
-        self._bar.advance(count)
-        self._progress(what, self._done, self._total)
-
-
 @dataclass(frozen=True)
-class _Job:
+class _ObserveJob:
     session: Capture
     config: ObserveConfig
     folder: Path
     checkpoint: Checkpoint
     pool: ThreadPoolExecutor
     window: int
-    report: _Report
+    bar: Progress
     networks: _Workers = field(default_factory=_Workers)
 
 
@@ -196,9 +179,9 @@ def _steps(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> i
     return seen * (2 if config.refine_masks else 1)
 
 
-def _observe_camera(job: _Job, camera: str, numbers: Sequence[int]) -> dict[int, FrameResult]:
+def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> dict[int, FrameResult]:
     present = [frame for frame in numbers if job.session.has(frame, camera)]
-    results = _look_at_camera(job, camera, present)
+    results = _predict_camera(job, camera, present)
     if not job.config.allow_empty_cameras and not any(
         result.arrays["pose_score"] > 0 for result in results.values()
     ):
@@ -212,37 +195,37 @@ def _observe_camera(job: _Job, camera: str, numbers: Sequence[int]) -> dict[int,
     soft = [frame for frame in present if job.checkpoint.soft_mask_file(camera, frame).is_file()]
     _refine_camera(job, camera, soft)
     if job.config.refine_masks:
-        job.report(f"masks of {camera}", len(present) - len(soft))
+        job.bar.advance(len(present) - len(soft))
     return results
 
 
-def _look_at_camera(job: _Job, camera: str, present: Sequence[int]) -> dict[int, FrameResult]:
+def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> dict[int, FrameResult]:
     """The landmarks of a camera's frames; masks go to disk as they are found."""
     results = job.checkpoint.load(camera)
-    job.report(f"landmarks in {camera}", len(results))
+    job.bar.advance(len(results))
     waiting = [frame for frame in present if frame not in results]
     images = zip(waiting, job.session.iter_images(camera, waiting), strict=True)
     chunk: list[FrameResult] = []
 
-    def look(item: tuple[int, Image]) -> FrameResult:
-        return _look_at_frame(job, camera, *item)
+    def predict(item: tuple[int, Image]) -> FrameResult:
+        return _predict_frame(job, camera, *item)
 
-    for result in _in_order(job, look, images):
+    for result in _in_order(job, predict, images):
         chunk.append(result)
         results[result.frame] = result
         if len(chunk) == _CHUNK_FRAMES:
             job.checkpoint.save(camera, chunk)
             chunk = []
-        job.report(f"landmarks in {camera}")
+        job.bar.advance()
     job.checkpoint.save(camera, chunk)
     return results
 
 
-def _look_at_frame(job: _Job, camera: str, frame: int, image: Image) -> FrameResult:
+def _predict_frame(job: _ObserveJob, camera: str, frame: int, image: Image) -> FrameResult:
     arrays = empty_arrays()
     poses = job.networks(PoseNetwork)
     roi = poses.find(image)
-    person = None if roi is None else look_repeatedly(poses, image, roi, looks=job.config.looks)
+    person = None if roi is None else predict_repeatedly(poses, image, roi, looks=job.config.looks)
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)
@@ -267,7 +250,7 @@ def _look_at_frame(job: _Job, camera: str, frame: int, image: Image) -> FrameRes
 
 
 def _mask_of_frame(
-    job: _Job, camera: str, frame: int, image: Image, person: PoseDetection | None, has_face: bool
+    job: _ObserveJob, camera: str, frame: int, image: Image, person: PoseDetection | None, has_face: bool
 ) -> tuple[MaskSource, SoftMask | Float[np.ndarray, "h w"] | None]:
     wanted = job.config.mask
     own = job.session.mask(frame, camera) if wanted in ("auto", "session") else None
@@ -280,10 +263,10 @@ def _mask_of_frame(
     return "none", None
 
 
-def _refine_camera(job: _Job, camera: str, soft: Sequence[int]) -> None:
+def _refine_camera(job: _ObserveJob, camera: str, soft: Sequence[int]) -> None:
     """Brings a camera's soft masks to the image's edges; masks that are there already are left."""
     waiting = [frame for frame in soft if not mask_file(job.folder, camera, frame).is_file()]
-    job.report(f"masks of {camera}", len(soft) - len(waiting))
+    job.bar.advance(len(soft) - len(waiting))
     if not waiting:
         return
     background = _background_of(job, camera, soft) if job.config.background else None
@@ -296,10 +279,10 @@ def _refine_camera(job: _Job, camera: str, soft: Sequence[int]) -> None:
 
     images = zip(waiting, job.session.iter_images(camera, waiting), strict=True)
     for _ in _in_order(job, refine, images):
-        job.report(f"masks of {camera}")
+        job.bar.advance()
 
 
-def _background_of(job: _Job, camera: str, soft: Sequence[int]) -> Background | None:
+def _background_of(job: _ObserveJob, camera: str, soft: Sequence[int]) -> Background | None:
     chosen = np.unique(np.linspace(0, len(soft) - 1, min(_BACKGROUND_SAMPLES, len(soft))).round().astype(int))
     frames = [soft[i] for i in chosen]
 
@@ -311,7 +294,7 @@ def _background_of(job: _Job, camera: str, soft: Sequence[int]) -> Background | 
     return learn_background(samples())
 
 
-def _in_order(job: _Job, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def _in_order(job: _ObserveJob, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`map` over threads, results in order, with only a few items read ahead."""
     pending: deque[Future[Result]] = deque()
     try:
@@ -326,7 +309,7 @@ def _in_order(job: _Job, work: Callable[[Item], Result], items: Iterable[Item]) 
             future.cancel()
 
 
-def _gathered(
+def _stack_results(
     numbers: Sequence[int], results: dict[str, dict[int, FrameResult]], folder: Path
 ) -> Observations:
     nothing = empty_arrays()

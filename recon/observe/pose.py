@@ -134,12 +134,12 @@ class PoseNetwork:
         found = detect(self._detector, image, [Roi.square(roi.center, 2.0 * roi.size[0])])
         return region_of_body(*found[0].keypoints[:2]) if found else roi
 
-    def look(
+    def predict(
         self, image: Float[np.ndarray, "h w 3"], roi: Roi, *, min_score: float = 0.5
     ) -> PoseDetection | None:
         """The landmarks of the person in a region, or None where the network sees none there."""
         seen = roi.sampled_as_mediapipe(_SIDE, _SIDE)
-        outputs = self._landmarks.look(crop(image, seen, _SIDE, _SIDE, replicate=True))
+        outputs = self._landmarks.predict(crop(image, seen, _SIDE, _SIDE, replicate=True))
         score = float(outputs["Identity_1"][0])
         if score < min_score:
             return None
@@ -150,7 +150,7 @@ class PoseNetwork:
             px=px[:33],
             visibility=sigmoid(values[:33, 3]),
             presence=sigmoid(values[:33, 4]),
-            world=_turned(outputs["Identity_4"].reshape(39, 3)[:33], roi.rotation),
+            world=_rotate(outputs["Identity_4"].reshape(39, 3)[:33], roi.rotation),
             score=score,
             roi=roi,
             next_roi=region_of_body(px[33], px[34]),
@@ -162,12 +162,7 @@ class PoseNetwork:
     def __call__(self, image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
         """The person of an image (RGB in 0..1), or None."""
         roi = self.find(image)
-        return None if roi is None else self.look(image, roi)
-
-
-def detect_pose(image: Float[np.ndarray, "h w 3"]) -> PoseDetection | None:
-    """One image, with networks loaded for the occasion; for many, keep a `PoseNetwork`."""
-    return PoseNetwork()(image)
+        return None if roi is None else self.predict(image, roi)
 
 
 def tiles_of(width: int, height: int) -> list[Roi]:
@@ -185,7 +180,7 @@ def tiles_of(width: int, height: int) -> list[Roi]:
     return tiles
 
 
-def _turned(world: Float[np.ndarray, "n 3"], rotation: float) -> Float[np.ndarray, "n 3"]:
+def _rotate(world: Float[np.ndarray, "n 3"], rotation: float) -> Float[np.ndarray, "n 3"]:
     cos, sin = np.cos(rotation), np.sin(rotation)
     turn = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     return (world @ turn.T).astype(np.float32)

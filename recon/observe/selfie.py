@@ -34,11 +34,5 @@ class SelfieNetwork:
         height, width = image.shape[:2]
         roi = Roi((width / 2.0, height / 2.0), (float(width), float(height))) if roi is None else roi
         side = self._network.width
-        outputs = self._network.look(crop(image, roi, side, side, replicate=True))
+        outputs = self._network.predict(crop(image, roi, side, side, replicate=True))
         return SoftMask(np.clip(outputs["activation_10"][..., 0], 0.0, 1.0), roi)
-
-
-def segment_selfie(image: Float[np.ndarray, "h w 3"], roi: Roi | None = None) -> Float[np.ndarray, "h w"]:
-    """The person, 0..1, in one image, with the network loaded for the occasion; see `SelfieNetwork`."""
-    height, width = image.shape[:2]
-    return SelfieNetwork()(image, roi).in_image(width, height)

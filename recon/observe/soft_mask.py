@@ -37,12 +37,12 @@ def average(masks: Sequence[SoftMask]) -> SoftMask:
     total = np.zeros_like(first.values)
     weight = np.zeros_like(first.values)
     for mask in masks:
-        total += _moved(mask.values, mask.roi, first)
-        weight += _moved(np.ones_like(mask.values), mask.roi, first)
+        total += _resample(mask.values, mask.roi, first)
+        weight += _resample(np.ones_like(mask.values), mask.roi, first)
     return SoftMask(total / np.maximum(weight, 1e-6), first.roi)
 
 
-def _moved(values: Float[np.ndarray, "h w"], roi: Roi, to: SoftMask) -> Float[np.ndarray, "h2 w2"]:
+def _resample(values: Float[np.ndarray, "h w"], roi: Roi, to: SoftMask) -> Float[np.ndarray, "h2 w2"]:
     """Values over one region resampled over another, 0 where they do not reach."""
     if roi == to.roi:
         return values

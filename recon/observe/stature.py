@@ -114,6 +114,7 @@ def stature_of(cameras: Sequence[SessionCamera], silhouettes: Mapping[str, Silho
     hip = _nearest_point(centres, rays)
     heights = []
     for camera, centre in zip(cameras, centres):
+        # Rays meet the upright plane through the hip that faces this camera.
         facing = (hip - centre) * [1, 0, 1]
         distance = float(np.linalg.norm(facing))
         ends = []

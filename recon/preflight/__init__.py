@@ -1,11 +1,12 @@
 """Is this capture usable? Every check has a code, a measure, a limit, and one line on what to do.
 
-A preflight is quick: it reads the description, and a few frames of each camera, once (`look`). What is wrong is a
+A preflight is quick: it reads the description, and a few frames of each camera, once (`samples`). What is wrong is a
 failed check, a file that cannot be read among them, which stops a reconstruction unless its code is to be ignored.
 
     codes           what each code means, for ever
     record          checks, and the file that holds them
-    reading, look   files and pictures: what was seen of each camera
+    reading         files, and pictures as they were recorded
+    samples         the frames that are read: what was seen of each camera
     geometry        cameras as they are described
     times           frames and their order
     light           exposure, colors, sharpness
@@ -27,10 +28,9 @@ from simulacra.recon.preflight.consistency import Consistency, check_consistency
 from simulacra.recon.preflight.depths import check_depths
 from simulacra.recon.preflight.geometry import check_cameras
 from simulacra.recon.preflight.light import check_light
-from simulacra.recon.preflight.look import Eyes, Look, look_at_session
 from simulacra.recon.preflight.masks import check_masks
-from simulacra.recon.preflight.presence import check_eyes, check_presence
-from simulacra.recon.preflight.reading import Problems
+from simulacra.recon.preflight.presence import check_detector, check_presence
+from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import (
     Check,
     Preflight,
@@ -39,7 +39,8 @@ from simulacra.recon.preflight.record import (
     load_preflight,
     save_preflight,
 )
-from simulacra.recon.preflight.storage import check_files, check_sizes, check_storage
+from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, sample_session
+from simulacra.recon.preflight.storage import check_sizes, check_storage
 from simulacra.recon.preflight.times import check_frames, check_motion
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CaptureError
@@ -47,8 +48,8 @@ from simulacra.render.runtime.errors import CaptureError
 __all__ = [
     "CODES",
     "Check",
-    "Eyes",
     "Inspection",
+    "PersonDetector",
     "Preflight",
     "PreflightConfig",
     "Status",
@@ -64,7 +65,7 @@ class Inspection:
     """A preflight and what it was made of, to be shown."""
 
     record: Preflight
-    look: Look
+    samples: SessionSamples
     consistency: Consistency | None
 
 
@@ -74,7 +75,7 @@ def preflight(
     """Checks a session.
 
     Args:
-        cameras: those to be looked at; all if None. Nothing of the others is read.
+        cameras: those to be checked; all if None. Nothing of the others is read.
         settings: how many frames are read.
 
     Returns:
@@ -90,42 +91,43 @@ def inspect(
     session: Session,
     cameras: Sequence[str] | None = None,
     settings: PreflightConfig | None = None,
-    eyes: Eyes | None = None,
+    detector: PersonDetector | None = None,
 ) -> Inspection:
     """As `preflight`, with what was seen.
 
     Args:
-        eyes: finds persons; the landmark network if None.
+        detector: finds persons; the landmark network if None.
 
     Raises:
         CaptureError: those cameras recorded nothing.
     """
     settings = settings or PreflightConfig()
-    looked_at = session if cameras is None else session.with_cameras(cameras)
-    if not looked_at.frames:
+    used = session if cameras is None else session.with_cameras(cameras)
+    if not used.frames:
         raise CaptureError(
             "there is no frame to be used",
             where=session.root,
             expected="a frame of a camera that is not held out",
-            found=f"cameras {', '.join(looked_at.camera_names) or 'none'}",
+            found=f"cameras {', '.join(used.camera_names) or 'none'}",
         )
     problems = Problems()
-    files = check_files(looked_at, problems)
-    look = look_at_session(
-        looked_at, problems, stills=settings.frames, motion=settings.motion_frames, eyes=eyes
+    files = check_files(used, problems)
+    samples = sample_session(
+        used, problems, stills=settings.frames, motion=settings.motion_frames, detector=detector
     )
-    found = measure_consistency(looked_at, look)
-    checks = check_frames(looked_at) + check_cameras(looked_at) + check_eyes(look)
-    checks += check_presence(looked_at, look) + check_motion(look)
-    checks += check_light({c.name: tuple(s.light for s in c.stills) for c in look.cameras})
-    checks += check_consistency(looked_at, look, found)
-    checks += check_masks(looked_at, look, problems)
-    checks += check_depths(looked_at, look, found, problems)
-    ordered = check_storage(problems, files) + check_sizes(looked_at, problems, look) + checks
-    return Inspection(Preflight(tuple(settle(ordered)), session.notes), look, found)
+    found = measure_consistency(used, samples)
+    checks = check_frames(used) + check_cameras(used) + check_detector(samples)
+    checks += check_presence(used, samples) + check_motion(samples)
+    checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
+    checks += check_consistency(used, samples, found)
+    checks += check_masks(used, samples, problems)
+    checks += check_depths(used, samples, found, problems)
+    # Files come last: the checks before find some of the problems.
+    ordered = check_storage(problems, files) + check_sizes(used, problems, samples) + checks
+    return Inspection(Preflight(tuple(keep_worst(ordered)), session.notes), samples, found)
 
 
-def settle(checks: Sequence[Check]) -> list[Check]:
+def keep_worst(checks: Sequence[Check]) -> list[Check]:
     """One check a code where two looked at the same thing: the worse one; in the order of the codes."""
     rank = {"pass": 0, "warn": 1, "fail": 2}
     best: dict[str, Check] = {}

@@ -18,7 +18,7 @@ from simulacra.recon.multiview.detections import Detections, PinholeCameras, Poi
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import TriangulationConfig, pair_proposals, triangulate
 from simulacra.recon.observe.landmarks import POSE33
-from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import Lens, undistort
 
@@ -94,15 +94,15 @@ class PersonViews:
         return replace(self, cameras=cameras, viewmats=self.viewmats[kept], Ks=self.Ks[kept], **arrays)
 
 
-def views_of(session: Session, look: Look) -> PersonViews:
+def stack_views(session: Session, samples: SessionSamples) -> PersonViews:
     """What was seen as arrays, in the scene's own units; cameras in the session's order."""
     cameras = session.cameras
-    frames = tuple(sorted({frame for seen in look.cameras for frame in seen.bodies}))
+    frames = tuple(sorted({frame for seen in samples.cameras for frame in seen.bodies}))
     raw = np.full((len(frames), len(cameras), len(POSE33), 2), np.nan)
     weight = np.zeros(raw.shape[:3])
     height = np.full(raw.shape[:2], np.nan)
     for c, camera in enumerate(cameras):
-        for frame, body in look.camera(camera.name).bodies.items():
+        for frame, body in samples.camera(camera.name).bodies.items():
             t = frames.index(frame)
             raw[t, c], height[t, c] = body.px, body.height_px
             visible = np.where(body.visibility > SEEN, body.visibility, 0.0)
@@ -110,7 +110,7 @@ def views_of(session: Session, look: Look) -> PersonViews:
             outside = (body.px < 0).any(-1) | (body.px[:, 0] > camera.width) | (body.px[:, 1] > camera.height)
             weight[t, c, outside] = 0.0
     px = np.stack(
-        [without_lens(raw[:, c], camera.K, camera.lens) for c, camera in enumerate(cameras)], axis=1
+        [undistort_pixels(raw[:, c], camera.K, camera.lens) for c, camera in enumerate(cameras)], axis=1
     )
     found = PersonViews(
         cameras, frames, px, raw, np.where(np.isfinite(px).all(-1), weight, 0.0), height,
@@ -119,7 +119,7 @@ def views_of(session: Session, look: Look) -> PersonViews:
     return replace(found, scale=person_scale(found))
 
 
-def without_lens(
+def undistort_pixels(
     px: Float[np.ndarray, "t k 2"], K: Float[np.ndarray, "3 3"], lens: Lens | None
 ) -> Float[np.ndarray, "t k 2"]:
     """Recorded positions as the pinhole camera has them."""
@@ -190,7 +190,7 @@ def robust_mean(errors: np.ndarray) -> float:
     return float(np.minimum(finite, LOST).mean()) if finite.size else LOST
 
 
-def agree(views: PersonViews, resolve_sides: bool = True) -> BodyAgreement:
+def measure_agreement(views: PersonViews, resolve_sides: bool = True) -> BodyAgreement:
     """Triangulates, and each camera's landmarks against all others'."""
     nominal = at_nominal_size(views)
     exchanged = np.zeros(len(views.cameras))
@@ -198,10 +198,10 @@ def agree(views: PersonViews, resolve_sides: bool = True) -> BodyAgreement:
         mended = undo_swaps(nominal.detections, nominal.pinhole)
         nominal = replace(nominal, px=mended.detections.pixels, weight=mended.detections.confidence)
         exchanged = mended.swapped.mean((0, 2))
-    everyone = _points(nominal)
+    everyone = _triangulate(nominal)
     count = len(views.cameras)
     others = np.stack(
-        [_points(nominal.without(c)) if count > 2 else everyone for c in range(count)]
+        [_triangulate(nominal.without(c)) if count > 2 else everyone for c in range(count)]
     ) if count else np.zeros((0, *everyone.shape))  # fmt: skip
     errors = np.stack(
         [camera_errors(nominal, c, others[c], sides=count > 2) for c in range(count)], axis=1
@@ -212,11 +212,11 @@ def agree(views: PersonViews, resolve_sides: bool = True) -> BodyAgreement:
 def rough_errors(views: PersonViews) -> Float[np.ndarray, "t c k"]:
     """As the errors of `agree`, but to the points of all cameras, one's own among them: a fifth of the work."""
     nominal = at_nominal_size(views)
-    points = _points(nominal)
+    points = _triangulate(nominal)
     return np.stack([camera_errors(nominal, c, points) for c in range(len(views.cameras))], axis=1)
 
 
-def _points(views: PersonViews) -> Float[np.ndarray, "t k 3"]:
+def _triangulate(views: PersonViews) -> Float[np.ndarray, "t k 3"]:
     if len(views.cameras) < 2 or not len(views.frames):
         return np.full((len(views.frames), len(POSE33), 3), np.nan)
     settings = TriangulationConfig(outlier_m=OUTLIER)
@@ -283,13 +283,13 @@ def pair_errors(views: PersonViews) -> Float[np.ndarray, "c c"]:
     result = np.full((count, count), np.nan)
     for i in range(count):
         for j in range(i + 1, count):
-            found = _passing(views, i, j)
+            found = _epipolar_errors(views, i, j)
             if np.isfinite(found).sum() >= 8:
                 result[i, j] = result[j, i] = float(np.nanmedian(found))
     return result
 
 
-def _passing(views: PersonViews, i: int, j: int) -> Float[np.ndarray, "t k"]:
+def _epipolar_errors(views: PersonViews, i: int, j: int) -> Float[np.ndarray, "t k"]:
     """Distance of a landmark in j from the epipolar line of the same one in i, share of the body's height in j."""
     T = views.viewmats[j] @ np.linalg.inv(views.viewmats[i])
     x, y, z = T[:3, 3]

@@ -13,24 +13,25 @@ from simulacra.recon.preflight.bodies import (
     SEGMENTS,
     BodyAgreement,
     PersonViews,
-    agree,
     at_nominal_size,
+    measure_agreement,
     pair_errors,
+    stack_views,
     stature,
     upright_axis,
-    views_of,
 )
-from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose
-from simulacra.recon.preflight.look import Look
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose, sees_enough
+from simulacra.recon.preflight.geometry import mean_tilt
+from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.remedies import Remedy, best_remedies
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
 
 # A person who stands or sits; children included, metres.
 SHORTEST, TALLEST = 0.4, 2.6
-# A turn is believed if it removes so much of the disagreement of parts of the body that it was not found from, and at
+# A turn is reported if it removes so much of the disagreement of parts of the body that it was not found from, and at
 # least so much of the body's height: a third of what detectors err by.
-BELIEVED, WORTH = 0.25, 0.004
+MIN_GAIN, MIN_CHANGE = 0.25, 0.004
 # Part of the disagreement of all cameras together that turning one must remove.
 TOGETHER = 0.05
 # Degrees from which a camera is doubtful, and from which it cannot be used: half a degree is the width of a wrist at
@@ -61,55 +62,52 @@ class Consistency:
     turns: dict[str, Remedy]
 
 
-def measure_consistency(session: Session, look: Look) -> Consistency | None:
+def measure_consistency(session: Session, samples: SessionSamples) -> Consistency | None:
     """Triangulates what was seen; None where no body was seen in two cameras."""
-    everything = views_of(session, look)
+    everything = stack_views(session, samples)
     seen = (everything.weight > 0).any((0, 2)).sum() if len(everything.frames) else 0
     if len(session.cameras) < 2 or seen < 2:
         return None
-    stills = agree(everything.of_frames(look.stills))
+    stills = measure_agreement(everything.of_frames(samples.stills))
     step = max(1, len(everything.frames) // MOST_FRAMES)
     motion = (
-        agree(everything.of_frames(everything.frames[::step])) if step < len(everything.frames) else stills
+        measure_agreement(everything.of_frames(everything.frames[::step]))
+        if step < len(everything.frames)
+        else stills
     )
-    diagnoses = tuple(diagnose(everything.of_frames(look.stills), stills))
+    diagnoses = tuple(diagnose(everything.of_frames(samples.stills), stills))
     return Consistency(
-        stills, motion, pair_errors(motion.views), diagnoses, {} if diagnoses else _turns(motion)
+        stills, motion, pair_errors(motion.views), diagnoses, {} if diagnoses else _find_turns(motion)
     )
 
 
-def check_consistency(session: Session, look: Look, found: Consistency | None) -> list[Check]:
+def check_consistency(session: Session, samples: SessionSamples, found: Consistency | None) -> list[Check]:
     """All checks of this file; none where no body was seen in two cameras."""
     if found is None:
         return []
-    checks = _reprojection(found) + _epipolar(found)
-    checks += _check_diagnoses(found) + _pose(found)
-    checks += _stature(found) + _upright(found)
+    checks = _check_reprojection(found) + _check_epipolar(found)
+    checks += _check_diagnoses(found) + _check_pose(found)
+    checks += _check_stature(found) + _check_upright(found)
     if not found.diagnoses:
-        checks += _time_offset(session, look)
+        checks += _check_time_offset(session, samples)
     return checks
 
 
-def _reprojection(found: Consistency) -> list[Check]:
+def _check_reprojection(found: Consistency) -> list[Check]:
     errors = found.motion.of_cameras()
     blind = [name for name in found.stills.of_cameras() if name not in errors]
     values = errors | dict.fromkeys(blind, 0.2)
-    lost = [
-        n for c, n in enumerate(found.motion.views.names) if n not in values and _sees(found.motion.views, c)
-    ]
+    # Cameras that see the body and share nothing of it with the others cannot be where they are said to be.
+    lost = [n for n, enough in sees_enough(found.motion.views).items() if enough and n not in values]
     if not values and len(lost) >= 2:
         values = dict.fromkeys(lost, 0.2)
-    return judged(
+    return check_values(
         "reprojection", {name: 100 * value for name, value in values.items()},
         warn=lambda v: v > 100 * SOUND, fail=lambda v: v > 100 * WRONG,
         unit="% of the body's height", limit=f"<= {100 * SOUND:g}, fails over {100 * WRONG:g}",
         remedy="its calibration is of another moment, lens or convention: see the checks below, or calibrate again",
         evidence="; ".join(d.evidence() for d in found.diagnoses),
     )  # fmt: skip
-
-
-def _sees(views: PersonViews, c: int) -> bool:
-    return bool((views.weight[:, c] > 0).sum() >= 8)
 
 
 def _count_shared(views: PersonViews, c: int) -> int:
@@ -119,7 +117,7 @@ def _count_shared(views: PersonViews, c: int) -> int:
     return int((both.mean(0) >= 0.5).sum())
 
 
-def _epipolar(found: Consistency) -> list[Check]:
+def _check_epipolar(found: Consistency) -> list[Check]:
     """The worst pair, and the camera without which the rest is consistent."""
     pairs, names = found.pairs, found.motion.views.names
     if not np.isfinite(pairs).any():
@@ -179,7 +177,7 @@ def _check_diagnoses(found: Consistency) -> list[Check]:
     return checks
 
 
-def _turns(agreement: BodyAgreement) -> dict[str, Remedy]:
+def _find_turns(agreement: BodyAgreement) -> dict[str, Remedy]:
     """Cameras that are turned a little: one after the other the one that makes all agree best."""
     found: dict[str, Remedy] = {}
     views, state = agreement.views, agreement
@@ -189,12 +187,12 @@ def _turns(agreement: BodyAgreement) -> dict[str, Remedy]:
         before, best = cost(state), None
         for c, name in enumerate(views.names):
             remedy = best_remedies(state, c).get("turn") if name not in found else None
-            if remedy is None or remedy.gain < BELIEVED or remedy.before - remedy.after < WORTH:
+            if remedy is None or remedy.gain < MIN_GAIN or remedy.before - remedy.after < MIN_CHANGE:
                 continue
             axis = np.zeros((len(views.cameras), 3))
             axis[c] = remedy.values
             moved = replace(views, viewmats=views.pinhole.turned(axis).viewmats, scale=float("nan"))
-            after = agree(moved, resolve_sides=False)
+            after = measure_agreement(moved, resolve_sides=False)
             if best is None or cost(after) < best[0]:
                 best = (cost(after), name, remedy, after)
         if best is None or best[0] > (1 - TOGETHER) * before:
@@ -205,7 +203,7 @@ def _turns(agreement: BodyAgreement) -> dict[str, Remedy]:
     return found
 
 
-def _pose(found: Consistency) -> list[Check]:
+def _check_pose(found: Consistency) -> list[Check]:
     if found.diagnoses or len(found.motion.views.cameras) < 3:
         return []
     values = {n: found.turns[n].size if n in found.turns else 0.0 for n in found.motion.views.names}
@@ -220,7 +218,7 @@ def _pose(found: Consistency) -> list[Check]:
             + f", {name} sees the body within {100 * remedy.after:.1f} % of its height instead of"
             f" {100 * remedy.before:.1f} % (parts of the body that the turn was not found from)"
         )
-    return judged(
+    return check_values(
         "camera-pose", values, warn=lambda v: v >= TURN_WARNS, fail=lambda v: v >= TURN_FAILS, unit="degrees",
         limit=f"< {TURN_WARNS:g}, fails from {TURN_FAILS:g}",
         remedy="the camera was touched after its calibration: calibrate again; the fit turns it back where it can",
@@ -228,7 +226,7 @@ def _pose(found: Consistency) -> list[Check]:
     )  # fmt: skip
 
 
-def _stature(found: Consistency) -> list[Check]:
+def _check_stature(found: Consistency) -> list[Check]:
     """By limbs in the calibration's own units: a person is between 0.4 and 2.6 of them."""
     views = found.stills.views
     scale = views.scale
@@ -247,13 +245,12 @@ def _stature(found: Consistency) -> list[Check]:
     ]  # fmt: skip
 
 
-def _upright(found: Consistency) -> list[Check]:
+def _check_upright(found: Consistency) -> list[Check]:
     axis = upright_axis(found.motion.points)
     if axis is None:
         return []
     lean = float(np.degrees(np.arccos(np.clip(axis[1], -1, 1))))
-    cameras = -np.mean(found.motion.views.viewmats[:, 1, :3], axis=0)
-    tilt = float(np.degrees(np.arctan2(np.hypot(cameras[0], cameras[2]), cameras[1])))
+    tilt = mean_tilt(found.motion.views.viewmats)
     # People lie down and stand on their hands, and cameras are hung oddly: both together are a wrong axis.
     status: Status = "pass" if lean < 60 else "fail" if tilt > 45 else "warn"
     return [
@@ -264,9 +261,9 @@ def _upright(found: Consistency) -> list[Check]:
     ]  # fmt: skip
 
 
-def _time_offset(session: Session, look: Look) -> list[Check]:
-    views = views_of(session, look).of_frames(look.motion)
-    frames = sorted(look.motion)
+def _check_time_offset(session: Session, samples: SessionSamples) -> list[Check]:
+    views = stack_views(session, samples).of_frames(samples.motion)
+    frames = sorted(samples.motion)
     complete = list(views.frames) == frames and len(frames) >= SynchroniseConfig().fewest_frames
     if len(views.cameras) < 2 or not complete or not np.isfinite(views.scale):
         return []
@@ -278,7 +275,7 @@ def _time_offset(session: Session, look: Look) -> list[Check]:
     errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, lags.standard_errors) if np.isfinite(e))
     if not errors:
         return []
-    return judged(
+    return check_values(
         "time-offset", values, warn=lambda v: abs(v) >= 0.5, fail=lambda v: False, worse=abs, unit="frames late",
         limit="within 0.5",
         remedy="start cameras together (genlock, or a clap to align by); the fit shifts small offsets",

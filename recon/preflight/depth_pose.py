@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import cKDTree
 
-from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, check_values
 from simulacra.recon.session import SessionCamera
 
 # Points further apart are of two surfaces, metres: first, and in the end.
@@ -27,7 +27,7 @@ MOST = 1000
 
 # Cameras whose axes differ by more see other sides of a person, degrees; and the share of points with a counterpart
 # that makes two surfaces one: with less, a front would be laid on a back.
-WIDEST, OVERLAP = 75.0, 0.3
+WIDEST_PAIR, OVERLAP = 75.0, 0.3
 # Every camera has its own number of points.
 Surfaces = Sequence[tuple[SessionCamera, Float[np.ndarray, "_ 3"]]]
 
@@ -81,8 +81,9 @@ def align(
     return total, before, float(np.median(np.abs(away[flat])))
 
 
-def _neighbours(a: SessionCamera, b: SessionCamera) -> bool:
-    return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST)))
+def are_neighbours(a: SessionCamera, b: SessionCamera) -> bool:
+    """Whether two cameras look at the same side of a person, by their axes."""
+    return float(a.viewmat[2, :3] @ b.viewmat[2, :3]) > float(np.cos(np.radians(WIDEST_PAIR)))
 
 
 def _move_points(
@@ -105,7 +106,7 @@ def check_depth_pose(frames: Sequence[Surfaces]) -> list[Check]:
         if len(surfaces) < 3:
             continue
         for k, (camera, points) in enumerate(surfaces):
-            others = [p for j, (other, p) in enumerate(surfaces) if j != k and _neighbours(camera, other)]
+            others = [p for j, (other, p) in enumerate(surfaces) if j != k and are_neighbours(camera, other)]
             if not others:
                 continue
             found = align(camera, points[:: max(1, len(points) // MOST)], np.concatenate(others))
@@ -120,12 +121,12 @@ def check_depth_pose(frames: Sequence[Surfaces]) -> list[Check]:
     worst = max(shifts, key=lambda n: shifts[n])
     return [
         # Makers give depth cameras a systematic error of about 11 mm, and an arm is 60 mm wide.
-        *judged(
+        *check_values(
             "depth-pose", shifts, warn=lambda v: v > 15, fail=lambda v: v > 60, unit="mm",
             limit="<= 15, fails over 60", remedy="this camera was touched after its calibration: calibrate again",
             evidence=f"{worst}: turned by {turns[worst]:.1f} degrees about the person" if shifts[worst] > 15 else "",
         ),
-        *judged(
+        *check_values(
             "depth-focal", focal, warn=lambda v: abs(v) > 1.2, worse=abs, unit="% wider than it should be",
             limit="within 1.2", remedy="this camera's focal length is off: calibrate again",
         ),

@@ -11,18 +11,16 @@ from jaxtyping import Bool, Float
 
 from simulacra.recon.preflight.bodies import MIRROR, USED, stature
 from simulacra.recon.preflight.consistency import SHORTEST, TALLEST, Consistency
-from simulacra.recon.preflight.depth_pose import check_depth_pose
-from simulacra.recon.preflight.look import Look
+from simulacra.recon.preflight.depth_pose import are_neighbours, check_depth_pose
 from simulacra.recon.preflight.reading import Problems
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.registration import check_registration, outline_shift
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.runtime.errors import UserError
 
 # Points of a camera that are compared with the others.
 MOST_POINTS = 4000
-# Cameras whose axes differ by more see other sides of a person, degrees.
-WIDEST_PAIR = 75.0
 # Two depths that differ by more are of two surfaces, metres.
 SAME_SURFACE = 0.05
 # A depth that changes by more from one pixel to the next is an edge, where sensors invent points, metres.
@@ -52,7 +50,9 @@ class PersonDepth:
     points: Float[np.ndarray, "n 3"]
 
 
-def check_depths(session: Session, look: Look, found: Consistency | None, problems: Problems) -> list[Check]:
+def check_depths(
+    session: Session, samples: SessionSamples, found: Consistency | None, problems: Problems
+) -> list[Check]:
     """All checks of depth on the stills; none where the session has no depth. One frame is in memory at a time."""
     if all(camera.depth_scale is None for camera in session.cameras):
         return []
@@ -63,8 +63,8 @@ def check_depths(session: Session, look: Look, found: Consistency | None, proble
     outlines: dict[str, list[tuple[float, float, float]]] = {}
     pairs: list[PairAgreement] = []
     surfaces = []
-    for frame in look.stills:
-        people = _people(session, look, frame, problems)
+    for frame in samples.stills:
+        people = _people(session, samples, frame, problems)
         for person in people:
             name = person.camera.name
             covered = float((person.depth > 0)[person.inside].mean()) if person.inside.any() else 0.0
@@ -72,7 +72,7 @@ def check_depths(session: Session, look: Look, found: Consistency | None, proble
             if len(person.points):
                 low, high = np.quantile(person.points[:, 1], [0.002, 0.998])
                 heights.setdefault(name, []).append(float(high - low))
-            joints, ratio = _at_joints(person, look, frame, found)
+            joints, ratio = _measure_at_joints(person, samples, frame, found)
             if np.isfinite(joints):
                 limbs.setdefault(name, []).append(joints)
             if np.isfinite(ratio):
@@ -82,13 +82,18 @@ def check_depths(session: Session, look: Look, found: Consistency | None, proble
             outlines.setdefault(name, []).append(outline_shift(person.inside & ~floor, above))
         pairs += list(_pairs([person for person in people if len(person.points)]))
         surfaces.append([(p.camera, p.points) for p in people if len(p.points) >= 200])
-    checks = _stature(heights, limbs) + _holes(holes) + check_registration(outlines) + _scale(scales)
+    checks = (
+        _check_stature(heights, limbs)
+        + _check_holes(holes)
+        + check_registration(outlines)
+        + _check_scale(scales)
+    )
     if any(check.code == "stature" and check.status == "fail" for check in checks):
         return checks  # nothing agrees at a wrong scale: one message is enough
-    return checks + _agreement(pairs) + check_depth_pose(surfaces)
+    return checks + _check_agreement(pairs) + check_depth_pose(surfaces)
 
 
-def _people(session: Session, look: Look, frame: int, problems: Problems) -> list[PersonDepth]:
+def _people(session: Session, samples: SessionSamples, frame: int, problems: Problems) -> list[PersonDepth]:
     found = []
     for camera in session.cameras:
         if not session.has(frame, camera.name):
@@ -98,7 +103,7 @@ def _people(session: Session, look: Look, frame: int, problems: Problems) -> lis
         except UserError as error:
             problems.add(camera.name, error)
             continue
-        still = next((s for s in look.camera(camera.name).stills if s.frame == frame), None)
+        still = next((s for s in samples.camera(camera.name).stills if s.frame == frame), None)
         if mask is None and still is not None and still.silhouette is not None and camera.lens is None:
             size = (camera.width, camera.height)
             mask = cv2.resize(still.silhouette, size, interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
@@ -129,10 +134,12 @@ def _ground(person: PersonDepth) -> Bool[np.ndarray, "h w"]:
     return (person.depth > 0) & (height < low + SOLES * (high - low))
 
 
-def _at_joints(person: PersonDepth, look: Look, frame: int, found: Consistency | None) -> tuple[float, float]:
+def _measure_at_joints(
+    person: PersonDepth, samples: SessionSamples, frame: int, found: Consistency | None
+) -> tuple[float, float]:
     """Stature by depth at landmarks, metres, and that depth over what the other cameras say; NaN if unknown."""
     camera = person.camera
-    body = look.camera(camera.name).bodies.get(frame)
+    body = samples.camera(camera.name).bodies.get(frame)
     if body is None or camera.lens is not None:
         return float("nan"), float("nan")
     at = np.floor(body.px).astype(int)
@@ -170,13 +177,13 @@ def _at_joints(person: PersonDepth, look: Look, frame: int, found: Consistency |
     return size, float(np.median(known)) if known.size >= 4 else float("nan")
 
 
-def _stature(heights: Mapping[str, list[float]], limbs: Mapping[str, list[float]]) -> list[Check]:
+def _check_stature(heights: Mapping[str, list[float]], limbs: Mapping[str, list[float]]) -> list[Check]:
     """By limbs where landmarks are known, for half bodies are no shorter persons; else by the mask's extent."""
     by_limbs = len(limbs) > 0
     values = limbs if by_limbs else heights
     if not values:
         return []
-    # A camera may see half of a person: of extents the tallest view is the one to judge.
+    # A camera may see half of a person: of extents the tallest view counts.
     middle = {name: float(np.median(v)) for name, v in values.items()}
     value = float(np.median(list(middle.values()))) if by_limbs else max(middle.values())
     name = min(middle, key=lambda n: abs(middle[n] - value))
@@ -190,18 +197,18 @@ def _stature(heights: Mapping[str, list[float]], limbs: Mapping[str, list[float]
     ]  # fmt: skip
 
 
-def _holes(holes: Mapping[str, list[float]]) -> list[Check]:
+def _check_holes(holes: Mapping[str, list[float]]) -> list[Check]:
     # Hair, dark cloth and edges lose up to a tenth; half a person cannot be fused.
-    return judged(
+    return check_values(
         "depth-holes", {name: float(np.median(v)) for name, v in holes.items()}, warn=lambda v: v > 0.15,
         fail=lambda v: v > 0.5, unit="of the person", limit="<= 0.15, fails over 0.5",
         remedy="the sensor does not see the person: nearer, other light, or the depth is of another frame",
     )  # fmt: skip
 
 
-def _scale(scales: Mapping[str, list[float]]) -> list[Check]:
+def _check_scale(scales: Mapping[str, list[float]]) -> list[Check]:
     # Landmarks are within 2 % of a body's height, depth cameras stand at one to two heights.
-    return judged(
+    return check_values(
         "depth-scale", {name: float(np.median(v)) for name, v in scales.items()},
         warn=lambda v: not 0.9 < v < 1.12, fail=lambda v: not 0.75 < v < 1.33, worse=lambda v: abs(np.log(v)),
         unit="of the geometry's depth", limit="0.9 to 1.12, fails outside of 0.75 to 1.33",
@@ -265,18 +272,17 @@ def _pairs(people: Sequence[PersonDepth]) -> Iterable[PairAgreement]:
             other = b.depth[at]
             difference = np.abs(other - local[ahead][seen, 2])
             same = (other > 0) & b.inside[at] & (difference < SAME_SURFACE)
-            angle = np.degrees(np.arccos(np.clip(a.camera.viewmat[2, :3] @ b.camera.viewmat[2, :3], -1, 1)))
             yield PairAgreement(
                 a.camera.name,
                 b.camera.name,
                 float(same.mean()),
                 float(np.median(difference[same])) if same.any() else np.inf,
                 float(b.inside[at].mean()),
-                bool(angle < WIDEST_PAIR),
+                are_neighbours(a.camera, b.camera),
             )
 
 
-def _agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
+def _check_agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
     near = [pair for pair in pairs if pair.neighbours]
     if not near:
         return []
@@ -288,6 +294,7 @@ def _agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
         }
         return {name: float(np.median(values)) for name, values in mine.items()}
 
+    # A mask that takes in background and one that misses the person differ in the direction: the worse counts.
     masks = {
         name: min(
             float(np.mean([p.in_mask for p in pairs if p.source == name] or [1.0])),
@@ -298,15 +305,15 @@ def _agreement(pairs: Sequence[PairAgreement]) -> list[Check]:
     millimetres = {n: 1000 * min(v, 10.0) for n, v in per_camera(near, "difference").items()}
     remedy = "this camera's pose, depth scale or depth-to-color registration is off: calibrate again"
     return [
-        *judged(
+        *check_values(
             "depth-agreement", _odd_ones(millimetres, 1.4), warn=lambda v: v >= 20, fail=lambda v: v >= 35, unit="mm",
             limit="< 20, fails from 35", remedy=remedy,
         ),
-        *judged(
+        *check_values(
             "depth-overlap", per_camera(near, "confirmed"), warn=lambda v: v < 0.25, fail=lambda v: v < 0.08,
             worse=lambda v: -v, unit="of its points", limit=">= 0.25, fails under 0.08", remedy=remedy,
         ),
-        *judged(
+        *check_values(
             "mask-agreement", masks, warn=lambda v: v < 0.85, fail=lambda v: v < 0.5, worse=lambda v: -v,
             unit="of the points", limit=">= 0.85, fails under 0.5",
             remedy="this camera's mask takes in background or misses the person, or its pose is off",

@@ -20,13 +20,14 @@ from simulacra.recon.preflight.bodies import (
     MIRROR,
     BodyAgreement,
     PersonViews,
-    agree,
+    measure_agreement,
     person_scale,
+    project,
     robust_mean,
     rough_errors,
-    without_lens,
+    undistort_pixels,
 )
-from simulacra.recon.preflight.look import unturned
+from simulacra.recon.preflight.samples import rotate_back
 
 # Typical distance of a body's landmarks to where the other cameras put them, share of its height: detectors err by 1 to
 # 2 % (a limb's half width); beyond 6 % a forearm lies beside the forearm, and nothing fits.
@@ -37,6 +38,12 @@ GAIN = 0.25
 CLEAR_GAIN, ODD = 0.4, 1.4
 # Mistakes that are looked at closely after all have been looked at roughly.
 LIKELIEST = 6
+# Factors from pictures of another size to those that were calibrated.
+SIZES = (0.5, 2 / 3, 0.75, 4 / 3, 1.5, 2.0)
+
+Points = Float[np.ndarray, "t k 2"]
+# A camera's landmarks as they would be without a mistake, and whether left and right are to be exchanged.
+Change = Callable[[PersonViews, int], tuple[Points, bool]]
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ def diagnose(views: PersonViews, agreement: BodyAgreement) -> list[Diagnosis]:
         if best is None:
             break
         found.append(best)
-        current = rescaled(best.mistake.undo(current))
-        state = agree(current)
+        current = rescale(best.mistake.undo(current))
+        state = measure_agreement(current)
         if len(best.mistake.cameras) == 0:
             break
     return found
@@ -84,22 +91,23 @@ def diagnose(views: PersonViews, agreement: BodyAgreement) -> list[Diagnosis]:
 def cost(agreement: BodyAgreement) -> float:
     """Mean error of all cameras; what shares nothing with the others is lost."""
     errors = agreement.of_cameras(robust_mean)
-    known = [errors.get(name, LOST) for name, seen in _sees_enough(agreement.views).items() if seen]
+    known = [errors.get(name, LOST) for name, seen in sees_enough(agreement.views).items() if seen]
     return float(np.mean(known)) if known else LOST
 
 
-def _sees_enough(views: PersonViews) -> dict[str, bool]:
+def sees_enough(views: PersonViews) -> dict[str, bool]:
+    """Whether each camera sees as many landmarks as it takes to compare it."""
     return {name: bool((views.weight[:, c] > 0).sum() >= 8) for c, name in enumerate(views.names)}
 
 
-def rescaled(views: PersonViews) -> PersonViews:
+def rescale(views: PersonViews) -> PersonViews:
     """With the scale found again: poses have changed."""
     return replace(views, scale=person_scale(views))
 
 
 def _best(views: PersonViews, state: BodyAgreement) -> Diagnosis | None:
     errors = state.of_cameras()
-    seen = [name for name, there in _sees_enough(views).items() if there]
+    seen = [name for name, there in sees_enough(views).items() if there]
     bad = [name for name in seen if errors.get(name, LOST) > SOUND]
     # The mirror image of somebody who stands in the middle fits nearly as well: the camera is only a little worse than
     # the others, or its sides are exchanged.
@@ -112,14 +120,14 @@ def _best(views: PersonViews, state: BodyAgreement) -> Diagnosis | None:
     # A camera that is wrong spoils what the others are compared with: with few of them, all are suspects.
     if len(seen) <= 4:
         suspects += [name for name in seen if name not in suspects]
-    mistakes = [*_of_all(views), *_swaps(views, suspects)] if bad else []
+    mistakes = [*_list_mistakes(views, None, state), *_swaps(views, suspects)] if bad else []
     for name in suspects[:4] if bad else crossed:
-        mistakes += _of_camera(views, views.names.index(name), state)
+        mistakes += _list_mistakes(views, views.names.index(name), state)
     if not bad:
         mistakes = [mistake for mistake in mistakes if mistake.code == "image-mirrored"]
-    before = agree(views, resolve_sides=False)
+    before = measure_agreement(views, resolve_sides=False)
     mistakes = _likeliest(views, mistakes)
-    states = [agree(rescaled(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
+    states = [measure_agreement(rescale(mistake.undo(views)), resolve_sides=False) for mistake in mistakes]
     costs = [cost(undone) for undone in states]
     best = int(np.argmin(costs))
     mistake = mistakes[best]
@@ -146,7 +154,7 @@ def _likeliest(views: PersonViews, mistakes: Sequence[Mistake]) -> list[Mistake]
     """The few mistakes whose undoing makes the cameras agree best, roughly."""
     costs = []
     for mistake in mistakes:
-        errors = rough_errors(rescaled(mistake.undo(views)))
+        errors = rough_errors(rescale(mistake.undo(views)))
         costs.append(np.mean([robust_mean(errors[:, c]) for c in range(errors.shape[1])]))
     return [mistakes[k] for k in np.argsort(costs, kind="stable")[:LIKELIEST]]
 
@@ -156,7 +164,7 @@ def _mean_of(state: BodyAgreement, names: Sequence[str]) -> float:
     return float(np.mean([errors.get(name, LOST) for name in names]))
 
 
-# -- mistakes of all cameras -----------------------------------------------------------------------
+# -- mistakes --------------------------------------------------------------------------------------
 
 
 def _poses(
@@ -165,10 +173,6 @@ def _poses(
     viewmats = views.viewmats.copy()
     viewmats[which] = change(viewmats[which])
     return replace(views, viewmats=viewmats)
-
-
-def _inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
-    return np.linalg.inv(viewmats)
 
 
 def _transpose(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "n 4 4"]:
@@ -192,7 +196,7 @@ def _opengl_inverse(viewmats: Float[np.ndarray, "n 4 4"]) -> Float[np.ndarray, "
 
 
 CONVENTIONS = (
-    ("poses are camera to world", _inverse),
+    ("poses are camera to world", np.linalg.inv),
     ("rotations are transposed", _transpose),
     ("positions stand in the place of translations", _centre_for_translation),
     ("camera axes are OpenGL's (y up, looking backwards)", _opengl),
@@ -200,31 +204,40 @@ CONVENTIONS = (
 )
 
 
-def _of_all(views: PersonViews) -> Iterator[Mistake]:
-    every = list(range(len(views.cameras)))
-    for said, change in CONVENTIONS:
-        yield Mistake(
-            "pose-convention", (), f"all {said}", functools.partial(_poses, change=change, which=every)
-        )
-    yield Mistake("image-mirrored", (), "all pictures are in a mirror", lambda v: _each(v, every, _mirror))
+def _list_mistakes(views: PersonViews, c: int | None, state: BodyAgreement) -> Iterator[Mistake]:
+    """What may have gone wrong with one camera, or with all of them alike where it is None."""
+    cameras = list(range(len(views.cameras))) if c is None else [c]
+    names: tuple[str, ...] = () if c is None else (views.names[c],)
+    poses, pictures = ("all", "all pictures") if c is None else (f"of {names[0]},", f"pictures of {names[0]}")
+
+    def changed(code: str, said: str, change: Change) -> Mistake:
+        return Mistake(code, names, said, lambda v: _each(v, cameras, change))
+
+    for said, convention in CONVENTIONS:
+        undo = functools.partial(_poses, change=convention, which=cameras)
+        yield Mistake("pose-convention", names, f"{poses} {said}", undo)
+    yield changed("image-mirrored", f"{pictures} are in a mirror", _mirror)
+    if c is not None:
+        yield changed("image-mirrored", f"{pictures} are upside down in a mirror", _flip)
     for turns in (1, 2, 3):
-        said = f"all pictures are turned by {90 * turns} degrees"
-        yield Mistake(
-            "image-turned", (), said, functools.partial(_each, cameras=every, change=_turn_back(turns))
-        )
-    for factor in (0.5, 2 / 3, 0.75, 4 / 3, 1.5, 2.0):
-        said = f"all pictures are {1 / factor:.2g} times the size that they were calibrated at"
-        yield Mistake("image-scale", (), said, functools.partial(_scale_all, factor=factor))
-    if any(camera.lens for camera in views.cameras):
-        yield Mistake(
-            "lens-match", (), "all pictures have no lens left in", lambda v: _each(v, every, _lens_left_in)
-        )
-        yield Mistake(
-            "lens-match",
-            (),
-            "lenses are half taken out of all pictures",
-            lambda v: _each(v, every, _lens_twice),
-        )
+        yield changed("image-turned", f"{pictures} are turned by {90 * turns} degrees", _turn_back(turns))
+    # One camera's size shows against the others; where all are wrong nothing shows it, and usual ones are tried.
+    for factor in SIZES if c is None else _size_factor(state, c):
+        said = f"{pictures} are {1 / factor:.2f} times the size that they were calibrated at"
+        undo = functools.partial(_scale, cameras=cameras, factor=factor)
+        yield Mistake("image-scale", names, said, undo)
+    if c is not None:
+        for exchanged in (True, False):
+            said = (
+                f"cx and cy of {names[0]} are exchanged"
+                if exchanged
+                else f"{names[0]}: cx and cy are its middle"
+            )
+            undo = functools.partial(_centre, c=c, exchanged=exchanged)
+            yield Mistake("principal-point", names, said, undo)
+    if any(views.cameras[k].lens is not None for k in cameras):
+        yield changed("lens-match", f"{pictures} have no lens left in", _lens_left_in)
+        yield changed("lens-match", f"the lens is half taken out of {pictures}", _lens_twice)
 
 
 def _swaps(views: PersonViews, suspects: list[str]) -> Iterator[Mistake]:
@@ -244,75 +257,24 @@ def _exchange_calibrations(views: PersonViews, a: int, b: int) -> PersonViews:
     changed = replace(views, viewmats=views.viewmats[order], Ks=views.Ks[order])
     px = changed.px.copy()
     for mine, theirs in ((a, b), (b, a)):
-        px[:, mine] = without_lens(views.raw[:, mine], cameras[theirs].K, cameras[theirs].lens)
+        px[:, mine] = undistort_pixels(views.raw[:, mine], cameras[theirs].K, cameras[theirs].lens)
     return replace(changed, px=px)
 
 
-# -- mistakes of one camera ------------------------------------------------------------------------
-
-
-def _of_camera(views: PersonViews, c: int, state: BodyAgreement) -> Iterator[Mistake]:
-    name = views.names[c]
-    for said, change in CONVENTIONS:
-        yield Mistake(
-            "pose-convention", (name,), f"of {name}, {said}", functools.partial(_poses, change=change, which=[c])
-        )  # fmt: skip
-    yield Mistake("image-mirrored", (name,), f"{name} is in a mirror", lambda v: _each(v, [c], _mirror))
-    yield Mistake(
-        "image-mirrored", (name,), f"{name} is upside down in a mirror", lambda v: _each(v, [c], _flip)
-    )
-    for turns in (1, 2, 3):
-        said = f"{name} is turned by {90 * turns} degrees"
-        yield Mistake(
-            "image-turned", (name,), said, functools.partial(_each, cameras=[c], change=_turn_back(turns))
-        )
-    factor = _size_factor(state, c)
-    if factor is not None:
-        said = f"{name} has pictures of {1 / factor:.2f} times the size that it was calibrated at"
-        yield Mistake("image-scale", (name,), said, lambda v: _scale(v, c, factor))
-    yield Mistake(
-        "principal-point", (name,), f"cx and cy of {name} are exchanged", lambda v: _centre(v, c, True)
-    )
-    yield Mistake(
-        "principal-point",
-        (name,),
-        f"the principal point of {name} is in its middle",
-        lambda v: _centre(v, c, False),
-    )
-    if views.cameras[c].lens is not None:
-        yield Mistake(
-            "lens-match",
-            (name,),
-            f"the pictures of {name} have no lens left in",
-            lambda v: _each(v, [c], _lens_left_in),
-        )
-        yield Mistake(
-            "lens-match",
-            (name,),
-            f"the lens of {name} is half taken out",
-            lambda v: _each(v, [c], _lens_twice),
-        )
-
-
-Points = Float[np.ndarray, "t k 2"]
-
-
-def _each(
-    views: PersonViews, cameras: list[int], change: Callable[[PersonViews, int], tuple[Points, bool]]
-) -> PersonViews:
+def _each(views: PersonViews, cameras: list[int], change: Change) -> PersonViews:
     """Landmarks of some cameras changed; sides exchanged where the change is a mirror."""
-    px, weight, raw = views.px.copy(), views.weight.copy(), views.raw
+    px, weight = views.px.copy(), views.weight.copy()
     for c in cameras:
         moved, mirrored = change(views, c)
         px[:, c] = moved[:, MIRROR] if mirrored else moved
         weight[:, c] = weight[:, c][:, MIRROR] if mirrored else weight[:, c]
         weight[:, c] = np.where(np.isfinite(px[:, c]).all(-1), weight[:, c], 0.0)
-    return replace(views, px=px, weight=weight, raw=raw)
+    return replace(views, px=px, weight=weight)
 
 
 def _take_lens_out(views: PersonViews, c: int, raw: Points) -> Points:
     camera = views.cameras[c]
-    return without_lens(raw, camera.K, camera.lens)
+    return undistort_pixels(raw, camera.K, camera.lens)
 
 
 def _mirror(views: PersonViews, c: int) -> tuple[Points, bool]:
@@ -325,13 +287,15 @@ def _flip(views: PersonViews, c: int) -> tuple[Points, bool]:
     return _take_lens_out(views, c, raw), True
 
 
-def _turn_back(turns: int) -> Callable[[PersonViews, int], tuple[Points, bool]]:
+def _turn_back(turns: int) -> Change:
     def change(views: PersonViews, c: int) -> tuple[Points, bool]:
         camera = views.cameras[c]
         width, height = camera.width, camera.height
         raw = views.raw[:, c]
         # The picture before it was turned had its sides exchanged, and was brought to this camera's size after.
-        back = unturned(raw, turns, width, height) if turns == 2 else unturned(raw, turns, height, width)
+        back = (
+            rotate_back(raw, turns, width, height) if turns == 2 else rotate_back(raw, turns, height, width)
+        )
         if turns != 2:
             back = back * np.array([width / height, height / width])
         return _take_lens_out(views, c, back), False
@@ -344,18 +308,14 @@ def _lens_left_in(views: PersonViews, c: int) -> tuple[Points, bool]:
 
 
 def _lens_twice(views: PersonViews, c: int) -> tuple[Points, bool]:
-    camera = views.cameras[c]
-    return without_lens(views.px[:, c], camera.K, camera.lens), False
+    return _take_lens_out(views, c, views.px[:, c]), False
 
 
-def _size_factor(state: BodyAgreement, c: int) -> float | None:
-    """The factor that brings landmarks to projected points: median of ratios of distances between landmarks."""
+def _size_factor(state: BodyAgreement, c: int) -> tuple[float, ...]:
+    """The factor that brings landmarks to projected points, if it is not 1: median of ratios of distances."""
     views = state.views
-    local = state.others[c] @ views.viewmats[c, :3, :3].T + views.viewmats[c, :3, 3]
-    K = views.Ks[c]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        target = local[..., :2] / local[..., 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
-    known = np.isfinite(target).all(-1) & (views.weight[:, c] > 0) & (local[..., 2] > 0)
+    target, depth = project(state.others[c], views.viewmats[c], views.Ks[c])
+    known = np.isfinite(target).all(-1) & (views.weight[:, c] > 0) & (depth > 0)
     ratios = []
     for t in range(len(known)):
         a, b = views.px[t, c, known[t]], target[t, known[t]]
@@ -364,17 +324,13 @@ def _size_factor(state: BodyAgreement, c: int) -> float | None:
                 np.linalg.norm(b - b.mean(0), axis=-1).sum() / np.linalg.norm(a - a.mean(0), axis=-1).sum()
             )
     factor = float(np.median(ratios)) if ratios else 1.0
-    return factor if abs(np.log(factor)) > 0.1 else None
+    return (factor,) if abs(np.log(factor)) > 0.1 else ()
 
 
-def _scale_all(views: PersonViews, factor: float) -> PersonViews:
-    return replace(views, px=views.px * factor, height_px=views.height_px * factor)
-
-
-def _scale(views: PersonViews, c: int, factor: float) -> PersonViews:
+def _scale(views: PersonViews, cameras: list[int], factor: float) -> PersonViews:
     px, height = views.px.copy(), views.height_px.copy()
-    px[:, c] *= factor
-    height[:, c] *= factor
+    px[:, cameras] *= factor
+    height[:, cameras] *= factor
     return replace(views, px=px, height_px=height)
 
 
@@ -384,5 +340,5 @@ def _centre(views: PersonViews, c: int, exchanged: bool) -> PersonViews:
     Ks[c, :2, 2] = Ks[c, [1, 0], 2] if exchanged else (camera.width / 2, camera.height / 2)
     px = views.px.copy()
     if camera.lens is not None:
-        px[:, c] = without_lens(views.raw[:, c], Ks[c], camera.lens)
+        px[:, c] = undistort_pixels(views.raw[:, c], Ks[c], camera.lens)
     return replace(views, Ks=Ks, px=px)

@@ -7,14 +7,14 @@ compared as logarithms: a camera's offset to the others is its exposure and whit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, check_values
 
 # Octaves of detail that are compared, from and to these scales in pixels: just over the pixel grid, and two above it.
 FINE, COARSE = (0.7, 1.4), (2.8, 5.6)
@@ -33,30 +33,22 @@ class LightStats:
 
     Attributes:
         mean: RGB.
-        low: quantile 0.1 of brightness.
-        middle: quantile 0.5.
-        high: quantile 0.9.
         white: share of pixels at the upper end of the scale.
         black: share of pixels at its lower end.
         log_detail: base 2 logarithm of fine over coarse detail (energies of two octaves).
         noise: standard deviation of the noise in the flattest parts of the whole picture.
         skin: RGB of face or hand, whichever is the reddest; None where none is seen.
         parts: RGB of the body's parts, NaN where not seen.
-        of_person: whether it is of a person.
         brightest: brightness that a hundredth of the whole picture exceeds.
     """
 
     mean: Float[np.ndarray, "3"]
-    low: float
-    middle: float
-    high: float
     white: float
     black: float
     log_detail: float
     noise: float
     skin: Float[np.ndarray, "3"] | None
     parts: Float[np.ndarray, "p 3"]
-    of_person: bool
     brightest: float = 1.0
 
 
@@ -68,28 +60,23 @@ def measure_light(
 ) -> LightStats:
     """Measures one picture, within a silhouette if there is one, and at a person's landmarks if there are any."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    of_person = inside is not None and int(inside.sum()) >= FEWEST_PIXELS
     region = np.ones(grey.shape, bool)
-    if of_person and inside is not None:
+    if inside is not None and int(inside.sum()) >= FEWEST_PIXELS:
+        # The silhouette's edge is half background.
         reach = max(3, int(0.01 * max(grey.shape)))
         core = cv2.erode(inside.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
         region = core if core.sum() >= FEWEST_PIXELS else inside
     colors = pixels[region]
-    low, middle, high = np.quantile(grey[region], [0.1, 0.5, 0.9]) / 255.0
     rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     return LightStats(
         mean=colors.mean(0) / 255.0,
-        low=float(low),
-        middle=float(middle),
-        high=float(high),
         white=float((colors >= 254).any(-1).mean()),
         black=float((colors <= 1).all(-1).mean()),
         log_detail=_log_detail(grey[box], region[box]),
         noise=_noise(grey),
         skin=None if px is None or visibility is None else _skin(pixels, px, visibility),
         parts=_parts(pixels, px, visibility),
-        of_person=of_person,
         brightest=float(np.quantile(grey, 0.99) / 255.0),
     )
 
@@ -179,29 +166,25 @@ def check_light(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     if not known:
         return []
     return [
-        *_exposure(known),
-        *_clipping(known),
-        *_matching(known),
-        *_channel_order(known),
-        *_sharpness(known),
+        *_check_exposure(known),
+        *_check_clipping(known),
+        *_check_match(known),
+        *_check_channel_order(known),
+        *_check_sharpness(known),
     ]
 
 
-def _median(stats: Mapping[str, tuple[LightStats, ...]], field: str) -> dict[str, float]:
-    return {name: float(np.median([getattr(s, field) for s in found])) for name, found in stats.items()}
-
-
-def _exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     brightness = {name: float(np.mean([s.mean.mean() for s in found])) for name, found in stats.items()}
     brightest = {name: max(s.brightest for s in found) for name, found in stats.items()}
     # Clothes may be dark, but something in a picture is bright: nothing is over 0.54 two stops under white, 0.4 three.
-    dim = judged(
+    dim = check_values(
         "exposure", brightest, warn=lambda v: v < 0.45, worse=lambda v: -v,
         unit="of white, in the brightest hundredth", limit=">= 0.45",
         remedy="two stops or more of the scale are not used: more light, or a longer exposure",
     )  # fmt: skip
     # 0.02 is the noise of a sensor: nothing can be matched, trained on or seen there.
-    mean = judged(
+    mean = check_values(
         "exposure", brightness, warn=lambda v: not 0.06 < v < 0.94, fail=lambda v: not 0.02 < v < 0.98,
         worse=lambda v: abs(v - 0.5), unit="of white", limit="0.06 to 0.94; fails outside of 0.02 to 0.98",
         remedy="more or less light, or another exposure; a lens cap?",
@@ -209,10 +192,10 @@ def _exposure(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     return mean + [check for check in dim if check.status != "pass"]
 
 
-def _clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_clipping(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     clipped = {n: float(np.median([s.white + s.black for s in found])) for n, found in stats.items()}
     # Highlights on skin and dark hair reach the ends in a few per cent of a well exposed person.
-    return judged(
+    return check_values(
         "clipping", clipped, warn=lambda v: v > 0.1, unit="of the person", limit="<= 0.1",
         remedy="colors at the ends of the scale are lost: less exposure, or a flatter picture profile",
     )  # fmt: skip
@@ -227,17 +210,32 @@ class Match:
     chroma: float
 
 
+def _median_of_parts(
+    stats: Mapping[str, tuple[LightStats, ...]], measure: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Median over each camera's stills of something of the parts' log2 colors; NaN of parts that are not seen."""
+    medians = {}
+    for name, found in stats.items():
+        values = measure(np.log2(np.stack([s.parts for s in found]) + FLOOR))
+        seen = np.isfinite(values).reshape(len(values), len(PARTS), -1).all(-1).any(0)
+        medians[name] = np.full(values.shape[1:], np.nan)
+        medians[name][seen] = np.nanmedian(values[:, seen], axis=0)
+    return medians
+
+
+def _of_others(values: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Of all cameras but one, stacked; NaN where there is no other."""
+    return np.stack(
+        [v for other, v in values.items() if other != name] or [np.full_like(values[name], np.nan)]
+    )
+
+
 def match_colors(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, Match]:
     """Each camera's colors of the parts against the median of the other cameras' colors of the same parts."""
-    colors = {}
-    for name, found in stats.items():
-        stacked = np.stack([s.parts for s in found])
-        seen = np.isfinite(stacked).all(-1).any(0)
-        colors[name] = np.full(stacked.shape[1:], np.nan)
-        colors[name][seen] = np.nanmedian(np.log2(stacked[:, seen] + FLOOR), axis=0)
+    colors = _median_of_parts(stats, lambda logs: logs)
     matches = {}
     for name, own in colors.items():
-        others = np.stack([c for other, c in colors.items() if other != name] or [np.full_like(own, np.nan)])
+        others = _of_others(colors, name)
         both = np.isfinite(own).all(-1) & np.isfinite(others).all(-1).any(0)
         if 3 * both.sum() < FEWEST_COLORS:
             continue
@@ -278,24 +276,24 @@ def _slope(x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"]) -> float | None
     return float(np.log2(max(slope, 0.05)))
 
 
-def _matching(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_match(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     """Brightness, contrast and color of each camera against the others'."""
     matches = match_colors(stats)
     return [
         # sRGB values: 0.6 doublings are 1.3 stops of light, more than front and back of a person differ in a room.
-        *judged(
+        *check_values(
             "brightness-match", {n: m.offset for n, m in matches.items()}, warn=lambda v: abs(v) > 0.6, worse=abs,
             unit="doublings of the pixel value", limit="within 0.6",
             remedy="lock exposure and gain to the same on all cameras, or match colors before training",
         ),
         # The slope of logarithms is the gamma: 2.2 against 1 is 1.14, and 1.4 is half a doubling.
-        *judged(
+        *check_values(
             "contrast-match", {n: m.slope for n, m in matches.items() if m.slope is not None},
             warn=lambda v: abs(v) > 0.5, worse=abs, unit="doublings of gamma", limit="within 0.5",
             remedy="the same picture profile and gamma on all cameras; haze or stray light on a lens?",
         ),
         # Cameras of different make disagree by some 15 % after white balance; 30 % is a color cast to the eye.
-        *judged(
+        *check_values(
             "color-match", {n: m.chroma for n, m in matches.items()}, warn=lambda v: v > 0.4,
             unit="doublings of red or blue over green", limit="<= 0.4",
             remedy="lock the white balance to the same on all cameras, or match colors",
@@ -307,7 +305,7 @@ def _red_over_blue(color: Float[np.ndarray, "3"]) -> float:
     return float(np.log2((color[0] + FLOOR) / (color[2] + FLOOR)))
 
 
-def _channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     """Red over blue: of skin, where it is seen, and of the body's parts against the other cameras."""
     skin = {
         name: float(np.median([_red_over_blue(s.skin) for s in found if s.skin is not None]))
@@ -341,16 +339,10 @@ def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, fl
     The part of the difference that goes, of four parts of the body at least; negative where it grows. Left out are
     cameras whose difference is small either way: grey clothes have no order.
     """
-    tints = {}
-    for name, found in stats.items():
-        stacked = np.stack([s.parts for s in found])
-        tints[name] = np.full(len(PARTS), np.nan)
-        seen = np.isfinite(stacked).all(-1).any(0)
-        ratio = np.log2(stacked[:, seen, 0] + FLOOR) - np.log2(stacked[:, seen, 2] + FLOOR)
-        tints[name][seen] = np.nanmedian(ratio, axis=0)
+    tints = _median_of_parts(stats, lambda logs: logs[..., 0] - logs[..., 2])
     gains = {}
     for name, own in tints.items():
-        others = np.stack([t for other, t in tints.items() if other != name] or [np.full_like(own, np.nan)])
+        others = _of_others(tints, name)
         both = np.isfinite(own) & (np.isfinite(others).sum(0) >= 2)
         if both.sum() < 4:
             continue
@@ -361,15 +353,15 @@ def _exchange_gains(stats: Mapping[str, tuple[LightStats, ...]]) -> dict[str, fl
     return gains
 
 
-def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
+def _check_sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     # The sharpest still counts: in others the person may have moved.
     detail = {name: max(s.log_detail for s in found) for name, found in stats.items()}
-    noise = _median(stats, "noise")
+    noise = {name: float(np.median([s.noise for s in found])) for name, found in stats.items()}
     usual = float(np.median(list(detail.values())))
     # How much cameras differ that are all in focus: clothes, hair and how near the person is decide that.
     spread = float(np.median([abs(v - usual) for v in detail.values()]))
     within = float(np.clip(6 * spread, 1.0, 2.0)) if len(detail) > 3 else 1.5
-    checks = judged(
+    checks = check_values(
         "blur", detail,
         # Sharp pictures of people have -2 to -3; a blur of one pixel costs 1.3 doublings, of two pixels 3.
         warn=lambda v: v < -4.5 or (len(detail) > 1 and v < usual - within), worse=lambda v: -v,
@@ -377,7 +369,7 @@ def _sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
         remedy="focus, clean the lens, shorter exposure; was the picture enlarged or compressed?",
     )  # fmt: skip
     middle = float(np.median(list(noise.values())))
-    return checks + judged(
+    return checks + check_values(
         "noise", noise,
         # 8 of 255 levels are seen by everyone; three times the others' is a camera with far more gain, from one and a
         # half levels on: less is lost in compression.

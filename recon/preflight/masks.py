@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from simulacra.recon.preflight.look import Look, Still
 from simulacra.recon.preflight.reading import Problems
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, check_values
+from simulacra.recon.preflight.samples import SessionSamples, Still
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.runtime.errors import UserError
 
@@ -34,49 +34,49 @@ class SmallMask:
     scale: float
 
 
-def check_masks(session: Session, look: Look, problems: Problems) -> list[Check]:
+def check_masks(session: Session, samples: SessionSamples, problems: Problems) -> list[Check]:
     """Checks of masks on the stills; none where the session has no masks."""
-    stills = {c.name: [s for s in c.stills if s.covered is not None] for c in look.cameras}
+    stills = {c.name: [s for s in c.stills if s.covered is not None] for c in samples.cameras}
     stills = {name: of for name, of in stills.items() if of}
     if not stills:
         return []
-    return [*_visible(stills), *_landmarks(stills), *_hull(session, look, problems)]
+    return [*_check_visible(stills), *_check_landmarks(stills), *_check_hull(session, samples, problems)]
 
 
-def _visible(stills: dict[str, list[Still]]) -> list[Check]:
+def _check_visible(stills: dict[str, list[Still]]) -> list[Check]:
     covered = {name: max(s.covered or 0.0 for s in of) for name, of in stills.items()}
     touched = {name: max(s.touched or 0.0 for s in of) for name, of in stills.items()}
     return [
-        *judged(
+        *check_values(
             "person-visible", covered, warn=lambda v: v < 0.005 or v > 0.8, fail=lambda v: v == 0,
             worse=lambda v: max(-v, v - 1.1), unit="of the image", limit="0.005 to 0.8, and never 0",
             remedy="no person in that camera's masks: point it at the person, or leave it out",
         ),
-        *judged(
+        *check_values(
             "person-in-frame", touched, warn=lambda v: v > 0.02, unit="of the border", limit="<= 0.02",
             remedy="part of the person is outside of the image",
         ),
     ]  # fmt: skip
 
 
-def _landmarks(stills: dict[str, list[Still]]) -> list[Check]:
+def _check_landmarks(stills: dict[str, list[Still]]) -> list[Check]:
     inside = {
         name: float(np.median([s.landmarks_inside for s in of if s.landmarks_inside is not None]))
         for name, of in stills.items()
         if any(s.landmarks_inside is not None for s in of)
     }
     # A detector puts one joint in five beside the body at worst; half of them is another person's mask.
-    return judged(
+    return check_values(
         "mask-keypoints", inside, warn=lambda v: v < 0.8, fail=lambda v: v < 0.5, worse=lambda v: -v,
         unit="of the landmarks", limit=">= 0.8",
         remedy="the mask is of another frame or camera, inverted, or misses parts of the person",
     )  # fmt: skip
 
 
-def _hull(session: Session, look: Look, problems: Problems) -> list[Check]:
+def _check_hull(session: Session, samples: SessionSamples, problems: Problems) -> list[Check]:
     values: dict[str, list[float]] = {}
     blames: dict[str, list[float]] = {}
-    for frame in look.stills:
+    for frame in samples.stills:
         masks = [m for c in session.cameras if (m := _small(session, c, frame, problems)) is not None]
         if len(masks) < 3:
             continue

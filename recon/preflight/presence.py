@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulacra.recon.preflight.look import CameraLook, Look
-from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, check_values
+from simulacra.recon.preflight.samples import CameraSamples, SessionSamples
 from simulacra.recon.session import Session
 
 # A person whose up is further than this from the world's in most pictures hangs head down, degrees.
 HANGS = 120.0
 
 
-def check_eyes(look: Look) -> list[Check]:
+def check_detector(samples: SessionSamples) -> list[Check]:
     """Whether the networks could look at all."""
-    if look.has_eyes:
+    if samples.has_detector:
         return []
     return [
         Check(
@@ -24,37 +24,37 @@ def check_eyes(look: Look) -> list[Check]:
     ]  # fmt: skip
 
 
-def check_presence(session: Session, look: Look) -> list[Check]:
+def check_presence(session: Session, samples: SessionSamples) -> list[Check]:
     """Visible and in frame by the landmarks where there are no masks; turned pictures."""
-    if not look.has_eyes:
+    if not samples.has_detector:
         return []
-    bare = [c for c in look.cameras if not any(s.own_mask for s in c.stills)]
+    bare = [c for c in samples.cameras if not any(s.own_mask for s in c.stills)]
     checks = []
-    shares = {c.name: _share(c) for c in bare if _looked(c)}
-    checks += judged(
+    shares = {c.name: _share_with_person(c) for c in bare if _count_sampled(c)}
+    checks += check_values(
         "person-visible", shares, warn=lambda v: v < 0.5, fail=lambda v: v == 0, worse=lambda v: -v,
         unit="of the frames that were looked at show a person", limit=">= 0.5, and never 0",
         remedy="no person in that camera: point it at the person, light it, or leave it out",
     )  # fmt: skip
-    cut = {c.name: _cut(c, session) for c in bare if c.bodies}
-    checks += judged(
+    cut = {c.name: _share_cut_off(c, session) for c in bare if c.bodies}
+    checks += check_values(
         "person-in-frame", cut, warn=lambda v: v > 0.25, unit="of the body's landmarks are out of the image",
         limit="<= 0.25", remedy="part of the person is outside of the image: hands, feet or hips will be guesses",
     )  # fmt: skip
-    leans = {c.name: _lean(c, session) for c in look.cameras if c.bodies}
+    leans = {c.name: _lean(c, session) for c in samples.cameras if c.bodies}
     turns = {
         c.name: float(90 * c.turned) or (180.0 if leans[c.name] > HANGS else 0.0)
-        for c in look.cameras
+        for c in samples.cameras
         if c.bodies
     }
-    return checks + judged(
+    return checks + check_values(
         "image-turned", turns, warn=lambda v: v != 0, fail=lambda v: False, unit="degrees until the person is upright",
         limit="0", remedy="turn the pictures back, or calibrate them as they are",
         evidence="turned, the network sees the person far better, or not head down" if any(turns.values()) else "",
     )  # fmt: skip
 
 
-def _lean(camera: CameraLook, session: Session) -> float:
+def _lean(camera: CameraSamples, session: Session) -> float:
     """Angle between the person's up in the picture and the world's, degrees; the median over what was seen."""
     R = session.camera(camera.name).viewmat[:3, :3]
     up = R[:2, 1]
@@ -68,15 +68,15 @@ def _lean(camera: CameraLook, session: Session) -> float:
     return float(np.median(found))
 
 
-def _looked(camera: CameraLook) -> int:
+def _count_sampled(camera: CameraSamples) -> int:
     return len({s.frame for s in camera.stills} | set(camera.thumbs))
 
 
-def _share(camera: CameraLook) -> float:
-    return len(camera.bodies) / _looked(camera)
+def _share_with_person(camera: CameraSamples) -> float:
+    return len(camera.bodies) / _count_sampled(camera)
 
 
-def _cut(camera: CameraLook, session: Session) -> float:
+def _share_cut_off(camera: CameraSamples, session: Session) -> float:
     size = np.array([session.camera(camera.name).width, session.camera(camera.name).height])
     outside = [((b.px[11:] < 0) | (b.px[11:] > size)).any(-1).mean() for b in camera.bodies.values()]
     return float(np.median(outside))

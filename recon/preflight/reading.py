@@ -60,17 +60,17 @@ def iter_raw(
         if todo[start][1].number is not None:
             while end < len(todo) and todo[end][1].file == todo[start][1].file:
                 end += 1
-        yield from _same_file(session, camera, todo[start:end], problems)
+        yield from _read_file(session, camera, todo[start:end], problems)
         start = end
 
 
-def _same_file(
+def _read_file(
     session: Session, camera: str, todo: Sequence[tuple[int, Source]], problems: Problems
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
     described = session.camera(camera)
     try:
         path = session.path(todo[0][1].file)
-        for frame, pixels in _decoded(path, todo):
+        for frame, pixels in _decode(path, todo):
             if pixels.shape[:2] != (described.height, described.width):
                 raise InputError(
                     "an image is not of its camera's size",
@@ -84,11 +84,11 @@ def _same_file(
         problems.add(camera, error)
 
 
-def _decoded(
+def _decode(
     path: Path, todo: Sequence[tuple[int, Source]]
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
     if todo[0][1].number is None:
-        yield todo[0][0], _bytes(path)
+        yield todo[0][0], _read_bytes(path)
         return
     # In the order of the video: frames of a shuffled session come out of order, with their own numbers.
     order = sorted(todo, key=lambda item: item[1].number or 0)
@@ -98,7 +98,7 @@ def _decoded(
         yield frame, pixels
 
 
-def _bytes(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def _read_bytes(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.round(read_image(path) * 255).astype(np.uint8)
 
 

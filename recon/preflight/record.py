@@ -132,7 +132,7 @@ class Preflight:
         )
 
 
-def judged(
+def check_values(
     code: str,
     values: Mapping[str, float],
     *,

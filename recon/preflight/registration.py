@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, check_values
+from simulacra.recon.preflight.samples import shrink_to
 
 # Longest side at which outlines are compared, and how far shifts are tried there, pixels.
 SIDE, REACH = 512, 16
@@ -29,12 +30,7 @@ def outline_shift(
         return 0.0, 0.0, 0.0
     middle = float(np.median(depth[known]))
     near = (depth > 0) & (np.abs(depth - middle) < BESIDE * middle)
-    scale = min(1.0, SIDE / max(inside.shape))
-    size = (max(1, round(inside.shape[1] * scale)), max(1, round(inside.shape[0] * scale)))
-    mask, person = (
-        np.pad(cv2.resize(a.astype(np.float32), size, interpolation=cv2.INTER_AREA), REACH)
-        for a in (inside, near)
-    )
+    mask, person = (np.pad(shrink_to(a.astype(np.float32), SIDE), REACH) for a in (inside, near))
     # Only depth about the mask counts: the floor and other people are at the person's distance too.
     about = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
     person = person * about
@@ -48,7 +44,7 @@ def outline_shift(
     # Less than one part in a hundred of the outline is the edge's own noise.
     if best - here < 0.01:
         return 0.0, 0.0, here
-    longest = max(size)
+    longest = max(core.shape)
     return (dx - REACH) / longest, (dy - REACH) / longest, best
 
 
@@ -68,12 +64,12 @@ def check_registration(outlines: Mapping[str, Sequence[tuple[float, float, float
     worst = max(shifts, key=lambda n: shifts[n]) if shifts else ""
     return [
         # Depth pixels are several color pixels wide: half a per cent of the image is one of them.
-        *judged(
+        *check_values(
             "depth-registration", shifts, warn=lambda v: v > 0.6, fail=lambda v: v > 2.0, unit="% of the image",
             limit="<= 0.6, fails over 2", remedy="depth is not aligned to color: use the recorder's aligned depth",
             evidence=f"{worst}: {said[worst]}" if worst and shifts[worst] > 0.6 else "",
         ),
-        *judged(
+        *check_values(
             "depth-frame", overlaps, warn=lambda v: v < 0.75, fail=lambda v: v < 0.5, worse=lambda v: -v,
             unit="overlap of outlines", limit=">= 0.75, fails under 0.5",
             remedy="depth, picture and mask are not of one frame and camera: import again",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 
-from simulacra.recon.preflight.look import Look
-from simulacra.recon.preflight.reading import Problems, check_files
+from simulacra.recon.preflight.reading import Problems
 from simulacra.recon.preflight.record import Check
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
-
-__all__ = ["check_files", "check_sizes", "check_storage"]
 
 # What importers note of a picture that is not of the calibrated size and is used all the same.
 SIZE_NOTE = re.compile(
@@ -32,22 +30,15 @@ def check_storage(problems: Problems, files: int) -> list[Check]:
     ]  # fmt: skip
 
 
-def check_sizes(session: Session, problems: Problems, look: Look) -> list[Check]:
+def check_sizes(session: Session, problems: Problems, samples: SessionSamples) -> list[Check]:
     """Pictures of another size than their camera, or than it was calibrated at, by the importer's notes."""
     wrong = [p for p in problems.found.values() if p.code == "image-size"]
     noted = [
         m for note in session.notes if (m := SIZE_NOTE.match(note)) and m["camera"] in session.camera_names
     ]
-    read = sum(len(camera.stills) + len(camera.thumbs) for camera in look.cameras)
-    if wrong:
-        cameras = ", ".join(dict.fromkeys(problem.camera for problem in wrong))
-        return [
-            Check(
-                "image-size", cameras, float(len(wrong)), "files of another size", "0", "fail",
-                "import images and calibration of one recording", "; ".join(p.said for p in wrong[:MOST_SAID]),
-            )
-        ]  # fmt: skip
-    if noted:
+    read = sum(len(camera.stills) + len(camera.thumbs) for camera in samples.cameras)
+    # An importer's note is a doubt; a file that is not of its camera's size is beyond one.
+    if noted and not wrong:
         worst = 0.0
         for match in noted:
             sizes = ([int(v) for v in match[key].split("x")] for key in ("calibrated", "found"))
@@ -60,9 +51,11 @@ def check_sizes(session: Session, problems: Problems, look: Look) -> list[Check]
                 "; ".join(f"{m['camera']} calibrated at {m['calibrated']}, recorded at {m['found']}" for m in noted),
             )
         ]  # fmt: skip
+    cameras = ", ".join(dict.fromkeys(problem.camera for problem in wrong))
     return [
         Check(
-            "image-size", "session", float(read), "images", "all", "pass",
-            "import images and calibration of one recording",
+            "image-size", cameras or "session", float(len(wrong) or read),
+            "files of another size" if wrong else "images", "0" if wrong else "all", "fail" if wrong else "pass",
+            "import images and calibration of one recording", "; ".join(p.said for p in wrong[:MOST_SAID]),
         )
     ]  # fmt: skip

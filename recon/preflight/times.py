@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.preflight.look import Look
-from simulacra.recon.preflight.record import Check, Status, judged
+from simulacra.recon.preflight.record import Check, Status, check_values
+from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
 from simulacra.recon.session.times import ASSUMED_FPS, frame_seconds
 
@@ -32,7 +32,7 @@ def check_frames(session: Session) -> list[Check]:
     count = len(session.frames)
     checks = [Check("frames", "session", float(count), "frames", ">= 1", "pass", "")]
     missed = {n: 1 - sum(n in f.sources for f in session.frames) / count for n in session.camera_names}
-    checks += judged(
+    checks += check_values(
         "missing-frames", missed, warn=lambda v: v > 0.02, fail=lambda v: v == 1, unit="of its frames",
         limit="<= 0.02, and never all",
         remedy="the recorder dropped frames: a faster disk, fewer cameras on a bus, or leave that camera out",
@@ -63,11 +63,11 @@ def _repeated(session: Session) -> list[Check]:
         ]
         if steps:
             before[name] = float(np.mean(np.array(steps) < 0))
-    checks = judged(
+    checks = check_values(
         "frozen-frames", {n: v for n, v in doubled.items() if v > 0}, warn=lambda v: v > 0.02,
         unit="of its frames name a picture again", limit="<= 0.02", remedy="frames are doubled: import again",
     )  # fmt: skip
-    return checks + judged(
+    return checks + check_values(
         "frame-order", {n: v for n, v in before.items() if v > 0}, warn=lambda v: v > 0,
         fail=lambda v: v > 0.05, unit="of its steps go back in its video", limit="0",
         remedy="frames are out of order: sort files by number, not by name, and import again",
@@ -84,11 +84,11 @@ def _times(session: Session) -> list[Check]:
             usual = float(np.median(steps))
             intervals.append(usual)
             gaps[name] = float(np.mean(steps > GAP * usual)) if usual > 0 else 0.0
-    checks = judged(
+    checks = check_values(
         "timestamps", backwards, warn=lambda v: False, fail=lambda v: v > 0, unit="of its frames", limit="0",
         remedy="frames are out of order or doubled: import again; with --fps, where only the stamps are wrong",
     )  # fmt: skip
-    checks += judged(
+    checks += check_values(
         "time-gaps", gaps, warn=lambda v: v > 0.02, unit="of its intervals", limit="<= 0.02",
         remedy="the recorder dropped frames: a faster disk, fewer cameras on a bus",
     )  # fmt: skip
@@ -113,11 +113,11 @@ def _times(session: Session) -> list[Check]:
 # -- pictures in their order -----------------------------------------------------------------------
 
 
-def check_motion(look: Look) -> list[Check]:
+def check_motion(samples: SessionSamples) -> list[Check]:
     """Frames that stand still while others move, and frames that belong elsewhere."""
     differences = {
         camera.name: picture_differences(np.stack([camera.thumbs[f] for f in sorted(camera.thumbs)]))
-        for camera in look.cameras
+        for camera in samples.cameras
         if len(camera.thumbs) >= FEWEST
     }
     if not differences:
@@ -125,12 +125,12 @@ def check_motion(look: Look) -> list[Check]:
     frozen = {name: _frozen(name, differences) for name in differences}
     astray = {name: _astray(table) for name, table in differences.items()}
     return [
-        *judged(
+        *check_values(
             "frozen-frames", frozen, warn=lambda v: v > 0.02, unit="of its frames look like the one before",
             limit="<= 0.02, while it moves otherwise",
             remedy="the recorder repeated frames where it dropped some: a faster disk, fewer cameras on a bus",
         ),
-        *judged(
+        *check_values(
             "frame-order", astray, warn=lambda v: v > 0.05, fail=lambda v: v > 0.25,
             unit="of its frames are more like a distant one than like their neighbours", limit="<= 0.05",
             remedy="frames are out of order: sort files by number, not by name, and import again",

@@ -92,6 +92,7 @@ def refine(
         views.append(view)
     if not depths:
         return None
+    # A few stray pixels are no surface.
     if sum(int(clean.usable.sum()) for clean in depths) < 1000:
         raise CaptureError(
             "the depth images hold nothing of the person",

@@ -115,7 +115,7 @@ def combine_samples(
         total += sample.trust[:, None] * sample.colors
         weight += sample.trust
     seen = weight > 0
-    return _spread(points, total / weight.clamp(min=1e-9)[:, None], seen), seen
+    return _fill_unseen(points, total / weight.clamp(min=1e-9)[:, None], seen), seen
 
 
 def bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "n 2"]) -> Float[Tensor, "n c"]:
@@ -126,7 +126,7 @@ def bilinear(image: Float[Tensor, "h w c"], uv: Float[Tensor, "n 2"]) -> Float[T
     return sampled[0, :, 0].T
 
 
-def _spread(
+def _fill_unseen(
     points: Float[Tensor, "n 3"], colors: Float[Tensor, "n 3"], seen: Bool[Tensor, " n"]
 ) -> Float[Tensor, "n 3"]:
     """Points that nobody sees take the mean color of the four nearest that somebody does; grey if there is none."""

@@ -58,27 +58,20 @@ def fuse(
     """The person's surface from a few depth images of one moment.
 
     Args:
-        masks: of the person, one a camera, 0..1. voxel, truncation: metres.
+        masks: of the person, one a camera, 0..1.
+        voxel: side of a cell, metres.
+        truncation: distance at which the signed distance is cut off, metres.
     """
     low, shape = _bounds(depths, cameras, voxel)
     total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     excluded = np.zeros(shape, np.uint8)
     for clean, mask, camera in zip(depths, masks, cameras, strict=True):
         P = (camera.Ks[0].double() @ camera.viewmats[0, :3].double()).numpy()
+        # What lies outside of a mask is cut away for good: its edge is given one pixel.
         generous = ndimage.maximum_filter(mask > 0.5, size=3)
         _integrate(
-            P,
-            low,
-            voxel,
-            truncation,
-            clean.depth,
-            clean.usable,
-            clean.cosines,
-            generous,
-            total,
-            weight,
-            excluded,
-        )
+            P, low, voxel, truncation, clean.depth, clean.usable, clean.cosines, generous, total, weight, excluded
+        )  # fmt: skip
     solid = _solid(total, weight, excluded)
     points, normals = _crossings(solid)
     support = ndimage.map_coordinates(weight, points.T, order=1) > LEAST_WEIGHT

@@ -67,7 +67,7 @@ def disk_errors(where: Path) -> Iterator[None]:
                 "a file may not be read", where=error.filename, remedy="change who may read it (chmod)"
             ) from error
         if error.errno in DISK_ERRORS:
-            free = shutil.disk_usage(_existing(where)).free / 2**20
+            free = shutil.disk_usage(_nearest_existing(where)).free / 2**20
             raise RunError(
                 "the output cannot be written",
                 where=error.filename or where,
@@ -82,5 +82,5 @@ def _within(name: object, folder: Path) -> bool:
     return not isinstance(name, str) or Path(name).absolute().is_relative_to(folder.absolute().parent)
 
 
-def _existing(path: Path) -> Path:
-    return path if path.exists() else _existing(path.parent)
+def _nearest_existing(path: Path) -> Path:
+    return path if path.exists() else _nearest_existing(path.parent)

@@ -131,13 +131,13 @@ def run_stage(
     """
     key = _key(name, version, config, inputs)
     folder = run.stage(name)
-    done = _finished(folder)
+    done = _read_stage(folder)
     if done.get("key") == key and done.get("digest") == digest_folder(folder):
         result = StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
         return load(folder), result
     with disk_errors(run.root):
         work = _work_folder(run, name, key)
-        seconds, peak_mb = _timed(compute, work)
+        seconds, peak_mb = _run_timed(compute, work)
         result = StageResult(name, digest_folder(work), seconds, peak_mb, skipped=False)
         described = {"key": key, "digest": result.digest, "seconds": seconds, "peak_mb": peak_mb}
         write_json(
@@ -212,7 +212,7 @@ def _key(name: str, version: int, config: object, inputs: Mapping[str, str]) -> 
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _finished(folder: Path) -> dict[str, Any]:
+def _read_stage(folder: Path) -> dict[str, Any]:
     """What a finished stage says of itself; nothing where it is absent or damaged, and so computed again."""
     try:
         return read_json(folder / STAGE_FILE)
@@ -237,7 +237,7 @@ def _work_folder(run: RunFolder, name: str, key: str) -> Path:
     return work
 
 
-def _timed(compute: Callable[[Path], None], work: Path) -> tuple[float, float]:
+def _run_timed(compute: Callable[[Path], None], work: Path) -> tuple[float, float]:
     """Seconds of this and earlier sittings, and the process's peak memory during this one in MiB."""
     earlier = read_json(work / "work.json")
     reset_peak_memory()

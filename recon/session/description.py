@@ -90,12 +90,14 @@ def load_session(root: str | Path) -> Session:
             expected=f"schema_version {' or '.join(map(str, READABLE))} in metres",
             found=f"{described.schema_version} in {described.units}",
         )
+    # Lens models came with version 2: a program of version 1 would have written coefficients that mean another lens.
     if described.schema_version < 2 and any(camera.lens_model for camera in described.cameras):
         raise InputError("a session of version 1 has no lens models", where=path, expected="schema_version 2")
     cameras = tuple(_camera(camera, path) for camera in described.cameras)
     session = Session(
         root, cameras, _frames(described, path), tuple(described.notes), described.about, described.reference
     )
+    # Files that lead out of the session are refused before anything reads them.
     for name in {source.file for frame in session.frames for source in frame.sources.values()} | {
         described.reference or SESSION_FILE
     }:

@@ -153,9 +153,9 @@ class Session:
         source = self._source(frame_index, camera)
         path = self.path(source.file)
         if source.number is None:
-            return self._prepared(read_image(path), camera, path)
+            return self._undistort_image(read_image(path), camera, path)
         pixels = read_video_frame(path, source.number)
-        return self._prepared(pixels.astype(np.float32) / 255, camera, path)
+        return self._undistort_image(pixels.astype(np.float32) / 255, camera, path)
 
     def iter_images(self, camera: str, frame_indices: Sequence[int]) -> Iterator[Float[np.ndarray, "h w 3"]]:
         """Pictures of rising frames, each video decoded once from its start; one picture in memory."""
@@ -172,7 +172,7 @@ class Session:
                 end += 1
             path = self.path(file)
             for pixels in iter_video(path, [source.number or 0 for source in sources[start:end]]):
-                yield self._prepared(pixels.astype(np.float32) / 255, camera, path)
+                yield self._undistort_image(pixels.astype(np.float32) / 255, camera, path)
             start = end
 
     def mask(self, frame_index: int, camera: str) -> Float[np.ndarray, "h w"] | None:
@@ -180,7 +180,7 @@ class Session:
         path = self.path(f"masks/{camera}/{frame_index:06d}.png")
         if not path.exists():
             return None
-        return self._prepared(read_mask(path), camera, path)
+        return self._undistort_image(read_mask(path), camera, path)
 
     def depth(
         self, frame_index: int, camera: str
@@ -191,7 +191,7 @@ class Session:
         if scale is None or not path.exists():
             return None
         raw = read_uint16(path).astype(np.float32)
-        depth = self._prepared(raw, camera, path, nearest=True) / np.float32(scale)
+        depth = self._undistort_image(raw, camera, path, nearest=True) / np.float32(scale)
         return depth, depth > 0
 
     def reference_joints(self) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]] | None:
@@ -242,7 +242,9 @@ class Session:
             raise KeyError(f"camera {camera} did not record frame {frame_index}")
         return source
 
-    def _prepared(self, image: np.ndarray, camera_name: str, path: Path, nearest: bool = False) -> np.ndarray:
+    def _undistort_image(
+        self, image: np.ndarray, camera_name: str, path: Path, nearest: bool = False
+    ) -> np.ndarray:
         """Checks the size and takes the lens out."""
         camera = self.camera(camera_name)
         if image.shape[:2] != (camera.height, camera.width):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulacra.recon.preflight import look
+from simulacra.recon.preflight import samples
 from simulacra.recon.session import Session
 from simulacra.render.image import write_image
 from simulacra.tools.cli import main
@@ -18,7 +18,7 @@ SIZE = 128
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(look, "NetworkEyes", Blind)
+    monkeypatch.setattr(samples, "NetworkPersonDetector", Blind)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def _cameras(session: Path, record: Preflight, seen: Inspection) -> list[dict[st
     for name in loaded.camera_names:
         partner = {pair[0]: pair[1], pair[1]: pair[0]}.get(name) if pair is not None else None
         picture = camera_picture(loaded, seen, name, partner)
-        stills = seen.look.stills
+        stills = seen.samples.stills
         depth = depth_picture(loaded, stills[len(stills) // 2], name)
         about = [c for c in record.checks if c.status != "pass" and name in c.places]
         found.append(

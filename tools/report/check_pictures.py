@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from simulacra.recon.preflight import Inspection
 from simulacra.recon.preflight.bodies import USED, PersonViews, project
-from simulacra.recon.preflight.look import Still
+from simulacra.recon.preflight.samples import Still
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import distort
 from simulacra.render.runtime.errors import UserError
@@ -29,7 +29,7 @@ def camera_picture(session: Session, seen: Inspection, name: str, partner: str |
     Args:
         partner: the other camera of the pair whose epipolar lines are drawn; none if None.
     """
-    stills = seen.look.camera(name).stills
+    stills = seen.samples.camera(name).stills
     if not stills:
         return None
     still = next((s for s in stills[len(stills) // 2 :] if s.body is not None), stills[len(stills) // 2])

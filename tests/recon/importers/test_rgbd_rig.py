@@ -79,7 +79,7 @@ def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
         assert points[:, 1].min() > -0.03 and 1.6 < points[:, 1].max() < 1.75
         assert np.abs(points[:, [0, 2]]).max() < 0.34
     # The network would take ellipsoids for some body or other; they have depth and masks to be judged by.
-    measured = {check.code: check for check in inspect(session, eyes=Blind()).record.checks}
+    measured = {check.code: check for check in inspect(session, detector=Blind()).record.checks}
     assert measured["depth-agreement"].status == "pass"
     assert measured["stature"].status == "pass"
     assert [code for code, check in measured.items() if check.status == "fail"] == []
@@ -91,7 +91,7 @@ def test_a_wrong_depth_scale_stops_with_the_stature(tmp_path: Path) -> None:
         session = import_rgbd_rig(
             tmp_path / "src", tmp_path / f"session{scale}", RgbdRigOptions(depth_scale=scale)
         )
-        found = inspect(session, eyes=Blind()).record
+        found = inspect(session, detector=Blind()).record
         check = found.of("stature")[0]
         assert check.status == "fail"
         assert check.measured == pytest.approx(height, rel=0.15)

@@ -14,10 +14,10 @@ from simulacra.recon.observe import (
     HandNetwork,
     PoseDetection,
     PoseNetwork,
-    look_repeatedly,
     pose,
+    predict_repeatedly,
 )
-from simulacra.recon.observe.consensus import agree, unmirrored
+from simulacra.recon.observe.consensus import unmirror
 from simulacra.recon.observe.landmarks import POSE33
 
 from .conftest import Example, mediapipe_offset
@@ -77,7 +77,7 @@ def test_left_is_left(pose_network: PoseNetwork, examples: Examples, capture: st
             continue
         roi = pose_network.find(example.image)
         assert roi is not None
-        found = look_repeatedly(pose_network, example.image, roi, looks=looks)
+        found = predict_repeatedly(pose_network, example.image, roi, looks=looks)
         assert found is not None
         for name in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle"):
             pair = [POSE33.names.index(f"left_{name}"), POSE33.names.index(f"right_{name}")]
@@ -97,7 +97,7 @@ def test_a_small_person_is_found_in_tiles(pose_network: PoseNetwork, examples: E
     assert pose_network.find(scene, tiles=False) is None
     roi = pose_network.find(scene)
     assert roi is not None
-    found = pose_network.look(scene, roi)
+    found = pose_network.predict(scene, roi)
     alone = pose_network(person)
     assert found is not None
     assert alone is not None
@@ -116,11 +116,11 @@ def test_mirrored_looks_name_the_same_sides(pose_network: PoseNetwork, examples:
     image = examples("rgbd_stage8")[3].image
     roi = pose_network.find(image)
     assert roi is not None
-    plain = pose_network.look(image, roi)
-    mirrored = pose_network.look(image, replace(roi, mirror=True))
+    plain = pose_network.predict(image, roi)
+    mirrored = pose_network.predict(image, replace(roi, mirror=True))
     assert plain is not None
     assert mirrored is not None
-    again = unmirrored(mirrored)
+    again = unmirror(mirrored)
     away = np.hypot(*(again.px - plain.px).T)[plain.visibility > 0.9]
     assert np.median(away) < 8.0
     assert np.median(np.hypot(*(mirrored.px - plain.px).T)[11:]) > 50.0
@@ -141,7 +141,7 @@ def test_looks_agree_on_the_median_and_undo_confused_legs(
     stray = template.px.copy()
     stray[16] += 90.0
     looks = [planted_look(px, template) for px in (template.px, template.px, confused, stray)]
-    found = agree(looks)
+    found = average_detections(looks)
     np.testing.assert_allclose(found.px, template.px, atol=1e-3)
     assert found.spread_px[16] == pytest.approx(0.0, abs=1e-3)
 

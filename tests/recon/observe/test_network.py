@@ -37,10 +37,10 @@ def test_crops_are_given_in_8_bits_and_in_the_networks_range(networks: None) -> 
     network = Network(asset_path("face_detection_short_range"))
     pixels = np.random.default_rng(0).random((128, 128, 3), dtype=np.float32)
     rounded = np.round(pixels * 255) / 255
-    seen = network.look(pixels, low=-1.0)
+    seen = network.predict(pixels, low=-1.0)
     expected = network(rounded * 2 - 1)
     np.testing.assert_array_equal(seen["regressors"], expected["regressors"])
-    assert np.abs(network.look(pixels)["regressors"] - seen["regressors"]).max() > 0.1
+    assert np.abs(network.predict(pixels)["regressors"] - seen["regressors"]).max() > 0.1
 
 
 def test_sigmoid_does_not_overflow() -> None:

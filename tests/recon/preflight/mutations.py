@@ -27,8 +27,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from simulacra.recon.preflight import Check, Eyes, Preflight, PreflightConfig, inspect, look
-from simulacra.recon.preflight.look import NetworkEyes
+from simulacra.recon.preflight import Check, PersonDetector, Preflight, PreflightConfig, inspect, samples
+from simulacra.recon.preflight.samples import NetworkPersonDetector
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.video import iter_video
 from simulacra.render.image import read_image, read_mask, read_uint16
@@ -176,7 +176,7 @@ def _wanted(content: Description, name: str, motion: int = 12) -> list[Descripti
     """Frames that a preflight of so many consecutive frames looks at."""
     frames = content["frames"]
     start = max(0, (len(frames) - motion) // 2)
-    kept = set(look.spread(len(frames), 3)) | set(range(start, min(len(frames), start + motion)))
+    kept = set(samples.linspace_indices(len(frames), 3)) | set(range(start, min(len(frames), start + motion)))
     return [frames[k] for k in sorted(kept) if name in frames[k]["sources"]]
 
 
@@ -489,23 +489,25 @@ def kinds_of(session: Session) -> set[str]:
     return kinds
 
 
-def checked(root: Path, motion: int, eyes: Eyes) -> Preflight:
+def checked(root: Path, motion: int, detector: PersonDetector) -> Preflight:
     """The preflight, or what loading the session refused, by its code."""
     try:
         session = load_session(root)
     except UserError as error:
         return Preflight((Check(error.code, "all cameras", 1.0, "", "", "fail", str(error)),))
-    return inspect(session, settings=PreflightConfig(motion_frames=motion), eyes=eyes).record
+    return inspect(session, settings=PreflightConfig(motion_frames=motion), detector=detector).record
 
 
-def judge(root: Path, mutation: Mutation, baseline: Preflight, name: str, other: str, eyes: Eyes) -> Verdict:
+def judge(
+    root: Path, mutation: Mutation, baseline: Preflight, name: str, other: str, detector: PersonDetector
+) -> Verdict:
     """Breaks a copy and looks whether that was named."""
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         copy = Path(folder) / "session"
         shutil.copytree(root, copy, copy_function=os.link)
         mutation.break_it(copy, name, other)
-        found = checked(copy, mutation.motion, eyes)
+        found = checked(copy, mutation.motion, detector)
     before = {(c.code, place) for c in baseline.checks if c.status != "pass" for place in c.places}
     stopped = {c.code for c in baseline.checks if c.status == "fail"}
     measured = {(c.code, c.places[0]): c.measured for c in baseline.checks}
@@ -530,9 +532,9 @@ def judge(root: Path, mutation: Mutation, baseline: Preflight, name: str, other:
 @contextmanager
 def cached_looks() -> Iterator[None]:
     """Cameras whose files and description are the same links are looked at once."""
-    original, kept = look._look_at_camera, {}
+    original, kept = samples._sample_camera, {}
 
-    def cached(session, name, chosen, moving, eyes, problems):  # type: ignore[no-untyped-def]
+    def cached(session, name, chosen, moving, detector, problems):  # type: ignore[no-untyped-def]
         wanted = sorted({*chosen, *moving})
         key: list[object] = [name, tuple(chosen), tuple(moving)]
         camera = session.camera(name)
@@ -549,28 +551,28 @@ def cached_looks() -> Iterator[None]:
         place = json.dumps(key, default=str)
         if place not in kept:
             count = len(problems.found)
-            seen = original(session, name, chosen, moving, eyes, problems)
+            seen = original(session, name, chosen, moving, detector, problems)
             if len(problems.found) > count:
                 return seen
             kept[place] = seen
         return replace(kept[place])
 
-    look._look_at_camera = cached
+    samples._sample_camera = cached
     try:
         yield
     finally:
-        look._look_at_camera = original
+        samples._sample_camera = original
 
 
 def run(root: Path, only: str = "", show: bool = False) -> tuple[int, int, Preflight]:
     """Prints the table of one session; gives how many were named, of how many, and the sound one's preflight."""
-    eyes = NetworkEyes()
+    detector = NetworkPersonDetector()
     session = load_session(root)
     kinds = kinds_of(session)
     name, other = session.camera_names[min(1, len(session.cameras) - 1)], session.camera_names[-1]
     chosen = [m for m in MUTATIONS if set(m.needs) <= kinds and only in m.name]
     with cached_looks():
-        baselines = {motion: checked(root, motion, eyes) for motion in sorted({m.motion for m in chosen})}
+        baselines = {motion: checked(root, motion, detector) for motion in sorted({m.motion for m in chosen})}
         sound = baselines[max(baselines)]
         print(f"== {root.name}: fails unbroken: {[c.line() for c in sound.failed()] or 'nothing'}")
         print(
@@ -579,7 +581,7 @@ def run(root: Path, only: str = "", show: bool = False) -> tuple[int, int, Prefl
         )
         named = 0
         for mutation in chosen:
-            verdict = judge(root, mutation, baselines[mutation.motion], name, other, eyes)
+            verdict = judge(root, mutation, baselines[mutation.motion], name, other, detector)
             named += bool(verdict.named)
             said = ", ".join(f"{c.code} {c.status}" for c in verdict.named) or "NOT NAMED"
             print(f"{'ok ' if verdict.named else '-- '} {mutation.name:38s} {verdict.seconds:5.1f} s  {said}"

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from simulacra.recon.preflight import diagnosis
-from simulacra.recon.preflight.bodies import PersonViews, agree, pair_errors, person_scale, stature
-from simulacra.recon.preflight.consistency import _turns
-from simulacra.recon.preflight.diagnosis import CONVENTIONS, diagnose, rescaled
+from simulacra.recon.preflight.bodies import (
+    PersonViews,
+    measure_agreement,
+    pair_errors,
+    person_scale,
+    stature,
+)
+from simulacra.recon.preflight.consistency import _find_turns
+from simulacra.recon.preflight.diagnosis import CONVENTIONS, diagnose, rescale
 from simulacra.recon.preflight.remedies import best_remedies
 from simulacra.recon.session import SessionCamera
 from tests.recon.planted_person import planted
@@ -27,15 +33,15 @@ def planted_views(frames: int = 2, noise_px: float = 4.0) -> PersonViews:
     views = PersonViews(
         cameras, tuple(range(frames)), made.pixels, made.pixels, weight, height, made.viewmats, made.Ks
     )
-    return rescaled(views)
+    return rescale(views)
 
 
 SOUND = planted_views()
 
 
 def named(views: PersonViews) -> list[tuple[str, tuple[str, ...]]]:
-    broken = rescaled(views)
-    return [(d.mistake.code, d.mistake.cameras) for d in diagnose(broken, agree(broken))]
+    broken = rescale(views)
+    return [(d.mistake.code, d.mistake.cameras) for d in diagnose(broken, measure_agreement(broken))]
 
 
 def broken_px(change: object, camera: int) -> PersonViews:
@@ -46,7 +52,7 @@ def broken_px(change: object, camera: int) -> PersonViews:
 
 
 def test_a_sound_rig_is_measured_and_nothing_is_named() -> None:
-    found = agree(SOUND)
+    found = measure_agreement(SOUND)
     assert named(SOUND) == []
     assert max(found.of_cameras().values()) < 0.015
     assert np.nanmax(pair_errors(found.views)) < 0.015
@@ -57,7 +63,7 @@ def test_a_sound_rig_is_measured_and_nothing_is_named() -> None:
 def test_no_unit_is_needed_and_the_unit_is_found(scale: float) -> None:
     viewmats = SOUND.viewmats.copy()
     viewmats[:, :3, 3] *= scale
-    other = rescaled(replace(SOUND, viewmats=viewmats))
+    other = rescale(replace(SOUND, viewmats=viewmats))
     assert other.scale == pytest.approx(SOUND.scale * scale, rel=1e-6)
     assert named(other) == []
 
@@ -79,7 +85,7 @@ def test_positions_for_translations_are_named() -> None:
     wrong = SOUND.viewmats.copy()
     wrong[:, :3, 3] = -np.einsum("cji,cj->ci", wrong[:, :3, :3], wrong[:, :3, 3])
     found = diagnose(
-        rescaled(replace(SOUND, viewmats=wrong)), agree(rescaled(replace(SOUND, viewmats=wrong)))
+        rescale(replace(SOUND, viewmats=wrong)), measure_agreement(rescale(replace(SOUND, viewmats=wrong)))
     )
     assert [d.mistake.code for d in found] == ["pose-convention"]
     assert "positions" in found[0].evidence()
@@ -102,19 +108,19 @@ def test_a_picture_that_was_turned_or_mirrored_is_named(change: object, code: st
 
 
 def test_a_resized_picture_is_named_with_its_factor() -> None:
-    small = diagnosis._scale(SOUND, 1, 0.5)
-    (found,) = diagnose(small, agree(small))
+    small = diagnosis._scale(SOUND, [1], 0.5)
+    (found,) = diagnose(small, measure_agreement(small))
     assert (found.mistake.code, found.mistake.cameras) == ("image-scale", ("1",))
     assert "0.50 times" in found.evidence() and found.after < 0.02 < found.before
 
 
 def test_a_turned_camera_is_found_with_its_angle_and_the_others_are_left_alone() -> None:
     views = planted_views(frames=12)
-    assert _turns(agree(views)) == {}
+    assert _find_turns(measure_agreement(views)) == {}
     turn = np.zeros((CAMERAS, 3))
     turn[3, 1] = np.radians(1.5)
-    wrong = rescaled(replace(views, viewmats=views.pinhole.turned(turn).viewmats))
-    found = _turns(agree(wrong))
+    wrong = rescale(replace(views, viewmats=views.pinhole.turned(turn).viewmats))
+    found = _find_turns(measure_agreement(wrong))
     assert list(found) == ["3"]
     assert found["3"].size == pytest.approx(1.5, abs=0.25)
     assert found["3"].gain > 0.5
@@ -124,5 +130,5 @@ def test_a_wrong_focal_length_is_measured() -> None:
     views = planted_views(frames=12, noise_px=1.0)
     Ks = views.Ks.copy()
     Ks[2, [0, 1], [0, 1]] *= 1.06
-    remedy = best_remedies(agree(rescaled(replace(views, Ks=Ks))), 2)["focal"]
+    remedy = best_remedies(measure_agreement(rescale(replace(views, Ks=Ks))), 2)["focal"]
     assert remedy.size == pytest.approx(-0.06, abs=0.015) and remedy.gain > 0.3

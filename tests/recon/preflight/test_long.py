@@ -36,10 +36,10 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         session = load_session(repeated(made.root, frames))
         assert len(session.frames) == frames
         tracemalloc.start()
-        found = inspect(session, settings=PreflightConfig(motion_frames=30), eyes=Blind())
+        found = inspect(session, settings=PreflightConfig(motion_frames=30), detector=Blind())
         peaks[frames] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert len(found.look.motion) == 30 and len(found.look.stills) == 3
+        assert len(found.samples.motion) == 30 and len(found.samples.stills) == 3
     # A hundred times the frames: names and numbers of what was read, a kilobyte a frame at most, and no pictures.
     assert peaks[LONG] - peaks[SHORT] < 1000 * (LONG - SHORT)
 

@@ -12,7 +12,7 @@ from simulacra.recon.preflight.depths import surface_points
 from simulacra.recon.preflight.light import check_light, match_colors, measure_light
 from simulacra.recon.preflight.masks import SmallMask, hull_coverage
 from simulacra.recon.preflight.reading import Problems, check_files
-from simulacra.recon.preflight.record import Check, judged
+from simulacra.recon.preflight.record import Check, check_values
 from simulacra.recon.preflight.registration import outline_shift
 from simulacra.recon.preflight.times import _astray, _frozen, picture_differences
 from tests.recon.ellipsoid_person import picture, ring, synthetic_session
@@ -202,8 +202,8 @@ def test_files_that_were_cut_off_are_found_among_all(tmp_path: Path) -> None:
 
 def test_a_judged_check_names_all_beyond_the_limit_worst_first() -> None:
     values = {"a": 1.0, "b": 5.0, "c": 3.0}
-    (check,) = judged("noise", values, warn=lambda v: v > 2, unit="", limit="<= 2", remedy="")
+    (check,) = check_values("noise", values, warn=lambda v: v > 2, unit="", limit="<= 2", remedy="")
     assert (check.status, check.where, check.measured, check.places) == ("warn", "b, c", 5.0, ("b", "c"))
-    (check,) = judged("noise", values, warn=lambda v: v > 9, unit="", limit="<= 9", remedy="")
+    (check,) = check_values("noise", values, warn=lambda v: v > 9, unit="", limit="<= 9", remedy="")
     assert (check.status, check.where) == ("pass", "b")
-    assert judged("noise", {}, warn=lambda v: True, unit="", limit="", remedy="") == []
+    assert check_values("noise", {}, warn=lambda v: True, unit="", limit="", remedy="") == []

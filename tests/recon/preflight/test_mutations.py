@@ -8,7 +8,7 @@ import pytest
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import Preflight
-from simulacra.recon.preflight.look import NetworkEyes
+from simulacra.recon.preflight.samples import NetworkPersonDetector
 from simulacra.recon.session import load_session
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.preflight.blind import Blind
@@ -55,10 +55,10 @@ def test_nothing_broken_is_not_named(synthetic: tuple[Path, Preflight]) -> None:
 def test_a_broken_real_capture_is_named(capture_folder: Callable[[str], Path], tmp_path: Path) -> None:
     source = capture_folder("rgbd_stage8") / "static_data3"
     root = import_rgbd_rig(source, tmp_path / "session", RgbdRigOptions(depth_scale=10000.0)).root
-    eyes = NetworkEyes()
+    detector = NetworkPersonDetector()
     with cached_looks():
-        baseline = checked(root, 12, eyes)
+        baseline = checked(root, 12, detector)
         assert not baseline.failed() and {"depth", "masks", "three"} <= kinds_of(load_session(root))
         for name in SEEING:
-            verdict = judge(root, BY_NAME[name], baseline, "1", "7", eyes)
+            verdict = judge(root, BY_NAME[name], baseline, "1", "7", detector)
             assert verdict.named, (name, [check.line() for check in verdict.others])

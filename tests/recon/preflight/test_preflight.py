@@ -34,7 +34,7 @@ CAMERAS, SIZE = 6, 256
 def preflight(
     session: Session, cameras: Sequence[str] | None = None, settings: PreflightConfig | None = None
 ) -> Preflight:
-    return inspect(session, cameras, settings, eyes=Blind()).record
+    return inspect(session, cameras, settings, detector=Blind()).record
 
 
 @pytest.fixture(scope="module")

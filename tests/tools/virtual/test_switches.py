@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from simulacra.recon.preflight import Preflight, PreflightConfig, inspect
-from simulacra.recon.preflight.look import NetworkEyes
+from simulacra.recon.preflight.samples import NetworkPersonDetector
 from simulacra.render.runtime.errors import AssetError, MissingExtraError
 from simulacra.tools.virtual import capture, stations
 from simulacra.tools.virtual.config import Fault, PersonConfig, VirtualCaptureConfig
@@ -45,7 +45,7 @@ Record = Callable[[VirtualCaptureConfig], Preflight]
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
     """Records a session and checks it."""
     try:
-        eyes = NetworkEyes()
+        detector = NetworkPersonDetector()
         stations.load_body()
     except (AssetError, MissingExtraError) as error:
         pytest.skip(str(error))
@@ -80,7 +80,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
             patched.setattr(capture, "light_up", one_light)
             patched.setattr(capture, "shoot", one_shot)
             session = capture.record_session(settings, root)
-        return inspect(session, settings=PreflightConfig(frames=1), eyes=eyes).record
+        return inspect(session, settings=PreflightConfig(frames=1), detector=detector).record
 
     return record
 

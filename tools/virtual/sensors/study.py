@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
-from simulacra.recon.preflight.depth_pose import align
-from simulacra.recon.preflight.depths import SAME_SURFACE, WIDEST_PAIR, surface_points
+from simulacra.recon.preflight.depth_pose import WIDEST_PAIR, align
+from simulacra.recon.preflight.depths import SAME_SURFACE, surface_points
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.runtime.errors import InputError
 

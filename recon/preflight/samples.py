@@ -1,7 +1,7 @@
 """One pass over a few frames of each camera: what all checks of pictures share, read once.
 
-Two kinds of frames are looked at. A few stills, spread over the session, closely: light and sharpness at full
-resolution, the person by several looks of the landmark network and in all four quarter turns, a small picture to show.
+Two kinds of frames are read. A few stills, spread over the session, for the most: light and sharpness at full
+resolution, the person by several runs of the landmark network and in all four quarter turns, a small picture to show.
 And a stretch of consecutive frames for what moves: landmarks, and a grey thumbnail of each. What is kept does not grow
 with the session.
 """
@@ -16,9 +16,9 @@ from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from simulacra.recon.observe.consensus import look_repeatedly
+from simulacra.recon.observe.consensus import predict_repeatedly
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
 from simulacra.recon.preflight.light import LightStats, measure_light
@@ -29,27 +29,27 @@ from simulacra.render.runtime.errors import AssetError, MissingExtraError, UserE
 
 # Pictures that are kept to be shown, and thumbnails to compare neighbours by: longest sides, pixels.
 SHOWN, THUMB = 640, 96
-# A look that the network is less sure of is not continued from frame to frame.
-LOST = 0.5
+# A detection that the network is less sure of is not tracked from frame to frame.
+MIN_SCORE = 0.5
 # A turned picture must be seen this much better before a person is taken to be turned.
 TURN_GAIN = 0.1
 WORKERS = 2
-# Pictures of consecutive frames that are looked at in all cameras together: some fifteen seconds on one core.
-MOST_LOOKS = 400
+# Pictures of consecutive frames that are read in all cameras together: some fifteen seconds on one core.
+MOST_PICTURES = 400
 
 
 @runtime_checkable
-class Eyes(Protocol):
-    """Finds a person; tests plant their own."""
+class PersonDetector(Protocol):
+    """Finds a person in RGB images of 0..1; tests plant their own."""
 
-    def first(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
-        """The person of an image, by so many looks."""
+    def detect(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
+        """The person of an image, the median of so many runs of the network."""
 
-    def again(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
+    def track(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
         """The person where the frame before had it."""
 
 
-class NetworkEyes:
+class NetworkPersonDetector:
     """The landmark network; one set of interpreters a thread.
 
     Raises:
@@ -60,13 +60,13 @@ class NetworkEyes:
         self._threads = threading.local()
         self._network()
 
-    def first(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
+    def detect(self, image: Float[np.ndarray, "h w 3"], looks: int) -> PoseDetection | None:
         network = self._network()
         roi = network.find(image)
-        return None if roi is None else look_repeatedly(network, image, roi, looks=looks)
+        return None if roi is None else predict_repeatedly(network, image, roi, looks=looks)
 
-    def again(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
-        return self._network().look(image, roi)
+    def track(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
+        return self._network().predict(image, roi)
 
     def _network(self) -> PoseNetwork:
         if not hasattr(self._threads, "network"):
@@ -102,7 +102,7 @@ class Still:
         own_mask: whether it is the session's.
         covered: share of the image that the session's mask takes.
         touched: share of the image's border that it takes.
-        landmarks_inside: of landmarks that are surely seen, the share inside it.
+        landmarks_inside: of landmarks that are surely visible, the share inside it.
     """
 
     frame: int
@@ -117,15 +117,15 @@ class Still:
 
 
 @dataclass(frozen=True)
-class CameraLook:
+class CameraSamples:
     """What was seen of one camera.
 
     Attributes:
         stills: by rising frame.
         turned: quarter turns (clockwise) by which the person's picture is upright and seen better than as it is; 0
             where it is well as it is.
-        bodies: landmarks of every frame that was looked at.
-        thumbs: grey, of the consecutive frames.
+        bodies: landmarks of every frame that shows a person, by its number.
+        thumbs: grey, of the consecutive frames, by their numbers.
     """
 
     name: str
@@ -136,60 +136,75 @@ class CameraLook:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What was seen of a session; ``motion`` are the consecutive frames."""
+class SessionSamples:
+    """What was seen of a session.
 
-    cameras: tuple[CameraLook, ...]
+    Attributes:
+        cameras: in the session's order.
+        stills: numbers of the frames that are spread over the session.
+        motion: numbers of the consecutive frames.
+        has_detector: whether persons could be searched for.
+    """
+
+    cameras: tuple[CameraSamples, ...]
     stills: tuple[int, ...]
     motion: tuple[int, ...]
-    has_eyes: bool
+    has_detector: bool
 
-    def camera(self, name: str) -> CameraLook:
-        """One of them."""
+    def camera(self, name: str) -> CameraSamples:
+        """Those of one camera."""
         return next(camera for camera in self.cameras if camera.name == name)
 
 
-def look_at_session(
+def sample_session(
     session: Session,
     problems: Problems,
     *,
     stills: int = 3,
     motion: int = 100,
-    eyes: Eyes | None = None,
-) -> Look:
-    """Reads and looks; files that cannot be read are added to the problems."""
-    if eyes is None:
+    detector: PersonDetector | None = None,
+) -> SessionSamples:
+    """Reads frames, and finds the person in them.
+
+    Args:
+        problems: files that cannot be read are added.
+        stills: how many frames, spread over the session.
+        motion: how many consecutive frames from its middle, at most; fewer with many cameras.
+        detector: the landmark network if None; without its files nobody is searched for.
+    """
+    if detector is None:
         try:
-            eyes = NetworkEyes()
+            detector = NetworkPersonDetector()
         except (AssetError, MissingExtraError):
-            eyes = None
+            detector = None
     indices = session.frame_indices
-    chosen = tuple(indices[k] for k in spread(len(indices), stills))
-    motion = min(motion, MOST_LOOKS // max(1, len(session.cameras)))
+    chosen = tuple(indices[k] for k in linspace_indices(len(indices), stills))
+    motion = min(motion, MOST_PICTURES // max(1, len(session.cameras)))
+    # From the middle: at its ends people walk in, and stop the recorders.
     start = max(0, (len(indices) - motion) // 2)
     moving = indices[start : start + motion] if len(indices) > stills else ()
 
-    def look(name: str) -> CameraLook:
-        return _look_at_camera(session, name, chosen, moving, eyes, problems)
+    def sample(name: str) -> CameraSamples:
+        return _sample_camera(session, name, chosen, moving, detector, problems)
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        cameras = tuple(pool.map(look, session.camera_names))
-    return Look(cameras, chosen, tuple(moving), eyes is not None)
+        cameras = tuple(pool.map(sample, session.camera_names))
+    return SessionSamples(cameras, chosen, tuple(moving), detector is not None)
 
 
-def spread(count: int, wanted: int) -> list[int]:
+def linspace_indices(count: int, wanted: int) -> list[int]:
     """So many places from the first to the last."""
     return sorted({round(k) for k in np.linspace(0, count - 1, min(count, wanted))})
 
 
-def _look_at_camera(
+def _sample_camera(
     session: Session,
     name: str,
     chosen: Sequence[int],
     moving: Sequence[int],
-    eyes: Eyes | None,
+    detector: PersonDetector | None,
     problems: Problems,
-) -> CameraLook:
+) -> CameraSamples:
     stills: list[Still] = []
     bodies: dict[int, Body] = {}
     thumbs: dict[int, np.ndarray] = {}
@@ -200,46 +215,50 @@ def _look_at_camera(
     for frame, pixels in iter_raw(session, name, wanted, problems):
         image = pixels.astype(np.float32) / np.float32(255)
         if frame in moving:
-            thumbs[frame] = cv2.cvtColor(_small(pixels, THUMB), cv2.COLOR_RGB2GRAY)
+            thumbs[frame] = cv2.cvtColor(shrink_to(pixels, THUMB), cv2.COLOR_RGB2GRAY)
         if frame in chosen:
-            person, turn = _person(eyes, image)
+            person, turn = _person(detector, image)
             turned.append(turn)
             stills.append(_still(session, name, frame, pixels, person, problems))
-        elif eyes is not None:
+        elif detector is not None:
             follows = last is not None and frame == previous + 1
-            person = eyes.again(image, last.next_roi) if follows and last is not None else None
-            person = person if person is not None else eyes.first(image, 1)
+            person = detector.track(image, last.next_roi) if follows and last is not None else None
+            person = person if person is not None else detector.detect(image, 1)
         else:
             person = None
-        last = person if person is not None and person.score > LOST else None
+        last = person if person is not None and person.score > MIN_SCORE else None
         previous = frame
         if person is not None:
             bodies[frame] = _body(person)
     stills.sort(key=lambda still: still.frame)
-    # Most stills must say the same: a single look at somebody who bends over may err.
+    # Most stills must say the same: a single detection of somebody who bends over may err.
     usual = max(set(turned), key=turned.count) if turned else 0
     agreed = usual if 2 * turned.count(usual) > len(turned) else 0
-    return CameraLook(name, tuple(stills), agreed, bodies, thumbs)
+    return CameraSamples(name, tuple(stills), agreed, bodies, thumbs)
 
 
-def _person(eyes: Eyes | None, image: Float[np.ndarray, "h w 3"]) -> tuple[PoseDetection | None, int]:
+def _person(
+    detector: PersonDetector | None, image: Float[np.ndarray, "h w 3"]
+) -> tuple[PoseDetection | None, int]:
     """The person, and the quarter turns after which the network sees it far better."""
-    if eyes is None:
+    if detector is None:
         return None, 0
-    found = [eyes.first(image, 4)]
-    found += [eyes.first(np.ascontiguousarray(np.rot90(image, -turn)), 1) for turn in (1, 2, 3)]
+    found = [detector.detect(image, 4)]
+    found += [detector.detect(np.ascontiguousarray(np.rot90(image, -turn)), 1) for turn in (1, 2, 3)]
     sure = [float(f.score * f.visibility.mean()) if f is not None else 0.0 for f in found]
     best = int(np.argmax(sure))
     if best == 0 or sure[best] < sure[0] + TURN_GAIN:
         return found[0], 0
-    seen = found[best]
-    assert seen is not None
+    upright = found[best]
+    assert upright is not None
     height, width = image.shape[:2]
-    px = unturned(seen.px, best, width, height)
-    return replace(seen, px=px, image_size=(width, height)), best
+    px = rotate_back(upright.px, best, width, height)
+    return replace(upright, px=px, image_size=(width, height)), best
 
 
-def unturned(px: Float[np.ndarray, "*n 2"], turns: int, width: int, height: int) -> Float[np.ndarray, "*n 2"]:
+def rotate_back(
+    px: Float[np.ndarray, "*n 2"], turns: int, width: int, height: int
+) -> Float[np.ndarray, "*n 2"]:
     """Positions in a picture that was turned clockwise by quarters, in the picture as it is (width x height)."""
     x, y = px[..., 0], px[..., 1]
     if turns == 1:
@@ -266,7 +285,7 @@ def _still(
 ) -> Still:
     mask = _own_mask(session, name, frame, problems)
     seen = None if person is None or person.soft_mask is None else person.mask
-    small = _small(pixels, SHOWN)
+    small = shrink_to(pixels, SHOWN)
     shape = mask if mask is not None else seen
     silhouette = None
     if shape is not None:
@@ -315,7 +334,8 @@ def _inside(person: PoseDetection, mask: Float[np.ndarray, "h w"]) -> float | No
     return float(grown[at[seen, 1], at[seen, 0]].mean()) if seen.sum() >= 4 else None
 
 
-def _small(pixels: UInt8[np.ndarray, "h w 3"], longest: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    scale = min(1.0, longest / max(pixels.shape[:2]))
-    size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+def shrink_to(image: Shaped[np.ndarray, "h w *c"], longest: int) -> Shaped[np.ndarray, "h2 w2 *c"]:
+    """An image whose longer side has so many pixels at most."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
