@@ -70,7 +70,7 @@ class TiledGaussians:
         tile_starts: see ``sort_into_tiles``, as for the next two.
         entries: the Gaussians of each tile, in order of depth.
         slot_starts: where each Gaussian's gradients are collected.
-        ends: of each tile, the entry before which it was finished; filled by ``draw``.
+        ends: of each tile, the entry before which it was finished; filled by ``blend_tiles``.
     """
 
     screen: Screen
@@ -80,6 +80,11 @@ class TiledGaussians:
     entries: np.ndarray
     slot_starts: np.ndarray
     ends: np.ndarray
+
+    @property
+    def tiles(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, int]]:
+        """What the kernels take of them: (tile_starts, entries), and width and height of the image."""
+        return (self.tile_starts, self.entries), (self.screen.width, self.screen.height)
 
     def over_tiles(self, work: Callable[[int, int, int], None]) -> None:
         """Call ``work(part, start, stop)`` over all tiles."""
@@ -101,7 +106,7 @@ def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
     return row
 
 
-def look(
+def project_tiles(
     shapes: Shapes, features: np.ndarray, offsets: np.ndarray, screen: Screen, radii: np.ndarray
 ) -> TiledGaussians:
     """Project and sort; ``radii`` (n) is written.
@@ -130,40 +135,36 @@ def look(
     return TiledGaussians(screen, records, values, *lists, np.empty(columns * rows, np.int32))
 
 
-def draw(view: TiledGaussians, background: np.ndarray, images: Images) -> None:
+def blend_tiles(view: TiledGaussians, background: np.ndarray, images: Images) -> None:
     """Blend into ``images``."""
-    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
+    rest = (background, images, view.ends)
     if view.values is None:
-        view.over_tiles(
-            lambda _, a, b: blend(view.records, *lists, *size, a, b, background, *images, view.ends)
-        )
+        view.over_tiles(lambda _, a, b: blend(view.records, *view.tiles, a, b, *rest))
     else:
-        inputs = (view.records, view.values, *lists, *size)
-        view.over_tiles(lambda _, a, b: blend_channels(*inputs, a, b, background, *images, view.ends))
+        view.over_tiles(lambda _, a, b: blend_channels(view.records, view.values, *view.tiles, a, b, *rest))
 
 
-def undraw(
+def blend_tiles_backward(
     view: TiledGaussians,
     images: Images,
     upstream: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     grad_features: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The reverse of ``draw``: slots of moments and where each Gaussian's begin, for ``unlook``.
+    """The reverse of ``blend_tiles``: slots of moments and where each Gaussian's begin, for ``project_tiles_backward``.
 
     Of colors, gradients are left in the slots; those of other features are written to ``grad_features``.
     ``upstream`` are the gradients of the images; that of depth may be None.
     """
-    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
     if view.values is None:
         slots = np.empty(len(view.entries) * SLOT + LANES, np.float32)  # the last one is read as whole lanes
-        colors = (view.records, *lists, *size)
-        view.over_tiles(lambda _, a, b: blend_backward(*colors, a, b, *images, view.ends, *upstream, slots))
+        rest = (images, view.ends, *upstream, slots)
+        view.over_tiles(lambda _, a, b: blend_backward(view.records, *view.tiles, a, b, *rest))
         return slots, view.slot_starts
     if upstream[2] is None:
         upstream = (*upstream[:2], np.zeros_like(upstream[1]))
     n, stride = len(view.records), LANES + -(-view.values.shape[1] // LANES) * LANES
     slots = np.empty(len(view.entries) * stride, np.float32)
-    inputs = (view.records, view.values, *lists, *size)
+    inputs = (view.records, view.values, *view.tiles)
     view.over_tiles(
         lambda _, a, b: blend_channels_backward(*inputs, a, b, images, view.ends, upstream, slots)
     )
@@ -174,7 +175,7 @@ def undraw(
     return moments, np.arange(n + 1, dtype=np.int32)
 
 
-def unlook(
+def project_tiles_backward(
     view: TiledGaussians,
     shapes: Shapes,
     slots: np.ndarray,
@@ -200,16 +201,14 @@ def medians(view: TiledGaussians, depths: np.ndarray) -> np.ndarray:
     depths are written to ``depths``, 0 where there is none.
     """
     found = np.empty((view.screen.height, view.screen.width), np.int32)
-    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
-    view.over_tiles(lambda _, a, b: median_gaussians(*inputs, a, b, found, depths))
+    view.over_tiles(lambda _, a, b: median_gaussians(view.records, *view.tiles, a, b, found, depths))
     return found
 
 
 def shares(view: TiledGaussians) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``draw``."""
+    """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``blend_tiles``."""
     slots = np.empty(len(view.entries) * SHARES, np.float32)
-    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
-    view.over_tiles(lambda _, a, b: measure_shares(*inputs, a, b, view.ends, slots))
+    view.over_tiles(lambda _, a, b: measure_shares(view.records, *view.tiles, a, b, view.ends, slots))
     totals, largest = (np.empty(len(view.records), np.float32) for _ in range(2))
     view.over_gaussians(
         lambda _, a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), PROJECT_BLOCK
