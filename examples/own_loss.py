@@ -31,15 +31,9 @@ def main(run: Path, session: Path, out: Path, weight: float = 2.0, steps: int = 
     """Returns the weighted edge loss of every step; the avatar is in OUT."""
     fit, surface, own = load_fit(run / "fit"), load_surface(run / "refine"), Loss("edges", weight, edge_loss)
     captured, person = fit.adjusted(load_session(session)), Person(load_body(), fit.shape, fit.pose_of)
-    inputs = (
-        captured,
-        person,
-        surface,
-        load_observations(run / "observe").mask,
-        fit.frames.tolist(),
-        fit.cameras,
-    )
-    train_avatar(out, *inputs, AvatarConfig(steps=steps, align_steps=0, longest_side=256), losses=[own])
+    mask_of, frames = load_observations(run / "observe").mask, fit.frames.tolist()
+    settings = AvatarConfig(steps=steps, align_steps=0, longest_side=256)
+    train_avatar(out, captured, person, surface, mask_of, frames, fit.cameras, settings, losses=[own])
     with np.load(out / "losses.npz") as losses:
         return losses["edges"]
 

@@ -25,7 +25,7 @@ from simulacra.render.gaussians.projection import CAMERA, RECORD, SLOT, project
 from simulacra.render.gaussians.projection_backward import VIEW, VIEW_BLOCK, project_backward
 from simulacra.render.gaussians.simd import LANES
 from simulacra.render.gaussians.sorting import sort_into_tiles
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_ranges, run_split, split, thread_count
 
 PROJECT_BLOCK = 2048  # least Gaussians a thread is woken for
 CHUNKS_A_THREAD = 8  # tiles go to threads in that many runs each: even load, yet neighbours stay together
@@ -90,11 +90,6 @@ class TiledGaussians:
         """Call ``work(part, start, stop)`` over all tiles."""
         threads = thread_count()
         run_ranges(work, _tile_chunks(self.tile_starts, threads), threads)
-
-    def over_gaussians(self, work: Callable[[int, int, int], None], block: int) -> None:
-        """Call ``work(part, start, stop)`` over all Gaussians, in multiples of ``block``."""
-        threads = thread_count()
-        run_ranges(work, split(len(self.records), threads, block), threads)
 
 
 def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
@@ -169,8 +164,8 @@ def blend_tiles_backward(
         lambda _, a, b: blend_channels_backward(*inputs, a, b, images, view.ends, upstream, slots)
     )
     moments = np.empty(n * SLOT + LANES, np.float32)
-    view.over_gaussians(
-        lambda _, a, b: reduce_slots(view.slot_starts, slots, stride, a, b, moments, grad_features), LANES
+    run_split(
+        lambda a, b: reduce_slots(view.slot_starts, slots, stride, a, b, moments, grad_features), n, LANES
     )
     return moments, np.arange(n + 1, dtype=np.int32)
 
@@ -191,7 +186,7 @@ def project_tiles_backward(
     partial = np.zeros((-(-len(view.records) // VIEW_BLOCK), VIEW, LANES), np.float32)
     inputs = (*shapes.arrays(), screen.camera, screen.width, screen.height, screen.antialiased)
     rest = (view.records, slot_starts, slots, *shared, grad_rgb, grad_offsets, partial)
-    view.over_gaussians(lambda _, a, b: project_backward(*inputs, a, b, *rest), VIEW_BLOCK)
+    run_split(lambda a, b: project_backward(*inputs, a, b, *rest), len(view.records), VIEW_BLOCK)
     total = partial.sum((0, 2), dtype=np.float64)
     return np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1)
 
@@ -210,8 +205,8 @@ def shares(view: TiledGaussians) -> tuple[np.ndarray, np.ndarray]:
     slots = np.empty(len(view.entries) * SHARES, np.float32)
     view.over_tiles(lambda _, a, b: measure_shares(view.records, *view.tiles, a, b, view.ends, slots))
     totals, largest = (np.empty(len(view.records), np.float32) for _ in range(2))
-    view.over_gaussians(
-        lambda _, a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), PROJECT_BLOCK
+    run_split(
+        lambda a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), len(totals), PROJECT_BLOCK
     )
     return totals, largest
 
