@@ -1,7 +1,7 @@
 """Compare two runs view by view: `python examples/compare_runs.py RUN BASELINE`.
 
-Only views that both were scored on count; the interval is of the mean difference, over frames (all views of a frame
-share its pose). It says how much depends on which frames were scored, not on the person or the seed.
+Only views that both were scored on count. The interval, over frames (of one pose each), says how much
+depends on which frames were scored, not on the person or the seed.
 """
 
 import json
@@ -20,9 +20,8 @@ def main(run: Path, baseline: Path) -> dict[str, tuple[float, tuple[float, float
     differences = {}
     for metric in METRICS:
         by_frame: dict[int, list[float]] = {}
-        for (name, camera, frame), value in ours.items():
-            if name == metric and (name, camera, frame) in theirs:
-                by_frame.setdefault(frame, []).append(value - theirs[name, camera, frame])
+        for view in [view for view in ours if view[0] == metric and view in theirs]:
+            by_frame.setdefault(view[2], []).append(ours[view] - theirs[view])
         if by_frame:
             mean = float(np.mean([value for values in by_frame.values() for value in values]))
             differences[metric] = mean, bootstrap_interval(list(by_frame.values()))
@@ -38,6 +37,5 @@ def read_values(run: Path) -> dict[tuple[str, str | None, int], float]:
 if __name__ == "__main__":
     for metric, (mean, interval) in tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,)).items():
         sure = "" if interval is None else f"   95 %: {interval[0]:+.3f} to {interval[1]:+.3f}"
-        print(
-            f"{METRICS[metric].label:28s} {mean:+.3f} {METRICS[metric].unit} ({METRICS[metric].better} is better){sure}"
-        )
+        label, unit, better = METRICS[metric].label, METRICS[metric].unit, METRICS[metric].better
+        print(f"{label:28s} {mean:+.3f} {unit} ({better} is better){sure}")

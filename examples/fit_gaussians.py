@@ -27,19 +27,15 @@ def main(out: Path = Path("fitted.png"), steps: int = 200, count: int = 4000, si
     cameras = look_at(eyes, torch.tensor([[0.0, 0.86, 0.0]]).expand(9, 3), 1.2 * size, size, size)
     photographs, masks = shade(verts, body.faces, cameras, rgb=0.5 + 0.4 * torch.sin(9 * verts))
     box = (torch.rand(count, 3) - 0.5) * torch.tensor([1.0, 1.8, 0.5]) + torch.tensor([0.0, 0.9, 0.0])
-    fields = {  # of the Gaussians at the start, each with its learning rate
-        "means": (box, 2e-3),
-        "quats": (torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1), 1e-2),
-        "log_scales": (torch.full((count, 3), math.log(0.02)), 1e-2),
-        "logit_opacities": (torch.full((count,), -1.0), 5e-2),
-        "sh": (torch.zeros(count, 1, 3), 3e-2),
-    }
-    gaussians = Gaussians(**{name: value.requires_grad_() for name, (value, _) in fields.items()})
-    optimizer = torch.optim.Adam([{"params": [value], "lr": rate} for value, rate in fields.values()])
+    scales, opacities = torch.full((count, 3), math.log(0.02)), torch.full((count,), -1.0)
+    fields = (box, torch.eye(4)[:1].repeat(count, 1), scales, opacities, torch.zeros(count, 1, 3))
+    gaussians = Gaussians(*(field.requires_grad_() for field in fields))
+    rates = (2e-3, 1e-2, 1e-2, 5e-2, 3e-2)
+    optimizer = torch.optim.Adam([{"params": [field], "lr": rate} for field, rate in zip(fields, rates)])
     for _ in range(steps):
+        optimizer.zero_grad()
         drawn = rasterize_gaussians(gaussians, cameras[:8])
         loss = (drawn.rgb_premul - photographs[:8]).abs().mean() + (drawn.alpha - masks[:8]).abs().mean()
-        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     unseen = rasterize_gaussians(gaussians, cameras[8]).rgb_premul[0].detach().clamp(0, 1)

@@ -10,8 +10,6 @@ from simulacra.render.body import BodyPose, load_body
 from simulacra.render.camera import look_at
 from simulacra.render.mesh import antialias, rasterize_mesh
 
-UP = torch.tensor([0.0, 1.0, 0.0])
-
 
 def main(steps: int = 120, size: int = 96) -> tuple[float, float]:
     """Returns how far the person is from the truth in the end: millimetres and degrees."""
@@ -21,10 +19,9 @@ def main(steps: int = 120, size: int = 96) -> tuple[float, float]:
     cameras = look_at(eyes, torch.tensor([[0.0, 0.9, 0.0]]).expand(3, 3), 1.1 * size, size, size)
 
     def silhouettes(place: torch.Tensor, turn: torch.Tensor) -> torch.Tensor:
-        rotations = torch.cat(
-            [(turn * UP)[None], still.rotations[0, 1:]]
-        )  # the root's is the person's heading
-        verts = body.pose(rest, BodyPose(rotations[None], place[None], still.expression)).verts[0]
+        heading = (turn * torch.tensor([0.0, 1.0, 0.0]))[None]  # the root's rotation
+        pose = BodyPose(torch.cat([heading, still.rotations[0, 1:]])[None], place[None], still.expression)
+        verts = body.pose(rest, pose).verts[0]
         drawn = rasterize_mesh(verts, body.faces, cameras)
         return antialias(drawn.covered.float()[..., None], verts, body.faces, cameras, drawn)
 

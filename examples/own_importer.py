@@ -22,24 +22,20 @@ def main(capture: Path, session: Path) -> Session:
     with new_session_folder(session) as folder:
         for entry in json.loads((capture / "rig.json").read_text()):
             name, focal = entry["name"], entry["focal_px"]
-            files = sorted((capture / name).glob("*.png"))
-            if not files:
+            if not (files := sorted((capture / name).glob("*.png"))):
                 raise CalibrationError("a camera of the rig has no pictures", where=capture / name)
             height, width = read_image(files[0]).shape[:2]
             K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-            T = np.eye(4)  # camera from world
-            T[:3, :3] = np.diag([1.0, -1.0, -1.0]) @ entry["right_up_back"]  # OpenGL's axes to OpenCV's
-            T[:3, 3] = -T[:3, :3] @ entry["center_m"]
+            R = np.diag([1.0, -1.0, -1.0]) @ entry["right_up_back"]  # OpenGL's axes to OpenCV's
+            T = np.block([[R, (-R @ entry["center_m"])[:, None]], [0, 0, 0, 1]])  # camera from world
             cameras.append(SessionCamera(name, width, height, K, T @ np.linalg.inv(turn)))
             for file in files:
                 copy_file(file, folder / "images" / name / file.name, within=capture)
                 sources.setdefault(int(file.stem), {})[name] = Source(f"images/{name}/{file.name}")
-        frames = [Frame(index, sources[index]) for index in sorted(sources)]
         facts = {"importer": "own", "arguments": {}, "notes": [], "T_world_source": turn, "source": capture}
-        write_session(folder, cameras, frames, **facts)
+        write_session(folder, cameras, [Frame(index, sources[index]) for index in sorted(sources)], **facts)
     return load_session(session)
 
 
 if __name__ == "__main__":
-    made = tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))
-    print(f"{made.root}: {len(made.frames)} frames of cameras {', '.join(made.camera_names)}")
+    print(f"written: {tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,)).root}")

@@ -1,50 +1,42 @@
-"""A loss of one's own in training: `python examples/own_loss.py RUN SESSION --out edges.png`.
+"""A loss of one's own in training: `python examples/own_loss.py RUN SESSION --out OUT`.
 
-An avatar is trained on, so that edges in its pictures are where the photographs have them: a mean over colors hardly
-feels them.
+The avatar of a finished run is trained anew with one more loss: edges are to be where the photographs have them.
 """
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
 
-from simulacra.recon.avatar.finished import open_avatar
+from simulacra.recon.avatar.losses import Drawing, Loss
+from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.settings import AvatarConfig
+from simulacra.recon.avatar.train import train_avatar
+from simulacra.recon.avatar.views import TrainingView
+from simulacra.recon.fit import load_fit
+from simulacra.recon.observe import load_observations
+from simulacra.recon.refine import load_surface
 from simulacra.recon.session import load_session
-from simulacra.render.avatar import drive
-from simulacra.render.gaussians import rasterize_gaussians
-from simulacra.render.image import write_image
+from simulacra.render.body import load_body
 
 
-def edge_loss(drawn: torch.Tensor, photograph: torch.Tensor) -> torch.Tensor:
-    """Mean absolute difference of the gradients of two pictures, ``h w 3``."""
-    across, down = (torch.diff(drawn - photograph, dim=axis).abs().mean() for axis in (1, 0))
-    return across + down
+def edge_loss(drawn: Drawing, view: TrainingView) -> torch.Tensor:
+    """Mean absolute difference of the gradients of drawing and photograph, over one background."""
+    difference = drawn.rgb - view.over(drawn.background)
+    return torch.diff(difference, dim=0).abs().mean() + torch.diff(difference, dim=1).abs().mean()
 
 
-def main(run: Path, session: Path, out: Path = Path("edges.png"), rounds: int = 20) -> list[float]:
-    """Returns the loss of every round over the cameras, and draws the last one: photograph and avatar."""
-    finished, captured = open_avatar(run), load_session(session)
-    frame, rest = int(finished.fit.frames[0]), finished.avatar.gaussians
-    sh, means = rest.sh.clone().requires_grad_(), rest.means.clone().requires_grad_()
-    optimizer = torch.optim.Adam([{"params": [sh], "lr": 1e-2}, {"params": [means], "lr": 1e-4}])
-    losses = []
-    for _ in range(rounds):
-        losses.append(0.0)
-        for name in finished.fit.cameras:
-            photograph = torch.from_numpy(captured.image(frame, name) * captured.mask(frame, name)[..., None])
-            avatar = finished.avatar.replace(gaussians=rest.replace(sh=sh, means=means))
-            posed = drive(avatar, finished.rig, finished.fit.pose_of(frame, name))
-            drawn = rasterize_gaussians(posed, captured.cameras_as_tensors(name)).rgb_premul[0]
-            loss = edge_loss(drawn, photograph)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses[-1] += float(loss.detach()) / len(finished.fit.cameras)
-    write_image(out, torch.cat([photograph, drawn.detach()], 1).numpy())
-    return losses
+def main(run: Path, session: Path, out: Path, weight: float = 2.0, steps: int = 100) -> np.ndarray:
+    """Returns the weighted edge loss of every step; the avatar is in OUT."""
+    fit, surface, own = load_fit(run / "fit"), load_surface(run / "refine"), Loss("edges", weight, edge_loss)
+    captured, person = fit.adjusted(load_session(session)), Person(load_body(), fit.shape, fit.pose_of)
+    mask_of, frames = load_observations(run / "observe").mask, fit.frames.tolist()
+    settings = AvatarConfig(steps=steps, align_steps=0, longest_side=256)
+    train_avatar(out, captured, person, surface, mask_of, frames, fit.cameras, settings, losses=[own])
+    with np.load(out / "losses.npz") as losses:
+        return losses["edges"]
 
 
 if __name__ == "__main__":
-    first, *_, last = tyro.cli(main, config=(tyro.conf.PositionalRequiredArgs,))
-    print(f"edges: {first:.4f} in the first round, {last:.4f} in the last")
+    print("edges cost {:.4f} in the first step, {:.4f} in the last".format(*tyro.cli(main)[[0, -1]]))

@@ -13,12 +13,7 @@ from simulacra.render.camera import look_at
 from simulacra.render.image import composite, write_image
 from simulacra.render.mesh import shade
 
-ROTATIONS = {  # radians
-    "upperarm01.L": (0.0, 0.0, 1.2),
-    "lowerarm01.L": (0.0, 0.0, 0.9),
-    "upperarm01.R": (0.0, 0.0, 0.4),
-    "head": (0.1, 0.4, 0.0),
-}
+ROTATIONS = {"upperarm01.L": (0, 0, 1.2), "lowerarm01.L": (0, 0, 0.9), "head": (0.1, 0.4, 0)}  # radians
 ACTIONS = {"mouthSmileLeft": 1.0, "mouthSmileRight": 1.0, "jawOpen": 0.3}
 
 

@@ -21,10 +21,8 @@ from simulacra.tools.virtual.sensors.depth import TimeOfFlight
 def main(session: Path, frames: int = 3, size: int = 256) -> float:
     """Returns which share of the true joints is inside the true silhouette; draws both into SESSION.png."""
     rig = RigConfig(count=4, width=size, height_px=size)
-    who, does = PersonConfig(seed=3), MotionConfig(name="walk")
-    settings = VirtualCaptureConfig(
-        person=who, motion=does, rig=rig, depth=TimeOfFlight(), masks=True, frames=frames
-    )
+    parts = {"person": PersonConfig(seed=3), "motion": MotionConfig(name="walk"), "depth": TimeOfFlight()}
+    settings = VirtualCaptureConfig(rig=rig, masks=True, frames=frames, **parts)
     recorded = record_session(settings, session)
     truth, name = read_truth(recorded), recorded.camera_names[0]
     joints = torch.from_numpy(truth.frame(0).joints)  # of the body's bones, metres, world

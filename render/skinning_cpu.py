@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numba import njit
 
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_split
 
 BLOCK = 1024  # points a partial sum of the bones' gradients
 BONE = 16  # numbers a bone: twelve of its matrix, four of its quaternion
@@ -38,11 +38,10 @@ def skin(
     """Skinned points and quaternions."""
     moved, turned = np.empty_like(points), np.empty_like(quats)
     table, signs = _table(T_bones, q_bones)
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _skin(points, quats, table, signs, bones, weights, start, stop, moved, turned),
-        split(len(points), threads, BLOCK),
-        threads,
+    run_split(
+        lambda start, stop: _skin(points, quats, table, signs, bones, weights, start, stop, moved, turned),
+        len(points),
+        BLOCK,
     )
     return moved, turned
 
@@ -65,11 +64,8 @@ def skin_backward(
     partial = np.zeros((blocks, len(T_bones), BONE), np.float32)
     inputs = (points, quats, *_table(T_bones, q_bones), bones, weights, grad_moved, grad_turned)
     outputs = (grad_points, grad_quats, partial)
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _skin_backward(*inputs, start, stop, of_bones, *outputs),
-        split(len(points), threads, BLOCK),
-        threads,
+    run_split(
+        lambda start, stop: _skin_backward(*inputs, start, stop, of_bones, *outputs), len(points), BLOCK
     )
     if not of_bones:
         return grad_points, grad_quats, None, None

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from numba import njit
 from torch import Tensor
 
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_split
 
 # An epsilon this small because Gaussians that one view barely touches have tiny gradients.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-15
@@ -35,12 +35,7 @@ def adam_update(
     outputs = [torch.empty(value.shape, dtype=torch.float32) for _ in range(3)]
     flat = [t.view(-1).numpy() for t in outputs]
     scale, unbias = np.float32(rate / (1 - BETA1**step)), np.float32(1 / (1 - BETA2**step))
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _update(*inputs, scale, unbias, *flat, start, stop),
-        split(value.numel(), threads, BLOCK),
-        threads,
-    )
+    run_split(lambda start, stop: _update(*inputs, scale, unbias, *flat, start, stop), value.numel(), BLOCK)
     return outputs[0], outputs[1], outputs[2]
 
 

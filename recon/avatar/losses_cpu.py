@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 from numba import njit
 
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_split
 
 # A depth error beyond this is another surface, metres.
 FAR_DEPTH_M = 0.03
@@ -58,11 +58,9 @@ def compare(images: Arrays, photograph: Arrays, colors: Arrays) -> tuple[Image, 
     """
     ours, theirs = np.empty_like(images[0]), np.empty_like(images[0])
     sums = np.empty((len(ours), 4), np.float64)
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _compare_rows(images, photograph, colors, ours, theirs, sums, start, stop),
-        split(len(ours), threads),
-        threads,
+    run_split(
+        lambda start, stop: _compare_rows(images, photograph, colors, ours, theirs, sums, start, stop),
+        len(ours),
     )
     return ours, theirs, [float(total) for total in sums.sum(0)]
 
@@ -81,13 +79,11 @@ def compare_backward(
     sums = np.empty((len(grad_rgb), 6), np.float64)
     of_ssim = np.zeros_like(grad_rgb) if similarity is None else similarity
     outputs = (grad_rgb, grad_alpha, grad_depth, sums)
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _compare_back_rows(
+    run_split(
+        lambda start, stop: _compare_back_rows(
             drawn, seen, pictures.colors, of_ssim, scales, outputs, start, stop
         ),
-        split(len(grad_rgb), threads),
-        threads,
+        len(grad_rgb),
     )
     total = sums.sum(0).astype(np.float32)
     return grad_rgb, grad_alpha, grad_depth, total[:3], total[3:]

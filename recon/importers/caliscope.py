@@ -28,6 +28,7 @@ from simulacra.recon.importers.building import (
     new_session_folder,
     write_session,
 )
+from simulacra.recon.importers.footage import check_calibrated_size
 from simulacra.recon.importers.foreign_text import read_toml
 from simulacra.recon.importers.options import CaliscopeOptions
 from simulacra.recon.importers.placing import place
@@ -285,14 +286,11 @@ def _match_videos(
 def _check_video(
     camera: SessionCamera, facts: VideoFacts, stamps: Sequence[Stamp], video: Path, calibration: Path
 ) -> None:
-    if (facts.width, facts.height) != (camera.width, camera.height):
-        raise CalibrationError(
-            "a calibration is of another image size than the video",
-            where=f"{video}, calibrated in {calibration}",
-            expected=f"{camera.width}x{camera.height}",
-            found=f"{facts.width}x{facts.height}",
-            remedy="calibrate at the size of the recording",
-        )
+    sizes, where = (
+        ((camera.width, camera.height), (facts.width, facts.height)),
+        f"{video}, calibrated in {calibration}",
+    )
+    check_calibrated_size(camera.name, *sizes, where)
     if facts.frames != len(stamps):
         raise InputError(
             "a video and its timestamps differ in length: which frame is which cannot be known",

@@ -7,7 +7,7 @@ in the folder that they are looked for in, also through links: a calibration can
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 # What a session can hold.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+# Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %); anything beyond is another recording.
+SIZE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -134,29 +136,28 @@ def image_footage(
 
 def with_masks(footage: Footage, masks: Mapping[tuple[str, int], Path]) -> Footage:
     """With masks of the person by camera and frame, which must be PNG files of the images' sizes."""
-    files = dict(footage.files)
-    for (name, index), path in masks.items():
-        _check_png(path)
-        mask = read_mask(path)
-        check_same_size(path, (mask.shape[1], mask.shape[0]), footage.sizes[name])
-        files[f"masks/{name}/{index:06d}.png"] = path
-    return replace(footage, files=files)
+    return _with_pictures(footage, masks, "masks", read_mask)
 
 
 def with_depth(footage: Footage, depth: Mapping[tuple[str, int], Path]) -> Footage:
     """With depth by camera and frame, which must be 16 bit PNG files of the images' sizes."""
+    return _with_pictures(footage, depth, "depth", read_uint16)
+
+
+def _with_pictures(
+    footage: Footage,
+    pictures: Mapping[tuple[str, int], Path],
+    folder: str,
+    read: Callable[[Path], np.ndarray],
+) -> Footage:
     files = dict(footage.files)
-    for (name, index), path in depth.items():
-        _check_png(path)
-        values = read_uint16(path)
-        check_same_size(path, (values.shape[1], values.shape[0]), footage.sizes[name])
-        files[f"depth/{name}/{index:06d}.png"] = path
+    for (name, index), path in pictures.items():
+        if path.suffix.lower() != ".png":
+            raise InputError("a mask or depth image is not a PNG file", where=path)
+        height, width = read(path).shape
+        check_same_size(path, (width, height), footage.sizes[name])
+        files[f"{folder}/{name}/{index:06d}.png"] = path
     return replace(footage, files=files)
-
-
-def _check_png(path: Path) -> None:
-    if path.suffix.lower() != ".png":
-        raise InputError("a mask or depth image is not a PNG file", where=path)
 
 
 def check_same_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -272,21 +273,25 @@ def session_names(labels: Iterable[str]) -> dict[str, str]:
 
 
 def check_calibrated_size(
-    name: str, calibrated: tuple[int, int], found: tuple[int, int], where: object
-) -> None:
-    """Width and height of the calibration and of the recording.
+    name: str, calibrated: tuple[int, int], found: tuple[int, int], where: object, tolerance: float = 0.0
+) -> list[str]:
+    """Width and height of the calibration and of the recording; a note where they are not quite the same.
 
     Raises:
-        CalibrationError: they differ.
+        CalibrationError: one of them differs by more than a share of ``tolerance``.
     """
-    if calibrated != found:
+    if calibrated == found:
+        return []
+    expected, actual = "x".join(map(str, calibrated)), "x".join(map(str, found))
+    if max(abs(a / b - 1) for a, b in zip(found, calibrated)) > tolerance:
         raise CalibrationError(
             "a calibration is of another image size than the recording",
             where=f"{where}, camera {name}",
-            expected=f"{calibrated[0]}x{calibrated[1]}",
-            found=f"{found[0]}x{found[1]}",
+            expected=expected,
+            found=actual,
             remedy="calibrate at the size of the recording",
         )
+    return [f"{name}: calibrated at {expected}, its video is {actual}; K is taken as it is"]
 
 
 def make_session(

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from simulacra.recon.importers.footage import (
+    SIZE_TOLERANCE,
     VIDEO_ENDINGS,
     check_calibrated_size,
     inside,
@@ -37,9 +38,6 @@ from simulacra.recon.importers.options import Match, Pose2simOptions
 from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
 from simulacra.render.runtime.errors import CalibrationError, InputError
-
-# Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %), as in Pose2Sim's own demo.
-SIZE_TOLERANCE = 0.01
 
 
 def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Session:
@@ -67,7 +65,8 @@ def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Sessi
     found, notes = [], []
     for label, camera in calibrated.items():
         width, height = footage.sizes[names[label]]
-        notes += _check_size(camera, (width, height), calibration)
+        size = (camera.width, camera.height)
+        notes += check_calibrated_size(camera.name, size, (width, height), calibration, SIZE_TOLERANCE)
         found.append(replace(camera, name=names[label], width=width, height=height))
     cameras, T_world_source, said = place(
         found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
@@ -124,16 +123,6 @@ def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCame
     # A fisheye without coefficients still bends; the standard model without is none.
     lens = Lens("opencv_fisheye" if fisheye else "opencv", distortion) if fisheye or any(distortion) else None
     return SessionCamera(name, *size, K, viewmat, lens)
-
-
-def _check_size(camera: SessionCamera, found: tuple[int, int], calibration: Path) -> list[str]:
-    calibrated = camera.width, camera.height
-    if max(abs(a / b - 1) for a, b in zip(found, calibrated)) > SIZE_TOLERANCE:
-        check_calibrated_size(camera.name, calibrated, found, calibration)
-    if found == calibrated:
-        return []
-    sizes = "x".join(map(str, calibrated)), "x".join(map(str, found))
-    return [f"{camera.name}: calibrated at {sizes[0]}, its video is {sizes[1]}; K is taken as it is"]
 
 
 def _find_calibration(src: Path) -> Path:

@@ -21,18 +21,19 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, upright, write_session
-from simulacra.recon.importers.footage import VIDEO_ENDINGS, count_notes
+from simulacra.recon.importers.footage import (
+    SIZE_TOLERANCE,
+    VIDEO_ENDINGS,
+    check_calibrated_size,
+    video_footage,
+)
 from simulacra.recon.importers.foreign_text import read_text, read_xml
 from simulacra.recon.importers.options import QualisysOptions
 from simulacra.recon.runs.files import write_arrays
-from simulacra.recon.runs.progress import track
-from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, check_camera, load_session
-from simulacra.recon.session.video import VideoFacts, probe_video
+from simulacra.recon.session import Frame, Lens, Session, SessionCamera, check_camera, load_session
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 REFERENCE_FILE = "reference/joints.npz"
-# Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %); anything beyond is another recording.
-SIZE_TOLERANCE = 0.01
 # Intrinsics are whole numbers of 1/64 pixel.
 SUBPIXELS = 64
 # Of a joint from the origin, in any unit.
@@ -72,21 +73,21 @@ def import_qualisys(src: Path, session: Path, options: QualisysOptions) -> Sessi
     calibration = _find_calibration(src)
     calibrated = read_qca(calibration)
     videos, notes = _match_videos(src, calibrated, calibration)
-    facts = {n: probe_video(path) for n, path in track(videos.items(), "reading videos", len(videos))}
+    footage = video_footage(videos)
     T_world_source = upright("+z")
     cameras = []
     for camera in calibrated:
         if camera.name in videos:
-            size_notes = _check_size(camera, facts[camera.name], videos[camera.name], calibration)
-            notes += size_notes
-            cameras.append(_session_camera(camera, facts[camera.name], T_world_source, calibration))
-    notes += count_notes(facts)
+            size, where = footage.sizes[camera.name], f"{videos[camera.name]}, calibrated in {calibration}"
+            calibrated_size = (camera.width, camera.height)
+            notes += check_calibrated_size(camera.name, calibrated_size, size, where, SIZE_TOLERANCE)
+            cameras.append(_session_camera(camera, size, T_world_source, calibration))
+    notes += footage.notes
     joints = read_trc(reference) if reference is not None else None
     with new_session_folder(session) as folder:
-        files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
-        for name, path in videos.items():
-            copy_file(path, folder / files[name], src)
-        frames = at_rate(_frames(files, facts), options.fps, src)
+        for target, path in footage.files.items():
+            copy_file(path, folder / target, src)
+        frames = at_rate(footage.frames, options.fps, src)
         if joints is not None and reference is not None:
             notes.append(_write_reference(folder, joints, frames, T_world_source, reference))
         write_session(
@@ -270,38 +271,13 @@ def _match_videos(
     return videos, notes
 
 
-def _check_size(camera: QcaCamera, facts: VideoFacts, video: Path, calibration: Path) -> list[str]:
-    if (facts.width, facts.height) == (camera.width, camera.height):
-        return []
-    differences = abs(facts.width / camera.width - 1), abs(facts.height / camera.height - 1)
-    sizes = f"{camera.width}x{camera.height}", f"{facts.width}x{facts.height}"
-    if max(differences) > SIZE_TOLERANCE:
-        raise CalibrationError(
-            "a calibration is of another image size than the video",
-            where=f"{video}, calibrated in {calibration}",
-            expected=sizes[0],
-            found=sizes[1],
-            remedy="calibrate at the size of the recording",
-        )
-    return [f"{camera.name}: calibrated at {sizes[0]}, its video is {sizes[1]}; K is taken as it is"]
-
-
 def _session_camera(
-    camera: QcaCamera, facts: VideoFacts, T_world_source: Float[np.ndarray, "4 4"], calibration: Path
+    camera: QcaCamera, size: tuple[int, int], T_world_source: Float[np.ndarray, "4 4"], calibration: Path
 ) -> SessionCamera:
     viewmat = camera.viewmat @ np.linalg.inv(T_world_source)
-    check_camera(camera.name, camera.K, viewmat, facts.width, facts.height, calibration)
+    check_camera(camera.name, camera.K, viewmat, *size, calibration)
     lens = Lens("opencv", camera.distortion) if any(camera.distortion) else None
-    return SessionCamera(camera.name, facts.width, facts.height, camera.K, viewmat, lens)
-
-
-def _frames(files: Mapping[str, str], facts: Mapping[str, VideoFacts]) -> list[Frame]:
-    """Frame k of the session is frame k of every video that is long enough."""
-    longest = max(video.frames for video in facts.values())
-    return [
-        Frame(k, {n: Source(files[n], k, facts[n].times[k]) for n in files if k < facts[n].frames})
-        for k in range(longest)
-    ]
+    return SessionCamera(camera.name, *size, camera.K, viewmat, lens)
 
 
 def _write_reference(

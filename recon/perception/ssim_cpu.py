@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from numba import njit
 
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_split
 
 WINDOW = 11
 SIGMA = 1.5
@@ -58,23 +58,14 @@ def score_and_gradient(
     maps = np.empty((3, height + _REACH, rows_x.shape[1] + _SIDE), np.float32)
     maps[:, :_REACH] = maps[:, -_REACH:] = 0.0
     maps[:, :, :_SIDE] = maps[:, :, -_SIDE:] = 0.0
-    threads = thread_count()
-    run_ranges(
-        lambda _, start, stop: _score_rows(rows_x, rows_y, taps, sums, maps, start, stop),
-        split(len(sums), threads),
-        threads,
-    )
+    run_split(lambda start, stop: _score_rows(rows_x, rows_y, taps, sums, maps, start, stop), len(sums))
     count = (height - _REACH) * (width - _REACH) * 3
     score = float(sums.sum()) / count
     if not gradient:
         return score, None
     out = np.empty_like(rows_x)
     scale = np.float32(1.0 / count)
-    run_ranges(
-        lambda _, start, stop: _gradient_rows(rows_x, rows_y, taps, maps, scale, out, start, stop),
-        split(height, threads),
-        threads,
-    )
+    run_split(lambda start, stop: _gradient_rows(rows_x, rows_y, taps, maps, scale, out, start, stop), height)
     return score, out.reshape(x.shape)
 
 

@@ -104,7 +104,7 @@ WIDTH, HEIGHT = f32(TILE_WIDTH), f32(TILE_HEIGHT)
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def boxes(records, entries, entry, end, x_tile, y_tile, limits):
+def _fill_boxes(records, entries, entry, end, x_tile, y_tile, limits):
     """First and last column, first and last row of a batch of entries, in four runs of BATCH integers.
 
     Pixels of the tile whose centres lie in the Gaussian's box; clamped before they become integers. Made
@@ -119,6 +119,69 @@ def boxes(records, entries, entry, end, x_tile, y_tile, limits):
         store_integers(limits, BATCH + i, maximum(minimum(floor(px + half_x), WIDTH - ONE), -ONE))
         store_integers(limits, 2 * BATCH + i, minimum(maximum(ceil(py - half_y), ZERO), HEIGHT))
         store_integers(limits, 3 * BATCH + i, maximum(minimum(floor(py + half_y), HEIGHT - ONE), -ONE))
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def next_box(records, entries, entry, turn, end, x_tile, y_tile, limits):
+    """First and last column, first and last row of an entry, which is number ``turn`` of its batch; the first
+    makes the boxes of all.
+    """
+    if turn == 0:
+        _fill_boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), limits)
+    prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
+    x0, x1 = np.int64(peek(limits, turn)), np.int64(peek(limits, turn + BATCH))
+    return x0, x1, np.int64(peek(limits, turn + 2 * BATCH)), np.int64(peek(limits, turn + 3 * BATCH))
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def read_record(records, entries, entry, x_tile, y_tile):
+    """Where an entry's record begins; its centre in the tile; the quadratic of its log2(alpha)."""
+    at = np.int64(peek(entries, 2 * entry)) * RECORD
+    px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
+    a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
+    return at, px, py, a, b, d, peek(records, at + LOG2_OPACITY)
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def start_strip(x, y, px, py, a, b, log2_opacity):
+    """dx and dy of eight pixels from (x, y) on, and the parts of e that stay the same down their columns."""
+    dx = iota() + (f32(x) + HALF - px)
+    return dx, broadcast(f32(y) + HALF - py), broadcast(log2_opacity) - dx * dx * a, dx * b
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def opacity(e):
+    """Alpha of eight pixels, from its logarithm in base 2."""
+    return select(greater_equal(e, LOG2_ALPHA_MIN), exp2(minimum(e, LOG2_ALPHA_MAX)), ZERO)
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def pass_light(planes, pixel, opaque, least):
+    """Take ``opaque`` of the light of eight pixels, and finish those where no more than ``least`` would be left.
+
+    Returns T before, w = alpha T (zero where finished), and which pixels go on.
+    """
+    t = load(planes, pixel)
+    t_before = maximum(t, ZERO)
+    weight = opaque * t_before
+    t_after = t_before - weight
+    alive = greater(t_after, least)
+    store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+    return t_before, select(alive, weight, ZERO), alive
+
+
+@njit(fastmath=set(FAST), inline="always")
+@no_type_check
+def tile_area(tile, size):
+    """First column and row of a tile, and how many of each the image, of ``size`` (width, height), has."""
+    columns = (size[0] + TILE_WIDTH - 1) // TILE_WIDTH
+    x, y = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
+    return x, y, min(TILE_WIDTH, size[0] - x), min(TILE_HEIGHT, size[1] - y)
 
 
 @njit(fastmath=set(FAST), inline="always")
@@ -145,8 +208,11 @@ def any_alive(planes):
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth):
+def _write_tile(planes, area, background, images):
     """Planes to images: whole lanes where they fit into the image, pixel by pixel at its right edge."""
+    x_tile, y_tile, x_count, y_count = area
+    rgb, alpha, depth = images
+    width = np.int64(alpha.shape[1])
     for y in range(y_count):
         whole = x_count - x_count % LANES
         for x in range(0, whole, LANES):
@@ -170,58 +236,30 @@ def _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb
 
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
-def blend(
-    records,
-    tile_starts,
-    entries,
-    width,
-    height,
-    start,
-    stop,
-    background,
-    rgb,
-    alpha,
-    depth,
-    ends,
-):
-    """Images of tiles start..stop; ``ends[tile]`` is the entry before which a tile finished."""
-    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+def blend(records, lists, size, start, stop, background, images, ends):
+    """Images of tiles start..stop; ``ends[tile]`` is the entry before which a tile finished.
+
+    ``lists`` are ``tile_starts`` and ``entries`` of ``sort_into_tiles``; ``images`` are rgb, alpha and depth.
+    """
+    tile_starts, entries = lists
     planes, limits = np.empty(5 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     for tile in range(start, stop):
-        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        x_tile, y_tile, x_count, y_count = area = tile_area(tile, size)
         start_tile(planes, 5, x_count, y_count)
         entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
         while entry < end and any_alive(planes):
             batch = entry
-            boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), limits)
             while entry < min(batch + BATCH, end):
-                prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
-                x0, x1 = np.int64(peek(limits, entry - batch)), np.int64(peek(limits, entry - batch + BATCH))
-                y0 = np.int64(peek(limits, entry - batch + 2 * BATCH))
-                y1 = np.int64(peek(limits, entry - batch + 3 * BATCH))
-                at = np.int64(peek(entries, 2 * entry)) * RECORD
-                px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
-                a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
-                log2_opacity = peek(records, at + LOG2_OPACITY)
+                x0, x1, y0, y1 = next_box(records, entries, entry, entry - batch, end, x_tile, y_tile, limits)
+                at, px, py, a, b, d, log2_opacity = read_record(records, entries, entry, x_tile, y_tile)
                 red, green = peek(records, at + RED), peek(records, at + GREEN)
                 blue, z = peek(records, at + BLUE), peek(records, at + DEPTH)
                 for x in range(x0, x1 + 1, LANES):
-                    dx = iota() + (f32(x) + HALF - px)
-                    constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
-                    dy = broadcast(f32(y0) + HALF - py)
+                    _dx, dy, constant, linear = start_strip(x, y0, px, py, a, b, log2_opacity)
                     pixel = y0 * ROW + x
                     for _ in range(y0, y1 + 1):
                         e = constant + dy * (linear - dy * d)
-                        cut = exp2(minimum(e, LOG2_ALPHA_MAX))
-                        opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
-                        t = load(planes, pixel)
-                        t_before = maximum(t, ZERO)
-                        weight = opaque * t_before
-                        t_after = t_before - weight
-                        alive = greater(t_after, T_MIN)
-                        weight = select(alive, weight, ZERO)
-                        store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                        _before, weight, _alive = pass_light(planes, pixel, opacity(e), T_MIN)
                         store(planes, pixel + PLANE, load(planes, pixel + PLANE) + weight * red)
                         store(planes, pixel + 2 * PLANE, load(planes, pixel + 2 * PLANE) + weight * green)
                         store(planes, pixel + 3 * PLANE, load(planes, pixel + 3 * PLANE) + weight * blue)
@@ -230,15 +268,16 @@ def blend(
                         pixel += ROW
                 entry += 1
         ends[tile] = entry
-        _write_tile(planes, width, x_tile, y_tile, x_count, y_count, background, rgb, alpha, depth)
+        _write_tile(planes, area, background, images)
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _read_tile(
-    planes, width, x_tile, y_tile, x_count, y_count, rgb, alpha, depth, grad_rgb, grad_alpha, grad_depth
-):
+def _read_tile(planes, area, images, grad_rgb, grad_alpha, grad_depth):
     """Upstream gradients into planes 2 to 5, and S (see above) into plane 1."""
+    x_tile, y_tile, x_count, y_count = area
+    rgb, alpha, depth = images
+    width = np.int64(alpha.shape[1])
     for y in range(y_count):
         whole = x_count - x_count % LANES
         for x in range(0, whole, LANES):
@@ -269,28 +308,12 @@ def _read_tile(
 
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
-def blend_backward(
-    records,
-    tile_starts,
-    entries,
-    width,
-    height,
-    start,
-    stop,
-    rgb,
-    alpha,
-    depth,
-    ends,
-    grad_rgb,
-    grad_alpha,
-    grad_depth,
-    slots,
-):
+def blend_backward(records, lists, size, start, stop, images, ends, grad_rgb, grad_alpha, grad_depth, slots):
     """The slot of every entry of tiles start..stop: moments of v, and gradients of color and depth.
 
     ``grad_depth`` may be None, as it is where depth is in no loss: a twelfth of the time is saved.
     """
-    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+    tile_starts, entries = lists
     # T, S, then the upstream gradients of red, green, blue, depth
     planes, limits = np.empty(6 * PLANE, np.float32), np.empty(4 * BATCH, np.int32)
     none = broadcast(ZERO)
@@ -302,56 +325,25 @@ def blend_backward(
                 poke(slots, slot + i, ZERO)
         if end <= first:
             continue
-        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        x_tile, y_tile, x_count, y_count = area = tile_area(tile, size)
         start_tile(planes, 6, x_count, y_count)
-        _read_tile(
-            planes,
-            width,
-            x_tile,
-            y_tile,
-            x_count,
-            y_count,
-            rgb,
-            alpha,
-            depth,
-            grad_rgb,
-            grad_alpha,
-            grad_depth,
-        )
+        _read_tile(planes, area, images, grad_rgb, grad_alpha, grad_depth)
         for entry in range(first, end):
-            place = (entry - first) % BATCH
-            if place == 0:
-                boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), limits)
-            prefetch(records, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * RECORD)
-            x0, x1 = np.int64(peek(limits, place)), np.int64(peek(limits, place + BATCH))
-            y0, y1 = np.int64(peek(limits, place + 2 * BATCH)), np.int64(peek(limits, place + 3 * BATCH))
-            at = np.int64(peek(entries, 2 * entry)) * RECORD
-            px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
-            a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
-            log2_opacity = peek(records, at + LOG2_OPACITY)
+            turn = (entry - first) % BATCH
+            x0, x1, y0, y1 = next_box(records, entries, entry, turn, end, x_tile, y_tile, limits)
+            at, px, py, a, b, d, log2_opacity = read_record(records, entries, entry, x_tile, y_tile)
             red, green = peek(records, at + RED), peek(records, at + GREEN)
             blue, z = peek(records, at + BLUE), peek(records, at + DEPTH)
             sum_red, sum_green, sum_blue, sum_depth = none, none, none, none
             m_1, m_x, m_y, m_xx, m_xy, m_yy = none, none, none, none, none, none
             for x in range(x0, x1 + 1, LANES):
-                dx = iota() + (f32(x) + HALF - px)
-                constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
-                dy = broadcast(f32(y0) + HALF - py)
+                dx, dy, constant, linear = start_strip(x, y0, px, py, a, b, log2_opacity)
                 pixel = y0 * ROW + x
                 v_1, v_y = none, none
                 for _ in range(y0, y1 + 1):
                     e = constant + dy * (linear - dy * d)
-                    moves = less(e, LOG2_ALPHA_MAX)
-                    cut = exp2(minimum(e, LOG2_ALPHA_MAX))
-                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
-                    t = load(planes, pixel)
-                    t_before = maximum(t, ZERO)
-                    weight = opaque * t_before
-                    t_after = t_before - weight
-                    alive = greater(t_after, T_MIN)
-                    weight = select(alive, weight, ZERO)
-                    store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                    moves, opaque = less(e, LOG2_ALPHA_MAX), opacity(e)
+                    t_before, weight, alive = pass_light(planes, pixel, opaque, T_MIN)
                     g0, g1 = load(planes, pixel + 2 * PLANE), load(planes, pixel + 3 * PLANE)
                     g2 = load(planes, pixel + 4 * PLANE)
                     c = g0 * red + g1 * green + g2 * blue

@@ -22,48 +22,35 @@ from numba import njit
 from simulacra.render.gaussians.blending import (
     AHEAD,
     BATCH,
-    HALF,
     LOG2_ALPHA_MAX,
     ONE,
     PLANE,
     ROW,
     SOURCES,
     T_MIN,
-    TILE_HEIGHT,
-    TILE_WIDTH,
     ZERO,
     any_alive,
-    boxes,
+    next_box,
+    opacity,
+    pass_light,
+    read_record,
+    start_strip,
     start_tile,
+    tile_area,
 )
 from simulacra.render.gaussians.projection import (
-    LOG2_ALPHA_MIN,
-    LOG2_OPACITY,
-    RECORD,
     SLOT,
     SUM_DEPTH,
-    A,
-    B,
-    D,
-    X,
-    Y,
 )
 from simulacra.render.gaussians.simd import (
     FAST,
     LANES,
     both,
     broadcast,
-    greater,
-    greater_equal,
-    iota,
     less,
-    maximum,
-    minimum,
     select,
     sum_each,
-    with_sign_set,
 )
-from simulacra.render.gaussians.simd_math import exp2
 from simulacra.render.gaussians.simd_memory import load, peek, poke, prefetch, store
 from simulacra.render.runtime.compiled import kernel_compiler
 
@@ -74,21 +61,10 @@ f32 = np.float32
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _box(limits, place):
-    """First and last column, first and last row of one entry of a batch."""
-    return (
-        np.int64(peek(limits, place)),
-        np.int64(peek(limits, place + BATCH)),
-        np.int64(peek(limits, place + 2 * BATCH)),
-        np.int64(peek(limits, place + 3 * BATCH)),
-    )
-
-
-@njit(fastmath=set(FAST), inline="always")
-@no_type_check
-def _write_tile(planes, tile, channels, background, features, alpha, depth):
-    """Planes to images; ``tile`` is its first column and row and how many of each the image has."""
-    x_tile, y_tile, x_count, y_count = tile
+def _write_tile(planes, area, channels, background, images):
+    """Planes to images."""
+    x_tile, y_tile, x_count, y_count = area
+    features, alpha, depth = images
     count, width = np.int64(features.shape[2]), np.int64(features.shape[1])
     for y in range(y_count):
         corner = (y_tile + y) * width + x_tile
@@ -104,63 +80,32 @@ def _write_tile(planes, tile, channels, background, features, alpha, depth):
 
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
-def blend_channels(
-    records,
-    values,
-    tile_starts,
-    entries,
-    width,
-    height,
-    start,
-    stop,
-    background,
-    features,
-    alpha,
-    depth,
-    ends,
-):
+def blend_channels(records, values, lists, size, start, stop, background, images, ends):
     """Images of tiles start..stop; ``ends[tile]`` is the entry before which a tile finished.
 
     ``values`` has a row of C numbers for every Gaussian: its features, its depth, and zeros.
     """
-    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+    tile_starts, entries = lists
     channels = np.int64(values.shape[1])
     planes, limits = np.empty(PLANE * (1 + channels), np.float32), np.empty(4 * BATCH, np.int32)
     for tile in range(start, stop):
-        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        x_tile, y_tile, x_count, y_count = area = tile_area(tile, size)
         start_tile(planes, 1 + channels, x_count, y_count)
         entry, end = np.int64(tile_starts[tile]), np.int64(tile_starts[tile + 1])
         while entry < end and any_alive(planes):
             batch = entry
-            boxes(records, entries, batch, end, f32(x_tile), f32(y_tile), limits)
             while entry < min(batch + BATCH, end):
-                ahead = np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1)))
-                prefetch(records, ahead * RECORD)
-                prefetch(values, ahead * channels)
-                x0, x1, y0, y1 = _box(limits, entry - batch)
-                at = np.int64(peek(entries, 2 * entry)) * RECORD
+                x0, x1, y0, y1 = next_box(records, entries, entry, entry - batch, end, x_tile, y_tile, limits)
+                prefetch(values, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * channels)
                 own = np.int64(peek(entries, 2 * entry)) * channels
-                px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
-                a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
-                log2_opacity = peek(records, at + LOG2_OPACITY)
+                _at, px, py, a, b, d, log2_opacity = read_record(records, entries, entry, x_tile, y_tile)
                 for x in range(x0, x1 + 1, LANES):
-                    dx = iota() + (f32(x) + HALF - px)
-                    constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
-                    dy = broadcast(f32(y0) + HALF - py)
+                    _dx, dy, constant, linear = start_strip(x, y0, px, py, a, b, log2_opacity)
                     pixel = y0 * ROW + x
                     place = PLANE + y0 * channels * ROW + x
                     for _ in range(y0, y1 + 1):
                         e = constant + dy * (linear - dy * d)
-                        cut = exp2(minimum(e, LOG2_ALPHA_MAX))
-                        opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
-                        t = load(planes, pixel)
-                        t_before = maximum(t, ZERO)
-                        weight = opaque * t_before
-                        t_after = t_before - weight
-                        alive = greater(t_after, T_MIN)
-                        weight = select(alive, weight, ZERO)
-                        store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                        _before, weight, _alive = pass_light(planes, pixel, opacity(e), T_MIN)
                         for channel in range(0, channels, 4):
                             c = own + channel
                             store(planes, place, load(planes, place) + weight * peek(values, c))
@@ -175,15 +120,14 @@ def blend_channels(
                         pixel += ROW
                 entry += 1
         ends[tile] = entry
-        area = (x_tile, y_tile, x_count, y_count)
-        _write_tile(planes, area, channels, background, features, alpha, depth)
+        _write_tile(planes, area, channels, background, images)
 
 
 @njit(fastmath=set(FAST), inline="always")
 @no_type_check
-def _read_tile(planes, tile, channels, images, upstream):
+def _read_tile(planes, area, channels, images, upstream):
     """S (see ``blending``) into the plane after T, then the upstream gradients, channel rows side by side."""
-    x_tile, y_tile, x_count, y_count = tile
+    x_tile, y_tile, x_count, y_count = area
     features, alpha, depth = images
     grad_features, grad_alpha, grad_depth = upstream
     count, width = np.int64(features.shape[2]), np.int64(features.shape[1])
@@ -203,25 +147,12 @@ def _read_tile(planes, tile, channels, images, upstream):
 
 @kernel(fastmath=set(FAST), error_model="numpy")
 @no_type_check
-def blend_channels_backward(
-    records,
-    values,
-    tile_starts,
-    entries,
-    width,
-    height,
-    start,
-    stop,
-    images,
-    ends,
-    upstream,
-    slots,
-):
+def blend_channels_backward(records, values, lists, size, start, stop, images, ends, upstream, slots):
     """The slot of every entry of tiles start..stop.
 
     ``images`` and ``upstream`` are three arrays each: features, alpha and depth, and their gradients.
     """
-    columns = (width + TILE_WIDTH - 1) // TILE_WIDTH
+    tile_starts, entries = lists
     channels = np.int64(values.shape[1])
     padded = (channels + LANES - 1) // LANES * LANES
     stride = LANES + padded
@@ -236,45 +167,27 @@ def blend_channels_backward(
                 store(slots, slot + i, none)
         if end <= first:
             continue
-        x_tile, y_tile = (tile % columns) * TILE_WIDTH, (tile // columns) * TILE_HEIGHT
-        x_count, y_count = min(TILE_WIDTH, width - x_tile), min(TILE_HEIGHT, height - y_tile)
+        x_tile, y_tile, x_count, y_count = area = tile_area(tile, size)
         start_tile(planes, 2 + channels, x_count, y_count)
-        _read_tile(planes, (x_tile, y_tile, x_count, y_count), channels, images, upstream)
+        _read_tile(planes, area, channels, images, upstream)
         for entry in range(first, end):
             turn = (entry - first) % BATCH
-            if turn == 0:
-                boxes(records, entries, entry, end, f32(x_tile), f32(y_tile), limits)
-            ahead = np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1)))
-            prefetch(records, ahead * RECORD)
-            prefetch(values, ahead * channels)
-            x0, x1, y0, y1 = _box(limits, turn)
-            at = np.int64(peek(entries, 2 * entry)) * RECORD
+            x0, x1, y0, y1 = next_box(records, entries, entry, turn, end, x_tile, y_tile, limits)
+            prefetch(values, np.int64(peek(entries, 2 * min(entry + AHEAD, end - 1))) * channels)
             own = np.int64(peek(entries, 2 * entry)) * channels
-            px, py = peek(records, at + X) - f32(x_tile), peek(records, at + Y) - f32(y_tile)
-            a, b, d = peek(records, at + A), peek(records, at + B), peek(records, at + D)
-            log2_opacity = peek(records, at + LOG2_OPACITY)
+            _at, px, py, a, b, d, log2_opacity = read_record(records, entries, entry, x_tile, y_tile)
             for i in range(0, channels * LANES, LANES):
                 store(sums, i, none)
             m_1, m_x, m_y, m_xx, m_xy, m_yy = none, none, none, none, none, none
             for x in range(x0, x1 + 1, LANES):
-                dx = iota() + (f32(x) + HALF - px)
-                constant, linear = broadcast(log2_opacity) - dx * dx * a, dx * b
-                dy = broadcast(f32(y0) + HALF - py)
+                dx, dy, constant, linear = start_strip(x, y0, px, py, a, b, log2_opacity)
                 pixel = y0 * ROW + x
                 place = 2 * PLANE + y0 * channels * ROW + x
                 v_1, v_y = none, none
                 for _ in range(y0, y1 + 1):
                     e = constant + dy * (linear - dy * d)
-                    moves = less(e, LOG2_ALPHA_MAX)
-                    cut = exp2(minimum(e, LOG2_ALPHA_MAX))
-                    opaque = select(greater_equal(e, LOG2_ALPHA_MIN), cut, ZERO)
-                    t = load(planes, pixel)
-                    t_before = maximum(t, ZERO)
-                    weight = opaque * t_before
-                    t_after = t_before - weight
-                    alive = greater(t_after, T_MIN)
-                    weight = select(alive, weight, ZERO)
-                    store(planes, pixel, select(alive, t_after, with_sign_set(t)))
+                    moves, opaque = less(e, LOG2_ALPHA_MAX), opacity(e)
+                    t_before, weight, alive = pass_light(planes, pixel, opaque, T_MIN)
                     c, c_other, total = none, none, np.int64(0)
                     for channel in range(own, own + channels, 2):
                         g, g_other = load(planes, place), load(planes, place + ROW)

@@ -91,8 +91,8 @@ class _Rasterize(torch.autograd.Function):
         behind = background.detach().contiguous().numpy()
         for i, screen in enumerate(screens):
             own = _own(features.detach(), i), _own(screen_offsets.detach(), i)
-            view = kernels.look(shapes, *own, screen, radii[i].numpy())
-            kernels.draw(view, behind, (image[i].numpy(), alpha[i].numpy(), depth[i].numpy()))
+            view = kernels.project_tiles(shapes, *own, screen, radii[i].numpy())
+            kernels.blend_tiles(view, behind, (image[i].numpy(), alpha[i].numpy(), depth[i].numpy()))
             views.append(view)
         ctx.save_for_backward(*inputs, image, alpha, depth)
         ctx.views = views
@@ -119,9 +119,11 @@ class _Rasterize(torch.autograd.Function):
             of_depth = None if gradients[2] is None else _own(gradients[2], i)
             wanted = (_own(upstream[0], i), _own(upstream[1], i), of_depth)
             own, offsets = grad_features[i].numpy(), grad_offsets[i].numpy()
-            slots = kernels.undraw(view, images, wanted, own)
+            slots = kernels.blend_tiles_backward(view, images, wanted, own)
             colors = own if scratch is None else scratch
-            grad_viewmats[i, :3] = kernels.unlook(view, shapes, *slots, shared, colors, offsets)
+            grad_viewmats[i, :3] = kernels.project_tiles_backward(
+                view, shapes, *slots, shared, colors, offsets
+            )
         grad_background = None
         if ctx.needs_input_grad[6]:
             # numpy's einsum runs in one order; a sum by torch depends on the number of threads.

@@ -10,7 +10,6 @@ gradient of the Gaussian's centre and, turned round and summed, of the camera's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
@@ -33,7 +32,7 @@ from simulacra.render.gaussians.simd import (
 )
 from simulacra.render.gaussians.simd_memory import load, load_rows, store, store_rows
 from simulacra.render.runtime.compiled import kernel_compiler
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_split
 
 kernel = kernel_compiler(__file__, simd.__file__, simd_memory.__file__, spherical_harmonics.__file__)
 
@@ -203,7 +202,7 @@ class _Evaluate(torch.autograd.Function):
         rgb = means.new_empty(len(eyes), len(places), 3)
         for eye, own in zip(eyes, rgb.numpy()):
             arguments = (coefficients, places, eye)
-            _over_gaussians(len(places), lambda _, a, b, ins=arguments, out=own: _evaluate(*ins, a, b, out))
+            run_split(lambda a, b, ins=arguments, out=own: _evaluate(*ins, a, b, out), len(places), BLOCK)
         ctx.save_for_backward(*inputs, rgb)
         return rgb
 
@@ -217,14 +216,9 @@ class _Evaluate(torch.autograd.Function):
             partial = np.zeros((-(-n // BLOCK), 3, LANES), f32)
             ins = (coefficients, places, eye, rgb[i], np.ascontiguousarray(upstream[i]), i == 0)
             outs = (*outputs, partial)
-            _over_gaussians(n, lambda _, a, b, ins=ins, outs=outs: _evaluate_backward(*ins, a, b, *outs))
+            run_split(lambda a, b, ins=ins, outs=outs: _evaluate_backward(*ins, a, b, *outs), n, BLOCK)
             total = partial.sum((0, 2), dtype=np.float64)
             grad_centers[i] = -torch.from_numpy(total).to(grad_centers)
         if coefficients.shape[1] == 1:  # no direction
             return grad_sh, None, None
         return grad_sh, grad_means, grad_centers
-
-
-def _over_gaussians(n: int, work: Callable[..., None]) -> None:
-    threads = thread_count()
-    run_ranges(work, split(n, threads, BLOCK), threads)

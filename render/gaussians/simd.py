@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from inspect import Parameter, Signature
+from inspect import signature as signature_of
 from typing import Any, no_type_check
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -72,7 +74,7 @@ def _splat(builder: Any, scalar: Any) -> Any:
 
 def _lanes(builder: Any, kind: Any, value: Any) -> Any:
     """The value as lanes, whether it came as lanes or as a scalar."""
-    return value if kind == float8 else _splat(builder, value)
+    return value if kind in (float8, mask8) else _splat(builder, value)
 
 
 def _takes_lanes(a: Any, b: Any) -> bool:
@@ -122,17 +124,34 @@ def _negative(context, builder, signature, arguments):
     return builder.fneg(arguments[0])
 
 
+def declare_intrinsic(call: Callable, write: Callable, *names: str) -> Callable:
+    """The intrinsic ``call``, documented as ``write`` and with parameters of these names: Numba takes no ``*kinds``."""
+    call.__name__, call.__doc__ = write.__name__, write.__doc__
+    parameters = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in ("typing_context", *names)]
+    call.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    return intrinsic(call)
+
+
+def lane_function(result: Any) -> Callable[[Callable], Callable]:
+    """Make ``write(builder, *lanes)``, which writes LLVM instructions, a function inside Numba code that returns
+    ``result``. Scalars among its arguments come as lanes.
+    """
+
+    def declare(write: Callable) -> Callable:
+        @no_type_check
+        def call(typing_context, *kinds):
+            def generate(context, builder, signature, arguments):
+                return write(builder, *(_lanes(builder, k, v) for k, v in zip(kinds, arguments)))
+
+            return result(*kinds), generate
+
+        return declare_intrinsic(call, write, *list(signature_of(write).parameters)[1:])
+
+    return declare
+
+
 def _comparison(sign: str) -> Callable:
-    @intrinsic
-    @no_type_check
-    def compare(typing_context, a, b):
-        def generate(context, builder, signature, arguments):
-            x, y = (_lanes(builder, k, v) for k, v in zip(signature.args, arguments))
-            return builder.fcmp_ordered(sign, x, y, flags=FAST)
-
-        return mask8(a, b), generate
-
-    return compare
+    return lane_function(mask8)(lambda builder, x, y: builder.fcmp_ordered(sign, x, y, flags=FAST))
 
 
 greater = _comparison(">")
@@ -140,17 +159,12 @@ greater_equal = _comparison(">=")
 less = _comparison("<")
 
 
+def _choose(builder: Any, sign: str, x: Any, y: Any) -> Any:
+    return builder.select(builder.fcmp_ordered(sign, x, y, flags=FAST), x, y)
+
+
 def _extremum(sign: str) -> Callable:
-    @intrinsic
-    @no_type_check
-    def choose(typing_context, a, b):
-        def generate(context, builder, signature, arguments):
-            x, y = (_lanes(builder, k, v) for k, v in zip(signature.args, arguments))
-            return builder.select(builder.fcmp_ordered(sign, x, y, flags=FAST), x, y)
-
-        return float8(a, b), generate
-
-    return choose
+    return lane_function(float8)(lambda builder, x, y: _choose(builder, sign, x, y))
 
 
 maximum = _extremum(">")
@@ -160,15 +174,10 @@ minimum = _extremum("<")
 def _unary(name: str) -> Callable:
     """A function of LLVM's own, lane by lane."""
 
-    @intrinsic
-    @no_type_check
-    def call(typing_context, a):
-        def generate(context, builder, signature, arguments):
-            kind = ir.FunctionType(FLOATS, [FLOATS])
-            function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f32")
-            return builder.call(function, arguments)
-
-        return float8(a), generate
+    @lane_function(float8)
+    def call(builder: Any, a: Any) -> Any:
+        kind = ir.FunctionType(FLOATS, [FLOATS])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v8f32"), [a])
 
     return call
 
@@ -178,140 +187,85 @@ floor = _unary("floor")
 ceil = _unary("ceil")
 
 
-@intrinsic
-@no_type_check
-def select(typing_context, mask, a, b):
+@lane_function(float8)
+def select(builder: Any, mask: Any, a: Any, b: Any) -> Any:
     """Lanes of ``a`` where ``mask``, else of ``b``; either may be a scalar."""
-
-    def generate(context, builder, signature, arguments):
-        x, y = (_lanes(builder, k, v) for k, v in zip(signature.args[1:], arguments[1:]))
-        return builder.select(arguments[0], x, y)
-
-    return float8(mask, a, b), generate
+    return builder.select(mask, a, b)
 
 
-@intrinsic
-@no_type_check
-def both(typing_context, a, b):
+@lane_function(mask8)
+def both(builder: Any, a: Any, b: Any) -> Any:
     """Logical and of two masks."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.and_(*arguments)
-
-    return mask8(a, b), generate
+    return builder.and_(a, b)
 
 
-@intrinsic
-@no_type_check
-def any_lane(typing_context, mask):
+@lane_function(types.boolean)
+def any_lane(builder: Any, mask: Any) -> Any:
     """Whether the mask holds in any lane."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], ir.IntType(LANES))
-        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
-
-    return types.boolean(mask), generate
+    bits = builder.bitcast(mask, ir.IntType(LANES))
+    return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
 
 
-@intrinsic
-@no_type_check
-def broadcast(typing_context, scalar):
+@lane_function(float8)
+def broadcast(builder: Any, lanes: Any) -> Any:
     """A float32 in all lanes."""
-
-    def generate(context, builder, signature, arguments):
-        return _splat(builder, arguments[0])
-
-    return float8(types.float32), generate
+    return lanes
 
 
-@intrinsic
-@no_type_check
-def iota(typing_context):
+@lane_function(float8)
+def iota(builder: Any) -> Any:
     """0, 1, ... 7."""
-
-    def generate(context, builder, signature, arguments):
-        return ir.Constant(FLOATS, [float(i) for i in range(LANES)])
-
-    return float8(), generate
+    return ir.Constant(FLOATS, [float(i) for i in range(LANES)])
 
 
-@intrinsic
-@no_type_check
-def with_sign_set(typing_context, a):
+@lane_function(float8)
+def with_sign_set(builder: Any, a: Any) -> Any:
     """-|a|, by the sign bit."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], INTS)
-        return builder.bitcast(builder.or_(bits, ir.Constant(INTS, [-(2**31)] * LANES)), FLOATS)
-
-    return float8(a), generate
+    bits = builder.bitcast(a, INTS)
+    return builder.bitcast(builder.or_(bits, ir.Constant(INTS, [-(2**31)] * LANES)), FLOATS)
 
 
-@intrinsic
-@no_type_check
-def without_sign(typing_context, a):
+@lane_function(float8)
+def without_sign(builder: Any, a: Any) -> Any:
     """|a|, by the sign bit."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], INTS)
-        return builder.bitcast(builder.and_(bits, ir.Constant(INTS, [2**31 - 1] * LANES)), FLOATS)
-
-    return float8(a), generate
+    bits = builder.bitcast(a, INTS)
+    return builder.bitcast(builder.and_(bits, ir.Constant(INTS, [2**31 - 1] * LANES)), FLOATS)
 
 
 def _shuffle(builder: Any, a: Any, b: Any, indices: list[int]) -> Any:
     return builder.shuffle_vector(a, b, ir.Constant(INTS, indices))
 
 
-def _folded(combine: Callable) -> Callable:
+def _fold(combine: Callable) -> Callable:
     """All lanes into one, always in the same order, by ``combine(builder, x, y)``."""
 
-    @intrinsic
-    @no_type_check
-    def fold(typing_context, a):
-        def generate(context, builder, signature, arguments):
-            value = arguments[0]
-            for step in (4, 2, 1):
-                turned = _shuffle(builder, value, value, [(i + step) % LANES for i in range(LANES)])
-                value = combine(builder, value, turned)
-            return builder.extract_element(value, ir.Constant(INT32, 0))
-
-        return types.float32(a), generate
+    @lane_function(types.float32)
+    def fold(builder: Any, value: Any) -> Any:
+        for step in (4, 2, 1):
+            turned = _shuffle(builder, value, value, [(i + step) % LANES for i in range(LANES)])
+            value = combine(builder, value, turned)
+        return builder.extract_element(value, ir.Constant(INT32, 0))
 
     return fold
 
 
-sum_lanes = _folded(lambda builder, x, y: builder.fadd(x, y))
-max_lane = _folded(lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y, flags=FAST), x, y))
+sum_lanes = _fold(lambda builder, x, y: builder.fadd(x, y))
+max_lane = _fold(lambda builder, x, y: _choose(builder, ">", x, y))
 
 
-@intrinsic
-@no_type_check
-def sum_each(typing_context, a, b, c, d, e, f, g, h):
-    """Lane i of the result is the sum of the i-th argument's lanes: eight reductions for little more than
-    one.
-    """
-
-    def generate(context, builder, signature, arguments):
-        def pairs(vectors, width):
-            # Add neighbouring blocks of `width` lanes, and interleave the results of two vectors block by
-            # block.
-            left = [i for i in range(LANES) if not (i // width) % 2]
-            joined = []
-            for x, y in zip(vectors[0::2], vectors[1::2]):
-                order_low, order_high = [], []
-                for block in range(0, LANES, 2 * width):
-                    inside = [i for i in left if block <= i < block + 2 * width]
-                    order_low += inside + [i + LANES for i in inside]
-                    order_high += [i + width for i in inside] + [i + width + LANES for i in inside]
-                joined.append(
-                    builder.fadd(_shuffle(builder, x, y, order_low), _shuffle(builder, x, y, order_high))
-                )
-            return joined
-
-        vectors = list(arguments)
-        for width in (1, 2, 4):
-            vectors = pairs(vectors, width)
-        return vectors[0]
-
-    return float8(*[float8] * LANES), generate
+@lane_function(float8)
+def sum_each(builder: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """Lane i of the result is the sum of the i-th argument's lanes: eight reductions for little more than one."""
+    vectors = (a, b, c, d, e, f, g, h)
+    for width in (1, 2, 4):
+        # Add neighbouring blocks of `width` lanes, and interleave the results of two vectors block by block.
+        order = []
+        for block in range(0, LANES, 2 * width):
+            inside = list(range(block, block + width))
+            order += inside + [i + LANES for i in inside]
+        later = [i + width for i in order]
+        pairs = zip(vectors[0::2], vectors[1::2])
+        vectors = tuple(
+            builder.fadd(_shuffle(builder, x, y, order), _shuffle(builder, x, y, later)) for x, y in pairs
+        )
+    return vectors[0]

@@ -7,26 +7,30 @@ In base 2, where scaling by a power is integer arithmetic on the exponent bits. 
 from __future__ import annotations
 
 import math
-from typing import no_type_check
+from typing import Any, no_type_check
 
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit
-from numba.extending import intrinsic
 
-from simulacra.render.gaussians.simd import FAST, FLOATS, INTS, LANES, float8, maximum, minimum, without_sign
+from simulacra.render.gaussians.simd import (
+    FAST,
+    FLOATS,
+    INTS,
+    LANES,
+    float8,
+    lane_function,
+    maximum,
+    minimum,
+    without_sign,
+)
 
 
-@intrinsic
-@no_type_check
-def _add_exponent(typing_context, integer_in_low_bits, a):
+@lane_function(float8)
+def _add_exponent(builder: Any, integer_in_low_bits: Any, a: Any) -> Any:
     """``a`` times 2 to the integer that the magic-number rounding left in the low mantissa bits."""
-
-    def generate(context, builder, signature, arguments):
-        exponent = builder.shl(builder.bitcast(arguments[0], INTS), ir.Constant(INTS, [23] * LANES))
-        return builder.bitcast(builder.add(exponent, builder.bitcast(arguments[1], INTS)), FLOATS)
-
-    return float8(integer_in_low_bits, a), generate
+    exponent = builder.shl(builder.bitcast(integer_in_low_bits, INTS), ir.Constant(INTS, [23] * LANES))
+    return builder.bitcast(builder.add(exponent, builder.bitcast(a, INTS)), FLOATS)
 
 
 # 2**f on [-1/2, 1/2]: minimax polynomial of its relative error (9e-8; with float32 rounding 2e-7), 1 at 0.
@@ -49,31 +53,20 @@ def exp2(x):
     return _add_exponent(rounded, ((((f * _E5 + _E4) * f + _E3) * f + _E2) * f + _E1) * f + _ONE)
 
 
-@intrinsic
-@no_type_check
-def _exponent(typing_context, a):
+@lane_function(float8)
+def _exponent(builder: Any, a: Any) -> Any:
     """Of positive lanes: the whole number e for which a / 2**e is in [sqrt(1/2), sqrt(2)), as a float."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], INTS)
-        above = builder.sub(bits, ir.Constant(INTS, [_SQRT_HALF_BITS] * LANES))
-        return builder.sitofp(builder.ashr(above, ir.Constant(INTS, [23] * LANES)), FLOATS)
-
-    return float8(a), generate
+    above = builder.sub(builder.bitcast(a, INTS), ir.Constant(INTS, [_SQRT_HALF_BITS] * LANES))
+    return builder.sitofp(builder.ashr(above, ir.Constant(INTS, [23] * LANES)), FLOATS)
 
 
-@intrinsic
-@no_type_check
-def _mantissa(typing_context, a):
+@lane_function(float8)
+def _mantissa(builder: Any, a: Any) -> Any:
     """Of positive lanes: a / 2**e with the e of ``_exponent``."""
-
-    def generate(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], INTS)
-        above = builder.sub(bits, ir.Constant(INTS, [_SQRT_HALF_BITS] * LANES))
-        whole = builder.and_(above, ir.Constant(INTS, [-(1 << 23)] * LANES))
-        return builder.bitcast(builder.sub(bits, whole), FLOATS)
-
-    return float8(a), generate
+    bits = builder.bitcast(a, INTS)
+    above = builder.sub(bits, ir.Constant(INTS, [_SQRT_HALF_BITS] * LANES))
+    whole = builder.and_(above, ir.Constant(INTS, [-(1 << 23)] * LANES))
+    return builder.bitcast(builder.sub(bits, whole), FLOATS)
 
 
 _SQRT_HALF_BITS = 0x3F3504F3

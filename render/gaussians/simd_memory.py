@@ -5,70 +5,79 @@ No function checks bounds: an index that is wrong reads or writes elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from inspect import signature
 from typing import Any, no_type_check
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from simulacra.render.gaussians.simd import FLOATS, INT32, INT64, INTS, LANES, UNDEFINED, float8
+from simulacra.render.gaussians.simd import (
+    FLOATS,
+    INT32,
+    INT64,
+    INTS,
+    LANES,
+    UNDEFINED,
+    declare_intrinsic,
+    float8,
+)
 
 
 def _element_pointer(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
-@intrinsic
-@no_type_check
-def load(typing_context, array, index):
+def _memory_function(result: Any, *kinds: Any) -> Callable[[Callable], Callable]:
+    """Make ``write(builder, pointer, *values)`` a function of a contiguous array, a flat index and values of
+    ``kinds`` inside Numba code; ``result`` None is the array's own number, and so is a kind None.
+    """
+
+    def declare(write: Callable) -> Callable:
+        @no_type_check
+        def call(typing_context, array, index, *values):
+            def generate(context, builder, signature, arguments):
+                pointer = _element_pointer(context, builder, array, *arguments[:2])
+                written = write(builder, pointer, *arguments[2:])
+                if isinstance(result, types.UniTuple):
+                    return context.make_tuple(builder, result, written)
+                return context.get_dummy_value() if result is types.void else written
+
+            taken = (array.dtype if kind is None else kind for kind in kinds)
+            return (result or array.dtype)(array, types.int64, *taken), generate
+
+        return declare_intrinsic(call, write, "array", "index", *list(signature(write).parameters)[2:])
+
+    return declare
+
+
+@_memory_function(float8)
+def load(builder: Any, pointer: Any) -> Any:
     """Eight consecutive float32 of a contiguous array, from flat ``index`` on (no bounds check)."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        value = builder.load(builder.bitcast(pointer, FLOATS.as_pointer()))
-        value.align = 4
-        return value
-
-    return float8(array, types.int64), generate
+    value = builder.load(builder.bitcast(pointer, FLOATS.as_pointer()))
+    value.align = 4
+    return value
 
 
-@intrinsic
-@no_type_check
-def store(typing_context, array, index, value):
+@_memory_function(types.void, float8)
+def store(builder: Any, pointer: Any, value: Any) -> None:
     """Write eight consecutive float32 of a contiguous array, from flat ``index`` on (no bounds check)."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        instruction = builder.store(arguments[2], builder.bitcast(pointer, FLOATS.as_pointer()))
-        instruction.align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, float8), generate
+    builder.store(value, builder.bitcast(pointer, FLOATS.as_pointer())).align = 4
 
 
-@intrinsic
-@no_type_check
-def peek(typing_context, array, index):
+@_memory_function(None)
+def peek(builder: Any, pointer: Any) -> Any:
     """One element of a contiguous array at a flat index that is known to be inside: no check, no negative
     indices.
     """
-
-    def generate(context, builder, signature, arguments):
-        return builder.load(_element_pointer(context, builder, signature.args[0], *arguments))
-
-    return array.dtype(array, types.int64), generate
+    return builder.load(pointer)
 
 
-@intrinsic
-@no_type_check
-def poke(typing_context, array, index, value):
+@_memory_function(types.void, None)
+def poke(builder: Any, pointer: Any, value: Any) -> None:
     """Write one element of a contiguous array at a flat index that is known to be inside."""
-
-    def generate(context, builder, signature, arguments):
-        builder.store(arguments[2], _element_pointer(context, builder, signature.args[0], *arguments[:2]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, array.dtype), generate
+    builder.store(value, pointer)
 
 
 def _row_pointers(context: Any, builder: Any, kind: Any, arguments: Any) -> list[Any]:
@@ -143,74 +152,39 @@ def load_listed(typing_context, array, rows, first, last, stride, column):
     return float8(array, rows, *[types.int64] * 4), generate
 
 
-@intrinsic
-@no_type_check
-def store_integers(typing_context, array, index, value):
+@_memory_function(types.void, float8)
+def store_integers(builder: Any, pointer: Any, value: Any) -> None:
     """Write the lanes, truncated to integers, to eight consecutive places of a contiguous int32 array."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        integers = builder.fptosi(arguments[2], INTS)
-        builder.store(integers, builder.bitcast(pointer, INTS.as_pointer())).align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, float8), generate
+    builder.store(builder.fptosi(value, INTS), builder.bitcast(pointer, INTS.as_pointer())).align = 4
 
 
 _TRIPLE = ir.VectorType(ir.FloatType(), 3 * LANES)
 _TRIPLE_INTS = ir.VectorType(INT32, 3 * LANES)
 
 
-@intrinsic
-@no_type_check
-def store_triples(typing_context, array, index, a, b, c):
+@_memory_function(types.void, float8, float8, float8)
+def store_triples(builder: Any, pointer: Any, a: Any, b: Any, c: Any) -> None:
     """Write a0 b0 c0 a1 b1 c1 ... to 24 consecutive float32 of a contiguous array."""
-
-    def generate(context, builder, signature, arguments):
-        a, b, c = arguments[2:]
-        double = ir.Constant(ir.VectorType(INT32, 2 * LANES), list(range(2 * LANES)))
-        ab, c_ = builder.shuffle_vector(a, b, double), builder.shuffle_vector(c, c, double)
-        order = [channel * LANES + i for i in range(LANES) for channel in range(3)]
-        triples = builder.shuffle_vector(ab, c_, ir.Constant(_TRIPLE_INTS, order))
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(triples, builder.bitcast(pointer, _TRIPLE.as_pointer())).align = 4
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, a, b, c), generate
+    double = ir.Constant(ir.VectorType(INT32, 2 * LANES), list(range(2 * LANES)))
+    ab, c_ = builder.shuffle_vector(a, b, double), builder.shuffle_vector(c, c, double)
+    order = [channel * LANES + i for i in range(LANES) for channel in range(3)]
+    triples = builder.shuffle_vector(ab, c_, ir.Constant(_TRIPLE_INTS, order))
+    builder.store(triples, builder.bitcast(pointer, _TRIPLE.as_pointer())).align = 4
 
 
-@intrinsic
-@no_type_check
-def load_triples(typing_context, array, index):
+@_memory_function(types.UniTuple(float8, 3))
+def load_triples(builder: Any, pointer: Any) -> list[Any]:
     """The reverse of ``store_triples``: three values of eight lanes."""
-    result = types.UniTuple(float8, 3)
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        triples = builder.load(builder.bitcast(pointer, _TRIPLE.as_pointer()))
-        triples.align = 4
-        parts = [
-            builder.shuffle_vector(
-                triples, triples, ir.Constant(INTS, [3 * i + channel for i in range(LANES)])
-            )
-            for channel in range(3)
-        ]
-        return context.make_tuple(builder, result, parts)
-
-    return result(array, types.int64), generate
+    triples = builder.load(builder.bitcast(pointer, _TRIPLE.as_pointer()))
+    triples.align = 4
+    orders = [[3 * i + channel for i in range(LANES)] for channel in range(3)]
+    return [builder.shuffle_vector(triples, triples, ir.Constant(INTS, order)) for order in orders]
 
 
-@intrinsic
-@no_type_check
-def prefetch(typing_context, array, index):
+@_memory_function(types.void)
+def prefetch(builder: Any, pointer: Any) -> None:
     """Ask the processor to bring the cache line at flat ``index`` of a contiguous array nearer."""
-
-    def generate(context, builder, signature, arguments):
-        pointer = _element_pointer(context, builder, signature.args[0], *arguments)
-        address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [address, *(ir.Constant(INT32, i) for i in (0, 3, 1))])  # read, keep, data
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64), generate
+    address = builder.bitcast(pointer, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [address.type, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [address, *(ir.Constant(INT32, i) for i in (0, 3, 1))])  # read, keep, data

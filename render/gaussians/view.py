@@ -25,7 +25,7 @@ from simulacra.render.gaussians.projection import CAMERA, RECORD, SLOT, project
 from simulacra.render.gaussians.projection_backward import VIEW, VIEW_BLOCK, project_backward
 from simulacra.render.gaussians.simd import LANES
 from simulacra.render.gaussians.sorting import sort_into_tiles
-from simulacra.render.runtime.threads import run_ranges, split, thread_count
+from simulacra.render.runtime.threads import run_ranges, run_split, split, thread_count
 
 PROJECT_BLOCK = 2048  # least Gaussians a thread is woken for
 CHUNKS_A_THREAD = 8  # tiles go to threads in that many runs each: even load, yet neighbours stay together
@@ -70,7 +70,7 @@ class TiledGaussians:
         tile_starts: see ``sort_into_tiles``, as for the next two.
         entries: the Gaussians of each tile, in order of depth.
         slot_starts: where each Gaussian's gradients are collected.
-        ends: of each tile, the entry before which it was finished; filled by ``draw``.
+        ends: of each tile, the entry before which it was finished; filled by ``blend_tiles``.
     """
 
     screen: Screen
@@ -81,15 +81,15 @@ class TiledGaussians:
     slot_starts: np.ndarray
     ends: np.ndarray
 
+    @property
+    def tiles(self) -> tuple[tuple[np.ndarray, np.ndarray], tuple[int, int]]:
+        """What the kernels take of them: (tile_starts, entries), and width and height of the image."""
+        return (self.tile_starts, self.entries), (self.screen.width, self.screen.height)
+
     def over_tiles(self, work: Callable[[int, int, int], None]) -> None:
         """Call ``work(part, start, stop)`` over all tiles."""
         threads = thread_count()
         run_ranges(work, _tile_chunks(self.tile_starts, threads), threads)
-
-    def over_gaussians(self, work: Callable[[int, int, int], None], block: int) -> None:
-        """Call ``work(part, start, stop)`` over all Gaussians, in multiples of ``block``."""
-        threads = thread_count()
-        run_ranges(work, split(len(self.records), threads, block), threads)
 
 
 def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
@@ -101,7 +101,7 @@ def camera_row(viewmat: torch.Tensor, K: torch.Tensor) -> np.ndarray:
     return row
 
 
-def look(
+def project_tiles(
     shapes: Shapes, features: np.ndarray, offsets: np.ndarray, screen: Screen, radii: np.ndarray
 ) -> TiledGaussians:
     """Project and sort; ``radii`` (n) is written.
@@ -130,51 +130,47 @@ def look(
     return TiledGaussians(screen, records, values, *lists, np.empty(columns * rows, np.int32))
 
 
-def draw(view: TiledGaussians, background: np.ndarray, images: Images) -> None:
+def blend_tiles(view: TiledGaussians, background: np.ndarray, images: Images) -> None:
     """Blend into ``images``."""
-    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
+    rest = (background, images, view.ends)
     if view.values is None:
-        view.over_tiles(
-            lambda _, a, b: blend(view.records, *lists, *size, a, b, background, *images, view.ends)
-        )
+        view.over_tiles(lambda _, a, b: blend(view.records, *view.tiles, a, b, *rest))
     else:
-        inputs = (view.records, view.values, *lists, *size)
-        view.over_tiles(lambda _, a, b: blend_channels(*inputs, a, b, background, *images, view.ends))
+        view.over_tiles(lambda _, a, b: blend_channels(view.records, view.values, *view.tiles, a, b, *rest))
 
 
-def undraw(
+def blend_tiles_backward(
     view: TiledGaussians,
     images: Images,
     upstream: tuple[np.ndarray, np.ndarray, np.ndarray | None],
     grad_features: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The reverse of ``draw``: slots of moments and where each Gaussian's begin, for ``unlook``.
+    """The reverse of ``blend_tiles``: slots of moments and where each Gaussian's begin, for ``project_tiles_backward``.
 
     Of colors, gradients are left in the slots; those of other features are written to ``grad_features``.
     ``upstream`` are the gradients of the images; that of depth may be None.
     """
-    lists, size = (view.tile_starts, view.entries), (view.screen.width, view.screen.height)
     if view.values is None:
         slots = np.empty(len(view.entries) * SLOT + LANES, np.float32)  # the last one is read as whole lanes
-        colors = (view.records, *lists, *size)
-        view.over_tiles(lambda _, a, b: blend_backward(*colors, a, b, *images, view.ends, *upstream, slots))
+        rest = (images, view.ends, *upstream, slots)
+        view.over_tiles(lambda _, a, b: blend_backward(view.records, *view.tiles, a, b, *rest))
         return slots, view.slot_starts
     if upstream[2] is None:
         upstream = (*upstream[:2], np.zeros_like(upstream[1]))
     n, stride = len(view.records), LANES + -(-view.values.shape[1] // LANES) * LANES
     slots = np.empty(len(view.entries) * stride, np.float32)
-    inputs = (view.records, view.values, *lists, *size)
+    inputs = (view.records, view.values, *view.tiles)
     view.over_tiles(
         lambda _, a, b: blend_channels_backward(*inputs, a, b, images, view.ends, upstream, slots)
     )
     moments = np.empty(n * SLOT + LANES, np.float32)
-    view.over_gaussians(
-        lambda _, a, b: reduce_slots(view.slot_starts, slots, stride, a, b, moments, grad_features), LANES
+    run_split(
+        lambda a, b: reduce_slots(view.slot_starts, slots, stride, a, b, moments, grad_features), n, LANES
     )
     return moments, np.arange(n + 1, dtype=np.int32)
 
 
-def unlook(
+def project_tiles_backward(
     view: TiledGaussians,
     shapes: Shapes,
     slots: np.ndarray,
@@ -190,7 +186,7 @@ def unlook(
     partial = np.zeros((-(-len(view.records) // VIEW_BLOCK), VIEW, LANES), np.float32)
     inputs = (*shapes.arrays(), screen.camera, screen.width, screen.height, screen.antialiased)
     rest = (view.records, slot_starts, slots, *shared, grad_rgb, grad_offsets, partial)
-    view.over_gaussians(lambda _, a, b: project_backward(*inputs, a, b, *rest), VIEW_BLOCK)
+    run_split(lambda a, b: project_backward(*inputs, a, b, *rest), len(view.records), VIEW_BLOCK)
     total = partial.sum((0, 2), dtype=np.float64)
     return np.concatenate([total[:9].reshape(3, 3), total[9:, None]], axis=1)
 
@@ -200,19 +196,17 @@ def medians(view: TiledGaussians, depths: np.ndarray) -> np.ndarray:
     depths are written to ``depths``, 0 where there is none.
     """
     found = np.empty((view.screen.height, view.screen.width), np.int32)
-    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
-    view.over_tiles(lambda _, a, b: median_gaussians(*inputs, a, b, found, depths))
+    view.over_tiles(lambda _, a, b: median_gaussians(view.records, *view.tiles, a, b, found, depths))
     return found
 
 
 def shares(view: TiledGaussians) -> tuple[np.ndarray, np.ndarray]:
-    """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``draw``."""
+    """Sum and maximum over the image of each Gaussian's blending weight, ``n`` each; after ``blend_tiles``."""
     slots = np.empty(len(view.entries) * SHARES, np.float32)
-    inputs = (view.records, view.tile_starts, view.entries, view.screen.width, view.screen.height)
-    view.over_tiles(lambda _, a, b: measure_shares(*inputs, a, b, view.ends, slots))
+    view.over_tiles(lambda _, a, b: measure_shares(view.records, *view.tiles, a, b, view.ends, slots))
     totals, largest = (np.empty(len(view.records), np.float32) for _ in range(2))
-    view.over_gaussians(
-        lambda _, a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), PROJECT_BLOCK
+    run_split(
+        lambda a, b: reduce_shares(view.slot_starts, slots, a, b, totals, largest), len(totals), PROJECT_BLOCK
     )
     return totals, largest
 

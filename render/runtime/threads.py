@@ -51,6 +51,12 @@ def run_ranges(work: Callable[[int, int, int], None], bounds: Sequence[int], thr
                 helper.result()
 
 
+def run_split(work: Callable[..., None], count: int, multiple: int = 1) -> None:
+    """Call ``work(start, stop)`` over ``range(count)``, a range a thread, each a multiple of ``multiple`` long."""
+    threads = thread_count()
+    run_ranges(lambda _, start, stop: work(start, stop), split(count, threads, multiple), threads)
+
+
 def _drain(waiting: deque, work: Callable[[int, int, int], None]) -> None:
     # A deque of nothing said: the tests' checks of types would look at an item that another thread is taking.
     while True:
