@@ -39,7 +39,7 @@ def check_frames(session: Session) -> list[Check]:
     )  # fmt: skip
     if count > 2:
         _, assumed = frame_seconds(session.frames)
-        checks += judged(
+        checks += check_values(
             "times-missing", {"session": ASSUMED_FPS if assumed else 0.0}, warn=lambda v: v > 0,
             unit="pictures a second are assumed", limit="0: times are there and rise", evidence=assumed or "",
             remedy="say the recording's rate when it is imported: --fps",
