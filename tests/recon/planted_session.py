@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.fit import BodyFit
-from simulacra.recon.observe.consensus import MIRRORED
+from simulacra.recon.observe.landmarks import POSE33
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
 from simulacra.recon.observe.soft_mask import SoftMask
@@ -235,7 +235,7 @@ def planted_network(world: World) -> type[PoseNetwork]:
             cv2.fillConvexPoly(body, cv2.convexHull(px).astype(np.int32), 1.0)
             ones = np.full(33, 0.95, np.float32)
             return PoseDetection(
-                px[list(MIRRORED)] if roi.mirror else px,
+                px[list(POSE33.mirror)] if roi.mirror else px,
                 ones,
                 ones,
                 np.zeros((33, 3), np.float32),

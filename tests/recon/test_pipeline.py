@@ -18,7 +18,7 @@ import pytest
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
-from simulacra.recon.evaluate.judge import judge
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.observe import over_session
 from simulacra.recon.pipeline import (
@@ -179,7 +179,7 @@ def test_noise_in_training_frames_does_change_what_is_trained(
 ) -> None:
     """The control of the two above."""
     monkeypatch.setattr(pipeline, "fit_body", lambda *_, **__: load_fit(base / "fit"))
-    monkeypatch.setattr(pipeline, "judge", killed)
+    monkeypatch.setattr(pipeline, "evaluate_reconstruction", killed)
     poisoned = shutil.copytree(session, tmp_path / "session")
     # Of nine views, so many that five steps cannot miss them.
     later = [(name, frame) for name in "abc" for frame in FRAMES[1:-1]]
@@ -371,7 +371,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
         (loop, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
         (loop, "save_checkpoint", 1),  # after step 2 of 5
         (pipeline, "train_avatar", 1),
-        (pipeline, "judge", 1),
+        (pipeline, "evaluate_reconstruction", 1),
     ]
     run = tmp_path / "run"
     fit = load_fit(base / "fit")  # the same again, which is told by the poisoned sessions
@@ -424,7 +424,7 @@ def test_cameras_that_the_fit_adjusted_are_fused_trained_and_judged_with(
     # Control: with the cameras as they are described the same avatar is beside its picture.
     opened, settings = load_session(turned), adjusted.config.evaluate
     judged = adjusted.protocol, world.body, adjusted.observations, true_fit(world), adjusted.trained, settings
-    found = judge(tmp_path / "described", opened, *judged).scores["mask_iou"].values
+    found = evaluate_reconstruction(tmp_path / "described", opened, *judged).scores["mask_iou"].values
     overlap = {view.camera: value for view, value in found.items()}
     assert overlap["b"] < scores(right.run.root, "mask_iou", "b") - 0.1
     assert overlap["a"] == scores(right.run.root, "mask_iou", "a")
