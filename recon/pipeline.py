@@ -10,6 +10,7 @@ cameras do not exist.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +26,15 @@ from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
 from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
+from simulacra.recon.preflight.networks import describe_networks
 from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
 from simulacra.recon.runs.configuration import config, dump_config, format_config
+from simulacra.recon.runs.files import disk_errors, write_text
+from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
+from simulacra.render.runtime.errors import RunError
 
 Record = TypeVar("Record")
 
@@ -95,14 +100,42 @@ def reconstruct(
     """
     session = load_session(session_path)
     protocol = protocol_of(session, settings.views)
+    if out.resolve().is_relative_to(session_path.resolve()):
+        raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
     run = open_run(out, session.fingerprint())
-    (run.root / "config.yaml").write_text(format_config(settings), "utf-8")
-    made = run_stages(run, session, settings, protocol)
+    with write_lock(run.root):
+        made = run_stages(run, session, settings, protocol)
+        _check_unchanged(made)
+        _record(made, session_path, config_name)
+    return made
+
+
+def _check_unchanged(made: Reconstruction) -> None:
+    """Takes back what was computed now where the session is not what it was: nobody knows which one it shows."""
+    found = load_session(made.session.root).fingerprint()
+    if found == made.run.session_fingerprint:
+        return
+    for stage in made.stages:
+        if not stage.skipped:
+            shutil.rmtree(made.run.stage(stage.name))
+    raise RunError(
+        "the session was changed while it was reconstructed",
+        where=made.session.root,
+        expected=f"session {made.run.session_fingerprint[:12]}",
+        found=f"session {found[:12]}",
+        remedy="leave it as it is and run again; what was computed from it this time has been removed",
+    )
+
+
+def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
+    """Writes config.yaml and run.json: last, so that they never describe what is not there."""
+    run, session, settings = made.run, made.session, made.config
     facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
     facts |= trained_on(run.root / "avatar")
+    with disk_errors(run.root):
+        write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
-               session_notes=list(session.notes), locked=protocol.as_json(), config_name=config_name)  # fmt: skip
-    return made
+               session_notes=list(session.notes), locked=made.protocol.as_json(), config_name=config_name)  # fmt: skip
 
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
@@ -133,7 +166,8 @@ def run_stages(
     def observe_it(folder: Path) -> None:
         observe(seen, settings.observe, folder, frames=frames)
 
-    checked = log.run("preflight", 2, settings.preflight, key, check, load_preflight)
+    able = key | {"networks": describe_networks()}
+    checked = log.run("preflight", 2, settings.preflight, able, check, load_preflight)
     checked.raise_on_fail(settings.preflight.ignore)
     observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
     body = load_body()

@@ -83,7 +83,7 @@ def _table(
 
 @njit(fastmath=_FAST, inline="always")
 @no_type_check
-def _blended(table, signs, bones, weights, i):
+def _blend(table, signs, bones, weights, i):
     """The point's blended matrix, rows first, its unit quaternion, and one over the quaternion's length before.
 
     Sixteen numbers in registers: an array for them would go through memory at every influence.
@@ -134,7 +134,7 @@ def _product(p, q):
 @no_type_check
 def _skin(points, quats, table, signs, bones, weights, start, stop, moved, turned):
     for i in range(start, stop):
-        T, q, _ = _blended(table, signs, bones, weights, i)
+        T, q, _ = _blend(table, signs, bones, weights, i)
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         moved[i, 0] = T[0] * x + T[1] * y + T[2] * z + T[3]
         moved[i, 1] = T[4] * x + T[5] * y + T[6] * z + T[7]
@@ -162,7 +162,7 @@ def _skin_backward(
     partial,
 ):
     for i in range(start, stop):
-        T, q, inverse = _blended(table, signs, bones, weights, i)
+        T, q, inverse = _blend(table, signs, bones, weights, i)
         g0, g1, g2 = grad_moved[i, 0], grad_moved[i, 1], grad_moved[i, 2]
         grad_points[i, 0] = T[0] * g0 + T[4] * g1 + T[8] * g2
         grad_points[i, 1] = T[1] * g0 + T[5] * g1 + T[9] * g2

@@ -9,6 +9,8 @@ import torch
 
 from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.runs.chain import check_records
+from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
@@ -42,7 +44,8 @@ def open_avatar(run: Path) -> FinishedAvatar:
     """Loads the avatar of a run.
 
     Raises:
-        RunError: not a finished run, or one whose result has no body (the baseline).
+        RunError: not a finished run, or one whose result has no body (the baseline); a record is damaged, or was
+            made of another fit than the one that lies beside it.
     """
     if not (run / RUN_FILE).is_file() or not (run / "avatar" / STAGE_FILE).is_file():
         raise RunError(
@@ -51,6 +54,8 @@ def open_avatar(run: Path) -> FinishedAvatar:
             expected="run.json and avatar/ in it",
             remedy="finish it: simulacra reconstruct SESSION --out RUN",
         )
+    read_json(run / RUN_FILE)
+    check_records(run, ["avatar"])
     avatar = load_trained(run / "avatar").avatar
     if avatar is None:
         raise RunError(
@@ -58,5 +63,6 @@ def open_avatar(run: Path) -> FinishedAvatar:
             where=run,
             expected="a run of another configuration than depth_splats",
         )
+    check_records(run, ["fit"])
     body = load_body()
     return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), load_fit(run / "fit"))

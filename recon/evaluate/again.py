@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from simulacra.recon.avatar.record import load_trained
-from simulacra.recon.evaluate.protocol import choose_other
+from simulacra.recon.evaluate.protocol import Protocol, choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import Evaluation
 from simulacra.recon.fit import load_fit
 from simulacra.recon.observe import load_observations
 from simulacra.recon.pipeline import ReconstructionConfig, protocol_of
-from simulacra.recon.runs.configuration import load_config
+from simulacra.recon.runs.chain import REMEDY, check_records
+from simulacra.recon.runs.configuration import changed_config, dump_config
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder
+from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, replace_folder
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
@@ -34,40 +38,85 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
         The evaluation and its folder.
 
     Raises:
-        RunError: not a finished run, its session has changed, or a render has values that are not finite.
+        RunError: not a finished run, records that do not belong together or were damaged, somebody else writes into it,
+            its session has changed, or a render has values that are not finite.
         ConfigError: a camera that the session has not.
     """
-    session = _session_of(root)
-    settings = load_config(ReconstructionConfig, root / "config.yaml")
-    protocol = protocol_of(session, settings.views)
-    if held_out_cameras:
-        protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
-    observed = load_observations(root / "observe") if (root / "observe").is_dir() else None
-    fit = load_fit(root / "fit") if (root / "fit").is_dir() else None
-    name = LOCKED_FOLDER if protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
-    work = root / f".{name}.again"
-    with disk_errors(root):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir()
-        # Into a folder of its own first: an interruption leaves the earlier scores.
+    _require_run(root)
+    with write_lock(root):
+        described = read_json(root / RUN_FILE)
+        stages = _check_trained(root, described)
+        session = _session_of(described)
+        settings = changed_config(ReconstructionConfig(), described["config"], str(root / RUN_FILE))
+        protocol = protocol_of(session, settings.views)
+        _check_protocol(root, protocol, stages["avatar"]["inputs"])
+        if held_out_cameras:
+            protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
+        observed = load_observations(root / "observe") if "observe" in stages else None
+        fit = load_fit(root / "fit") if "fit" in stages else None
         trained = load_trained(root / "avatar")
-        made = evaluate_reconstruction(
-            work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
-        )
-        _take_its_place(work, root / name)
+        name = LOCKED_FOLDER if protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
+        work = root / f".{name}.again"
+        with disk_errors(root):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            # Into a folder of its own first: an interruption leaves the earlier scores.
+            made = evaluate_reconstruction(
+                work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
+            )
+            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages)
+            replace_folder(work, root / name)
     return made, root / name
 
 
-def _session_of(root: Path) -> Session:
-    """The session, which must still be the one that the run was made of."""
+def _require_run(root: Path) -> None:
     if not (root / RUN_FILE).is_file() or not (root / "avatar" / STAGE_FILE).is_file():
         raise RunError(
             "there is no finished run to evaluate",
             where=root,
-            expected=f"{RUN_FILE} and a finished stage avatar",
+            expected=f"{RUN_FILE} and a finished avatar stage",
             remedy="simulacra reconstruct, to the end, and give its --out",
         )
-    described = read_json(root / RUN_FILE)
+
+
+def _check_trained(root: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the avatar and the records under it say of themselves: whole, of one run, and of the one in run.json."""
+    stages = check_records(root, ["avatar"])
+    stages |= check_records(root, [name for name in ("fit", "observe") if name in stages["avatar"]["inputs"]])
+    recorded = described.get("stages")
+    for name, stage in stages.items():
+        known = recorded.get(name, {}) if isinstance(recorded, dict) else {}
+        if not isinstance(described.get("config"), dict) or known.get("digest") != stage["digest"]:
+            raise RunError(
+                f"{RUN_FILE} describes another {name} than the one in this run",
+                where=root / RUN_FILE,
+                expected=stage["digest"][:12],
+                found=str(known.get("digest"))[:12],
+                remedy=f"a later reconstruction was stopped: {REMEDY}",
+            )
+    return stages
+
+
+def _check_protocol(root: Path, protocol: Protocol, inputs: Mapping[str, str]) -> None:
+    """What was trained decides: the views that the protocol calls training views are those that were."""
+    for what, views in (
+        ("cameras", protocol.training_cameras),
+        ("frames", protocol.frames),
+        ("colors", protocol.training_frames),
+    ):
+        expected = ",".join(map(str, views))
+        if inputs.get(what) != expected:
+            raise RunError(
+                f"the avatar was not trained on the {what} that the run's configuration says",
+                where=root / "avatar" / STAGE_FILE,
+                expected=expected[:200],
+                found=str(inputs.get(what))[:200],
+                remedy=REMEDY,
+            )
+
+
+def _session_of(described: Mapping[str, Any]) -> Session:
+    """The session, which must still be the one that the run was made of."""
     session = load_session(str(described.get("session")))
     fingerprint = session.fingerprint()
     if fingerprint != described.get("session_fingerprint"):
@@ -81,13 +130,16 @@ def _session_of(root: Path) -> Session:
     return session
 
 
-def _take_its_place(work: Path, folder: Path) -> None:
-    """Puts a finished evaluation where the earlier one was, under that one's description."""
-    if (folder / STAGE_FILE).is_file():
-        write_json(work / STAGE_FILE, read_json(folder / STAGE_FILE) | {"digest": digest_folder(work)})
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    work.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+def _describe(
+    work: Path, folder: Path, config: dict[str, Any], protocol: Protocol, stages: Mapping[str, dict[str, Any]]
+) -> None:
+    """Keeps the earlier evaluation's description where that asked for the same: a key is never given other content."""
+    if not (folder / STAGE_FILE).is_file():
+        return
+    earlier = read_json(folder / STAGE_FILE)
+    asked = {"protocol": json.dumps(protocol.as_json())}
+    asked |= {name: stage["digest"] for name, stage in stages.items()}
+    inputs = earlier.get("inputs")
+    same = isinstance(inputs, dict) and asked.items() <= inputs.items()
+    if same and earlier.get("config") == json.loads(json.dumps(config)):
+        write_json(work / STAGE_FILE, earlier | {"digest": digest_folder(work)})

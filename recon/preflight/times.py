@@ -44,10 +44,10 @@ def check_frames(session: Session) -> list[Check]:
             unit="pictures a second are assumed", limit="0: times are there and rise", evidence=assumed or "",
             remedy="say the recording's rate when it is imported: --fps",
         )  # fmt: skip
-    return checks + _repeated(session) + _times(session)
+    return checks + _check_repeats(session) + _times(session)
 
 
-def _repeated(session: Session) -> list[Check]:
+def _check_repeats(session: Session) -> list[Check]:
     """Frames that name a picture that another frame has named already, by the description alone."""
     doubled, before = {}, {}
     for name in session.camera_names:
@@ -122,7 +122,7 @@ def check_motion(samples: SessionSamples) -> list[Check]:
     }
     if not differences:
         return []
-    frozen = {name: _frozen(name, differences) for name in differences}
+    frozen = {name: _frozen_share(name, differences) for name in differences}
     astray = {name: _astray(table) for name, table in differences.items()}
     return [
         *check_values(
@@ -150,7 +150,7 @@ def picture_differences(thumbs: UInt8[np.ndarray, "n h w"]) -> Float[np.ndarray,
     return np.stack([np.abs(kept - row).mean(-1) for row in kept]).astype(np.float64)
 
 
-def _frozen(name: str, differences: Mapping[str, Float[np.ndarray, "n n"]]) -> float:
+def _frozen_share(name: str, differences: Mapping[str, Float[np.ndarray, "n n"]]) -> float:
     """Share of steps without any change while the camera's usual step, or the other cameras' at that time, has one.
 
     A person who pauses is still in all cameras, and comes to rest: such a step does not count.

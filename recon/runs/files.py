@@ -33,18 +33,26 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: the file was damaged.
     """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"a {type(content).__name__} in place of a JSON object")
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(
             "a run's own file cannot be read", where=path, found=error, remedy="delete it and run again"
         ) from error
+    return content
 
 
 def write_json(path: Path, content: object) -> None:
     """Writes JSON under a temporary name, then renames it."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 under a temporary name, then renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, sort_keys=True, default=str) + "\n", "utf-8")
+    partial.write_text(text, "utf-8")
     partial.replace(path)
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -30,6 +31,9 @@ Record = TypeVar("Record")
 RUN_SCHEMA = 1
 STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
+WORK_FILE = "work.json"
+# What a run that was killed before its first record leaves: files half written, a lock.
+LEFTOVER = re.compile(r"\..*\.(partial|work|old)|\.lock")
 # Libraries whose versions change the numbers of a run.
 RECORDED_PACKAGES = (
     "simulacra",
@@ -79,20 +83,18 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
     Raises:
         RunError: the folder holds something else, or a run of another session.
     """
-    run_file = root / RUN_FILE
     if root.exists() and not root.is_dir():
         raise RunError("the output is a file, not a folder", where=root)
-    if run_file.is_file():
-        owner = read_json(run_file).get("session_fingerprint")
-        if owner != session_fingerprint:
-            raise RunError(
-                "the output folder holds a run of another session",
-                where=root,
-                expected=f"session {session_fingerprint[:12]}",
-                found=f"session {str(owner)[:12]}",
-                remedy="give another --out, or delete that folder",
-            )
-    elif root.is_dir() and any(root.iterdir()):
+    owner = _owner(root)
+    if owner is not None and owner != session_fingerprint:
+        raise RunError(
+            "the output folder holds a run of another session",
+            where=root,
+            expected=f"session {session_fingerprint[:12]}",
+            found=f"session {owner[:12]}",
+            remedy="give another --out, or delete that folder",
+        )
+    if owner is None and root.is_dir() and not all(_is_leftover(path) for path in root.iterdir()):
         raise RunError(
             "the output folder is not empty and is not a run",
             where=root,
@@ -100,11 +102,37 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
         )
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        if not run_file.is_file():
+        if not _says_session(root / RUN_FILE):
             write_json(
-                run_file, {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}}
+                root / RUN_FILE,
+                {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}},
             )
     return RunFolder(root, session_fingerprint)
+
+
+def _owner(root: Path) -> str | None:
+    """The session of a folder's run: as run.json says, or where that is lost, as the stages say; None if nothing does.
+
+    Raises:
+        RunError: run.json is damaged and there is no stage to learn it from.
+    """
+    if _says_session(root / RUN_FILE):
+        return str(read_json(root / RUN_FILE)["session_fingerprint"])
+    for path in sorted(root.glob(f"[!.]*/{STAGE_FILE}")):
+        inputs = _finished(path.parent).get("inputs")
+        if isinstance(inputs, dict) and "session" in inputs:
+            return str(inputs["session"])
+    if (root / RUN_FILE).is_file() and (root / RUN_FILE).stat().st_size:
+        read_json(root / RUN_FILE)
+    return None
+
+
+def _is_leftover(path: Path) -> bool:
+    return bool(LEFTOVER.fullmatch(path.name)) or (path.name == RUN_FILE and not path.stat().st_size)
+
+
+def _says_session(run_file: Path) -> bool:
+    return "session_fingerprint" in _read_or_nothing(run_file)
 
 
 def run_stage(
@@ -129,11 +157,13 @@ def run_stage(
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    key = _key(name, version, config, inputs)
+    key = stage_key(name, version, config, inputs)
     folder = run.stage(name)
     done = _read_stage(folder)
     if done.get("key") == key and done.get("digest") == digest_folder(folder):
         result = StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
+        if (folder / WORK_FILE).exists():  # of a process that was killed when all but this was done
+            (folder / WORK_FILE).unlink()
         return load(folder), result
     with disk_errors(run.root):
         work = _work_folder(run, name, key)
@@ -143,8 +173,8 @@ def run_stage(
         write_json(
             work / STAGE_FILE, {**described, "version": version, "config": config, "inputs": dict(inputs)}
         )
-        _replace_folder(work, folder)
-        (folder / "work.json").unlink()
+        replace_folder(work, folder)
+        (folder / WORK_FILE).unlink()
     return load(folder), result
 
 
@@ -199,7 +229,7 @@ def digest_folder(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         relative = path.relative_to(folder).as_posix()
-        if relative in (STAGE_FILE, "work.json"):
+        if relative in (STAGE_FILE, WORK_FILE):
             continue
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -207,15 +237,20 @@ def digest_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _key(name: str, version: int, config: object, inputs: Mapping[str, str]) -> str:
+def stage_key(name: str, version: int, config: object, inputs: Mapping[str, str]) -> str:
+    """What a stage's result is kept under: sha256 over all that it is computed from."""
     described = {"name": name, "version": version, "config": config, "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _read_stage(folder: Path) -> dict[str, Any]:
     """What a finished stage says of itself; nothing where it is absent or damaged, and so computed again."""
+    return _read_or_nothing(folder / STAGE_FILE)
+
+
+def _read_or_nothing(path: Path) -> dict[str, Any]:
     try:
-        return read_json(folder / STAGE_FILE)
+        return read_json(path)
     except RunError:
         return {}
 
@@ -226,8 +261,10 @@ def _work_folder(run: RunFolder, name: str, key: str) -> Path:
     So are files that a killed process had begun to write: they would be part of the result for ever.
     """
     work = run.root / f".{name}.work"
-    mark = work / "work.json"
-    if work.exists() and (not mark.is_file() or read_json(mark).get("key") != key):
+    mark = work / WORK_FILE
+    if work.exists() and (
+        _read_or_nothing(mark).get("key") != key or "seconds" not in _read_or_nothing(mark)
+    ):
         shutil.rmtree(work)
     for partial in work.rglob(".*.partial*"):
         partial.unlink()
@@ -239,7 +276,7 @@ def _work_folder(run: RunFolder, name: str, key: str) -> Path:
 
 def _run_timed(compute: Callable[[Path], None], work: Path) -> tuple[float, float]:
     """Seconds of this and earlier sittings, and the process's peak memory during this one in MiB."""
-    earlier = read_json(work / "work.json")
+    earlier = read_json(work / WORK_FILE)
     reset_peak_memory()
     start = time.perf_counter()
     try:
@@ -247,11 +284,12 @@ def _run_timed(compute: Callable[[Path], None], work: Path) -> tuple[float, floa
     finally:
         seconds = earlier["seconds"] + time.perf_counter() - start
         if shutil.disk_usage(work).free > 2**20:
-            write_json(work / "work.json", {**earlier, "seconds": seconds})
+            write_json(work / WORK_FILE, {**earlier, "seconds": seconds})
     return seconds, peak_memory_mb()
 
 
-def _replace_folder(work: Path, folder: Path) -> None:
+def replace_folder(work: Path, folder: Path) -> None:
+    """Puts a finished folder in the place of an earlier one."""
     old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():

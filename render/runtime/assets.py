@@ -145,7 +145,7 @@ def asset_path(name: str, *, manifest: Path | None = None) -> Path:
     Raises:
         AssetError: there is no such asset, it is not in the cache, or its sha256 is not the manifest's.
     """
-    status = _status(_named(load_manifest(manifest), [name])[0])
+    status = _status(_select(load_manifest(manifest), [name])[0])
     if status.state == "here":
         return status.path
     asset = status.asset
@@ -167,7 +167,7 @@ def asset_status(
         AssetError: a name is not in the manifest.
     """
     assets = load_manifest(manifest)
-    return tuple(_status(asset) for asset in _named(assets, names))
+    return tuple(_status(asset) for asset in _select(assets, names))
 
 
 def fetch_assets(
@@ -210,7 +210,7 @@ def fetch_assets(
     return asset_status(names, manifest=manifest)
 
 
-def _named(assets: dict[str, Asset], names: Sequence[str] | None) -> list[Asset]:
+def _select(assets: dict[str, Asset], names: Sequence[str] | None) -> list[Asset]:
     if names is None:
         return list(assets.values())
     unknown = [name for name in names if name not in assets]

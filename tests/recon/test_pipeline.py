@@ -18,6 +18,7 @@ import pytest
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
+from simulacra.recon.evaluate.again import evaluate_run
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.observe import over_session
@@ -29,11 +30,14 @@ from simulacra.recon.pipeline import (
     run_stages,
 )
 from simulacra.recon.preflight import CODES, look
+from simulacra.recon.preflight.networks import describe_networks
 from simulacra.recon.runs.configuration import changed_config
 from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
+from simulacra.render.runtime.assets import asset_status
 from simulacra.render.runtime.errors import AssetError, RunError
 from tests.recon.planted_session import (
     FRAMES,
@@ -339,6 +343,65 @@ def test_an_avatar_follows_a_fit_that_changed(base: Path, session: Path, tmp_pat
     # The surface is where depth measures it; what hangs on the body moved.
     assert records(run, "refine") == records(base, "refine")
     assert records(run, "avatar") != records(base, "avatar")
+
+
+def test_a_network_that_is_mended_runs_the_preflight_again(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it checks were left out, and a record of that is not one of checks that were made."""
+    here = describe_networks()
+    monkeypatch.setenv("SIMULACRA_CACHE", str(tmp_path))
+    missing = describe_networks()
+    damaged = tmp_path / asset_status(["pose_detection"])[0].asset.location
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("half of it")
+    assert len({here, missing, describe_networks()}) == 3
+    monkeypatch.undo()
+    assert what_would_run(base, monkeypatch, SETTINGS, session) == set()
+    monkeypatch.setattr(pipeline, "describe_networks", lambda: missing)
+    assert what_would_run(base, monkeypatch, SETTINGS, session) == {"preflight"}
+
+
+def test_a_stopped_run_of_other_views_changes_nothing_of_what_is_scored(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what was asked for last but what was trained says which views were held out."""
+    run = shutil.copytree(base, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "preflight", killed)
+        with pytest.raises(Killed):
+            reconstruct(session, changed(views={"held_out_cameras": ["a"]}), run)
+    assert (run / "config.yaml").read_bytes() == (base / "config.yaml").read_bytes()
+    evaluate_run(run)
+    assert records(run, *STAGES) == records(base, *STAGES)
+
+
+def test_a_session_that_changes_meanwhile_is_noticed_and_what_was_made_of_it_goes(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, other = shutil.copytree(base, tmp_path / "run"), shutil.copytree(session, tmp_path / "session")
+
+    def change(folder: Path, *_: object) -> None:
+        write_json(folder / "metrics.json", {})
+        change_file("images/a/000001.png")(other)
+
+    monkeypatch.setattr(pipeline, "evaluate_reconstruction", change)
+    with pytest.raises(RunError, match=r"changed while[\s\S]*run again"):
+        reconstruct(other, changed(evaluate={"least_confidence": 0.4}), run)
+    assert not (run / "evaluate").exists()
+    assert records(run, *TRAINING) == records(base, *TRAINING)
+    assert (run / "run.json").read_bytes() == (base / "run.json").read_bytes()
+
+
+def test_a_run_that_is_held_and_a_run_in_its_session_are_refused(
+    base: Path, session: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RunError, match="would lie in its session"):
+        reconstruct(session, SETTINGS, session / "run")
+    assert not (session / "run").exists()
+    run = shutil.copytree(base, tmp_path / "run")
+    with write_lock(run), pytest.raises(RunError, match="another process writes"):
+        reconstruct(session, SETTINGS, run)
 
 
 # -- interruptions ---------------------------------------------------------------------------------

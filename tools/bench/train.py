@@ -113,7 +113,7 @@ def _skinning(scene: AvatarScene) -> tuple[Work, Work]:
 
 def _drawing(scene: AvatarScene) -> tuple[Work, Work]:
     placed = scene.avatar.gaussians.replace(
-        **dict(zip(("means", "quats"), _placed(scene)))  # fields of the driven avatar
+        **dict(zip(("means", "quats"), _place(scene)))  # fields of the driven avatar
     )
     leaves = placed.replace(**{n: getattr(placed, n).detach().requires_grad_() for n in FIELDS})
     fields = [getattr(leaves, n) for n in FIELDS]
@@ -124,7 +124,7 @@ def _drawing(scene: AvatarScene) -> tuple[Work, Work]:
     )
 
 
-def _placed(scene: AvatarScene) -> tuple[Tensor, Tensor]:
+def _place(scene: AvatarScene) -> tuple[Tensor, Tensor]:
     rest = scene.avatar.gaussians
     return skin(rest.means, rest.quats, scene.rig.influences, *bone_motion(scene.rig, scene.pose(0)))
 
@@ -132,7 +132,7 @@ def _placed(scene: AvatarScene) -> tuple[Tensor, Tensor]:
 def _comparison(scene: AvatarScene) -> tuple[Work, Work]:
     view, background = photograph(scene), torch.full((3,), 0.5)
     losses = [loss for loss in gaussian_losses(AvatarConfig().weights) if loss.value in PHOTOMETRIC]
-    means, quats = _placed(scene)
+    means, quats = _place(scene)
     gaussians = scene.avatar.gaussians.replace(means=means, quats=quats)
     with torch.no_grad():
         drawn = rasterize_gaussians(gaussians, scene.cameras)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.render.runtime.errors import RunError
 
 from .charts import Curve
@@ -118,7 +119,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
         beside: folders of other runs (a baseline) whose scores are printed beside this one's.
 
     Raises:
-        RunError: not the folder of a run, or one of its files is damaged.
+        RunError: not the folder of a run, or records that are damaged or do not belong together.
     """
     if not (run / "run.json").is_file():
         raise RunError(
@@ -128,6 +129,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
             remedy="give the folder that `simulacra reconstruct` made",
         )
     described = _read_json(run / "run.json")
+    check_records(run, finished_stages(run))
     session = _session(described, run)
     folder = run / evaluation
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None

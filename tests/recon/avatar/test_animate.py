@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motio
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
 from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.fit import save_fit
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
+from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
 from simulacra.recon.session.video import iter_video, probe_video, write_video
 from simulacra.render.avatar import rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
@@ -43,12 +45,14 @@ def finished(body: BodyModel) -> FinishedAvatar:
 def run(tmp_path: Path, finished: FinishedAvatar) -> Path:
     """The part of a finished run that is read to animate it."""
     folder = tmp_path / "run"
-    for stage in ("avatar", "fit"):
-        (folder / stage).mkdir(parents=True)
-        (folder / stage / STAGE_FILE).write_text("{}")
-    (folder / RUN_FILE).write_text(json.dumps({"schema": 1}))
-    save_trained(folder / "avatar", TrainedResult(avatar=finished.avatar))
-    save_fit(finished.fit, folder / "fit")
+    opened = open_run(folder, "abc")
+
+    def keep(name: str, inputs: dict[str, str], save: Callable[[Path], None]) -> str:
+        said: dict[str, Any] = {"version": 1, "config": {}, "inputs": inputs, "load": lambda _: None}
+        return run_stage(opened, name, compute=save, **said)[1].digest
+
+    fit = keep("fit", {}, lambda place: save_fit(finished.fit, place))
+    keep("avatar", {"fit": fit}, lambda place: save_trained(place, TrainedResult(avatar=finished.avatar)))
     return folder
 
 
@@ -172,7 +176,27 @@ def test_what_is_no_finished_run_is_refused(run: Path, missing: str) -> None:
 
 def test_free_gaussians_cannot_be_posed(run: Path, finished: FinishedAvatar) -> None:
     save_trained(run / "avatar", TrainedResult(free=finished.avatar.gaussians))
+    with pytest.raises(RunError, match="content of the stage avatar"):
+        open_avatar(run)
+    stage = run / "avatar" / STAGE_FILE
+    write_json(stage, read_json(stage) | {"digest": digest_folder(run / "avatar")})
     with pytest.raises(RunError, match="no avatar"):
+        open_avatar(run)
+
+
+@pytest.mark.parametrize("record", ["fit/fit.npz", "avatar/gaussians.npz"])
+def test_a_record_with_one_other_byte_is_not_opened(run: Path, record: str) -> None:
+    content = bytearray((run / record).read_bytes())
+    content[len(content) // 2] ^= 1
+    (run / record).write_bytes(content)
+    with pytest.raises(RunError, match=f"content of the stage {record.split('/')[0]}"):
+        open_avatar(run)
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"schema"'])
+def test_a_damaged_run_file_is_named(run: Path, left: str) -> None:
+    (run / RUN_FILE).write_text(left)
+    with pytest.raises(RunError, match=r"cannot be read[\s\S]*run\.json"):
         open_avatar(run)
 
 

@@ -14,7 +14,7 @@ from simulacra.recon.preflight.masks import SmallMask, hull_coverage
 from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import Check, check_values
 from simulacra.recon.preflight.registration import outline_shift
-from simulacra.recon.preflight.times import _astray, _frozen, picture_differences
+from simulacra.recon.preflight.times import _astray, _frozen_share, picture_differences
 from tests.recon.ellipsoid_person import picture, ring, synthetic_session
 
 SIDE = 256
@@ -105,14 +105,14 @@ def walk(frames: int = 20) -> np.ndarray:
 def test_pictures_in_order_pass_and_shuffled_or_doubled_ones_do_not() -> None:
     ordered = walk()
     table = picture_differences(ordered)
-    assert _astray(table) == 0 and _frozen("a", {"a": table}) == 0
+    assert _astray(table) == 0 and _frozen_share("a", {"a": table}) == 0
     shuffled = ordered[np.random.default_rng(1).permutation(len(ordered))]
     assert _astray(picture_differences(shuffled)) > 0.3
     doubled = ordered[np.arange(len(ordered)) // 2 * 2]
-    assert _frozen("a", {"a": picture_differences(doubled)}) == pytest.approx(0.5, abs=0.06)
+    assert _frozen_share("a", {"a": picture_differences(doubled)}) == pytest.approx(0.5, abs=0.06)
     still = np.repeat(ordered[:1], len(ordered), axis=0)
-    assert _frozen("a", {"a": picture_differences(still)}) == 0  # nobody moves anywhere
-    assert _frozen("a", {"a": picture_differences(still), "b": table}) == 1
+    assert _frozen_share("a", {"a": picture_differences(still)}) == 0  # nobody moves anywhere
+    assert _frozen_share("a", {"a": picture_differences(still), "b": table}) == 1
 
 
 def steps(sizes: np.ndarray) -> np.ndarray:
@@ -126,14 +126,14 @@ def test_a_pause_is_no_frozen_picture_and_a_repeated_frame_is() -> None:
     pausing = np.where(ease < 0.02, 0.0, 4 * ease)  # as a video codec shows what hardly moves
     assert (pausing == 0).sum() >= 2
     both = {"a": steps(pausing), "b": steps(0.7 * pausing)}
-    assert _frozen("a", both) == _frozen("b", both) == 0
+    assert _frozen_share("a", both) == _frozen_share("b", both) == 0
     stuck = pausing.copy()
     stuck[3:8] = 0.0
-    assert _frozen("a", {"a": steps(stuck), "b": steps(pausing)}) == pytest.approx(5 / 30)
+    assert _frozen_share("a", {"a": steps(stuck), "b": steps(pausing)}) == pytest.approx(5 / 30)
     # One repeated picture in all cameras at once, amid motion.
     hiccup = pausing.copy()
     hiccup[4] = 0.0
-    assert _frozen("a", {"a": steps(hiccup), "b": steps(hiccup)}) == pytest.approx(1 / 30)
+    assert _frozen_share("a", {"a": steps(hiccup), "b": steps(hiccup)}) == pytest.approx(1 / 30)
 
 
 def test_what_comes_by_the_same_place_twice_is_in_order() -> None:

@@ -244,6 +244,45 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         open_run(tmp_path / "thesis.tex", "abc")
 
 
+@pytest.mark.parametrize("left", ["", "{", "[]", "{}"])
+def test_a_damaged_run_file_does_not_lose_finished_stages(folder: RunFolder, left: str) -> None:
+    """The stages say whose they are; without any, what to do is said, and doing it helps."""
+    work = Work()
+    run(folder, work)
+    (folder.root / "run.json").write_text(left)
+    with pytest.raises(RunError, match="another session"):
+        open_run(folder.root, "abd")
+    run(open_run(folder.root, "abc"), work)
+    assert work.runs == 1 and read_json(folder.root / "run.json")["session_fingerprint"] == "abc"
+
+
+def test_a_damaged_run_file_alone_says_what_to_do(tmp_path: Path) -> None:
+    run_file = tmp_path / "run" / "run.json"
+    for left in ("{", "[]"):
+        run_file.parent.mkdir(exist_ok=True)
+        run_file.write_text(left)
+        with pytest.raises(RunError, match="delete it and run again"):
+            open_run(run_file.parent, "abc")
+    run_file.write_text('{"of": "somebody else"}')
+    with pytest.raises(RunError, match="not a run"):
+        open_run(run_file.parent, "abc")
+    run_file.unlink()
+    open_run(run_file.parent, "abc")
+
+
+def test_a_run_that_was_killed_at_once_is_resumed(tmp_path: Path) -> None:
+    (tmp_path / ".run.json.partial").write_text("{")
+    (tmp_path / ".lock").write_text("")
+    (tmp_path / ".fit.work").mkdir()
+    (tmp_path / ".fit.work" / "work.json").write_text("")
+    work = Work()
+    run(open_run(tmp_path, "abc"), work)
+    assert work.runs == 1
+    (tmp_path / "fit" / "work.json").write_text("{}")  # killed before it was removed
+    run(open_run(tmp_path, "abc"), work)
+    assert work.runs == 1 and not (tmp_path / "fit" / "work.json").exists()
+
+
 def test_the_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_arrays(tmp_path / name / "x.npz", first=np.arange(5), second=np.ones((2, 2), np.float32))
