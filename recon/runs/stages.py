@@ -119,7 +119,7 @@ def _owner(root: Path) -> str | None:
     if _says_session(root / RUN_FILE):
         return str(read_json(root / RUN_FILE)["session_fingerprint"])
     for path in sorted(root.glob(f"[!.]*/{STAGE_FILE}")):
-        inputs = _finished(path.parent).get("inputs")
+        inputs = _read_stage(path.parent).get("inputs")
         if isinstance(inputs, dict) and "session" in inputs:
             return str(inputs["session"])
     if (root / RUN_FILE).is_file() and (root / RUN_FILE).stat().st_size:
