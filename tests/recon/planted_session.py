@@ -225,7 +225,7 @@ def planted_network(world: World) -> type[PoseNetwork]:
         def find(self, image: np.ndarray) -> Roi | None:
             return Roi.letterbox(SIZE, SIZE) if _read(image) else None
 
-        def look(self, image: np.ndarray, roi: Roi) -> PoseDetection | None:
+        def predict(self, image: np.ndarray, roi: Roi) -> PoseDetection | None:
             view = _read(image)
             if view is None:
                 return None

@@ -29,7 +29,7 @@ from simulacra.recon.pipeline import (
     reconstruct,
     run_stages,
 )
-from simulacra.recon.preflight import CODES, look
+from simulacra.recon.preflight import CODES, samples
 from simulacra.recon.preflight.networks import describe_networks
 from simulacra.recon.runs.configuration import changed_config
 from simulacra.recon.runs.files import read_json, write_json
@@ -92,7 +92,7 @@ def network(world: World) -> Iterator[type]:
     planted = planted_network(world)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(over_session, "PoseNetwork", planted)
-        patch.setattr(look, "PoseNetwork", planted)
+        patch.setattr(samples, "PoseNetwork", planted)
         yield planted
 
 
@@ -427,7 +427,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
     """Killed inside a stage it goes on from the checkpoint; killed at a stage's end, before it has its name."""
     kills: list[tuple[object, str, int]] = [
         (pipeline, "preflight", 1),
-        (network, "look", 6),  # in the second of three cameras of four frames
+        (network, "predict", 6),  # in the second of three cameras of four frames
         (pipeline, "observe", 1),
         (pipeline, "fit_body", 1),
         (pipeline, "refine", 1),

@@ -17,7 +17,7 @@ from simulacra.recon.observe import (
     pose,
     predict_repeatedly,
 )
-from simulacra.recon.observe.consensus import unmirror
+from simulacra.recon.observe.consensus import average_detections, unmirror
 from simulacra.recon.observe.landmarks import POSE33
 
 from .conftest import Example, mediapipe_offset

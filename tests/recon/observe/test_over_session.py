@@ -82,9 +82,8 @@ def test_a_recording_is_what_observing_needs(recording: Recording) -> None:
 
 
 def test_everything_is_written_and_read_back(recording: Recording, tmp_path: Path) -> None:
-    heard: list[tuple[str, int, int]] = []
     config = ObserveConfig(looks=1)
-    seen = observe(recording, config, tmp_path, lambda *news: heard.append(news))
+    seen = observe(recording, config, tmp_path)
     assert seen.frames.tolist() == [10, 11, 12, 13, 14, 15]
     assert seen.cameras == ("a", "b")
     assert seen.pose_px.shape == (6, 2, 33, 2) and seen.pose_px.dtype == np.float32
@@ -104,7 +103,6 @@ def test_everything_is_written_and_read_back(recording: Recording, tmp_path: Pat
     assert mask.shape == (512, 512) and mask[y, x] > 0.95 and mask[:, :20].max() < 0.05
     with pytest.raises(KeyError):
         seen.mask(99, "a")
-    assert heard[-1][1:] == (22, 22) and [n for _, n, _ in heard] == sorted(n for _, n, _ in heard)
     assert not (tmp_path / ".checkpoint").exists()
 
 
