@@ -208,11 +208,10 @@ def test_an_avatar_waves(run: Path, tmp_path: Path) -> None:
 def test_a_loss_of_ones_own_is_paid_for(run: Path, captured: tuple[Path, float], tmp_path: Path) -> None:
     """Training makes the edges better that it pays for, which without a weight cost nothing."""
     train = example("own_loss")
-    losses = train(run, captured[0], tmp_path / "paid", steps=36)
-    views = json.loads((tmp_path / "paid" / "training.json").read_text("utf-8"))["views"]
-    assert len(losses) == 36 >= 2 * views
-    # Whole epochs: some views have more edges than others.
-    assert losses[-views:].mean() < 0.9 * losses[:views].mean(), (losses, views)
-    twice = train(run, captured[0], tmp_path / "twice", weight=4.0, steps=1)
-    assert twice[0] == 2 * losses[0]  # of the same drawing; times two is exact
-    assert (train(run, captured[0], tmp_path / "free", weight=0.0, steps=2) == 0).all()
+    paid = train(run, captured[0], tmp_path / "paid", weight=20.0, steps=16) / 20
+    unpaid = train(run, captured[0], tmp_path / "unpaid", weight=1e-6, steps=16) / 1e-6
+    assert paid[0] == pytest.approx(
+        unpaid[0], rel=1e-4
+    )  # of the same drawing: the weight is all that differs
+    # Views and backgrounds are the same in both, step for step.
+    assert (paid[8:] < unpaid[8:]).all()
