@@ -34,6 +34,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import UserError
@@ -384,6 +385,7 @@ def _batch(
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
+        torch.set_num_threads(1)  # OpenMP's threads stay with the parent: a child that waits for them hangs
         os.close(read)
         _child(seed, template, work, name, cases, write)
     os.close(write)
