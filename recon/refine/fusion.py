@@ -14,14 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit, prange
+from numba import njit
 from scipy import ndimage
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth
 from simulacra.render.camera import Cameras
+from simulacra.render.runtime.threads import run_split
 
 # Less measurement than this at a voxel and the silhouettes decide; the weight of one frontal depth pixel is 1.
 LEAST_WEIGHT = 0.15
@@ -69,9 +71,9 @@ def fuse(
         P = (camera.Ks[0].double() @ camera.viewmats[0, :3].double()).numpy()
         # What lies outside of a mask is cut away for good: its edge is given one pixel.
         generous = ndimage.maximum_filter(mask > 0.5, size=3)
-        _integrate(
-            P, low, voxel, truncation, clean.depth, clean.usable, clean.cosines, generous, total, weight, excluded
-        )  # fmt: skip
+        said = (P, low, voxel, truncation, clean.depth, clean.usable, clean.cosines, generous)
+        # Not Numba's own parallel loops: they leave torch with another number of threads than it had.
+        run_split(partial(_integrate, *said, total, weight, excluded), shape[0])
     solid = _solid(total, weight, excluded)
     points, normals = _crossings(solid)
     support = ndimage.map_coordinates(weight, points.T, order=1) > LEAST_WEIGHT
@@ -98,11 +100,11 @@ def _bounds(
     return low.astype(np.float64), (int(shape[0]), int(shape[1]), int(shape[2]))
 
 
-@njit(parallel=True, cache=True)
-def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, weight, excluded):
-    """One depth image's say about every voxel: weighted distance in units of the truncation, and exclusion."""
+@njit(nogil=True, cache=True)
+def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, weight, excluded, start, stop):
+    """One depth image's say about a slab of voxels: weighted distance in units of the truncation, and exclusion."""
     height, width = depth.shape
-    for ix in prange(total.shape[0]):
+    for ix in range(start, stop):
         X = low[0] + ix * voxel
         for iy in range(total.shape[1]):
             Y = low[1] + iy * voxel

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 
@@ -107,3 +111,31 @@ def test_a_stray_piece_is_dropped() -> None:
     assert depths[0].usable[speck].any()
     fused = fuse(depths, [mask, *masks[1:]], cameras, VOXEL, TRUNCATION)
     assert np.abs(distances(fused)).max() < 0.05
+
+
+ONE_THREAD = """
+import torch
+from tests.recon.refine.test_fusion import TRUNCATION, VOXEL, fuse, observed
+torch.set_num_threads(1)
+fuse(*observed(), VOXEL, TRUNCATION)
+print(torch.get_num_threads())
+"""
+
+
+def test_torch_keeps_its_threads() -> None:
+    """Numba's own parallel loops left it with two where it had one, at their first call in a process."""
+    repository = Path(__file__).resolve().parents[3]
+    asked = subprocess.run([sys.executable, "-c", ONE_THREAD], cwd=repository, capture_output=True, text=True)
+    assert asked.stdout.strip() == "1", asked.stderr
+
+
+def test_threads_change_no_bit() -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(fuse(*observed(), VOXEL, TRUNCATION))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(found[0].points, found[1].points)
+    np.testing.assert_array_equal(found[0].normals, found[1].normals)
