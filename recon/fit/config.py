@@ -26,8 +26,11 @@ class WeightConfig:
         outside_m: of skin outside the mask.
         contour_m: of the body's outline inside the mask's outline: clothes and hair stand off.
         depth_inside_m: of the body's surface in front of the measured one.
-        depth_outside_m: of one behind it, where clothed.
+        depth_outside_m: of one behind it, where sleeves, shoes or hair are.
+        torso_outside_m: of one behind it at the torso.
+        leg_outside_m: of one behind it at thighs and shins: skirts, wide trousers.
         skin_outside_m: of one behind it, where bare.
+        below_floor_m: of soles under the floor, where depth shows it.
         acceleration: of bones, metres a square second.
         turning: of joints, radians a square second.
         pose: weight of the prior of joints.
@@ -43,8 +46,11 @@ class WeightConfig:
     outside_m: float = 0.012
     contour_m: float = 0.025
     depth_inside_m: float = 0.005
-    depth_outside_m: float = 0.015
+    depth_outside_m: float = 0.05
+    torso_outside_m: float = 0.1
+    leg_outside_m: float = 0.2
     skin_outside_m: float = 0.006
+    below_floor_m: float = 0.003
     acceleration: float = 8.0
     turning: float = 40.0
     pose: float = 1.0

@@ -109,7 +109,7 @@ def gather_depth(
             continue
         depth, valid = reading
         inner = cv2.erode((mask > 0.5).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        clouds.append(_unproject(depth, valid & inner & (depth > 0), views, column))
+        clouds.append(unproject(depth, valid & inner & (depth > 0), views, column))
     if not clouds:
         return None
     points, towards = (np.concatenate(each) for each in zip(*clouds, strict=True))
@@ -119,10 +119,10 @@ def gather_depth(
     return DepthPoints(points[::step], towards[::step]) if len(points) else None
 
 
-def _unproject(
+def unproject(
     depth: np.ndarray, usable: np.ndarray, views: Views, column: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points and directions to the camera of every third usable pixel in each direction."""
+    """Points in the world and unit directions to the camera of every third usable pixel in each direction."""
     rows, columns = np.nonzero(usable)
     chosen = (rows % 3 == 0) & (columns % 3 == 0)
     rows, columns = rows[chosen], columns[chosen]
@@ -168,6 +168,7 @@ class Evidence:
         vertices: the outer vertices that masks and depth are compared with, ascending.
         silhouettes: None where masks are not used.
         depth: measured points by row of the frame; empty where depth is not used or not there.
+        floor_m: height of the floor; None where depth does not show it.
     """
 
     body: BodyModel
@@ -177,6 +178,7 @@ class Evidence:
     vertices: Int[Tensor, " m"]
     silhouettes: Silhouettes | None
     depth: dict[int, DepthPoints]
+    floor_m: float | None = None
 
 
 @dataclass(frozen=True)

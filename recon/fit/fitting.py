@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, rows_of
 from simulacra.recon.fit.record import BodyFit
 from simulacra.recon.fit.solve import one_thread
@@ -52,7 +53,8 @@ def fit_body(
     rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
     with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
         tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
-        job = Job(session, observations, config, views, body, progress.advance)
+        floor = find_floor(session, observations, views, tracks) if config.depth else None
+        job = Job(session, observations, config, views, body, floor, progress.advance)
         solutions: list[Solution] = []
         for first, last in pieces:
             part = rows_of(tracks, list(range(first, last)))

@@ -51,6 +51,7 @@ class Job:
     """What all pieces share.
 
     Attributes:
+        floor_m: height of the floor; None where depth does not show it.
         advance: called after so many rounds.
     """
 
@@ -59,6 +60,7 @@ class Job:
     config: FitConfig
     views: Views
     body: BodyModel
+    floor_m: float | None
     advance: Callable[[int], None]
 
 
@@ -201,7 +203,9 @@ def _gather(job: Job, tracks: Tracks, count: int) -> Evidence:
         if points is not None:
             depth[row] = points
     silhouettes = gather_silhouettes(session, observations, views, tracks, config) if config.masks else None
-    return Evidence(job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth)
+    return Evidence(
+        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m
+    )
 
 
 def _posed_vertices(evidence: Evidence, maps: tuple[str, ...]) -> Int[Tensor, " v"]:

@@ -6,17 +6,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
+from simulacra.recon.fit.config import WeightConfig
 from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round
 from simulacra.render.body import BodyModel
 from simulacra.render.mesh import vertex_normals
 
 _BARE_PARTS = ("face", "lips", "hand_l", "hand_r")
+_LEGS = ("thigh_l", "thigh_r", "shin_l", "shin_r")
 # Farther than this a measured point belongs to something else, or the body is not there yet.
 _REACH_M = 0.15
 _INDEPENDENT_POINTS = 2000
@@ -33,31 +35,26 @@ class DepthCost:
         column: of its vertex among those posed.
         point: world, metres.
         normal: unit, outwards.
-        is_skin: whether the vertex is bare.
-        inside_m: standard deviation of a body in front of the points.
-        outside_m: of one behind them, where clothed.
-        skin_outside_m: and where bare.
+        outside_m: standard deviation of a body behind the point: how far clothes hang off that part.
+        inside_m: of one in front of it.
     """
 
     frame: Int[Tensor, " n"]
     column: Int[Tensor, " n"]
     point: Float[Tensor, "n 3"]
     normal: Float[Tensor, "n 3"]
-    is_skin: Bool[Tensor, " n"]
+    outside_m: Float[Tensor, " n"]
     inside_m: float
-    outside_m: float
-    skin_outside_m: float
 
     def __call__(self, state: BodyState) -> Float[Tensor, ""]:
         # Thousands of points of one sensor's picture of one garment err together: a frame's count as so many at most.
         share = min(1.0, _INDEPENDENT_POINTS * self.frame.unique().numel() / len(self.frame))
         gap = (self.normal * (self.point - state.posed.verts[self.frame, self.column])).sum(-1)
-        outer = torch.where(self.is_skin, self.skin_outside_m, self.outside_m)
         level = _LEVEL_SIGMAS**2
         inside = level * geman_mcclure((torch.relu(-gap) / self.inside_m) ** 2 / level)
         # Linear far off, and not levelling off: in wide trousers a leg that hugs the front would else be cheaper than
         # one in the middle, whatever the landmarks say.
-        outside = 2 * (torch.sqrt(1 + (torch.relu(gap) / outer) ** 2) - 1)
+        outside = 2 * (torch.sqrt(1 + (torch.relu(gap) / self.outside_m) ** 2) - 1)
         return share * (inside + outside).sum()
 
 
@@ -68,23 +65,26 @@ def make_depth_cost(evidence: Evidence, this: Round, state: BodyState) -> DepthC
     """
     if not this.surface or not evidence.depth:
         return None
-    body, weights = evidence.body, evidence.config.weights
+    body = evidence.body
+    outside = _outside_m(body, evidence.config.weights)
     posed = body.pose(state.rest, state.space.pose(state.unknowns))
     columns = state.columns(evidence.vertices)
     found: list[tuple[Tensor, ...]] = []
     for row, depth in evidence.depth.items():
         points, nearest, normals = _match_points(body, posed.verts[row], depth, evidence.vertices)
-        is_skin = torch.isin(body.part_labels[evidence.vertices[nearest]], _bare_labels(body))
-        found.append((torch.full((len(nearest),), row), columns[nearest], points, normals, is_skin))
-    frame, column, point, normal, is_skin = (torch.cat(each) for each in zip(*found, strict=True))
+        slack = outside[body.part_labels[evidence.vertices[nearest]].long()]
+        found.append((torch.full((len(nearest),), row), columns[nearest], points, normals, slack))
+    frame, column, point, normal, slack = (torch.cat(each) for each in zip(*found, strict=True))
     if len(frame) == 0:
         return None
-    inside, outside, bare = weights.depth_inside_m, weights.depth_outside_m, weights.skin_outside_m
-    return DepthCost(frame, column, point, normal, is_skin, inside, outside, bare)
+    return DepthCost(frame, column, point, normal, slack, evidence.config.weights.depth_inside_m)
 
 
-def _bare_labels(body: BodyModel) -> Int[Tensor, " p"]:
-    return torch.tensor([body.part_names.index(name) for name in _BARE_PARTS])
+def _outside_m(body: BodyModel, weights: WeightConfig) -> Float[Tensor, " p"]:
+    """Of each part of the body: skirts and wide trousers stand off by decimetres, a sleeve by centimetres, skin not."""
+    of = dict.fromkeys(_BARE_PARTS, weights.skin_outside_m)
+    of |= dict.fromkeys(_LEGS, weights.leg_outside_m) | {"torso": weights.torso_outside_m}
+    return torch.tensor([of.get(name, weights.depth_outside_m) for name in body.part_names])
 
 
 def _match_points(

@@ -13,6 +13,7 @@ from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns, first
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import WeightConfig
 from simulacra.recon.fit.costs.depth import DepthCost
+from simulacra.recon.fit.costs.floor import FloorCost
 from simulacra.recon.fit.costs.landmarks import LandmarkCost, relative_sigma
 from simulacra.recon.fit.costs.mask import MaskCost
 from simulacra.recon.fit.costs.motion import MotionCost, second_differences
@@ -133,41 +134,52 @@ def test_outlines_pull_by_metres(standing: BodyState, distance: float) -> None:
     assert float(cost(_with_verts(standing, verts))) == pytest.approx(_robust(30 / 25, 2), rel=1e-9)
 
 
-def _depth_cost(gaps_m: list[float], is_skin: bool) -> tuple[DepthCost, Tensor]:
+def _depth_cost(gaps_m: list[float], outside_m: float) -> tuple[DepthCost, Tensor]:
     """Points on the plane z = 2 that face the camera at the origin, each so far in front of its own vertex."""
     count = len(gaps_m)
     index = torch.arange(count)
     point = torch.stack([index * 0.1, index * 0.0, torch.full((count,), 2.0)], -1).double()
     normal = torch.tensor([0.0, 0.0, -1.0], dtype=torch.float64).expand(count, 3).clone()
     verts = point - normal * torch.tensor(gaps_m, dtype=torch.float64)[:, None]
-    skin = torch.full((count,), is_skin)
-    return DepthCost(index * 0, index, point, normal, skin, 0.005, 0.015, 0.006), verts[None]
+    outside = torch.full((count,), outside_m, dtype=torch.float64)
+    return DepthCost(index * 0, index, point, normal, outside, 0.005), verts[None]
 
 
 def test_body_before_and_behind_the_measured_surface(standing: BodyState) -> None:
-    """One tolerance in front, which levels off at three of it; behind it one for clothes and one for skin, linear far
-    off.
-    """
+    """One tolerance in front, which levels off at three of it; behind it that of the part, linear far off."""
 
-    def value(gap_m: float, is_skin: bool = False) -> float:
-        cost, verts = _depth_cost([gap_m], is_skin)
+    def value(gap_m: float, outside_m: float = 0.015) -> float:
+        cost, verts = _depth_cost([gap_m], outside_m)
         return float(cost(_with_verts(standing, verts)))
 
     assert value(0.0) == pytest.approx(0, abs=1e-12)
-    assert value(-0.005) == value(-0.005, True) == pytest.approx(_robust(1, 3), rel=1e-9)
+    assert value(-0.005) == value(-0.005, 0.2) == pytest.approx(_robust(1, 3), rel=1e-9)
     assert value(-0.5) == pytest.approx(9, rel=1e-3)
-    assert value(0.015) == pytest.approx(2 * (2**0.5 - 1), rel=1e-6)  # the tolerances are float32
-    assert value(0.006, True) == pytest.approx(value(0.015), rel=1e-6)
+    assert value(0.015) == pytest.approx(2 * (2**0.5 - 1), rel=1e-9)
+    assert value(0.2, 0.2) == pytest.approx(value(0.015), rel=1e-9)
     assert value(1.5) == pytest.approx(2 * 100, rel=0.02)
 
 
 def test_many_points_of_a_frame_count_as_two_thousand(standing: BodyState) -> None:
     one, some, many = (
         float(cost(_with_verts(standing, verts)))
-        for cost, verts in (_depth_cost([0.015] * n, False) for n in (1, 2000, 5000))
+        for cost, verts in (_depth_cost([0.015] * n, 0.015) for n in (1, 2000, 5000))
     )
     assert some == pytest.approx(2000 * one, rel=1e-9)
     assert many == pytest.approx(some, rel=1e-9)
+
+
+def test_soles_under_the_floor_and_none_that_stand_on_it(standing: BodyState) -> None:
+    """Both feet count as a hundred points, however many of their vertices are posed."""
+
+    def value(heights_m: list[float]) -> float:
+        verts = torch.zeros(1, len(heights_m), 3, dtype=torch.float64)
+        verts[0, :, 1] = torch.tensor(heights_m, dtype=torch.float64)
+        return float(FloorCost(torch.arange(len(heights_m)), 0.1, 0.003)(_with_verts(standing, verts)))
+
+    assert value([0.1, 0.3]) == 0
+    assert value([0.097]) == pytest.approx(100, rel=1e-9)
+    assert value([0.097] * 7 + [0.3] * 7) == pytest.approx(50, rel=1e-9)
 
 
 def _landmark_cost(state: BodyState, shift_m: float, landmark: int, sigma: float = 0.015) -> LandmarkCost:
@@ -288,13 +300,14 @@ def test_motion_costs_accelerations(space: BodySpace, rest: RestBody) -> None:
 
 
 def test_gradients_by_vertices(standing: BodyState) -> None:
-    """Masks, outlines and depth; vertices lie off the kinks, between the samples of the distance image."""
+    """Masks, outlines, depth and the floor; vertices lie off the kinks, between the samples of the distance image."""
     verts = torch.tensor([[[0.021, 0.013, 1.1], [0.31, -0.2, 2.3]]], dtype=torch.float64)
     index = torch.arange(2)
     rays = torch.tensor([[0.03, 0.0], [0.1, -0.1]], dtype=torch.float64)
-    depth, measured = _depth_cost([0.004, -0.003], False)
+    depth, measured = _depth_cost([0.004, -0.003], 0.015)
     outline = OutlineCost(ONE_CAMERA, index * 0, index * 0, index, rays, 0.025)
     cases: list[tuple[Cost, Tensor]] = [(_half_plane(2), verts), (outline, verts), (depth, measured)]
+    cases.append((FloorCost(index, 0.1, 0.003), verts))
     for cost, where in cases:
         _assert_gradient(lambda x, cost=cost: cost(_with_verts(standing, x)), where)
 
