@@ -2,6 +2,8 @@
 # make test   the whole suite, likewise
 # make lint   style, types, docstrings, and that no import crosses from render to recon to tools
 # make install is the set-up step of all three; it does nothing when nothing has changed.
+# make sbom   what is installed, with versions and licences, as CycloneDX; fails on a licence that is not known to fit
+# make audit  the locked versions against published vulnerabilities, where such a service can be reached
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 VENV ?= .venv
@@ -17,11 +19,21 @@ install: $(STAMP)
 	@$(BIN)/simulacra assets --quiet
 	@$(BIN)/simulacra warmup --quiet
 
-$(STAMP): pyproject.toml setup.py constraints.txt
+LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+LOCKED := $(PIP) --no-deps --require-hashes
+
+# Nothing that is not in the locks, with the hash that is there, is installed: not even what builds our own package.
+$(STAMP): pyproject.toml setup.py $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "simulacra needs Python 3.11 or newer; say which with make PYTHON=..."; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(LOCKED) -r requirements.lock
+	@$(LOCKED) -r requirements-torch-cpu.lock 2> $(VENV)/no-cpu-torch \
+		|| { echo "no CPU build of PyTorch here ($$(tail -1 $(VENV)/no-cpu-torch)): the index's is taken"; \
+			$(LOCKED) -r requirements-torch.lock; }
+	$(PIP) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
 	@touch $@
 
 demo: install
