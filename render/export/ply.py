@@ -18,6 +18,19 @@ from simulacra.render.gaussians.record import Gaussians
 from simulacra.render.rotation import quat_normalize
 from simulacra.render.runtime.errors import InputError
 
+# What a file to be read may be: 10 million Gaussians of the third degree are 2.5 GB.
+MOST_BYTES = 4 << 30
+LARGEST_HEADER = 1 << 16
+MOST_COLUMNS = 100
+HIGHER_HARMONICS = (0, 9, 24, 45)
+BYTES = {
+    **dict.fromkeys(("char", "uchar", "int8", "uint8"), 1),
+    **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),
+    **dict.fromkeys(("int", "uint", "int32", "uint32", "float", "float32"), 4),
+    **dict.fromkeys(("double", "float64"), 8),
+}
+SHOWN = 120  # characters of a file in an error
+
 COMMENTS = ("axes: +Y up, right-handed", "units: metres", "written by simulacra")
 
 
@@ -25,7 +38,8 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     """Writes the file atomically, then reads it back.
 
     Raises:
-        RuntimeError: what was read back differs from what was written, which is a bug of ours.
+        RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
+            numbers that are not finite.
     """
     columns = _columns(gaussians)
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
@@ -36,7 +50,11 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     PlyData(
         [PlyElement.describe(table, "vertex")], text=False, byte_order="<", comments=list(COMMENTS)
     ).write(str(partial))
-    back = read_ply(partial)
+    try:
+        back = read_ply(partial)
+    except InputError as error:
+        partial.unlink()
+        raise RuntimeError(f"{path} cannot be read back") from error
     unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
     for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
         if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
@@ -48,33 +66,90 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 def read_ply(path: Path) -> Gaussians:
     """Reads a 3DGS PLY of any spherical-harmonic degree.
 
+    The header is checked against the size of the file before anything is made room for.
+
     Raises:
-        InputError: missing, damaged, or without the columns of the layout.
+        InputError: missing, damaged, larger than such a file can be, without the columns of the layout, or with
+            numbers that no Gaussian has.
     """
     try:
-        table = PlyData.read(str(path))["vertex"].data
-    except (OSError, PlyParseError, KeyError, ValueError) as error:
-        raise InputError("a PLY file cannot be read", where=path, found=error) from error
+        _check_header(path)
+        table = PlyData.read(str(path), mmap=False)["vertex"].data
+    except (OSError, PlyParseError, LookupError, ValueError) as error:
+        raise InputError("a PLY file cannot be read", where=path, found=str(error)[:SHOWN]) from error
     names = table.dtype.names or ()
 
     def columns(*wanted: str) -> torch.Tensor:
         missing = [name for name in wanted if name not in names]
         if missing:
             raise InputError(
-                "a PLY file is not of Gaussians", where=path, expected=", ".join(missing), found=names
+                "a PLY file is not of Gaussians",
+                where=path,
+                expected=", ".join(missing)[:SHOWN],
+                found=" ".join(names)[:SHOWN],
             )
-        return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in wanted], 1))
+        values = np.stack([table[name] for name in wanted], 1)
+        if not (np.abs(values) <= np.finfo(np.float32).max).all():
+            raise InputError(
+                "a PLY file is not of Gaussians",
+                where=path,
+                expected=f"finite numbers in {', '.join(wanted)}",
+            )
+        return torch.from_numpy(values.astype(np.float32))
 
-    rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.removeprefix("f_rest_")))
+    count = sum(name.startswith("f_rest_") for name in names)
+    if count not in HIGHER_HARMONICS:
+        raise InputError(
+            "a PLY file is not of Gaussians",
+            where=path,
+            expected=f"f_rest_0 to f_rest_N, {' or '.join(map(str, HIGHER_HARMONICS))} of them",
+            found=count,
+        )
     dc = columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
+    rest = [f"f_rest_{k}" for k in range(count)]
     higher = columns(*rest).unflatten(1, (3, -1)).transpose(1, 2) if rest else dc[:, :0]
+    quats = columns("rot_0", "rot_1", "rot_2", "rot_3")
+    if (quats.norm(dim=1) == 0).any():
+        raise InputError("a PLY file is not of Gaussians", where=path, expected="rotations of some length")
     return Gaussians(
         columns("x", "y", "z"),
-        columns("rot_0", "rot_1", "rot_2", "rot_3"),
+        quats,
         columns("scale_0", "scale_1", "scale_2"),
         columns("opacity")[:, 0],
         torch.cat([dc, higher], 1),
     )
+
+
+def _check_header(path: Path) -> None:
+    """That the vertices are alone, of plain numbers, and fit into the file: the library makes room for what a header
+    says. Lines and words are told apart as it does, or the two could see different headers.
+
+    Raises:
+        OSError: as of any file.
+        ValueError: they do not; says which.
+    """
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header, end, _ = stream.read(LARGEST_HEADER).partition(b"\nend_header\n")
+    if size > MOST_BYTES or not end or not header.startswith(b"ply\n"):
+        raise ValueError(
+            f"expected at most {MOST_BYTES} bytes that begin with ply and end_header, on lines of their own"
+        )
+    words = [line.split() for line in header.decode("ascii").split("\n")]
+    elements = [line[1:] for line in words if line[:1] == ["element"]]
+    properties = [line[1:] for line in words if line[:1] == ["property"]]
+    if len(elements) != 1 or len(elements[0]) != 2 or elements[0][0] != "vertex":
+        raise ValueError(f"expected one element, vertex, found {elements}")
+    if not 0 < len(properties) <= MOST_COLUMNS or any(line[0] not in BYTES for line in properties):
+        raise ValueError(f"expected 1 to {MOST_COLUMNS} properties of plain numbers")
+    # In text, a digit and what parts it from the next.
+    text = ["format", "ascii", "1.0"] in words
+    each = sum(2 if text else BYTES[line[0]] for line in properties)
+    most = (size - len(header) - len(end) + 1) // each
+    if not 0 <= int(elements[0][1]) <= most:
+        raise ValueError(f"says {elements[0][1][:20]} vertices where no more than {most} have room")
 
 
 def _columns(gaussians: Gaussians) -> dict[str, np.ndarray]:

@@ -1,7 +1,11 @@
 """Gaussians survive the 3DGS PLY layout, and files that are something else are named."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from plyfile import PlyData
@@ -55,3 +59,90 @@ def test_another_file_is_named(tmp_path: Path) -> None:
         read_ply(tmp_path / "mesh.ply")
     with pytest.raises(InputError, match=r"missing\.ply"):
         read_ply(tmp_path / "missing.ply")
+
+
+def binary(count: object, columns: list[str], values: np.ndarray, kind: str = "float") -> bytes:
+    lines = ["ply", "format binary_little_endian 1.0", f"element vertex {count}"]
+    lines += [f"property {kind} {name}" for name in columns]
+    return "\n".join([*lines, "end_header", ""]).encode() + values.tobytes()
+
+
+COLUMNS = [
+    *("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
+    *(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4)),
+]  # fmt: skip
+SOUND = np.full((2, len(COLUMNS)), 0.5, "<f4")
+
+
+def spoilt(row: int, column: str, value: float, kind: str = "<f4") -> np.ndarray:
+    table = SOUND.astype(kind)
+    table[row, COLUMNS.index(column)] = value
+    return table
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "1000000000 vertices": lambda: binary(10**9, COLUMNS, SOUND),
+    "-1 vertices": lambda: binary(-1, COLUMNS, SOUND),
+    "3 vertices": lambda: binary(3, COLUMNS, SOUND),
+    "cannot be read": lambda: binary("9" * 5000, COLUMNS, SOUND),
+    "1 to 100 properties": lambda: binary(2, [f"c{k}" for k in range(300)], SOUND),
+    "properties of plain": lambda: binary(2, COLUMNS, SOUND, "list uchar float"),
+    "no more than 20": lambda: binary(10**9, ["x"], np.zeros(10, "<f4")).replace(b"binary_little_endian", b"ascii"),
+    "one element": lambda: binary(2, COLUMNS, SOUND).replace(
+        b"element", b"element face 1000000000\nproperty int i\nelement"
+    ),
+    # A header that ends for one reader in a comment, and for another after a second one with 10^9 vertices.
+    "expected one element": lambda: binary(2, COLUMNS, SOUND).replace(
+        b"element", b"comment end_header\nelement vertex 1000000000\nproperty float x\nelement"
+    ),
+    "end_header, on lines": lambda: binary(2, COLUMNS, SOUND).replace(b"\n", b"\r"),
+    "finite numbers in x": lambda: binary(2, COLUMNS, spoilt(1, "y", np.nan)),
+    "finite numbers in scale": lambda: binary(2, COLUMNS, spoilt(1, "scale_1", np.inf)),
+    "finite numbers in opacity": lambda: binary(2, COLUMNS, spoilt(1, "opacity", 1e300, "<f8"), "double"),
+    "some length": lambda: binary(2, COLUMNS[:-4] + COLUMNS[-4:], np.hstack([SOUND[:, :-4], SOUND[:, -4:] * 0])),
+    "f_rest": lambda: binary(2, [*COLUMNS, "f_rest_0"], np.full((2, 15), 0.5, "<f4")),
+    "f_rest_1": lambda: binary(2, [*COLUMNS, *(f"f_rest_{k}a" for k in range(9))], np.full((2, 23), 0.5, "<f4")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+def test_hostile_files_are_named(tmp_path: Path, said: str) -> None:
+    path = tmp_path / "a.ply"
+    path.write_bytes(binary(2, COLUMNS, SOUND))
+    assert len(read_ply(path)) == 2
+    path.write_bytes(HOSTILE[said]())
+    with pytest.raises(InputError) as caught:
+        read_ply(path)
+    assert said in str(caught.value)
+
+
+def test_what_a_header_claims_is_not_made_room_for(tmp_path: Path) -> None:
+    """In 300 MB more than the libraries take: 10^8 vertices in a file of 1 kB are 1.2 GB in text, 5.6 GB as numbers."""
+    claims = [
+        binary(10**8, COLUMNS, SOUND),
+        binary(10**8, COLUMNS, SOUND).replace(b"binary_little_endian", b"ascii"),
+    ]
+    for number, content in enumerate(claims):
+        (tmp_path / f"{number}.ply").write_bytes(content)
+    program = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from simulacra.render.export import read_ply\n"
+        "from simulacra.render.runtime.errors import InputError\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20),) * 2)\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    try: read_ply(path)\n"
+        "    except InputError: print('refused')\n"
+    )
+    command = [sys.executable, "-c", program, *map(str, sorted(tmp_path.iterdir()))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["refused"] * 2, done.stderr[-2000:]
+
+
+def test_gaussians_that_are_no_numbers_are_not_written(tmp_path: Path) -> None:
+    gaussians = some(0)
+    gaussians.means[1, 1] = float("nan")
+    with pytest.raises(RuntimeError, match="read back"):
+        write_ply(tmp_path / "a.ply", gaussians)
+    assert list(tmp_path.iterdir()) == []
