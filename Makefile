@@ -13,7 +13,7 @@ DEMO ?= demo
 # Two workers on two cores; PyTorch keeps to one core in each, or they would fight over them.
 WORKERS ?= 2
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo test lint format sbom audit clean
 
 install: $(STAMP)
 	@$(BIN)/simulacra assets --quiet
@@ -57,6 +57,19 @@ lint: $(STAMP) $(VENV)/tree
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of their own, so that they are not among what they list.
+$(VENV)/security/installed:
+	$(PYTHON) -m venv $(VENV)/security
+	$(VENV)/security/bin/python -m pip --disable-pip-version-check install --quiet cyclonedx-bom==7.* pip-audit==2.*
+	@touch $@
+
+sbom: $(STAMP) $(VENV)/security/installed
+	$(VENV)/security/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	$(BIN)/python -m tests.test_dependencies sbom.json
+
+audit: $(VENV)/security/installed
+	$(VENV)/security/bin/python .ci/audit.py requirements.lock requirements-torch.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plyfile import PlyData, PlyElement, PlyParseError
 
 from simulacra.render.gaussians.record import Gaussians
 from simulacra.render.rotation import quat_normalize
@@ -23,11 +22,12 @@ MOST_BYTES = 4 << 30
 LARGEST_HEADER = 1 << 16
 MOST_COLUMNS = 100
 HIGHER_HARMONICS = (0, 9, 24, 45)
-BYTES = {
-    **dict.fromkeys(("char", "uchar", "int8", "uint8"), 1),
-    **dict.fromkeys(("short", "ushort", "int16", "uint16"), 2),
-    **dict.fromkeys(("int", "uint", "int32", "uint32", "float", "float32"), 4),
-    **dict.fromkeys(("double", "float64"), 8),
+FORMAT = "format binary_little_endian 1.0"
+TYPES = {
+    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
+    **{"short": "<i2", "int16": "<i2", "ushort": "<u2", "uint16": "<u2"},
+    **{"int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4"},
+    **{"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8"},
 }
 SHOWN = 120  # characters of a file in an error
 
@@ -47,9 +47,9 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
         table[name] = values
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    PlyData(
-        [PlyElement.describe(table, "vertex")], text=False, byte_order="<", comments=list(COMMENTS)
-    ).write(str(partial))
+    lines = ["ply", FORMAT, *(f"comment {comment}" for comment in COMMENTS), f"element vertex {len(table)}"]
+    lines += [*(f"property float {name}" for name in columns), "end_header", ""]
+    partial.write_bytes("\n".join(lines).encode("ascii") + table.tobytes())
     try:
         back = read_ply(partial)
     except InputError as error:
@@ -66,16 +66,16 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 def read_ply(path: Path) -> Gaussians:
     """Reads a 3DGS PLY of any spherical-harmonic degree.
 
-    The header is checked against the size of the file before anything is made room for.
+    Binary, little-endian, of one element ``vertex``, as all programs write it that we know of. There is room made only
+    for what the file can hold.
 
     Raises:
-        InputError: missing, damaged, larger than such a file can be, without the columns of the layout, or with
-            numbers that no Gaussian has.
+        InputError: missing, damaged, of another kind, larger than such a file can be, without the columns of the
+            layout, or with numbers that no Gaussian has.
     """
     try:
-        _check_header(path)
-        table = PlyData.read(str(path), mmap=False)["vertex"].data
-    except (OSError, PlyParseError, LookupError, ValueError) as error:
+        table = _read_table(path)
+    except (OSError, ValueError) as error:
         raise InputError("a PLY file cannot be read", where=path, found=str(error)[:SHOWN]) from error
     names = table.dtype.names or ()
 
@@ -120,36 +120,37 @@ def read_ply(path: Path) -> Gaussians:
     )
 
 
-def _check_header(path: Path) -> None:
-    """That the vertices are alone, of plain numbers, and fit into the file: the library makes room for what a header
-    says. Lines and words are told apart as it does, or the two could see different headers.
+def _read_table(path: Path) -> np.ndarray:
+    """The vertices as records of what the header names.
 
     Raises:
         OSError: as of any file.
-        ValueError: they do not; says which.
+        ValueError: the header is of something else, or says more than there is.
     """
     if not path.is_file():
         raise FileNotFoundError("no such file")
     size = path.stat().st_size
     with path.open("rb") as stream:
         header, end, _ = stream.read(LARGEST_HEADER).partition(b"\nend_header\n")
-    if size > MOST_BYTES or not end or not header.startswith(b"ply\n"):
-        raise ValueError(
-            f"expected at most {MOST_BYTES} bytes that begin with ply and end_header, on lines of their own"
-        )
-    words = [line.split() for line in header.decode("ascii").split("\n")]
-    elements = [line[1:] for line in words if line[:1] == ["element"]]
-    properties = [line[1:] for line in words if line[:1] == ["property"]]
-    if len(elements) != 1 or len(elements[0]) != 2 or elements[0][0] != "vertex":
-        raise ValueError(f"expected one element, vertex, found {elements}")
-    if not 0 < len(properties) <= MOST_COLUMNS or any(line[0] not in BYTES for line in properties):
-        raise ValueError(f"expected 1 to {MOST_COLUMNS} properties of plain numbers")
-    # In text, a digit and what parts it from the next.
-    text = ["format", "ascii", "1.0"] in words
-    each = sum(2 if text else BYTES[line[0]] for line in properties)
-    most = (size - len(header) - len(end) + 1) // each
-    if not 0 <= int(elements[0][1]) <= most:
-        raise ValueError(f"says {elements[0][1][:20]} vertices where no more than {most} have room")
+        lines = [line for line in header.decode("ascii").split("\n") if line.split()[:1] != ["comment"]]
+        if size > MOST_BYTES or not end or lines[:2] != ["ply", FORMAT]:
+            raise ValueError(f"expected at most {MOST_BYTES} bytes of ply, {FORMAT} ... end_header")
+        element, *properties = [line.split() for line in lines[2:]] or [[]]
+        if (
+            len(element) != 3
+            or element[:2] != ["element", "vertex"]
+            or not 0 < len(properties) <= MOST_COLUMNS
+        ):
+            raise ValueError(f"expected one element, vertex, with 1 to {MOST_COLUMNS} properties")
+        if any(len(one) != 3 or one[0] != "property" or one[1] not in TYPES for one in properties):
+            raise ValueError("expected one element, vertex, with properties of plain numbers")
+        dtype = np.dtype([(name, TYPES[kind]) for _, kind, name in properties])
+        start, count = len(header) + len(end), int(element[2])
+        room = (size - start) // dtype.itemsize
+        if not 0 <= count <= room:
+            raise ValueError(f"says {element[2][:20]} vertices where no more than {room} have room")
+        stream.seek(start)
+        return np.fromfile(stream, dtype, count)
 
 
 def _columns(gaussians: Gaussians) -> dict[str, np.ndarray]:
