@@ -130,7 +130,7 @@ def test_where_the_person_stands_decides(tmp_path) -> None:  # type: ignore[no-u
 
 def test_cameras_that_see_no_part_of_the_body_together_are_found(tmp_path) -> None:  # type: ignore[no-untyped-def]
     narrow = rig(circle([0, 90]), [[0.0, 0.3, 0.0], [0.0, 1.6, 0.0]], zoom=2.4)
-    error, shared = judged(narrow, {0: np.zeros(3)}, tmp_path)
+    _, shared = judged(narrow, {0: np.zeros(3)}, tmp_path)
     assert shared.status == "fail" and shared.measured < 0.1
     assert "point the cameras at one place" in shared.remedy
 
