@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
@@ -25,9 +27,10 @@ from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
+from simulacra.recon.observe.presence import name_ranges, rank_moments
 from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
 from simulacra.recon.preflight.networks import describe_networks
-from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
+from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_surface, refine, save_surface
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
@@ -37,6 +40,9 @@ from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
 
 Record = TypeVar("Record")
+
+# Checks that are nothing to a run which triangulates nothing.
+OF_BODIES = ("cameras", "joint-error", "shared-view")
 
 
 @config
@@ -71,7 +77,11 @@ class ReconstructionConfig:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """All records of a run."""
+    """All records of a run.
+
+    Attributes:
+        moment: the frame whose depth was fused; None without depth.
+    """
 
     run: RunFolder
     session: Session
@@ -82,6 +92,7 @@ class Reconstruction:
     surface: Surface | None
     trained: TrainedResult
     stages: tuple[StageResult, ...]
+    moment: int | None
 
 
 def reconstruct(
@@ -132,6 +143,8 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
     run, session, settings = made.run, made.session, made.config
     facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
     facts |= trained_on(run.root / "avatar")
+    facts |= {"frames_without_person": _frames_without_person(made.observations, made.fit)}
+    facts |= {} if made.moment is None else {"fused_frame": made.moment}
     with disk_errors(run.root):
         write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
@@ -168,7 +181,8 @@ def run_stages(
 
     able = key | {"networks": describe_networks()}
     checked = log.run("preflight", 2, settings.preflight, able, check, load_preflight)
-    checked.raise_on_fail(settings.preflight.ignore)
+    bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
+    checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
@@ -177,22 +191,30 @@ def run_stages(
         save_fit(fit_body(seen, observed, settings.fit, cameras, body=body), folder)
 
     def fuse_it(folder: Path) -> None:
-        first = protocol.training_frames[0]
-        save_surface(folder, refine(placed, first, cameras, observed.mask, settings.refine))
+        fused = None if moment is None else refine(placed, moment, cameras, observed.mask, settings.refine)
+        save_surface(folder, fused)
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
         fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
-        before = key | log.digests("observe", "fit")
+        moment = best_moment(placed, protocol, observed, fit)
+        before = key | log.digests("observe", "fit") | {"moment": str(moment)}
         surface = log.run("refine", 1, settings.refine, before, fuse_it, load_surface)
+    else:
+        moment = best_moment(placed, protocol, observed, None)
+    if absent := _frames_without_person(observed, fit):
+        print(f"the person is not to be seen in frames {absent}", file=sys.stderr, flush=True)
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of) if fit else None
-        open_frames = protocol.training_frames
-        train_avatar(folder, placed, person, surface, observed.mask, open_frames, cameras, settings.avatar)
+        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
+    # Without a body one moment is all that can be trained on.
+    colored = protocol.training_frames
+    if fit is None and moment is not None:
+        colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
     trained = log.run("avatar", 1, settings.avatar, before, train, load_trained)
 
@@ -202,7 +224,26 @@ def run_stages(
     before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("avatar", "fit", "observe")
     log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
-    return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages)
+    return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
+
+
+def best_moment(
+    session: Session, protocol: Protocol, observed: Observations, fit: BodyFit | None
+) -> int | None:
+    """The frame that is fused: of those whose colors may be used, the first that shows the person as well as usual."""
+    views = observed.views_with_person(protocol.training_cameras) if fit is None else fit.views
+    rows = np.isin(observed.frames, protocol.training_frames)
+    ranked = observed.frames[rows][rank_moments(views[rows])].tolist()
+    return choose_moment(session, ranked, protocol.training_cameras, observed.mask)
+
+
+def _frames_without_person(observed: Observations | None, fit: BodyFit | None) -> str:
+    """In words; with a fit those in which the person could not be measured."""
+    if fit is not None:
+        return name_ranges(fit.frames.tolist(), ~fit.held)
+    if observed is None:
+        return ""
+    return name_ranges(observed.frames.tolist(), observed.views_with_person(observed.cameras) == 0)
 
 
 class StageLog:

@@ -94,8 +94,7 @@ def evaluate_reconstruction(
         _true_errors(recorded, body, fit, posed, protocol, settings),
     )
     evaluation = score_views(subject, protocol, settings, folder)
-    middle = protocol.training_frames[len(protocol.training_frames) // 2]
-    shown = protocol.training_frames[0] if fit is None else middle
+    shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)
     if settings.turntable:
         write_turntable(
             folder,
@@ -190,6 +189,13 @@ def joint_evidence(session: Session, body: BodyModel, fit: BodyFit) -> JointEvid
         reference[[rows[frame] for frame in shared]],
         str(session.about.get("reference") or session.reference),
     )
+
+
+def middle_moment(fit: BodyFit, frames: Sequence[int]) -> int:
+    """Of the frames the middle one, or the nearest to it in which the person was seen."""
+    middle = len(frames) // 2
+    held = [place for place, frame in enumerate(frames) if fit.held[fit.row(frame)]]
+    return frames[min(held or [middle], key=lambda place: abs(place - middle))]
 
 
 def facing(fit: BodyFit, frame: int) -> Float[Tensor, "3"]:

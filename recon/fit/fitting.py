@@ -19,6 +19,7 @@ from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_
 from simulacra.recon.fit.record import BodyFit
 from simulacra.recon.fit.solve import one_thread
 from simulacra.recon.fit.tracks import POSE, FitCapture, Tracks, chosen_views, gather_tracks
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import CaptureError
@@ -48,16 +49,19 @@ def fit_body(
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
     if not numbers:
         raise CaptureError("There is no frame to fit the body to")
-    pieces = split_frames(len(numbers), config.window)
     rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
-    with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
+    with one_thread():
         tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
+        # The first piece says who it is: it begins with the first frame in which somebody is there.
+        begin = int((np.isfinite(tracks.points.points).all(-1).sum(1) >= FEWEST_LANDMARKS).argmax())
+        pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]
+    with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
         job = Job(session, observations, config, views, body, progress.advance)
         solutions: list[Solution] = []
         for first, last in pieces:
             part = rows_of(tracks, list(range(first, last)))
             solutions.append(fit_piece(job, part, solutions[-1] if solutions else None))
-        return _record(job, tracks, solutions)
+        return _record(job, tracks, solutions, begin)
 
 
 def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
@@ -69,10 +73,16 @@ def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def _record(job: Job, tracks: Tracks, solutions: list[Solution]) -> BodyFit:
-    """Poses of all pieces one after the other, and what they leave unexplained."""
+def _record(job: Job, tracks: Tracks, solutions: list[Solution], begin: int) -> BodyFit:
+    """Poses of all pieces one after the other, and what they leave unexplained; before ``begin`` the first pose."""
     parts = [piece.pose() for piece in solutions]
-    skip = [0, *([OVERLAP] * (len(parts) - 1))]
+    first = parts[0]
+    waiting = (
+        each[:1].repeat_interleave(begin, 0)
+        for each in (first.rotations, first.translation, first.expression)
+    )
+    parts = [BodyPose(*waiting), *parts]
+    skip = [0, 0, *([OVERLAP] * (len(parts) - 2))]
     pose = BodyPose(
         torch.cat([part.rotations[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
         torch.cat([part.translation[n:] for part, n in zip(parts, skip, strict=True)]).detach(),

@@ -241,7 +241,10 @@ def _first_guess(evidence: Evidence, maps: tuple[str, ...], before: Solution | N
 def _take_over(space: BodySpace, unknowns: Unknowns, before: Solution) -> Solution:
     """The first frames take over from the last of the piece before; the others start from the last one's joints."""
     old, pose = before.unknowns, before.pose()
-    orientation, translation = space.orientation.clone(), space.translation.clone()
+    # Where nobody is seen in the whole piece, the body waits where it was.
+    last, there = axis_angle_to_matrix(pose.rotations[-1:, 0]), pose.translation[-1:]
+    orientation = torch.where(space.orientation.isfinite(), space.orientation, last)
+    translation = torch.where(space.translation.isfinite(), space.translation, there)
     orientation[:OVERLAP] = axis_angle_to_matrix(pose.rotations[-OVERLAP:, 0])
     translation[:OVERLAP] = pose.translation[-OVERLAP:]
     joints = old.joints[-1:].repeat(len(unknowns.joints), 1)

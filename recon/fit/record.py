@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from simulacra.recon.observe.presence import FEWEST_VIEWS, count_views
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.session import Session
 from simulacra.render.body import BodyPose, BodyShape
@@ -51,6 +52,16 @@ class BodyFit:
     confidence: Float[np.ndarray, "t c 33"]
     summary: Mapping[str, Any]
     viewmats: Float[np.ndarray, "c 4 4"] | None = None
+
+    @property
+    def views(self) -> Int[np.ndarray, " t"]:
+        """How many cameras saw the person in each frame."""
+        return count_views(self.confidence)
+
+    @property
+    def held(self) -> Bool[np.ndarray, " t"]:
+        """Frames in which enough cameras saw the person; in the others the pose is what lies between those around."""
+        return self.views >= FEWEST_VIEWS
 
     def adjusted(self, session: Session) -> Session:
         """The session with its cameras as the fit used them; those that it did not see stay as they are."""

@@ -22,6 +22,7 @@ from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS, FEWEST_VIEWS, ONE_CAMERA, count_views
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CaptureError
 
@@ -107,8 +108,14 @@ def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
     Raises:
         CaptureError: fewer than two.
     """
-    if len(cameras) < 2:
-        raise CaptureError("Fitting a body needs at least two cameras", expected=">= 2", found=list(cameras))
+    if len(cameras) < FEWEST_VIEWS:
+        raise CaptureError(
+            "fitting a body needs at least two cameras",
+            where=f"cameras {', '.join(cameras) or 'none'}",
+            expected=f">= {FEWEST_VIEWS} that are not held out",
+            found=len(cameras),
+            remedy=ONE_CAMERA,
+        )
     chosen = [session.camera(name) for name in cameras]
     return Views(
         tuple(cameras),
@@ -132,17 +139,18 @@ def gather_tracks(
     pick = np.ix_(rows, columns)
     pixels = observations.pose_px[pick].astype(np.float64)
     seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
+    _require_person(count_views(seen.confidence), views)
     fixed = undo_swaps(seen, views.cameras, config.swaps, config.triangulation)
     lags = _estimate_lags(fixed.detections, views, frames, config)
     pose = shift_tracks(fixed.detections, lags.frames)
     adjusted = adjust_cameras(pose, views.cameras, config.adjust, config.triangulation)
     views = replace(views, viewmats=adjusted.cameras.viewmats)
     points = triangulate(pose, views.cameras, config.triangulation)
-    if np.isfinite(points.points).all(-1).sum(1).max() < 6:
+    if np.isfinite(points.points).all(-1).sum(1).max() < FEWEST_LANDMARKS:
         raise CaptureError(
             "The person's joints do not agree between the cameras in any frame",
             where=f"cameras {', '.join(views.names)}",
-            expected="at least 6 joints seen alike by two cameras",
+            expected=f"at least {FEWEST_LANDMARKS} joints seen alike by two cameras",
             remedy="check the calibration and that the cameras see the same person at the same time",
         )
     # Hands and faces follow what the pose, of which several cameras agree, said of sides, clocks and cameras.
@@ -172,6 +180,17 @@ def gather_tracks(
         points,
     )
     return tracks, views
+
+
+def _require_person(seen_by: Int[np.ndarray, " t"], views: Views) -> None:
+    if seen_by.max(initial=0) < FEWEST_VIEWS:
+        raise CaptureError(
+            "no frame shows the person in two cameras",
+            where=f"cameras {', '.join(views.names)}",
+            expected=f"at least {FEWEST_LANDMARKS} landmarks of the body in each of {FEWEST_VIEWS} cameras",
+            found=f"at most {seen_by.max(initial=0)} camera at once",
+            remedy="point the cameras at one place where the person stands; light it",
+        )
 
 
 def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config: FitConfig) -> Lags:

@@ -6,7 +6,8 @@ PARAM holds a pickled dictionary: ``K`` 3x3 in pixels with (0, 0) at the first p
 to camera in metres. Such rigs are mounted on their side and their images turned upright afterwards, with the turn in
 K: it is moved into the camera's axes here, which leaves a pinhole K. Depth is aligned to color.
 
-The floor is not in the masked images: it is where the lowest measured points of the person in the first frame are.
+The floor is not in the masked images: it is where the lowest measured points of the person are, in the first frame that
+shows the person.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # Share of the person's measured points that may lie below the floor: flying pixels.
 BELOW_FLOOR = 0.0005
+# Measured points without which nobody is there: a few stray ones are no feet.
+FEWEST_POINTS = 100
 
 
 def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Session:
@@ -67,14 +70,17 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         for index, frame in enumerate(track(frames, "frames", len(frames))):
             _check_calibration(src, frames[0], frame, names)
             described.append(_copy_frame(src, folder, frame, index, cameras))
-        floor = _floor(src, frames[0], cameras, depth_scale)
+        # In the first frame that shows the person: people walk in.
+        heights = ((frame, _floor(src, frame, cameras, depth_scale)) for frame in frames)
+        shown, floor = next((found for found in heights if found[1] is not None), (frames[0], None))
         if floor is not None:
             lift = np.eye(4)
             lift[1, 3] = -floor
             T = lift @ T
             cameras = [_in_world(camera, lift) for camera in cameras]
             notes.append(
-                f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
+                f"the floor is put at the person's lowest measured point in {shown}, {1000 * floor:.0f} mm in the "
+                "source"
             )
         scale = depth_scale if (src / "DEPTH").is_dir() else None
         finished = [replace(camera, depth_scale=scale) for camera in cameras]
@@ -161,7 +167,7 @@ def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> Ses
 
 
 def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale: float) -> float | None:
-    """Height of the person's lowest measured points, metres; None without depth and masks."""
+    """Height of the person's lowest measured points, metres; None where depth and masks show nobody."""
     heights = []
     for camera in cameras:
         depth_file, mask_file = (src / part / frame / f"{camera.name}.png" for part in ("DEPTH", "MASK"))
@@ -177,7 +183,7 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale:
         )
         heights.append(view.unproject(torch.from_numpy(depth)[None])[0, ..., 1].numpy()[inside])
     found = np.concatenate(heights) if heights else np.zeros(0)
-    return float(np.quantile(found, BELOW_FLOOR)) if found.size else None
+    return float(np.quantile(found, BELOW_FLOOR)) if found.size >= FEWEST_POINTS else None
 
 
 def _note_uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from simulacra.recon.observe.presence import count_views, name_ranges
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import RunError
@@ -87,6 +88,11 @@ class Observations:
             return None
         return read_mask(mask_file(self.folder, camera, frame))
 
+    def views_with_person(self, cameras: Sequence[str]) -> Int[np.ndarray, "t"]:
+        """How many of these cameras see a body in each frame."""
+        columns = [self.cameras.index(name) for name in cameras]
+        return count_views((self.pose_visibility * self.pose_score[..., None])[:, columns])
+
 
 def mask_file(folder: Path, camera: str, frame: int) -> Path:
     """Where the mask of a frame lies."""
@@ -114,6 +120,9 @@ def save_observations(observations: Observations, folder: Path) -> None:
             camera: _count_detections(observations, index)
             for index, camera in enumerate(observations.cameras)
         },
+        "frames_without_person": name_ranges(
+            observations.frames.tolist(), observations.views_with_person(observations.cameras) == 0
+        ),
     }
     write_json(folder / FACTS_FILE, facts)
 

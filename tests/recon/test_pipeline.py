@@ -15,35 +15,43 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
+from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.again import evaluate_run
-from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
-from simulacra.recon.fit import BodyFit, load_fit
-from simulacra.recon.observe import over_session
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, middle_moment
+from simulacra.recon.fit import BodyFit, fit_body, load_fit
+from simulacra.recon.observe import load_observations, over_session
+from simulacra.recon.observe.presence import ONE_CAMERA
 from simulacra.recon.pipeline import (
+    OF_BODIES,
     Reconstruction,
     ReconstructionConfig,
+    best_moment,
     protocol_of,
     reconstruct,
     run_stages,
 )
-from simulacra.recon.preflight import CODES, samples
+from simulacra.recon.preflight import CODES, Preflight, PreflightConfig, preflight, samples
 from simulacra.recon.preflight.networks import describe_networks
+from simulacra.recon.refine import load_surface
 from simulacra.recon.runs.configuration import changed_config
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
+from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.assets import asset_status
-from simulacra.render.runtime.errors import AssetError, RunError
+from simulacra.render.runtime.errors import AssetError, CaptureError, RunError
 from tests.recon.planted_session import (
     FRAMES,
     HELD_OUT,
     NAMES,
     World,
+    leave,
     plant_world,
     planted_network,
     poison,
@@ -192,6 +200,122 @@ def test_noise_in_training_frames_does_change_what_is_trained(
         reconstruct(poisoned, SETTINGS, tmp_path / "run")
     assert records(tmp_path / "run", "refine") == records(base, "refine")  # of the first frame
     assert records(tmp_path / "run", "avatar") != records(base, "avatar")
+
+
+# -- a person who is not always there --------------------------------------------------------------
+
+
+def fused(run: Path) -> dict[str, Any]:
+    """The fused frame as the record, the stage's key and the run say it, and who was missed."""
+    surface, described = load_surface(run / "refine"), read_json(run / "run.json")
+    inputs = read_json(run / "refine/stage.json")["inputs"]
+    assert surface is not None and str(surface.frame) == inputs["moment"]
+    assert described["fused_frame"] == surface.frame
+    return {"frame": surface.frame, "without": described["frames_without_person"]}
+
+
+def without_training(patch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Leaves checks, training and evaluation out of a run."""
+    patch.setattr(pipeline, "preflight", lambda *_: Preflight(()))
+    patch.setattr(pipeline, "train_avatar", lambda folder, *_: write_json(folder / "avatar.json", {}))
+    point = Gaussians(*(torch.zeros(1, *rest) for rest in ((3,), (4,), (3,), (), (1, 3))))
+    patch.setattr(pipeline, "load_trained", lambda _: TrainedResult(free=point))
+    patch.setattr(pipeline, "evaluate_reconstruction", lambda *_: None)
+    patch.setattr(pipeline, "trained_on", lambda _: {})
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("gone", "frame", "without"),
+    [
+        ({0: NAMES}, 1, "0"),  # walks in
+        ({1: NAMES}, 0, "1"),  # leaves and comes back
+        ({0: ("b", "c"), 2: NAMES}, 1, "0, 2"),  # in one view a body cannot be measured
+        ({0: ("b",)}, 1, ""),  # fewer views than is usual
+    ],
+)
+def test_the_first_moment_that_shows_the_person_as_well_as_usual_is_fused(
+    world: World,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    gone: dict[int, tuple[str, ...]],
+    frame: int,
+    without: str,
+) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    confidence = np.ones((len(FRAMES), len(NAMES) - 1, 33))
+    for absent, names in gone.items():
+        leave(copy, [absent], names)
+        confidence[absent, [name in names for name in NAMES if name != HELD_OUT]] = 0.0
+    told = true_fit(world, confidence=confidence)
+    without_training(monkeypatch).setattr(pipeline, "fit_body", lambda *_, **__: told)
+    made = reconstruct(copy, SETTINGS, tmp_path / "run")
+    assert fused(made.run.root) == {"frame": frame, "without": without}
+    assert (f"not to be seen in frames {without}" in capsys.readouterr().err) == bool(without)
+    # What the observations alone say, which is all that a run without a body knows.
+    assert best_moment(made.session, made.protocol, made.observations, None) == frame
+
+
+def test_a_person_who_walks_in_late_is_fitted_and_shown_where_they_are(
+    world: World, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    leave(copy, [0, 1])
+    without_training(monkeypatch)
+    made = reconstruct(copy, SETTINGS, tmp_path / "run")
+    assert fused(made.run.root) == {"frame": 2, "without": "0 to 1"}
+    assert made.fit is not None and made.fit.held.tolist() == [False, False, True, True]
+    # As far off as few iterations leave a body that was there all the time.
+    true = world.poses.translation[[3, 4]]
+    assert (made.fit.pose.translation[2:] - true).norm(dim=-1).max() < 0.1
+    # The middle of the three training frames is empty; the bodies are laid over the nearest that is not.
+    assert middle_moment(made.fit, made.protocol.training_frames) == 2
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_a_check_a_fit_and_a_run_say_the_same_of_one_camera(
+    world: World, base: Path, session: Path, tmp_path: Path, depth: bool
+) -> None:
+    alone = changed(views={"held_out_cameras": ["b", "c", "d"]})
+    flat = session if depth else write_planted_session(tmp_path / "flat", world, depth=False).root
+    opened = load_session(flat)
+    (check,) = preflight(opened, ["a"], PreflightConfig(frames=1, motion_frames=0)).of("cameras")
+    assert (check.status, check.measured) == ("fail", 1)
+    with pytest.raises(CaptureError, match="cameras") as stopped:
+        reconstruct(
+            flat, changed_config(alone, {"preflight": {"ignore": []}}, "this test"), tmp_path / "checked"
+        )
+    with pytest.raises(CaptureError, match="at least two cameras") as refused:
+        fit_body(opened, load_observations(base / "observe"), alone.fit, ["a"], body=world.body)
+    for error in (stopped, refused):
+        assert check.remedy == ONE_CAMERA and ONE_CAMERA in " ".join(str(error.value).split())
+    # What needs no body goes on with one depth camera, and without depth says that it needs that.
+    plain = changed_config(
+        alone,
+        {"preflight": {"ignore": [c for c in CODES if c not in OF_BODIES]},
+         "avatar": {"kind": "depth_splats", "steps": 2, "checkpoint_every": 1, "grid_mm": 30.0}},
+        "this test",
+    )  # fmt: skip
+    if depth:
+        assert reconstruct(flat, plain, tmp_path / "plain").moment == 0
+    else:
+        with pytest.raises(CaptureError, match="needs depth images"):
+            reconstruct(flat, plain, tmp_path / "plain")
+
+
+def test_a_person_who_is_never_there_is_an_error_with_a_name(session: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    leave(copy, FRAMES, ["b"])
+    with pytest.raises(CaptureError, match=r"a camera shows no person[\s\S]*camera b"):
+        reconstruct(copy, SETTINGS, tmp_path / "one")
+    leave(copy, FRAMES)
+    with pytest.raises(CaptureError, match="a camera shows no person"):
+        reconstruct(copy, SETTINGS, tmp_path / "all")
+    allowed = changed(observe={"allow_empty_cameras": True})
+    with pytest.raises(CaptureError, match="no frame shows the person in two cameras"):
+        reconstruct(copy, allowed, tmp_path / "allowed")
 
 
 # -- what runs again -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import inspect, preflight
 from simulacra.recon.session import Session
+from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError
 from tests.recon.ellipsoid_person import (
     DEPTH_SCALE,
@@ -22,6 +23,7 @@ from tests.recon.ellipsoid_person import (
     Z_UP,
     picture,
     ring,
+    write_depth,
     write_param,
     write_rgbd_rig,
 )
@@ -69,6 +71,19 @@ def test_a_known_capture_comes_back(tmp_path: Path) -> None:
     T = np.array(session.about["T_world_source"])
     np.testing.assert_allclose(T[:3, :3], Z_UP.T, atol=1e-9)
     assert {"subject", "consent", "retain_until", "derived_from"} <= set(session.about)
+
+
+def test_the_floor_is_found_in_the_first_frame_that_shows_the_person(tmp_path: Path) -> None:
+    frames = ("FRAME0001", "FRAME0002", "FRAME0003")
+    made = write_rgbd_rig(tmp_path / "src", frames=frames, T_source_world=z_up_and_lifted())
+    for camera in made:
+        _, mask, depth = picture(camera, person=False)
+        write_image(tmp_path / f"src/MASK/{frames[0]}/{camera.name}.png", mask)
+        write_depth(tmp_path / f"src/DEPTH/{frames[0]}/{camera.name}.png", depth)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
+    # Under a pixel, as where the first frame shows the person; without a floor it would be off by 0.9 m.
+    assert abs(session.camera("0").viewmat[1, 3] - made[0].viewmat[1, 3]) < 0.025
+    assert any("lowest measured point in FRAME0002" in note for note in session.notes)
 
 
 def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
