@@ -35,13 +35,11 @@ class FrameTable:
     Attributes:
         stamps: of all frames, rising.
         keys: of the frames at which decoding can begin, rising.
-        seeks: what leads the container to each of them.
         time_base: seconds.
     """
 
     stamps: Int64[np.ndarray, "n"]
     keys: Int64[np.ndarray, "k"]
-    seeks: Int64[np.ndarray, "k"]
     time_base: Fraction
 
     def number_at(self, seconds: float) -> int | None:
@@ -57,7 +55,6 @@ class _Packets:
     Attributes:
         stamps: of presentation, of all pictures but those that an edit list hides.
         keys: of presentation, of key frames in the order of the file.
-        seeks: for each of them.
         loose: some pictures may hang on what lies before the first key frame.
         plain: each packet is one shown picture, and its stamp is of presentation.
         time_base: of the stamps, seconds.
@@ -65,7 +62,6 @@ class _Packets:
 
     stamps: list[int]
     keys: list[int]
-    seeks: list[int]
     loose: bool
     plain: bool
     time_base: Fraction
@@ -99,28 +95,24 @@ def _table_of(path: Path, state: tuple[int, ...]) -> FrameTable | None:
         stamps = sorted(packets.stamps) if packets.plain else _decoded_stamps(path, None)
         if packets.plain and packets.loose:
             first = packets.keys[0]
-            stamps = [*(_decoded_stamps(path, first) or []), *(stamp for stamp in stamps or [] if stamp >= first)]
+            stamps = [
+                *(_decoded_stamps(path, first) or []),
+                *(stamp for stamp in stamps or [] if stamp >= first),
+            ]
     except (av.FFmpegError, OSError):
         return None  # whoever decodes it says what is wrong
     if not stamps or (np.diff(stamps) <= 0).any():
         return None
-    order = np.argsort(packets.keys, kind="stable")
-    return FrameTable(
-        np.array(stamps, np.int64),
-        np.array(packets.keys, np.int64)[order],
-        np.array(packets.seeks, np.int64)[order],
-        packets.time_base,
-    )
+    return FrameTable(np.array(stamps, np.int64), np.unique(packets.keys).astype(np.int64), packets.time_base)
 
 
 def _read_packets(path: Path) -> _Packets | None:
     """None where a picture has no stamp, or none of them is a key frame."""
-    stamps, keys, seeks, loose, inner = [], [], [], False, 0
+    stamps, keys, loose, inner = [], [], False, 0
     with av.open(str(path), metadata_errors="replace") as container:
         stream = video_stream(container)
         if stream is None or stream.time_base is None:
             return None
-        by_decoding = "mov" in container.format.name or "mpegts" in container.format.name
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
@@ -128,7 +120,6 @@ def _read_packets(path: Path) -> _Packets | None:
                 return None
             if packet.is_keyframe:
                 keys.append(packet.pts)
-                seeks.append(packet.dts if by_decoding and packet.dts is not None else packet.pts)
             else:
                 inner += 1
             if not packet.is_discard:
@@ -138,7 +129,7 @@ def _read_packets(path: Path) -> _Packets | None:
         if not keys or (inner and "avi" in container.format.name):
             return None
         plain = stream.codec_context.name in ONE_PICTURE_A_PACKET
-        return _Packets(stamps, keys, seeks, loose, plain, stream.time_base)
+        return _Packets(stamps, keys, loose, plain, stream.time_base)
 
 
 def _decoded_stamps(path: Path, before: int | None) -> list[int] | None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
@@ -96,7 +95,9 @@ def read_video_frame_at(path: Path, seconds: float) -> UInt8[np.ndarray, "h w 3"
         raise InputError(
             "a video shows no frame at a time",
             where=path,
-            expected="time stamps that rise" if table is None else f">= {table.stamps[0] * table.time_base} s",
+            expected="time stamps that rise"
+            if table is None
+            else f">= {table.stamps[0] * table.time_base} s",
             found=f"{seconds} s",
             remedy="ask for frames by their numbers" if table is None else None,
         )
@@ -156,7 +157,7 @@ def _frames_from_key(
     if stream is None or key < 0:
         return
     stream.thread_type = "AUTO"
-    container.seek(int(table.seeks[key]), stream=stream, backward=True)
+    container.seek(int(table.keys[key]), stream=stream, backward=True)
     landed: int | None = None
     place = 0
     for packet in container.demux(stream):
@@ -285,10 +286,10 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) 
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
     """Whether the display matrix (fixed point, rows of 3) turns left to right; its angle alone does not say."""
-    stored = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    stored = frame.side_data.get("DISPLAYMATRIX")
     if stored is None:
         return False
-    a, b, _, c, d = np.frombuffer(bytes(stored), np.int32)[:5].astype(float)
+    a, b, _, c, d = np.frombuffer(bytes(stored), np.int32)[:5].astype(float)  # type: ignore[call-overload]
     return bool(a * d - b * c < 0)
 
 

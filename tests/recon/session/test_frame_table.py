@@ -101,7 +101,9 @@ def two_streams(switched_on: int, ending: str) -> Callable[[Path], Path]:
         with av.open(str(path), "w") as out:
             streams = [out.add_stream_from_template(one.streams.video[0]) for one in sources]
             streams[switched_on].disposition = av.stream.Disposition.default
-            packets = [(p, stream) for one, stream in zip(sources, streams) for p in one.demux(video=0) if p.size]
+            packets = [
+                (p, stream) for one, stream in zip(sources, streams) for p in one.demux(video=0) if p.size
+            ]
             for packet, stream in sorted(packets, key=lambda pair: pair[0].dts or 0):
                 packet.stream = stream
                 out.mux(packet)
@@ -110,11 +112,6 @@ def two_streams(switched_on: int, ending: str) -> Callable[[Path], Path]:
         return path
 
     return make
-
-
-def mirrored(folder: Path) -> Path:
-    write_numbered(folder / "mirrored.mp4", LATE, options=CLOSED, matrix=[-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30])
-    return folder / "mirrored.mp4"
 
 
 def dropped(folder: Path) -> Path:
@@ -145,12 +142,17 @@ KINDS: dict[str, tuple[Callable[[Path], Path], list[int], bool]] = {
     "odd size": (plain("v.mp4", LATE, size=(97, 65), pix_fmt="yuv444p", options=CLOSED), WHOLE, True),
     "odd size, lossless": (plain("v.mkv", LATE, size=(97, 65), codec="ffv1"), WHOLE, True),
     "hidden pictures": (
-        plain("v.mkv", LATE, codec="libvpx", options={"g": "12", "auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"}),
+        plain(
+            "v.mkv",
+            LATE,
+            codec="libvpx",
+            options={"g": "12", "auto-alt-ref": "1", "lag-in-frames": "10", "cpu-used": "8"},
+        ),
         WHOLE,
         True,
     ),
     "MPEG-4": (plain("v.mp4", LATE, codec="mpeg4", options={"g": "12", "bf": "2"}), WHOLE, True),
-    "transport stream": (plain("v.ts", [1000 + t for t in LATE], options=CLOSED), WHOLE, True),
+    "transport stream": (plain("v.ts", [1000 + t for t in LATE], options=CLOSED), WHOLE, False),
     "pieces": (plain("v.mp4", LATE, options=CLOSED, flags="frag_keyframe+empty_moov"), WHOLE, True),
     "two streams, the first on": (two_streams(0, ".mp4"), WHOLE, True),
     "two streams, the second on": (two_streams(1, ".mkv"), WHOLE, True),
@@ -163,12 +165,18 @@ KINDS: dict[str, tuple[Callable[[Path], Path], list[int], bool]] = {
     "edit: the middle, between frames": (edited((330, ticks(14.5))), WHOLE[15:25], True),
     "edit: two pieces": (edited((330, ticks(5)), (330, ticks(25))), [*WHOLE[5:15], *WHOLE[25:35]], False),
     "edit: twice the same": (edited((330, ticks(5)), (330, ticks(5))), [*WHOLE[5:15], *WHOLE[5:15]], False),
-    "edit: later piece first": (edited((330, ticks(25)), (330, ticks(5))), [*WHOLE[25:35], *WHOLE[5:15]], False),
+    "edit: later piece first": (
+        edited((330, ticks(25)), (330, ticks(5))),
+        [*WHOLE[25:35], *WHOLE[5:15]],
+        False,
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_by_number_by_time_and_going_through(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_number_by_time_and_going_through(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make, expected, leads = KINDS[kind]
     path = make(tmp_path)
     through = list(iter_video(path, range(len(expected))))
@@ -176,11 +184,9 @@ def test_by_number_by_time_and_going_through(kind: str, tmp_path: Path, monkeypa
     assert [number_of(pixels) for pixels in through] == expected and facts.frames == len(expected)
 
     counted = []
-    monkeypatch.setattr(
-        video_module, "iter_video", lambda *args: counted.append(args) or iter_video(*args)
-    )
-    # Every second is enough to fall on, before and after key frames; from the back, for nothing to be left over.
-    for number in range(len(expected) - 1, -1, -2):
+    monkeypatch.setattr(video_module, "iter_video", lambda *args: counted.append(args) or iter_video(*args))
+    # Steps of three fall on, before and after key frames; from the back, for nothing to be left over.
+    for number in range(len(expected) - 1, -1, -3):
         assert np.array_equal(read_video_frame(path, number), through[number]), number
     assert not (leads and counted)
     near = [0, 1, 1, len(expected) - 1]
@@ -196,3 +202,61 @@ def test_by_number_by_time_and_going_through(kind: str, tmp_path: Path, monkeypa
     assert [table.number_at(time) for time in facts.times if time is not None] == list(range(len(expected)))
     for number in (0, len(expected) // 2, len(expected) - 1):
         assert np.array_equal(read_video_frame_at(path, facts.times[number] or 0.0), through[number])
+
+
+def test_a_time_between_frames_is_the_earlier_ones_and_before_the_first_is_none(tmp_path: Path) -> None:
+    path = plain("v.mp4", [1000, 1010, 1900], options=CLOSED)(tmp_path)
+    assert [number_of(read_video_frame_at(path, t)) for t in (1.0, 1.009, 1.01, 1.8, 1.9, 60.0)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
+    for time in (0.9, -1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="no frame at a time"):
+            read_video_frame_at(path, time)
+
+
+def test_another_file_of_the_same_name_has_another_table(tmp_path: Path) -> None:
+    path = plain("v.mp4", LATE, options=CLOSED)(tmp_path)
+    assert number_of(read_video_frame(path, 12)) == 12
+    write_numbered(tmp_path / "other.mp4", GAPS[:20], first=50, options=CLOSED)
+    shutil.move(tmp_path / "other.mp4", path)
+    assert number_of(read_video_frame(path, 12)) == 62
+
+
+# Rows of the display matrix: a quarter turn, and mirrors whose angle says half a turn and none.
+TURN = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
+ACROSS = [-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]
+UPSIDE = [65536, 0, 0, 0, -65536, 0, 0, 0, 1 << 30]
+
+
+@pytest.mark.parametrize(("matrix", "said"), [(TURN, "turned"), (ACROSS, "mirrored"), (UPSIDE, "mirrored")])
+def test_what_is_to_be_shown_another_way_is_refused_however_it_is_read(
+    matrix: list[int], said: str, tmp_path: Path
+) -> None:
+    path = plain("v.mp4", LATE, options=CLOSED, matrix=matrix)(tmp_path)
+    for read in (probe_video, lambda p: read_video_frame(p, 20), lambda p: next(iter_video(p, [0]))):
+        with pytest.raises(InputError, match=f"to be shown {said}"):
+            read(path)
+    if matrix is TURN:
+        shown = next(shown_frames(path))
+        assert (
+            shown.shape == (96, 64, 3)
+            and number_of(np.rot90(shown, -next(decode_video(path, may_turn=True)).rotation // 90)) == 0
+        )
+    else:
+        with pytest.raises(InputError, match="to be shown mirrored"):
+            next(shown_frames(path))
+
+
+def test_an_avi_that_was_cut_off_is_still_refused(tmp_path: Path) -> None:
+    whole = dropped(tmp_path)
+    probe_video(whole)
+    content = whole.read_bytes()
+    # At a picture's start: all that is left can be decoded.
+    whole.write_bytes(content[: content.rindex(b"00dc", 0, content.index(b"idx1") * 3 // 4)])
+    with pytest.raises(InputError, match="truncated"):
+        probe_video(whole)
