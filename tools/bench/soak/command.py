@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from .events import happen
 from .plan import COMMAND_SHARE, KIND_SHARE, draw_event
 from .reference import Reference, prepare
 
-OUTCOMES = ("finished", "named error", "stopped")
+OUTCOMES = ("finished", "named error", "stopped", "broken")
 
 
 def run(
@@ -166,9 +167,10 @@ def _say(console: Console, result: dict[str, Any]) -> None:
         f"{event['number']}: {event['kind']} {event['command']} from {event['start']}: {result['detail']};"
         f" {result['outcome']}, {result['remedies']} remedies, {result['seconds']:.1f} s",
         markup=False,
+        soft_wrap=True,
     )
     for violation in result["violations"]:
-        console.print(f"    VIOLATION {violation}", markup=False)
+        console.print(f"    VIOLATION {violation}", markup=False, soft_wrap=True)
 
 
 def print_table(results: Sequence[dict[str, Any]], seed: int, seconds: float) -> None:
@@ -192,5 +194,17 @@ def print_table(results: Sequence[dict[str, Any]], seed: int, seconds: float) ->
         table.add_row(name, *map(str, [*per_command, len(those), *per_outcome, remedies, violated]))
     console = Console()
     (console if console.is_terminal else Console(width=WIDE + 20)).print(table)
+    for kind, numbers in _alike(results).items():
+        print(f"{len(numbers):4d}  {kind}  ({', '.join(map(str, numbers[:6]))})")
     peak = max((result["peak_mb"] for result in results), default=0.0)
     print(f"largest resident memory of a command: {peak:.0f} MiB")
+
+
+def _alike(results: Sequence[dict[str, Any]]) -> dict[str, list[int]]:
+    """Numbers of events by what did not hold, the most frequent first; numbers and names in the words are left out."""
+    found: dict[str, list[int]] = {}
+    for result in results:
+        for words in result["violations"]:
+            short = re.sub(r"(?<!\w)/\S+|out/\S+|'[^']*'|[0-9a-f]{8,}", "~", words)[:140]
+            found.setdefault(short, []).append(result["event"]["number"])
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))

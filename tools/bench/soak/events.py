@@ -89,7 +89,9 @@ def happen(event: Event, reference: Reference, folder: Path, can_mount: bool) ->
 def _outcome(done: Disturbed) -> str:
     if done.ending.code == 0:
         return "finished"
-    return "stopped" if done.ending.code == 130 or done.ending.code < 0 else "named error"
+    if done.ending.code == 2:
+        return "named error"
+    return "stopped" if done.ending.code == 130 or done.ending.code < 0 else "broken"
 
 
 def _judge_now(scene: Scene, done: Disturbed) -> list[str]:

@@ -171,4 +171,6 @@ def find_leftovers(folder: Path) -> list[str]:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\w*(Error|Exception|Interrupt)\b", line)]
-    return (errors or lines or [""])[-1][:200]
+    places = re.findall(r'File "\S*?(\w+/\w+\.py)", line (\d+)', text)
+    where = ", ".join(f"{name}:{line}" for name, line in places[-4:])
+    return f"{(errors or lines or [''])[-1][:200]}{f' in {where}' if where else ''}"
