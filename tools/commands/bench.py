@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 def bench_splat(repeats: int = 7, json: bool = False) -> None:
     """The Gaussian rasterizer, forward and with gradients, against plain torch and the peak of this machine.
@@ -54,3 +56,31 @@ def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json
     from ..bench.drive import run
 
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
+
+
+def bench_soak(
+    out: Path,
+    events: int = 1000,
+    minutes: float = 60.0,
+    seed: int = 0,
+    only: int | None = None,
+    workers: int = 2,
+    json: bool = False,
+) -> None:
+    """Commands disturbed at random: killed, without disk, with damaged files, changed sessions and other writers.
+
+    What every command gives in peace is made first. After each event its output must be that, or an error that says
+    what to do, and the same command in peace must give it.
+
+    Args:
+        out: a folder for the reference, the events and results.jsonl.
+        events: at most so many.
+        minutes: none is begun after these.
+        seed: decides all events.
+        only: the event of this number alone.
+        workers: events at a time.
+        json: one JSON object an event instead of a table.
+    """
+    from ..bench.soak.command import run
+
+    run(out=out, events=events, minutes=minutes, seed=seed, only=only, workers=workers, as_json=json)
