@@ -31,7 +31,7 @@ from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, 
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
+from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage, settle_run
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
@@ -104,6 +104,7 @@ def reconstruct(
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
     run = open_run(out, session.fingerprint())
     with write_lock(run.root):
+        settle_run(run.root)
         made = run_stages(run, session, settings, protocol)
         _check_unchanged(made)
         _record(made, session_path, config_name)

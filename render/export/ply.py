@@ -17,6 +17,7 @@ from plyfile import PlyData, PlyElement, PlyParseError
 from simulacra.render.gaussians.record import Gaussians
 from simulacra.render.rotation import quat_normalize
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import sync, whole_file
 
 COMMENTS = ("axes: +Y up, right-handed", "units: metres", "written by simulacra")
 
@@ -31,18 +32,16 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    PlyData(
-        [PlyElement.describe(table, "vertex")], text=False, byte_order="<", comments=list(COMMENTS)
-    ).write(str(partial))
-    back = read_ply(partial)
+    vertices = PlyElement.describe(table, "vertex")
     unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
-    for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
-        if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
-            partial.unlink()
-            raise RuntimeError(f"{name} of {path} came back different")
-    partial.replace(path)
+    with whole_file(path) as stream:
+        PlyData([vertices], text=False, byte_order="<", comments=list(COMMENTS)).write(stream)
+        stream.flush()
+        back = read_ply(Path(stream.name))
+        for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+            if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
+                raise RuntimeError(f"{name} of {path} came back different")
+    sync(path.parent)
 
 
 def read_ply(path: Path) -> Gaussians:

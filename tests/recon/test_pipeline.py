@@ -8,6 +8,7 @@ is about what follows a fit, so is the fit.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +16,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
+from simulacra.recon.avatar.record import ACCOUNT, LOSSES, load_trained, save_trained
+from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.evaluate.again import evaluate_run
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.fit import BodyFit, load_fit
-from simulacra.recon.observe import over_session
+from simulacra.recon.observe import Observations, load_observations, over_session
+from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
+from simulacra.recon.observe.observations import mask_file, save_observations, write_mask
 from simulacra.recon.pipeline import (
     Reconstruction,
     ReconstructionConfig,
@@ -29,16 +35,19 @@ from simulacra.recon.pipeline import (
     reconstruct,
     run_stages,
 )
-from simulacra.recon.preflight import CODES, samples
+from simulacra.recon.preflight import CODES, load_preflight, samples
 from simulacra.recon.preflight.networks import describe_networks
+from simulacra.recon.refine import load_surface
 from simulacra.recon.runs.configuration import changed_config
-from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.files import read_json, write_arrays, write_json, write_text
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run
+from simulacra.recon.runs.stages import WORK_FILE, RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
+from simulacra.render.image import read_image, write_image
 from simulacra.render.runtime.assets import asset_status
-from simulacra.render.runtime.errors import AssetError, RunError
+from simulacra.render.runtime.errors import AssetError, RunError, UserError
+from tests.recon.failing_disk import KINDS, Dead, FailingDisk, Kind
 from tests.recon.planted_session import (
     FRAMES,
     HELD_OUT,
@@ -461,6 +470,99 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
     assert not list(run.glob(".*"))
     # Aligned once and trained once until the stage's end, where its checkpoints are gone; then all of it again.
     assert steps[0] == 2 * (SETTINGS.avatar.align_steps + SETTINGS.avatar.steps)
+
+
+def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that compute nothing but write, as the real ones do, what they wrote into a finished run."""
+
+    def observe_again(*arguments: Any, **_: Any) -> Observations:
+        folder, known = arguments[2], load_observations(base / "observe")
+        checkpoint = Checkpoint(folder, "the same")
+        for camera in known.cameras:
+            for frame in known.frames.tolist():
+                mask = known.mask(frame, camera)
+                assert mask is not None
+                write_mask(mask_file(folder, camera, frame), mask)
+            checkpoint.save(camera, [FrameResult(0, empty_arrays(), "none")])
+        save_observations(known, folder)
+        checkpoint.remove()
+        return load_observations(folder)
+
+    def train_again(folder: Path, *_: object) -> None:
+        loop.save_checkpoint(folder, Training(1, {}, {}, {}, {}, {"mask": torch.zeros(3)}))
+        save_trained(folder, load_trained(base / "avatar"))
+        with np.load(base / "avatar" / LOSSES) as losses:
+            write_arrays(folder / LOSSES, **losses)
+        write_json(folder / ACCOUNT, read_json(base / "avatar" / ACCOUNT))
+        (folder / CHECKPOINT).unlink()
+
+    def score_again(folder: Path, *_: object) -> None:
+        for name, content in records(base, "evaluate").items():
+            path = folder / Path(name).relative_to("evaluate")
+            if path.suffix == ".png":
+                write_image(path, read_image(base / name))
+            else:
+                write_text(path, content.decode())
+
+    checked, fit, surface = (
+        load_preflight(base / "preflight"),
+        load_fit(base / "fit"),
+        load_surface(base / "refine"),
+    )
+    for name, function in {
+        "preflight": lambda *_: checked,
+        "observe": observe_again,
+        "fit_body": lambda *_, **__: fit,
+        "refine": lambda *_: surface,
+        "train_avatar": train_again,
+        "evaluate_reconstruction": score_again,
+    }.items():
+        monkeypatch.setattr(pipeline, name, function)
+
+
+def fails_and_recovers(base: Path, session: Path, run: Path, missing: str, at: int | None, kind: Kind) -> int:
+    """One run in which a stage is missing, on a disk that fails; then another on one that does not. How many operations
+    there were.
+    """
+    shutil.copytree(base, run)
+    shutil.rmtree(run / missing)
+    others = [stage for stage in STAGES if stage != missing]
+    disk = FailingDisk(run, at, kind)
+    error: BaseException | None = None
+    with disk:
+        try:
+            reconstruct(session, SETTINGS, run)
+        except (UserError, Dead) as caught:
+            error = caught
+    where = f"{missing}, {at}: {kind} at {disk.operations[at or 0]}: {error!r}"
+    assert isinstance(error, Dead) == (disk.failed and kind == "killed"), where
+    assert records(run, *others) == records(base, *others), where
+    if (run / missing).exists():
+        assert records(run, missing) == records(base, missing), where
+    if error is None:  # nothing failed, or only a lock's removal
+        assert records(run, *STAGES) == records(base, *STAGES), where
+    reconstruct(session, SETTINGS, run)
+    assert records(run, *STAGES) == records(base, *STAGES), where
+    assert read_json(run / "run.json")["stages"].keys() == set(STAGES), where
+    assert (run / "config.yaml").read_bytes() == (base / "config.yaml").read_bytes(), where
+    assert not list(run.rglob(".*")) and not list(run.rglob(WORK_FILE)), where
+    shutil.rmtree(run)
+    return len(disk.operations)
+
+
+def test_a_disk_that_fails_at_any_operation_is_said_and_harms_nothing(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a sample of them; FAULTS=all in the environment takes every one, which is some thousand runs."""
+    writes_again(base, monkeypatch)
+    every = os.environ.get("FAULTS") == "all"
+    for number, stage in enumerate(STAGES):
+        count = fails_and_recovers(base, session, tmp_path / "run", stage, None, "full")
+        assert count > 10
+        for at in range(count) if every else range(number, count, count // 4):
+            for kind in KINDS if every else (KINDS[(at + number) % len(KINDS)],):
+                fails_and_recovers(base, session, tmp_path / "run", stage, at, kind)
+        print(stage, count, "operations", flush=True)
 
 
 # -- what the fit knows of cameras -----------------------------------------------------------------

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from simulacra.recon.runs.files import disk_errors, read_json, write_arrays, write_json
-from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run, record_run, run_stage
+from simulacra.recon.runs.stages import (
+    RunFolder,
+    StageResult,
+    digest_folder,
+    open_run,
+    record_run,
+    run_stage,
+    settle_run,
+)
 from simulacra.render.runtime.errors import InputError, RunError
 
 
@@ -279,8 +287,25 @@ def test_a_run_that_was_killed_at_once_is_resumed(tmp_path: Path) -> None:
     run(open_run(tmp_path, "abc"), work)
     assert work.runs == 1
     (tmp_path / "fit" / "work.json").write_text("{}")  # killed before it was removed
+    settle_run(tmp_path)
     run(open_run(tmp_path, "abc"), work)
     assert work.runs == 1 and not (tmp_path / "fit" / "work.json").exists()
+
+
+def test_a_run_that_was_killed_between_two_renames_has_its_earlier_stage_again(folder: RunFolder) -> None:
+    work = Work()
+    run(folder, work)
+    before = snapshot(folder.root)
+    (folder.root / "fit").rename(folder.root / ".fit.old")
+    (folder.root / ".evaluate.again").mkdir()
+    (folder.root / ".config.yaml.partial").write_text("half")
+    settle_run(folder.root)
+    assert snapshot(folder.root) == before
+    assert not list(folder.root.glob(".*"))
+    # Killed after the second rename the earlier one is of no use.
+    (folder.root / ".fit.old").mkdir()
+    settle_run(folder.root)
+    assert snapshot(folder.root) == before and not (folder.root / ".fit.old").exists()
 
 
 def test_the_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:
