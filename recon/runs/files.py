@@ -55,7 +55,10 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError(f"a {type(content).__name__} in place of a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            "a run's own file cannot be read", where=path, found=error, remedy="delete it and run again"
+            "a run's own file cannot be read",
+            where=path,
+            found=error,
+            remedy="`simulacra repair` on the run, or delete it, and run again",
         ) from error
     return content
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numba
+import numba.core.config
 from numba import njit
 
 Function = Callable[..., Any]
@@ -37,7 +37,7 @@ def kernel_compiler(*sources: str) -> Callable[..., Callable[[Function], Functio
         def decorate(function: Function) -> Function:
             dispatcher = _dispatch(function, options)
             cache = getattr(dispatcher, "_cache", None)  # none where compiling is switched off
-            if hasattr(cache, "_cache_file"):
+            if cache is not None and hasattr(cache, "_cache_file"):
                 # The stamp that the cache's index is compared with; Numba has no public way to set it.
                 cache._cache_file._source_stamp = digest
             return dispatcher
@@ -57,7 +57,8 @@ def _dispatch(function: Function, options: dict[str, Any]) -> Any:
     folder = next(_own_folders(), None)
     if folder is None:
         return njit(nogil=True, **options)(function)
-    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    numba.core.config.reload_config()
     print(
         f"note: compiled kernels are kept in {folder}; NUMBA_CACHE_DIR names another folder", file=sys.stderr
     )

@@ -269,7 +269,7 @@ def test_a_damaged_run_file_alone_says_what_to_do(tmp_path: Path) -> None:
     for left in ("{", "[]"):
         run_file.parent.mkdir(exist_ok=True)
         run_file.write_text(left)
-        with pytest.raises(RunError, match="delete it and run again"):
+        with pytest.raises(RunError, match="delete it, and run again"):
             open_run(run_file.parent, "abc")
     run_file.write_text('{"of": "somebody else"}')
     with pytest.raises(RunError, match="not a run"):
