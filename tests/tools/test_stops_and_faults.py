@@ -19,6 +19,7 @@ from simulacra.recon.export_session import writing
 from simulacra.recon.importers import building, rgbd_rig
 from simulacra.recon.importers.building import UNFINISHED, new_session_folder
 from simulacra.recon.preflight import Check, Preflight
+from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import load_session
 from simulacra.recon.session.truth import TrueFrame, TrueView, write_true_frame, write_true_view
 from simulacra.recon.session.video import write_video
@@ -61,6 +62,11 @@ def pictures() -> Iterator[np.ndarray]:
         yield np.full((32, 32, 3), level / 3, np.float32)
 
 
+def export(out: Path) -> None:
+    with disk_errors(out):  # as the command does
+        write_ply(out, few_gaussians())
+
+
 def write_capture(out: Path) -> None:
     """What `stage` writes with, without a person: pictures, a video, depth and truth."""
     seen = np.random.default_rng(0).integers(0, 255, (32, 32, 3)).astype(np.uint8)
@@ -78,12 +84,17 @@ def write_capture(out: Path) -> None:
 
 # What writes, and how many operations it takes at least.
 WRITERS: dict[str, tuple[Callable[[Path, Path], object], int]] = {
-    "import": (lambda src, out: main(["import", "rgbd-rig", str(src / "capture"), str(out)]), 20),
+    "import": (
+        lambda src, out: main(
+            ["import", "rgbd-rig", str(src / "capture"), str(out), "--depth-scale", "1000"]
+        ),
+        20,
+    ),
     "export-session": (
         lambda src, out: main(["export-session", str(src / "session"), "--to", "nerfstudio", "--out", str(out)]),
         20,
     ),
-    "export": (lambda _, out: write_ply(out, few_gaussians()), 4),
+    "export": (lambda _, out: export(out), 4),
     "animate": (lambda _, out: write_video(out, pictures(), 30.0), 4),
     "stage": (lambda _, out: write_capture(out), 20),
     "check": (lambda src, out: check_command.check(src / "session", out), 8),
@@ -98,11 +109,13 @@ def attempt(write: Callable[[Path, Path], object], sources: Path, out: Path) -> 
         return False
 
 
+# A kill is no Exception, which the writer of videos expects.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_disk_that_fails_at_any_write_leaves_nothing_half_done(
     name: str, sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every operation fails, in one way each; with FAULTS=all in the environment in all ways."""
+    """A sample of the operations, in one way each; with FAULTS=all in the environment each of them, in all ways."""
     monkeypatch.setattr(check_command, "_inspect", lambda *_: (SAID, None))
     write, least = WRITERS[name]
     whole = tmp_path / "whole" / "out"
@@ -112,8 +125,9 @@ def test_a_disk_that_fails_at_any_write_leaves_nothing_half_done(
     assert len(counted.operations) >= least
     before = snapshot(sources)
     tried = 0
-    for at in range(len(counted.operations)):
-        for kind in KINDS if os.environ.get("FAULTS") == "all" else (KINDS[at % len(KINDS)],):
+    every, count = os.environ.get("FAULTS") == "all", len(counted.operations)
+    for number, at in enumerate(range(0, count, 1 if every else max(1, count // 12))):
+        for kind in KINDS if every else (KINDS[number % len(KINDS)],):
             tried += 1
             _fail_and_try_again(write, sources, tmp_path / f"{at}_{kind}" / "out", at, kind, expected)
     assert snapshot(sources) == before
@@ -134,7 +148,7 @@ def _fail_and_try_again(
     elif out.name in left and expected != content_of(out):
         # Of `check` one of two files may be there; each is whole.
         assert isinstance(expected, dict), where
-        assert snapshot(out).items() <= expected.items() or kind == "killed", where
+        assert snapshot(out).items() <= expected.items() or kind in ("killed", "protected"), where
     if kind in ("full", "quota"):
         assert left in ([], ["out"]), where
     for path in out.parent.glob(f".*{UNFINISHED}"):
@@ -171,7 +185,7 @@ def stops(number: signal.Signals) -> Callable[..., None]:
 
 
 STOPPED = {
-    "import": (rgbd_rig, "write_session", ["import", "rgbd-rig", "{src}/capture", "{out}"]),
+    "import": (rgbd_rig, "write_session", ["import", "rgbd-rig", "{src}/capture", "{out}", "--depth-scale", "1000"]),
     "export-session": (
         writing, "write_nerfstudio", ["export-session", "{src}/session", "--to", "nerfstudio", "--out", "{out}"]
     ),

@@ -23,6 +23,7 @@ from simulacra.recon.runs.stages import (
     settle_run,
 )
 from simulacra.render.runtime.errors import InputError, RunError
+from tests.recon.failing_disk import FailingDisk
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -192,6 +193,34 @@ def test_a_killed_process_leaves_nothing_that_changes_the_result(folder: RunFold
     _, direct = run_stage(open_run(folder.root.parent / "b", "abc"), "fit", compute=whole, **said)
     assert resumed.digest == direct.digest
     assert sorted(snapshot(folder.stage("fit"))) == ["other.npz", "stage.json"]
+
+
+def test_a_stage_is_on_the_disk_before_it_has_its_name_and_run_json_after_it(folder: RunFolder) -> None:
+    """So that whatever a loss of power leaves is whole: content, then names, then what speaks of them."""
+    _, earlier = run(folder, Work(1.0))
+    with FailingDisk(folder.root) as disk:
+        _, result = run(folder, Work(2.0), config={"steps": 4})
+        record_run(folder, {}, [result])
+    assert earlier.digest != result.digest
+    done = [operation.replace(f"{folder.root.resolve()}/", "") for operation in disk.operations]
+    work, root = ".fit.work", str(folder.root.resolve())
+
+    def follow(*operations: str) -> None:
+        places = [max(i for i, one in enumerate(done) if one == operation) for operation in operations]
+        assert places == sorted(places), done
+
+    for name in ("values.npz", "stage.json"):
+        partial = f"{work}/.{name}.partial"
+        follow(
+            f"write {partial}",
+            f"fsync {partial}",
+            f"replace {work}/{name}",
+            f"fsync {work}/{name}",
+            f"fsync {work}",
+        )
+    follow(f"fsync {work}", "rename .fit.old", "rename fit", "replace run.json", f"fsync {root}")
+    # The folder's own names too, after the stage has its own and before anything else is begun.
+    assert done[done.index("rename fit") + 1] == f"fsync {root}"
 
 
 def test_a_failure_keeps_the_earlier_result(folder: RunFolder) -> None:
