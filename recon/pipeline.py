@@ -129,7 +129,10 @@ def _check_unchanged(made: Reconstruction) -> None:
 
 
 def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
-    """Writes config.yaml and run.json: last, so that they never describe what is not there."""
+    """Writes config.yaml and run.json: last, so that they never describe what is not there.
+
+    What was begun for other settings and stopped goes: here every stage is done.
+    """
     run, session, settings = made.run, made.session, made.config
     facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
     facts |= trained_on(run.root / "avatar")
@@ -137,6 +140,9 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
         write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=made.protocol.as_json(), config_name=config_name)  # fmt: skip
+    with disk_errors(run.root):
+        for work in run.root.glob(".*.work"):
+            shutil.rmtree(work)
 
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
