@@ -34,7 +34,7 @@ from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_su
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
+from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage, settle_run
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
@@ -115,6 +115,7 @@ def reconstruct(
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
     run = open_run(out, session.fingerprint())
     with write_lock(run.root):
+        settle_run(run.root)
         made = run_stages(run, session, settings, protocol)
         _check_unchanged(made)
         _record(made, session_path, config_name)
@@ -139,7 +140,10 @@ def _check_unchanged(made: Reconstruction) -> None:
 
 
 def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
-    """Writes config.yaml and run.json: last, so that they never describe what is not there."""
+    """Writes config.yaml and run.json: last, so that they never describe what is not there.
+
+    What was begun for other settings and stopped goes: here every stage is done.
+    """
     run, session, settings = made.run, made.session, made.config
     facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
     facts |= trained_on(run.root / "avatar")
@@ -149,6 +153,9 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
         write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=made.protocol.as_json(), config_name=config_name)  # fmt: skip
+    with disk_errors(run.root):
+        for work in run.root.glob(".*.work"):
+            shutil.rmtree(work)
 
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:

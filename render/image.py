@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import whole_file
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
@@ -86,11 +87,10 @@ def read_uint16(path: str | os.PathLike[str]) -> UInt16[np.ndarray, "h w"]:
 def write_image(path: str | os.PathLike[str], image: Float[np.ndarray, "h w *c"], quality: int = 92) -> None:
     """Writes 0..1 RGB or grey as 8 bit PNG or JPEG (by the name's ending), atomically."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (np.clip(np.nan_to_num(image), 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    Image.fromarray(pixels).save(partial, quality=quality)
-    partial.replace(path)
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    with whole_file(path) as stream:
+        Image.fromarray(pixels).save(stream, kind, quality=quality)
 
 
 def limited_size(width: int, height: int, longest_side: int) -> tuple[int, int]:

@@ -28,6 +28,7 @@ from simulacra.recon.evaluate.views import (
 )
 from simulacra.recon.perception.joints import joint_distances, mpjpe
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.files import write_text
 from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.stages import library_versions
 from simulacra.render.image import write_image
@@ -187,10 +188,7 @@ def write_metrics(path: Path, evaluation: Evaluation) -> None:
     NaN.
     """
     text = json.dumps(evaluation.as_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    write_text(path, text)
 
 
 def write_view(folder: Path, compared: ComparedView) -> None:

@@ -15,6 +15,7 @@ from simulacra.recon.observe.presence import count_views, name_ranges
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.whole_files import whole_file
 
 MaskSource = Literal["session", "pose", "selfie", "none"]
 
@@ -100,12 +101,10 @@ def mask_file(folder: Path, camera: str, frame: int) -> Path:
 
 
 def write_mask(path: Path, mask: Float[np.ndarray, "h w"]) -> None:
-    """Writes a mask as 8 bit grey PNG, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.png")
+    """Writes a mask as 8 bit grey PNG, whole or not at all."""
     pixels = np.round(mask * 255.0).astype(np.uint8)
-    partial.write_bytes(cv2.imencode(".png", pixels, _PNG)[1].tobytes())
-    partial.replace(path)
+    with whole_file(path) as stream:
+        stream.write(cv2.imencode(".png", pixels, _PNG)[1].tobytes())
 
 
 def save_observations(observations: Observations, folder: Path) -> None:

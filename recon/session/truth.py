@@ -14,6 +14,7 @@ pinhole camera. Only an evaluation reads them: nothing that is fitted may.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -259,7 +260,9 @@ def write_true_view(root: Path, index: int, camera: str, view: TrueView) -> None
         for kind, pixels in pictures.items():
             path = root / kind / camera / f"{index:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
         path = root / "visible" / camera / f"{index:06d}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.packbits(view.visible))
+        visible = io.BytesIO()  # np.save names no cause where it cannot write to a file
+        np.save(visible, np.packbits(view.visible))
+        path.write_bytes(visible.getvalue())

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session.frame_table import FrameTable, frame_table, video_stream
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import sync, whole_file
 
 # Frames further apart are sought rather than reached by decoding all between.
 _FAR = 60
@@ -294,27 +295,22 @@ def _is_mirrored(frame: av.VideoFrame) -> bool:
 
 
 def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps: float) -> None:
-    """Writes RGB pictures in 0..1 as H.264, under a temporary name first. Odd sizes lose their last row or column.
+    """Writes RGB pictures in 0..1 as H.264, whole or not at all. Odd sizes lose their last row or column.
 
     Raises:
         RunError: the disk is full or the place cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.partial.mp4")
     with disk_errors(path):
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with av.open(str(partial), "w", format="mp4") as container:
-                stream = None
-                for picture in pictures:
-                    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-                    pixels = np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
-                    if stream is None:
-                        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-                        stream.height, stream.width = pixels.shape[:2]
-                        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-                if stream is not None:
-                    container.mux(stream.encode())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as file, av.open(file, "w", format="mp4") as container:
+            stream = None
+            for picture in pictures:
+                pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+                pixels = np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+                    stream.height, stream.width = pixels.shape[:2]
+                    stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            if stream is not None:
+                container.mux(stream.encode())
+        sync(path.parent)

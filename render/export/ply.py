@@ -16,6 +16,7 @@ import torch
 from simulacra.render.gaussians.record import Gaussians
 from simulacra.render.rotation import quat_normalize
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import sync, whole_file
 
 # What a file to be read may be: 10 million Gaussians of the third degree are 2.5 GB.
 MOST_BYTES = 4 << 30
@@ -45,22 +46,20 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
     lines = ["ply", FORMAT, *(f"comment {comment}" for comment in COMMENTS), f"element vertex {len(table)}"]
     lines += [*(f"property float {name}" for name in columns), "end_header", ""]
-    partial.write_bytes("\n".join(lines).encode("ascii") + table.tobytes())
-    try:
-        back = read_ply(partial)
-    except InputError as error:
-        partial.unlink()
-        raise RuntimeError(f"{path} cannot be read back") from error
     unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
-    for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
-        if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
-            partial.unlink()
-            raise RuntimeError(f"{name} of {path} came back different")
-    partial.replace(path)
+    with whole_file(path) as stream:
+        stream.write("\n".join(lines).encode("ascii") + table.tobytes())
+        stream.flush()
+        try:
+            back = read_ply(Path(stream.name))
+        except InputError as error:
+            raise RuntimeError(f"{path} cannot be read back") from error
+        for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+            if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
+                raise RuntimeError(f"{name} of {path} came back different")
+    sync(path.parent)
 
 
 def read_ply(path: Path) -> Gaussians:

@@ -32,6 +32,7 @@ def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> Non
     from rich.console import Console
 
     from simulacra.recon.preflight import PreflightConfig, save_preflight
+    from simulacra.recon.runs.files import disk_errors
     from simulacra.recon.session import SESSION_FILE
 
     from ..report.check_page import write_check_page
@@ -44,7 +45,8 @@ def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> Non
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
     record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())
-    save_preflight(folder, record)
+    with disk_errors(folder):
+        save_preflight(folder, record)
     page = write_check_page(folder / "check.html", session, record, seen)
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
     if record.failed():

@@ -112,12 +112,15 @@ class ReportContent:
     config_text: str = ""
 
 
-def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = ()) -> ReportContent:
+def read_run(
+    run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (), scores: Path | None = None
+) -> ReportContent:
     """Collects a report from a run's folder (the files are listed above).
 
     Args:
         evaluation: which of the run's evaluations: the locked one, or one on other cameras.
         beside: folders of other runs (a baseline) whose scores are printed beside this one's.
+        scores: the folder that the evaluation lies in; the run's own if None.
 
     Raises:
         RunError: not the folder of a run, or records that are damaged or do not belong together.
@@ -132,7 +135,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
     described = _read_json(run / "run.json")
     check_records(run, finished_stages(run))
     session = _session(described, run)
-    folder = run / evaluation
+    folder = (scores or run) / evaluation
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
         title=str(session.get("name") or run.resolve().name),
