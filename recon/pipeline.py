@@ -14,7 +14,9 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
@@ -31,6 +33,7 @@ from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, 
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.ranges import Frames
 from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
@@ -51,9 +54,9 @@ class ViewsConfig:
     """
 
     held_out_cameras: tuple[str, ...] = ()
-    held_out_every: int = 0
-    frame_step: int = 1
-    most_frames: int = 0
+    held_out_every: Frames = 0
+    frame_step: Annotated[int, Interval(ge=1, le=10_000_000)] = 1
+    most_frames: Frames = 0
 
 
 @config
@@ -140,7 +143,7 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
     """What the run may see and what judges it."""
-    frames = session.frame_indices[:: max(1, views.frame_step)]
+    frames = session.frame_indices[:: views.frame_step]
     frames = frames[: views.most_frames] if views.most_frames else frames
     return lock_protocol(
         session.camera_names, frames, views.held_out_cameras, views.held_out_every, has=session.has
