@@ -28,6 +28,8 @@ from annotated_types import Interval
 from simulacra.render.runtime.errors import ConfigError
 
 Record = TypeVar("Record")
+# The longest name of a file that Linux takes.
+LONGEST_NAME = 255
 
 Share = Annotated[float, Interval(ge=0, le=1)]
 # Of a loss, a prior or a cost against the others.
@@ -74,7 +76,9 @@ def check_values(owner: str, hints: Mapping[str, Any], values: Mapping[str, Any]
     """
     import pydantic
 
-    rules = pydantic.ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+    rules = pydantic.ConfigDict(
+        strict=True, allow_inf_nan=False, str_max_length=LONGEST_NAME, arbitrary_types_allowed=True
+    )
     for name, value in values.items():
         adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(hints[name], config=rules)
         try:
