@@ -12,7 +12,17 @@ import sys
 
 
 def audit(lock: str) -> int:
-    command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "-f", "json", "-r", lock]
+    command = [
+        sys.executable,
+        "-m",
+        "pip_audit",
+        "--disable-pip",
+        "--require-hashes",
+        "-f",
+        "json",
+        "-r",
+        lock,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]
@@ -24,7 +34,9 @@ def audit(lock: str) -> int:
         for known in one["vulns"]:
             print(f"{lock}: {one['name']} {one['version']}: {known['id']}, mended in {known['fix_versions']}")
     if not asked:
-        print(f"{lock}: not audited: no vulnerability service answered for any of its {len(packages)} packages")
+        print(
+            f"{lock}: not audited: no vulnerability service answered for any of its {len(packages)} packages"
+        )
     else:
         print(f"{lock}: {len(asked)} audited, {len(packages) - len(asked)} not answered for")
     return int(any(one["vulns"] for one in asked))

@@ -14,9 +14,10 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
+from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
@@ -34,6 +35,7 @@ from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_su
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.ranges import Frames
 from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage, settle_run
 from simulacra.recon.session import Session, load_session
 from simulacra.render.body import load_body
@@ -57,9 +59,9 @@ class ViewsConfig:
     """
 
     held_out_cameras: tuple[str, ...] = ()
-    held_out_every: int = 0
-    frame_step: int = 1
-    most_frames: int = 0
+    held_out_every: Frames = 0
+    frame_step: Annotated[int, Interval(ge=1, le=10_000_000)] = 1
+    most_frames: Frames = 0
 
 
 @config
@@ -160,7 +162,7 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
     """What the run may see and what judges it."""
-    frames = session.frame_indices[:: max(1, views.frame_step)]
+    frames = session.frame_indices[:: views.frame_step]
     frames = frames[: views.most_frames] if views.most_frames else frames
     return lock_protocol(
         session.camera_names, frames, views.held_out_cameras, views.held_out_every, has=session.has

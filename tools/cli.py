@@ -19,10 +19,12 @@ from typing import Annotated, Any, Union, get_type_hints
 
 import tyro
 
+from simulacra.recon.runs.ranges import check_values, interval_of
 from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate
 from .commands.animate import animate
+from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
 from .commands.configurations import config_options
@@ -173,7 +175,22 @@ def parse(arguments: Sequence[str]) -> Command:
     command: Command = tyro.cli(
         _one_of(choices), prog="simulacra", description=DESCRIPTION, args=words, config=markers
     )
+    _check_ranges(command)
     return functools.partial(command, overrides=overrides) if overrides else command
+
+
+def _check_ranges(call: Command) -> None:
+    """Refuses what is not in the range that the command's signature declares for it.
+
+    Raises:
+        ConfigError: names the option, its range and the value.
+    """
+    if isinstance(call, functools.partial):
+        given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
+        hints = get_type_hints(call.func, include_extras=True)
+        ranged = {name: value for name, value in given.items() if interval_of(hints[name])}
+        if ranged:
+            check_values("the command line", hints, ranged)
 
 
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
@@ -221,6 +238,12 @@ def _later(command: Command) -> Constructor:
     def later(*positional: Any, **named: Any) -> Command:
         return functools.partial(command, *positional, **named)
 
+    del later.__wrapped__  # which tyro would look at
+    later.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    later.__annotations__ = {
+        name: Annotated[hint, tyro.conf.arg(metavar=word_for(hint))] if interval_of(hint) else hint
+        for name, hint in get_type_hints(command, include_extras=True).items()
+    }
     return later
 
 
@@ -228,7 +251,6 @@ def _with_options(command: Command, schema: type) -> Constructor:
     """The same with every value of a configuration as an option, for help and completion."""
     options = config_options(schema)
     shown: Any = _later(command)
-    del shown.__wrapped__  # which tyro would look at
     signature = inspect.signature(command)
     replaced = {
         **signature.parameters,

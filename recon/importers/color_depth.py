@@ -59,8 +59,6 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         RunError: ``session`` exists already, or the disk is full.
     """
     depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise InputError("the depth scale must be positive", found=depth_scale)
     recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
     calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
     footage = _footage(recordings, aligned)

@@ -131,20 +131,12 @@ def _scale_by_stature(
 
 
 def _check_options(src: Path, options: ImagesOptions) -> None:
-    metres_per_unit, stature, count = options.metres_per_unit, options.stature, options.count
-    if (metres_per_unit is None) == (stature is None):
+    if (options.metres_per_unit is None) == (options.stature is None):
         raise InputError(
             "pictures alone have no scale: it has to be said, once",
             where=src,
             remedy="--stature METRES, or --metres-per-unit, a known distance over the reconstructed one",
         )
-    for name, value in (("--metres-per-unit", metres_per_unit), ("--stature", stature)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise InputError(f"{name} must be a positive number", where=src, found=value)
-    if stature is not None and not 0.4 <= stature <= 2.6:
-        raise InputError("no person is so tall: a stature is in metres", where=src, found=stature)
-    if not FEWEST <= count <= MOST_PICTURES:
-        raise InputError("a number of frames cannot be", expected=f"{FEWEST} to {MOST_PICTURES}", found=count)
 
 
 def _check_registered(src: Path, pictures: Pictures, solved: Structure) -> list[str]:

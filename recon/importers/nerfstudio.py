@@ -223,8 +223,6 @@ def _depth_scale(
     if depth_scale is None:
         # Ten digits: a thousandth is no binary fraction, and 1000 is meant by it.
         return float(f"{1 / (stored or 1.0):.10g}")
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise InputError("the depth scale must be positive", found=depth_scale)
     if stored is not None and abs(depth_scale * stored - 1) > 1e-6:
         raise InputError(
             "the depth scale is not the file's",

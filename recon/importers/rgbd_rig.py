@@ -56,8 +56,6 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         RunError: the session is there already, or cannot be written.
     """
     depth_scale = options.depth_scale
-    if not depth_scale > 0:
-        raise InputError("the depth scale must be positive", found=depth_scale)
     frames, names = _list_frames(src)
     notes: list[str] = []
     with new_session_folder(session) as folder:

@@ -13,10 +13,11 @@ Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints, ``s`` shifts tried, ``b``
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import Field
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
 
@@ -52,12 +53,12 @@ class SynchroniseConfig:
     """
 
     enabled: bool = True
-    largest: float = Field(default=8.0, gt=0)
-    smoothing: float = Field(default=3.0, gt=0)
-    least: float = Field(default=0.3, ge=0)
-    significance: float = Field(default=2.5, ge=0)
-    passes: int = Field(default=12, ge=1)
-    fewest_frames: int = Field(default=20, ge=5)
+    largest: Annotated[float, Interval(ge=0.25, le=1000)] = 8.0
+    smoothing: Annotated[float, Interval(ge=0.1, le=100)] = 3.0
+    least: Annotated[float, Interval(ge=0, le=1000)] = 0.3
+    significance: Annotated[float, Interval(ge=0, le=1000)] = 2.5
+    passes: Annotated[int, Interval(ge=1, le=1000)] = 12
+    fewest_frames: Annotated[int, Interval(ge=5, le=1_000_000)] = 20
 
 
 @dataclass(frozen=True)

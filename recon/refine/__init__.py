@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 
 from simulacra.recon.refine.coloring import color_points, surfels
@@ -40,8 +42,15 @@ class RefineConfig:
         truncation_mm: how far in front of and behind a measured surface it is believed.
     """
 
-    voxel_mm: float = 6.0
-    truncation_mm: float = 24.0
+    voxel_mm: Annotated[float, Interval(ge=0.5, le=200)] = 6.0
+    truncation_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 24.0
+
+    def __post_init__(self) -> None:
+        # A surface is read off between a voxel before it and one behind it.
+        if self.truncation_mm < self.voxel_mm:
+            raise ValueError(
+                f"truncation_mm at least voxel_mm: not {self.truncation_mm:g} of {self.voxel_mm:g}"
+            )
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,12 @@ def test_help_of_a_configured_command_has_every_value_with_its_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for words, option in (
-        ("reconstruct --help", "--fit.iterations INT of the optimiser in each of its rounds. (default: 40)"),
+        (
+            "reconstruct --help",
+            "--fit.iterations INT 1..1000 of the optimiser in each of its rounds. (default: 40)",
+        ),
         ("reconstruct S -h", ".kind avatar|depth_splats (default: avatar)"),
-        ("stage --help", "--light-seed INT where the lamps are. (default: 0)"),
+        ("stage --help", "--light-seed INT 0..2147483647 where the lamps are. (default: 0)"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(words.split())

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Interval
+
+Repeats = Annotated[int, Interval(ge=1, le=10_000)]
+Side = Annotated[int, Interval(ge=16, le=16384)]
+ClipLength = Annotated[int, Interval(ge=1, le=100_000)]
+Gaussians = Annotated[int, Interval(ge=100, le=5_000_000)]
 
 
-def bench_splat(repeats: int = 7, json: bool = False) -> None:
+def bench_splat(repeats: Repeats = 7, json: bool = False) -> None:
     """The Gaussian rasterizer, forward and with gradients, against plain torch and the peak of this machine.
 
     Args:
@@ -17,7 +25,7 @@ def bench_splat(repeats: int = 7, json: bool = False) -> None:
     run(repeats=repeats, as_json=json)
 
 
-def bench_mesh(size: int = 512, repeats: int = 9, json: bool = False) -> None:
+def bench_mesh(size: Side = 512, repeats: Repeats = 9, json: bool = False) -> None:
     """The mesh rasterizer, step by step.
 
     Args:
@@ -30,7 +38,9 @@ def bench_mesh(size: int = 512, repeats: int = 9, json: bool = False) -> None:
     run(size=size, repeats=repeats, as_json=json)
 
 
-def bench_train(gaussians: int = 50_000, size: int = 512, repeats: int = 9, json: bool = False) -> None:
+def bench_train(
+    gaussians: Gaussians = 50_000, size: Side = 512, repeats: Repeats = 9, json: bool = False
+) -> None:
     """A training step of an avatar, part by part, against the same in plain torch.
 
     Args:
@@ -44,7 +54,12 @@ def bench_train(gaussians: int = 50_000, size: int = 512, repeats: int = 9, json
     run(gaussians=gaussians, size=size, repeats=repeats, as_json=json)
 
 
-def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json: bool = False) -> None:
+def bench_drive(
+    gaussians: Gaussians = 50_000,
+    size: Side = 512,
+    frames: ClipLength = 60,
+    json: bool = False,
+) -> None:
     """Frames a second of a moving avatar.
 
     Args:

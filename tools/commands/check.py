@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulacra.render.runtime.errors import InputError, UserError
 
-from .arguments import OptionalPath, Session
+from .arguments import FramesLookedAt, OptionalPath, Session
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ MOTION = 100
 COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> None:
+def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt = 3) -> None:
     """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
 
     Writes preflight.json and a page with pictures. Exit status 2 if a check failed.

@@ -14,6 +14,7 @@ batch each, because some of what is looked for ends a process.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -78,6 +79,9 @@ class Finding:
     detail: str
 
 
+RunCase = Callable[[int], Finding | str]
+
+
 # -- damage ----------------------------------------------------------------------------------------
 
 
@@ -93,7 +97,7 @@ def damage(src: Path, seed: Seed, rng: random.Random) -> None:
         if rng.random() < 0.08:
             _misplace(path, src, rng)
         elif not text:
-            _rewrite(path, _damaged_bytes(path.read_bytes(), rng))
+            _rewrite(path, damaged_bytes(path.read_bytes(), rng))
         else:
             _rewrite(path, _damaged_calibration(path, rng, src.parent))
 
@@ -129,7 +133,7 @@ def _misplace(path: Path, src: Path, rng: random.Random) -> None:
         path.symlink_to(path.parent)
 
 
-def _damaged_bytes(content: bytes, rng: random.Random) -> bytes:
+def damaged_bytes(content: bytes, rng: random.Random) -> bytes:
     data = bytearray(content)
     kind = rng.randrange(7)
     if kind == 0:
@@ -155,14 +159,14 @@ def _damaged_bytes(content: bytes, rng: random.Random) -> bytes:
 def _damaged_calibration(path: Path, rng: random.Random, outside: Path) -> bytes:
     content = path.read_bytes()
     if rng.random() < 0.2:
-        return _damaged_bytes(content, rng)
+        return damaged_bytes(content, rng)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return _damaged_binary(content, rng)
     if path.suffix == ".json" and rng.random() < 0.7:
         return _damaged_json(text, rng, outside)
-    return _damaged_text(text, rng, outside).encode("utf-8", "surrogatepass")
+    return damaged_text(text, rng, outside).encode("utf-8", "surrogatepass")
 
 
 def _damaged_binary(content: bytes, rng: random.Random) -> bytes:
@@ -187,7 +191,7 @@ def _damaged_binary(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def _damaged_text(text: str, rng: random.Random, outside: Path) -> str:
+def damaged_text(text: str, rng: random.Random, outside: Path) -> str:
     kind = rng.choice((0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8))
     lines = text.split("\n")
     at = rng.randrange(len(lines))
@@ -294,7 +298,7 @@ def run_case(seed: Seed, template: Path, work: Path, name: str, case: int) -> Fi
     except UserError as error:
         ended = type(error).__name__
     except Exception as error:  # noqa: BLE001 (what is looked for)
-        return Finding(case, _signature(error), "".join(traceback.format_exception(error)[-6:]))
+        return finding_of(case, error)
     wrong = _left_behind(out, (out / "session").exists(), work)
     return Finding(case, wrong, str(sorted(p.name for p in out.iterdir()))) if wrong else ended
 
@@ -320,6 +324,11 @@ def _left_behind(out: Path, made: bool, work: Path) -> str | None:
     return None
 
 
+def finding_of(case: int, error: Exception) -> Finding:
+    """An error that is none of a user's."""
+    return Finding(case, _signature(error), "".join(traceback.format_exception(error)[-6:]))
+
+
 def _signature(error: BaseException) -> str:
     """The kind of error and where in the project it arose."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -334,26 +343,38 @@ def fuzz(
     name: str, cases: range, folder: Path, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Counter[str], list[Finding]]:
     """Runs the cases of an importer in forked children: how they ended, and what was found."""
-    seed = SEEDS[name]
+    seed, work = SEEDS[name], folder / f"work-{name}"
     template = written(seed, folder / f"template-{name}")
-    clean = run_clean(seed, template, folder / f"work-{name}")
+    clean = run_clean(seed, template, work)
     if clean not in ("session", "read"):
         raise AssertionError(f"the undamaged capture of {name} does not import: {clean}")
+    try:
+        return run_cases(functools.partial(run_case, seed, template, work, name), cases, say)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_cases(
+    run: RunCase, cases: range, say: Callable[[str], None] = lambda text: None, memory: int | None = None
+) -> tuple[Counter[str], list[Finding]]:
+    """Runs numbered cases of anything in forked children: how they ended, and what was found.
+
+    Args:
+        run: how a case ended, in a word, or a finding.
+        memory: bytes beyond those of the parent that a child may have; `MEMORY` by default.
+    """
     ended: Counter[str] = Counter()
     findings: list[Finding] = []
     position = cases.start
     while position < cases.stop:
-        reached, result = _batch(
-            seed, template, folder / f"work-{name}", name, range(position, min(position + BATCH, cases.stop))
-        )
+        batch = range(position, min(position + BATCH, cases.stop))
+        position, result = _batch(run, batch, MEMORY if memory is None else memory)
         for one in result:
             if isinstance(one, Finding):
                 findings.append(one)
-                say(f"{name} {one.case}: {one.what}")
+                say(f"{one.case}: {one.what}")
             else:
                 ended[one] += 1
-        position = reached
-    shutil.rmtree(folder / f"work-{name}", ignore_errors=True)
     return ended, findings
 
 
@@ -365,16 +386,14 @@ def run_clean(seed: Seed, template: Path, work: Path) -> str:
     return seed.read(work / "out/session")
 
 
-def _batch(
-    seed: Seed, template: Path, work: Path, name: str, cases: range
-) -> tuple[int, list[Finding | str]]:
+def _batch(run: RunCase, cases: range, memory: int) -> tuple[int, list[Finding | str]]:
     """The case after the last one that was done, and the outcomes."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)  # OpenMP's threads stay with the parent: a child that waits for them hangs
         os.close(read)
-        _child(seed, template, work, name, cases, write)
+        _child(run, cases, memory, write)
     os.close(write)
     done: list[Finding | str] = []
     buffered, ending = b"", "crash"
@@ -399,17 +418,17 @@ def _batch(
     return cases.start + len(done), done
 
 
-def _child(seed: Seed, template: Path, work: Path, name: str, cases: range, pipe: int) -> None:
+def _child(run: RunCase, cases: range, memory: int, pipe: int) -> None:
     """Runs cases, tells each outcome as a line, and ends without returning."""
     status = 1
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         for case in cases:
-            one = run_case(seed, template, work, name, case)
+            one = run(case)
             told = (case, one.what, one.detail) if isinstance(one, Finding) else (case, one, None)
             os.write(pipe, json.dumps(told).encode() + b"\n")
         status = 0
