@@ -36,8 +36,18 @@ from simulacra.recon.runs.configuration import config, dump_config, format_confi
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.ranges import Frames
-from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage, settle_run
+from simulacra.recon.runs.stages import (
+    WORK_FILE,
+    RunFolder,
+    StageResult,
+    open_run,
+    record_run,
+    run_stage,
+    settle_run,
+)
 from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.fingerprint import SessionWatch, watched
+from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
 
@@ -115,10 +125,11 @@ def reconstruct(
     protocol = protocol_of(session, settings.views)
     if out.resolve().is_relative_to(session_path.resolve()):
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
+    watch = SessionWatch(session)
     run = open_run(out, session.fingerprint())
     with write_lock(run.root):
         settle_run(run.root)
-        made = run_stages(run, session, settings, protocol)
+        made = run_stages(run, session, settings, protocol, watch)
         _check_unchanged(made)
         _record(made, session_path, config_name)
     return made
@@ -170,9 +181,13 @@ def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
 
 
 def run_stages(
-    run: RunFolder, session: Session, settings: ReconstructionConfig, protocol: Protocol
+    run: RunFolder,
+    session: Session,
+    settings: ReconstructionConfig,
+    protocol: Protocol,
+    watch: SessionWatch | None = None,
 ) -> Reconstruction:
-    """The story: each stage reads the records above it."""
+    """The story: each stage reads the records above it. A stage whose session is touched meanwhile is not kept."""
     seen = session.with_cameras(protocol.training_cameras)
     cameras, frames = list(protocol.training_cameras), list(protocol.frames)
     key = {
@@ -180,7 +195,7 @@ def run_stages(
         "cameras": ",".join(cameras),
         "frames": ",".join(map(str, frames)),
     }
-    log = StageLog(run)
+    log = StageLog(run, watch)
 
     def check(folder: Path) -> None:
         save_preflight(folder, preflight(seen, cameras, settings.preflight))
@@ -230,7 +245,8 @@ def run_stages(
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
-    before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("avatar", "fit", "observe")
+    judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
+    before = key | judged | log.digests("avatar", "fit", "observe")
     log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
@@ -258,20 +274,25 @@ def _frames_without_person(observed: Observations | None, fit: BodyFit | None) -
 class StageLog:
     """Runs stages one after the other and remembers what each gave, for the next one's key and for run.json."""
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run_folder = run
+    def __init__(self, run: RunFolder, watch: SessionWatch | None = None) -> None:
+        self.run_folder, self.watch = run, watch
         self.results: list[StageResult] = []
 
     def run(self, name, version, settings, inputs, compute, load):
         """One stage; a line says how long it took and how much memory."""
         described = dump_config(settings)
+
+        def compute_watched(work: Path) -> None:
+            with watched(self.watch, work, keep=WORK_FILE):
+                compute(work)
+
         record, result = run_stage(
             self.run_folder,
             name,
             version=version,
             config=described,
             inputs=inputs,
-            compute=compute,
+            compute=compute_watched,
             load=load,
         )
         self.results.append(result)

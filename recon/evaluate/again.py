@@ -22,6 +22,8 @@ from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, read_run_file, settle_run
 from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.fingerprint import SessionWatch
+from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
 from simulacra.render.runtime.whole_files import replace_folder
@@ -59,7 +61,8 @@ def evaluate_run(
             settle_run(root)
         described = read_run_file(root)
         stages = _check_trained(root, described)
-        session = _session_of(described)
+        session, watch = _session_of(described)
+        evidence = evidence_fingerprint(session)
         settings = changed_config(ReconstructionConfig(), described["config"], str(root / RUN_FILE))
         protocol = protocol_of(session, settings.views)
         _check_protocol(root, protocol, stages["avatar"]["inputs"])
@@ -74,7 +77,9 @@ def evaluate_run(
             made = evaluate_reconstruction(
                 work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
             )
-            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages)
+            if touched := watch.touched():
+                raise watch.error(touched)
+            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages, evidence)
     return made, folder
 
 
@@ -147,9 +152,10 @@ def _check_protocol(root: Path, protocol: Protocol, inputs: Mapping[str, str]) -
             )
 
 
-def _session_of(described: Mapping[str, Any]) -> Session:
+def _session_of(described: Mapping[str, Any]) -> tuple[Session, SessionWatch]:
     """The session, which must still be the one that the run was made of."""
     session = load_session(str(described.get("session")))
+    watch = SessionWatch(session)
     fingerprint = session.fingerprint()
     if fingerprint != described.get("session_fingerprint"):
         raise RunError(
@@ -159,17 +165,22 @@ def _session_of(described: Mapping[str, Any]) -> Session:
             found=f"session {fingerprint[:12]}",
             remedy="restore the session, or reconstruct it again",
         )
-    return session
+    return session, watch
 
 
 def _describe(
-    work: Path, folder: Path, config: dict[str, Any], protocol: Protocol, stages: Mapping[str, dict[str, Any]]
+    work: Path,
+    folder: Path,
+    config: dict[str, Any],
+    protocol: Protocol,
+    stages: Mapping[str, dict[str, Any]],
+    evidence: str,
 ) -> None:
     """Keeps the earlier evaluation's description where that asked for the same: a key is never given other content."""
     if not (folder / STAGE_FILE).is_file():
         return
     earlier = read_json(folder / STAGE_FILE)
-    asked = {"protocol": json.dumps(protocol.as_json())}
+    asked = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence}
     asked |= {name: stage["digest"] for name, stage in stages.items()}
     inputs = earlier.get("inputs")
     same = isinstance(inputs, dict) and asked.items() <= inputs.items()

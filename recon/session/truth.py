@@ -14,6 +14,7 @@ pinhole camera. Only an evaluation reads them: nothing that is fitted may.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.session.fingerprint import hash_files
 from simulacra.recon.session.record import Session
 from simulacra.recon.session.reference import DAMAGE
 from simulacra.render.image import read_mask, read_uint16
@@ -33,6 +35,7 @@ from simulacra.render.runtime.errors import InputError
 
 TRUTH_FOLDER = "truth"
 FACTS_FILE = "truth.json"
+TRUTH_ENDINGS = (".json", ".npz", ".npy", ".png")
 SCHEMA = 1
 DEPTH_UNITS = 10_000.0  # of the depth files in a metre
 POSITION_UNITS = 10_000.0  # of the vertices in a metre
@@ -152,16 +155,44 @@ class Truth:
         return TrueView(depth, read_mask(self.root / f"masks/{name}.png"), unit, visible)
 
 
+def truth_names(session: Session) -> list[str]:
+    """The files of the truth below the session, in order; none of a real one.
+
+    Raises:
+        InputError: a link in it leads out of the session, or is of a folder.
+    """
+    names = []
+    for path in sorted([session.root / TRUTH_FOLDER, *(session.root / TRUTH_FOLDER).rglob("*")]):
+        name = path.relative_to(session.root).as_posix()
+        if path.is_symlink() and session.path(name).is_dir():
+            raise InputError("a folder of a session's truth is a link", where=path)
+        if path.suffix in TRUTH_ENDINGS:
+            names.append(name)
+    return names
+
+
+def evidence_fingerprint(session: Session) -> str:
+    """sha256 over what only an evaluation reads: the reference and the truth.
+
+    Raises:
+        InputError: a file leads out of the session, or may not be read.
+    """
+    names = truth_names(session) + ([] if session.reference is None else [session.reference])
+    described = [session.reference, session.about.get("reference"), hash_files(session, names)]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
 def read_truth(session: Session) -> Truth | None:
     """What is known of a virtual session; None of a real one.
 
     Raises:
-        InputError: the description is damaged, or of another version.
+        InputError: the description is damaged, or of another version; a link leads out of the session.
     """
     root = session.root / TRUTH_FOLDER
     path = root / FACTS_FILE
     if not path.is_file():
         return None
+    truth_names(session)
     try:
         facts = json.loads(path.read_bytes())
         if facts["schema"] != SCHEMA:
