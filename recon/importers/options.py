@@ -46,7 +46,18 @@ class FrameRate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RgbdRigOptions(FrameRate):
+class MaskLabel:
+    """Of a capture with masks.
+
+    Attributes:
+        mask_label: the person's value in masks of labels: 1 where they are of 0 and 1.
+    """
+
+    mask_label: Annotated[int, "LABEL"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RgbdRigOptions(FrameRate, MaskLabel):
     """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
 
     Attributes:
@@ -119,7 +130,7 @@ class Pose2simOptions(FrameRate):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColmapOptions(FrameRate):
+class ColmapOptions(FrameRate, MaskLabel):
     """COLMAP: a folder with sparse/0 and images/. Its world has neither unit nor up: say both.
 
     Attributes:
@@ -140,7 +151,7 @@ class ColmapOptions(FrameRate):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NerfstudioOptions(FrameRate):
+class NerfstudioOptions(FrameRate, MaskLabel):
     """nerfstudio: a folder with transforms.json, or that file. Its world has neither unit nor certain up: say both.
 
     Attributes:
@@ -258,7 +269,7 @@ class Folders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorDepthOptions(FrameRate):
+class ColorDepthOptions(FrameRate, MaskLabel):
     """Folders of color and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera, or a folder a camera.
 
     Attributes:
