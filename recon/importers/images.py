@@ -30,7 +30,7 @@ from simulacra.recon.importers.structure_from_motion import Structure, structure
 from simulacra.recon.observe.stature import measure_stature
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
-from simulacra.render.image import read_image
+from simulacra.render.image import open_image, to_rgb
 from simulacra.render.runtime.errors import CaptureError, InputError
 
 FEWEST = 3
@@ -292,9 +292,9 @@ def _check_pictures(src: Path, pictures: Pictures) -> Pictures:
 
 def _read_shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None]:
     """A picture as EXIF says it is shown, whether that turned it, and a guess of the focal length in pixels."""
-    pixels = (read_image(path) * 255 + 0.5).astype(np.uint8)
-    with Image.open(path) as image:
-        exif = read_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), str(path))
+    image = open_image(path)
+    pixels = (to_rgb(image, path) * 255 + 0.5).astype(np.uint8)
+    exif = read_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), str(path))
     orientation = exif.get(0x0112, 1)
     if orientation not in EXIF_TURNS:
         raise InputError("a picture is shown mirrored", where=path, found=f"EXIF orientation {orientation}")

@@ -57,7 +57,18 @@ class FrameRate:
 
 
 @options
-class RgbdRigOptions(FrameRate):
+class MaskLabel:
+    """Of a capture with masks.
+
+    Attributes:
+        mask_label: the person's value in masks of labels: 1 where they are of 0 and 1.
+    """
+
+    mask_label: Annotated[int, "LABEL", Interval(ge=0, le=65535)] | None = None
+
+
+@options
+class RgbdRigOptions(FrameRate, MaskLabel):
     """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
 
     Attributes:
@@ -130,7 +141,7 @@ class Pose2simOptions(FrameRate):
 
 
 @options
-class ColmapOptions(FrameRate):
+class ColmapOptions(FrameRate, MaskLabel):
     """COLMAP: a folder with sparse/0 and images/. Its world has neither unit nor up: say both.
 
     Attributes:
@@ -151,7 +162,7 @@ class ColmapOptions(FrameRate):
 
 
 @options
-class NerfstudioOptions(FrameRate):
+class NerfstudioOptions(FrameRate, MaskLabel):
     """nerfstudio: a folder with transforms.json, or that file. Its world has neither unit nor certain up: say both.
 
     Attributes:
@@ -269,7 +280,7 @@ class Folders:
 
 
 @options
-class ColorDepthOptions(FrameRate):
+class ColorDepthOptions(FrameRate, MaskLabel):
     """Folders of color and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera, or a folder a camera.
 
     Attributes:

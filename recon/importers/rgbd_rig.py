@@ -26,7 +26,7 @@ from simulacra.recon.importers.building import (
     new_session_folder,
     write_session,
 )
-from simulacra.recon.importers.footage import IMAGE_ENDINGS
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import turn_upright
@@ -67,9 +67,9 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         described = []
         for index, frame in enumerate(track(frames, "frames", len(frames))):
             _check_calibration(src, frames[0], frame, names)
-            described.append(_copy_frame(src, folder, frame, index, cameras))
+            described.append(_copy_frame(src, folder, frame, index, cameras, options.mask_label))
         # In the first frame that shows the person: people walk in.
-        heights = ((frame, _floor(src, frame, cameras, depth_scale)) for frame in frames)
+        heights = ((frame, _floor(src, frame, cameras, options)) for frame in frames)
         shown, floor = next((found for found in heights if found[1] is not None), (frames[0], None))
         if floor is not None:
             lift = np.eye(4)
@@ -164,15 +164,15 @@ def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> Ses
     return replace(camera, viewmat=camera.viewmat @ np.linalg.inv(T_new_old))
 
 
-def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale: float) -> float | None:
+def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], options: RgbdRigOptions) -> float | None:
     """Height of the person's lowest measured points, metres; None where depth and masks show nobody."""
     heights = []
     for camera in cameras:
         depth_file, mask_file = (src / part / frame / f"{camera.name}.png" for part in ("DEPTH", "MASK"))
         if not depth_file.is_file() or not mask_file.is_file():
             continue
-        depth = read_uint16(depth_file).astype(np.float32) / np.float32(depth_scale)
-        inside = (depth > 0) & (read_mask(mask_file) > 0.5)
+        depth = read_uint16(depth_file).astype(np.float32) / np.float32(options.depth_scale)
+        inside = (depth > 0) & (read_mask(mask_file, options.mask_label) > 0.5)
         view = Cameras(
             torch.from_numpy(camera.viewmat.astype(np.float32))[None],
             torch.from_numpy(camera.K.astype(np.float32))[None],
@@ -208,7 +208,14 @@ def _check_calibration(src: Path, first: str, frame: str, names: Sequence[str]) 
                 )
 
 
-def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequence[SessionCamera]) -> Frame:
+def _copy_frame(
+    src: Path,
+    folder: Path,
+    frame: str,
+    index: int,
+    cameras: Sequence[SessionCamera],
+    mask_label: int | None,
+) -> Frame:
     """Copies what a frame's cameras recorded, after reading all of it: a damaged file is found here, not in use."""
     sources = {}
     for camera in cameras:
@@ -217,11 +224,15 @@ def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequen
         target = f"images/{camera.name}/{index:06d}{color.suffix.lower()}"
         copy_file(color, folder / target, src)
         sources[camera.name] = Source(target)
-        for part, kind, read in (("DEPTH", "depth", read_uint16), ("MASK", "masks", read_mask)):
-            if (src / part).is_dir():
-                path = src / part / frame / f"{camera.name}.png"
-                _check_size(read(path), camera, path)
-                copy_file(path, folder / kind / camera.name / f"{index:06d}.png", src)
+        name = f"{camera.name}/{index:06d}.png"
+        if (src / "DEPTH").is_dir():
+            path = src / "DEPTH" / frame / f"{camera.name}.png"
+            _check_size(read_uint16(path), camera, path)
+            copy_file(path, folder / "depth" / name, src)
+        if (src / "MASK").is_dir():
+            path = src / "MASK" / frame / f"{camera.name}.png"
+            _check_size(read_mask(path, mask_label), camera, path)
+            copy_mask(path, folder / "masks" / name, mask_label, src)
     return Frame(index, sources)
 
 

@@ -30,7 +30,7 @@ from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session.fingerprint import hash_files
 from simulacra.recon.session.record import Session
 from simulacra.recon.session.reference import DAMAGE
-from simulacra.render.image import read_mask, read_uint16
+from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import InputError
 
 TRUTH_FOLDER = "truth"
@@ -137,9 +137,7 @@ class Truth:
         if not (self.root / f"depth/{name}.png").is_file():
             return None
         depth = read_uint16(self.root / f"depth/{name}.png").astype(np.float32) / np.float32(DEPTH_UNITS)
-        normals = cv2.imread(str(self.root / f"normals/{name}.png"), cv2.IMREAD_COLOR)
-        if normals is None:
-            raise InputError("normals cannot be read", where=self.root / f"normals/{name}.png")
+        unit = 2 * read_image(self.root / f"normals/{name}.png") - 1
         try:
             with (self.root / f"visible/{name}.npy").open("rb") as stream:
                 bits = np.load(stream)
@@ -148,7 +146,6 @@ class Truth:
                 "visible vertices cannot be read", where=self.root / f"visible/{name}.npy"
             ) from error
         count = int(self.faces.max()) + 1
-        unit = normals[..., ::-1].astype(np.float32) / 127.5 - 1
         unit /= np.maximum(np.linalg.norm(unit, axis=-1, keepdims=True), 1e-6)
         unit[depth == 0] = 0
         visible = np.unpackbits(bits, count=count).astype(bool)

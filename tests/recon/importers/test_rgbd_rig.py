@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
@@ -268,3 +269,24 @@ def test_real_captures_agree_between_cameras(
     assert found.of("up-axis")[0].measured < 2.0
     lowest = min(np.quantile(person_points(session, name)[:, 1], 0.001) for name in session.camera_names)
     assert lowest > -0.2
+
+
+@pytest.mark.parametrize("label", [None, 1])
+def test_masks_of_zero_and_one_are_taken_where_that_is_said(label: int | None, tmp_path: Path) -> None:
+    write_rgbd_rig(tmp_path / "src", cameras=3, size=64)
+    masks = {}
+    for path in sorted((tmp_path / "src/MASK").rglob("*.png")):
+        masks[path.stem] = (np.asarray(Image.open(path)) > 127).astype(np.uint8)
+        Image.fromarray(masks[path.stem]).save(path)
+    stored = path.read_bytes()
+    options = RgbdRigOptions(depth_scale=DEPTH_SCALE, mask_label=label)
+    if label is None:
+        with pytest.raises(InputError, match=r"of labels[\s\S]*0 and 1[\s\S]*--mask-label 1"):
+            import_rgbd_rig(tmp_path / "src", tmp_path / "session", options)
+        assert not (tmp_path / "session").exists()
+        return
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", options)
+    for name, expected in masks.items():
+        assert expected.any()
+        np.testing.assert_array_equal(session.mask(session.frame_indices[0], name), expected)
+    assert path.read_bytes() == stored
