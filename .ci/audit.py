@@ -9,21 +9,26 @@ not answer for them. So its list is counted here: asked, not answered for, vulne
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 
 def audit(lock: str) -> int:
-    command = [
-        sys.executable,
-        "-m",
-        "pip_audit",
-        "--disable-pip",
-        "--require-hashes",
-        "-f",
-        "json",
-        "-r",
-        lock,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(Path(lock).read_text().replace("===", "=="))  # of which it reads the second only
+        file.flush()
+        command = [
+            sys.executable,
+            "-m",
+            "pip_audit",
+            "--disable-pip",
+            "--require-hashes",
+            "-f",
+            "json",
+            "-r",
+            file.name,
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except ValueError:
