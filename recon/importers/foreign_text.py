@@ -95,7 +95,7 @@ def read_yaml(path: Path) -> Any:
     if text.startswith("%YAML"):
         text = text.partition("\n")[2]
     try:
-        value = parse_yaml(text, lambda event: event.value).value
+        value = parse_yaml(text, lambda event: event.value, tags=True).value
     except YamlTextError as error:
         where = path if error.line is None else f"{path}, line {error.line}"
         raise InputError("a calibration is not YAML", where=where, found=_short(error)) from error

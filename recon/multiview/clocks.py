@@ -53,7 +53,7 @@ class SynchroniseConfig:
     """
 
     enabled: bool = True
-    largest: Annotated[float, Interval(ge=0.25, le=1000)] = 8.0
+    largest: Annotated[float, Interval(ge=0.25, le=300)] = 8.0
     smoothing: Annotated[float, Interval(ge=0.1, le=100)] = 3.0
     least: Annotated[float, Interval(ge=0, le=1000)] = 0.3
     significance: Annotated[float, Interval(ge=0, le=1000)] = 2.5

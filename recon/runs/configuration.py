@@ -312,7 +312,7 @@ def _wrong_value(
     first = error.errors(include_url=False)[0]
     key = _key_of(tree, first["loc"])
     unknown = first["type"] in ("unexpected_keyword_argument", "missing")
-    if unknown and first["loc"]:
+    if unknown and first["loc"] and first["loc"][-1] not in key:
         key = (*key, str(first["loc"][-1]))
     quote = "; put it in quotes" if first["type"] == "string_type" else ""
     said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ") + quote

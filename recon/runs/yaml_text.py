@@ -53,16 +53,17 @@ class YamlTree:
     lines: dict[Key, int]
 
 
-def parse_yaml(text: str, scalar: Callable[[yaml.ScalarEvent], Any]) -> YamlTree:
+def parse_yaml(text: str, scalar: Callable[[yaml.ScalarEvent], Any], *, tags: bool = False) -> YamlTree:
     """The only document of a text.
 
     Args:
         scalar: reads a scalar; `yaml12_scalar`, or one that leaves it as text. May raise a YamlTextError.
+        tags: lists and dictionaries may have tags, which are left out.
 
     Raises:
         YamlTextError: not YAML, a key twice, an alias of nothing or of itself, or more than the bounds allow.
     """
-    builder = _Builder(yaml.parse(text, Loader=_PARSER), scalar)
+    builder = _Builder(yaml.parse(text, Loader=_PARSER), scalar, tags)
     try:
         return builder.document()
     except yaml.YAMLError as error:
@@ -87,7 +88,7 @@ def yaml12_scalar(event: yaml.ScalarEvent) -> Any:
     """
     text, line = str(event.value), event.start_mark.line + 1
     if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
-        raise YamlTextError(f"the tag {event.tag[:80]}, which has no meaning here", line)
+        raise YamlTextError(_no_meaning(event.tag), line)
     if event.tag is not None or not event.implicit[0]:
         return text
     if re.fullmatch(_NULL, text):
@@ -134,8 +135,8 @@ class _Anchored:
 class _Builder:
     """Values straight from the parser's events."""
 
-    def __init__(self, events: Iterator[Any], scalar: Callable[[yaml.ScalarEvent], Any]) -> None:
-        self.events, self.scalar = events, scalar
+    def __init__(self, events: Iterator[Any], scalar: Callable[[yaml.ScalarEvent], Any], tags: bool) -> None:
+        self.events, self.scalar, self.tags = events, scalar, tags
         self.anchors: dict[str, _Anchored] = {}
         self.lines: dict[Key, int] = {}
         self.nodes = 0
@@ -157,6 +158,8 @@ class _Builder:
         self.count(1, len(key), event)
         if isinstance(event, yaml.ScalarEvent):
             value, height = self.scalar(event), 0
+        elif event.tag is not None and not self.tags:
+            raise _refused(event, _no_meaning(event.tag))
         elif isinstance(event, yaml.SequenceStartEvent):
             value, height = self.items(key)
         else:
@@ -204,6 +207,10 @@ class _Builder:
             raise _refused(event, f"nested more than {DEEPEST} levels deep")
         if self.nodes > MOST_NODES:
             raise _refused(event, f"more than {MOST_NODES} values, aliases counted as what they stand for")
+
+
+def _no_meaning(tag: str) -> str:
+    return f"the tag {tag[:80]}, which has no meaning here"
 
 
 def _refused(event: Any, problem: str) -> YamlTextError:

@@ -48,7 +48,7 @@ def test_a_hostile_file_is_refused_by_name_and_costs_little(tmp_path: Path, name
     with pytest.raises(ConfigError) as caught:
         load_config(ReconstructionConfig, path)
     # The dearest takes 0.7 s of one core; without the bounds aliases take minutes.
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20
     assert said in str(caught.value) and str(path) in str(caught.value.where)
     assert len(str(caught.value)) < 1000
 
@@ -81,5 +81,5 @@ def test_the_harness_would_notice_a_reader_without_bounds(
     monkeypatch.setattr(configuration_fuzzing, "_damage", lambda text, rng: MULTIPLIED.encode())
     monkeypatch.setattr(configuration_fuzzing, "MEMORY", 128 << 20)
     monkeypatch.setattr(yaml_text, "MOST_NODES", 10**12)
-    _, findings = fuzz_configurations(range(2, 4), tmp_path)
+    _, findings = fuzz_configurations(range(2), tmp_path)
     assert findings and all("MemoryError" in finding.what for finding in findings)
