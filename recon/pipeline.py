@@ -204,7 +204,7 @@ def run_stages(
         observe(seen, settings.observe, folder, frames=frames)
 
     able = key | {"networks": describe_networks()}
-    checked = log.run("preflight", 2, settings.preflight, able, check, load_preflight)
+    checked = log.run("preflight", 3, settings.preflight, able, check, load_preflight)
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
@@ -220,7 +220,7 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 2, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}

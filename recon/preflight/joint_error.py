@@ -112,7 +112,7 @@ def _check_error(views: Viewpoints, found: ExpectedErrors) -> Check:
 def _check_shared(views: Viewpoints, found: ExpectedErrors) -> Check:
     status: Status = "pass" if found.shared >= SHARED else "warn" if found.shared >= LOST else "fail"
     return Check(
-        "shared-view", "all cameras", found.shared, "of what is seen of the body is seen by two cameras or in depth",
+        "shared-view", "all cameras", found.shared, "of the body that is seen is in two views, or in depth",
         f">= {SHARED:g}, fails under {LOST:g}", _soften(status, views),
         "point the cameras at one place, where the person stands, and so that each sees the whole body",
         f"judged {_place_said(views)}" if status != "pass" else "",

@@ -38,7 +38,7 @@ def check_moments(samples: SessionSamples) -> list[Check]:
     said = f"not in frames {name_ranges(frames, ~held)} (of those looked at)"
     return check_values(
         "person-moments", {"session": float(held.mean())}, warn=lambda v: v < 0.5, limit=">= 0.5",
-        unit=f"of {len(frames)} frames that were looked at show the person in {enough} cameras",
+        unit=f"of the frames looked at show the person in {enough} cameras",
         remedy="poses of the other frames are guesses: leave these out, or let all cameras see where the person goes",
         evidence="" if held.all() else said,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 import numpy as np
 from jaxtyping import Float
@@ -30,18 +29,23 @@ def choose_moment(
         mask_of: the person's mask of a frame and camera.
 
     Returns:
-        the frame; None where no camera has depth.
+        the frame; None where no frame has depth beside a mask.
 
     Raises:
         CaptureError: there is depth, but nothing of the person in it.
     """
     if all(session.camera(name).depth_scale is None for name in cameras):
         return None
-    tried = list(islice(ranked, MOST_TRIED))
-    for frame in tried:
+    tried: list[int] = []
+    for frame in ranked:
         depths = clean_depths(session, frame, cameras, mask_of)
         if count_usable(depths.values()) >= LEAST_PIXELS:
             return frame
+        tried += [frame] if depths else []
+        if len(tried) == MOST_TRIED:
+            break
+    if not tried:
+        return None
     raise CaptureError(
         "the depth images hold nothing of the person",
         where=f"{'frame' if len(tried) == 1 else 'frames'} {', '.join(map(str, tried))}; "
@@ -57,8 +61,9 @@ def clean_depths(
     """The believable depth of the cameras that have a mask and depth of the frame."""
     found = {}
     for camera in cameras:
-        mask, measured = mask_of(frame, camera), session.depth(frame, camera)
-        if mask is not None and measured is not None:
+        measured = session.depth(frame, camera)
+        mask = None if measured is None else mask_of(frame, camera)
+        if measured is not None and mask is not None:
             found[camera] = clean_depth(*measured, mask, session.cameras_as_tensors(camera))
     return found
 
