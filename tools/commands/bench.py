@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import arg
 
 
 def bench_splat(repeats: int = 7, json: bool = False) -> None:
@@ -63,7 +66,7 @@ def bench_soak(
     events: int = 1000,
     minutes: float = 60.0,
     seed: int = 0,
-    only: int | None = None,
+    only: Annotated[tuple[int, ...], arg(metavar="NUMBER [NUMBER ...]")] = (),
     workers: int = 2,
     json: bool = False,
 ) -> None:
@@ -77,7 +80,7 @@ def bench_soak(
         events: at most so many.
         minutes: none is begun after these.
         seed: decides all events.
-        only: the event of this number alone.
+        only: the events of these numbers alone.
         workers: events at a time.
         json: one JSON object an event instead of a table.
     """
