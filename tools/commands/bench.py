@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Interval
+from tyro.conf import arg
 
 Repeats = Annotated[int, Interval(ge=1, le=10_000)]
 Side = Annotated[int, Interval(ge=16, le=16384)]
 ClipLength = Annotated[int, Interval(ge=1, le=100_000)]
 Gaussians = Annotated[int, Interval(ge=100, le=5_000_000)]
+Events = Annotated[int, Interval(ge=1, le=1_000_000)]
+EventNumber = Annotated[int, Interval(ge=0, lt=1_000_000)]
+Minutes = Annotated[float, Interval(gt=0, le=100_000)]
+Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+Workers = Annotated[int, Interval(ge=1, le=64)]
 
 
 def bench_splat(repeats: Repeats = 7, json: bool = False) -> None:
@@ -75,11 +81,11 @@ def bench_drive(
 
 def bench_soak(
     out: Path,
-    events: int = 1000,
-    minutes: float = 60.0,
-    seed: int = 0,
-    only: int | None = None,
-    workers: int = 2,
+    events: Events = 1000,
+    minutes: Minutes = 60.0,
+    seed: Seed = 0,
+    only: Annotated[tuple[EventNumber, ...], arg(metavar="NUMBER [NUMBER ...]")] = (),
+    workers: Workers = 2,
     json: bool = False,
 ) -> None:
     """Commands disturbed at random: killed, without disk, with damaged files, changed sessions and other writers.
@@ -92,7 +98,7 @@ def bench_soak(
         events: at most so many.
         minutes: none is begun after these.
         seed: decides all events.
-        only: the event of this number alone.
+        only: the events of these numbers alone.
         workers: events at a time.
         json: one JSON object an event instead of a table.
     """

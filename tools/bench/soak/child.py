@@ -77,6 +77,8 @@ class Child:
         code = 1
         try:
             os.setsid()
+            # A soak in the background of a shell is started without.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             os.chdir(folder)
             output = os.open(self.said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

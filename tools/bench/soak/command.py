@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ OUTCOMES = ("finished", "named error", "stopped", "broken")
 
 
 def run(
-    *, out: Path, events: int, minutes: float, seed: int, only: int | None, workers: int, as_json: bool
+    *, out: Path, events: int, minutes: float, seed: int, only: Sequence[int], workers: int, as_json: bool
 ) -> None:
     """Lets events happen, says violations as they are found, and prints the table.
 
@@ -48,17 +48,17 @@ def run(
     can_mount = _can_mount(out)
     if not can_mount:
         console.print("note: no disks can be mounted here; full disks are limits of a file's size")
-    numbers = [only] if only is not None else list(range(events))
+    numbers = list(only) or list(range(events))
     begun, results = time.monotonic(), []
-    for result in _spread(
-        numbers, seed, reference, out, can_mount, 1 if only is not None else workers, minutes
-    ):
+    (out / "results.jsonl").write_text("", "utf-8")
+    for result in _spread(numbers, seed, reference, out, can_mount, workers, minutes):
         results.append(result)
-        if result["violations"] or only is not None:
+        with (out / "results.jsonl").open("a", encoding="utf-8") as kept:
+            kept.write(json.dumps(result) + "\n")
+        if result["violations"] or only:
             _say(console, result)
         if len(results) % 50 == 0:
             console.print(f"{len(results)} events, {time.monotonic() - begun:.0f} s")
-    (out / "results.jsonl").write_text("".join(json.dumps(result) + "\n" for result in results), "utf-8")
     if as_json:
         sys.stdout.writelines(json.dumps(result) + "\n" for result in results)
     else:
@@ -181,11 +181,11 @@ def print_table(results: Sequence[dict[str, Any]], seed: int, seconds: float) ->
     table = Table(title=f"{len(results)} events of seed {seed} in {seconds / 60:.0f} min")
     for heading in ("", *COMMAND_SHARE, "all", *OUTCOMES, "remedies", "violations"):
         table.add_column(heading, justify="right" if heading else "left")
-    rows: dict[str, Callable[[str], bool]] = {kind: (lambda k, kind=kind: k == kind) for kind in KIND_SHARE}
-    for name, chosen in (*rows.items(), ("all", lambda _: True)):
-        those = [result for result in results if chosen(result["event"]["kind"])]
+    for name in (*KIND_SHARE, "all"):
+        chosen = set(KIND_SHARE) if name == "all" else {name}
+        those = [result for result in results if result["event"]["kind"] in chosen]
         per_command = [
-            sum(n for (kind, c), n in counted.items() if chosen(kind) and c == command)
+            sum(n for (kind, c), n in counted.items() if kind in chosen and c == command)
             for command in COMMAND_SHARE
         ]
         per_outcome = [sum(result["outcome"] == outcome for result in those) for outcome in OUTCOMES]

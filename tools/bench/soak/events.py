@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -26,6 +27,8 @@ from .plan import Event
 from .reference import COMMANDS, OF_RUN, RUN, Reference
 from .scene import Scene
 
+# Changes that need room: of a full disk things can still be removed.
+ROOM = CHANGES - {"remove"}
 # Kinds in which the bytes of a run are damaged by us, so that they may be other than their description says.
 DAMAGED = ("corrupt", "power", "leftovers")
 
@@ -200,7 +203,7 @@ def _fault(scene: Scene) -> Disturbed:
     at = int(draws.integers(1, scene.operations + 1))
     lasting = number in LASTING or bool(draws.random() < 0.3)
     torn = bool(draws.random() < 0.3)
-    kinds = CHANGES if number in LASTING else ALL
+    kinds = CHANGES if number == errno.EROFS else ROOM if number in LASTING else ALL
     first = Disturbance(at, fail(number, torn), frozenset({"write"}) if torn else kinds, lasting and not torn)
     rest = [Disturbance(at + 1, fail(number), kinds, lasting=True)] if torn and lasting else []
     detail = f"{os.strerror(number)} at operation {at}{' and after' * lasting}{' in a write' * torn}"

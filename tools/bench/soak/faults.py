@@ -88,7 +88,7 @@ class FaultLayer:
 
     def install(self) -> None:
         """From now on, and for the rest of the process."""
-        builtins.open = io.open = self._open  # type: ignore[assignment]
+        builtins.open = io.open = self._open
         os.fsync = self._fsync  # type: ignore[assignment]
         sys.addaudithook(self._audit)
 
@@ -158,10 +158,11 @@ class _CountedFile(io.FileIO):
         self.layer = layer
         super().__init__(file, mode)
 
-    def write(self, data: Any) -> int:  # type: ignore[override]
+    def write(self, data: Any) -> int:
         """As always, or half of it and then what the layer says."""
         then = self.layer.step("write", os.fsdecode(self.name) if not isinstance(self.name, int) else "")
-        if then is not None:
-            super().write(memoryview(data)[: len(data) // 2])
-            then()
-        return super().write(data)
+        if then is None:
+            return super().write(data)
+        half = super().write(memoryview(data)[: len(data) // 2])
+        then()  # from another thread than the main one it comes back
+        return half + super().write(memoryview(data)[half:])

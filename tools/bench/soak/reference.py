@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -259,7 +259,7 @@ def sticks() -> str:
             f"{chain(rest)}}}\n{beside}"
         )
 
-    def limb(side: str, bones: dict[str, tuple[float, ...]]) -> str:
+    def limb(side: str, bones: Mapping[str, tuple[float, ...]]) -> str:
         sign = 1 if side == "Left" else -1
         return chain([(side + name, (sign * x, y, z)) for name, (x, y, z) in bones.items()])
 
