@@ -148,9 +148,17 @@ def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
 
 
 def run_stages(
-    run: RunFolder, session: Session, settings: ReconstructionConfig, protocol: Protocol
+    run: RunFolder,
+    session: Session,
+    settings: ReconstructionConfig,
+    protocol: Protocol,
+    log: StageLog | None = None,
 ) -> Reconstruction:
-    """The story: each stage reads the records above it."""
+    """The story: each stage reads the records above it.
+
+    Args:
+        log: what runs the stages; all, one after the other, if None.
+    """
     seen = session.with_cameras(protocol.training_cameras)
     cameras, frames = list(protocol.training_cameras), list(protocol.frames)
     key = {
@@ -158,7 +166,7 @@ def run_stages(
         "cameras": ",".join(cameras),
         "frames": ",".join(map(str, frames)),
     }
-    log = StageLog(run)
+    log = log or StageLog(run)
 
     def check(folder: Path) -> None:
         save_preflight(folder, preflight(seen, cameras, settings.preflight))

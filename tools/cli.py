@@ -86,6 +86,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "mesh": bench.bench_mesh,
             "train": bench.bench_train,
             "drive": bench.bench_drive,
+            "length": bench.bench_length,
         },
     ),
 }

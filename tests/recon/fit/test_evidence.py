@@ -19,9 +19,9 @@ from simulacra.recon.fit.costs.mask import MaskCost, make_mask_cost
 from simulacra.recon.fit.costs.outline import OutlineCost, make_outline_cost
 from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round, gather_depth, gather_silhouettes
 from simulacra.recon.fit.fitting import split_frames
-from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece, rows_of
+from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_tracks
+from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_poses, gather_tracks
 from simulacra.recon.session import SessionCamera
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import AssetError
@@ -48,7 +48,8 @@ def scene(body: BodyModel) -> PlantedBody:
 @pytest.fixture(scope="module")
 def gathered(scene: PlantedBody) -> tuple[Tracks, Views]:
     views = chosen_views(scene.session, CAMERAS)
-    return gather_tracks(scene.session, scene.observations, views, range(8), CONFIG)
+    poses, views = gather_poses(scene.session, scene.observations, views, range(8), CONFIG)
+    return gather_tracks(poses, scene.observations, views, CONFIG), views
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def job(body: BodyModel, scene: PlantedBody, gathered: tuple[Tracks, Views]) -> 
 
 @pytest.fixture(scope="module")
 def evidence(job: Job, gathered: tuple[Tracks, Views]) -> Evidence:
-    return _gather(job, rows_of(gathered[0], [0]), 300)
+    return _gather(job, gathered[0].of_rows([0]), 300)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +299,7 @@ def test_later_pieces_keep_the_shape_and_the_frames_they_share(
     pieces = split_frames(8, job.config.window)
     assert pieces == [(0, 6), (2, 8)]
     with one_thread():
-        parts = [rows_of(gathered[0], list(range(*bounds))) for bounds in pieces]
+        parts = [gathered[0].of_rows(list(range(*bounds))) for bounds in pieces]
         first = fit_piece(job, parts[0], None)
         second = fit_piece(job, parts[1], first)
     assert first.unknowns.shape.any() and first.unknowns.bias.any()
