@@ -22,6 +22,7 @@ from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
+from simulacra.recon.runs.mapped import release
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CaptureError
 
@@ -163,7 +164,7 @@ def gather_poses(
     """
     known = {frame.index: frame for frame in session.frames}
     pick = _places(observations, views, frames)
-    pixels = observations.pose_px[pick].astype(np.float64)
+    pixels = _take(observations.pose_px, pick).astype(np.float64)
     seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
     fixed = undo_swaps(seen, views.cameras, config.swaps, config.triangulation)
     lags = _estimate_lags(fixed.detections, views, frames, config)
@@ -245,6 +246,13 @@ def _places(observations: Any, views: Views, frames: Sequence[int]) -> Any:
     return np.ix_(rows, [observations.cameras.index(name) for name in views.names])
 
 
+def _take(array: np.ndarray, pick: Any) -> np.ndarray:
+    """Some of the landmarks, whose others stay on disk where they lie there."""
+    values = np.array(array[pick])
+    release(array)
+    return values
+
+
 def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config: FitConfig) -> Lags:
     """Lags of the cameras; only frames of consecutive numbers are a clock."""
     if not (np.diff(frames) == 1).all():
@@ -253,15 +261,15 @@ def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config
 
 
 def _face(observations: Any, pick: Any) -> Detections:
-    pixels = observations.face_px[pick].astype(np.float64)
-    seen = np.nan_to_num(observations.face_score[pick])[..., None] * np.isfinite(pixels).all(-1)
+    pixels = _take(observations.face_px, pick).astype(np.float64)
+    seen = np.nan_to_num(_take(observations.face_score, pick))[..., None] * np.isfinite(pixels).all(-1)
     return Detections(pixels, seen, FACE478)
 
 
 def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[np.ndarray, "t c 33"]:
     """Visibility, less where several looks of the network differ by much of the person's size."""
-    visibility = np.nan_to_num(observations.pose_visibility[pick].astype(np.float64))
-    spread = np.nan_to_num(observations.pose_spread_px[pick].astype(np.float64))
+    visibility = np.nan_to_num(_take(observations.pose_visibility, pick).astype(np.float64))
+    spread = np.nan_to_num(_take(observations.pose_spread_px, pick).astype(np.float64))
     with np.errstate(all="ignore"):
         height = np.nan_to_num(np.ptp(np.nan_to_num(pixels[..., 1]), axis=-1), nan=1.0)[..., None]
     seen = np.isfinite(pixels).all(-1) * np.nan_to_num(observations.pose_score[pick])[..., None]
@@ -280,8 +288,8 @@ def _lone(points: Points3D, confidence: np.ndarray) -> np.ndarray:
 
 def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:
     """Both hands, exchanged where the arms were: the detector is led to hands by the wrists."""
-    pixels = observations.hand_px[pick].astype(np.float64)
-    score = np.nan_to_num(observations.hand_score[pick].astype(np.float64))
+    pixels = _take(observations.hand_px, pick).astype(np.float64)
+    score = np.nan_to_num(_take(observations.hand_score, pick).astype(np.float64))
     seen = score[..., None] * np.isfinite(pixels).all(-1)
     shape = (*pixels.shape[:2], len(HANDS42))
     hands = Detections(pixels.reshape(*shape, 2), seen.reshape(shape), HANDS42)

@@ -80,7 +80,7 @@ def refine(
     Raises:
         CaptureError: there is depth, but no believable pixel of the person in it.
     """
-    depths, masks, images, views = [], [], [], []
+    depths, masks, names, views = [], [], [], []
     for camera in cameras:
         mask, measured = mask_of(frame, camera), session.depth(frame, camera)
         if mask is None or measured is None:
@@ -88,7 +88,7 @@ def refine(
         view = session.cameras_as_tensors(camera)
         depths.append(clean_depth(*measured, mask, view))
         masks.append(mask)
-        images.append(session.image(frame, camera))
+        names.append(camera)
         views.append(view)
     if not depths:
         return None
@@ -99,6 +99,7 @@ def refine(
             where=f"frame {frame}, cameras {', '.join(cameras)}",
             remedy="look at the masks, the depth scale and the depth-to-color alignment: simulacra import says how",
         )
+    images = (session.image(frame, camera) for camera in names)
     return _surface(frame, depths, masks, images, views, settings)
 
 

@@ -35,6 +35,8 @@ from simulacra.render.runtime.errors import InputError
 SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.
 LONGEST_NAME = 255
+# Pixels of a picture of which little is kept in memory.
+LARGE_PICTURE = 4_000_000
 # What the owner of a session writes into `about`; see docs/sessions.md.
 CONSENT_FIELDS = ("subject", "consent", "retain_until")
 
@@ -59,7 +61,7 @@ class SessionCamera:
     depth_scale: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where one camera's picture of a frame is: a file, and its number in it if that is a video."""
 
@@ -68,7 +70,7 @@ class Source:
     time: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One moment, with the cameras that recorded it."""
 
@@ -269,9 +271,16 @@ def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
     raise KeyError(f"no camera {name}; there are {', '.join(camera.name for camera in cameras)}")
 
 
-@lru_cache(maxsize=16)
 def _undistortion(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    return (_few_maps if width * height > LARGE_PICTURE else _many_maps)(lens, K, width, height)
+
+
+def _make_maps(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return undistortion_maps(lens, np.asarray(K).reshape(3, 3), width, height)
+
+
+# Those of large pictures are 66 MB each (4K): only of the cameras that are being read.
+_few_maps, _many_maps = lru_cache(maxsize=3)(_make_maps), lru_cache(maxsize=16)(_make_maps)
 
 
 def _edges(path: Path, size: int = 1 << 16) -> bytes:

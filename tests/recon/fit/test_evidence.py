@@ -21,7 +21,8 @@ from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round, gather_de
 from simulacra.recon.fit.fitting import split_frames
 from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.fit.tracks import FACE, HANDS, Tracks, Views, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.multiview.clocks import Lags
 from simulacra.recon.session import SessionCamera
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import AssetError
@@ -331,3 +332,18 @@ def test_a_fit_runs_on_one_thread_and_gives_the_others_back() -> None:
         with one_thread():
             assert set(threads()) == {1} and torch.get_num_threads() == 1
         assert threads() == before and torch.get_num_threads() == torch_before
+
+
+def test_landmarks_of_pieces_are_those_of_the_whole(scene: PlantedBody) -> None:
+    """To the bit, also where cameras lag and a piece's last frames are seen in the next one."""
+    views = chosen_views(scene.session, CAMERAS)
+    poses, views = gather_poses(scene.session, scene.observations, views, range(8), CONFIG)
+    for lags in ([0.0, 0.0, 0.0], [0.0, 1.3, -0.6]):
+        late = replace(poses, offsets=Lags(np.array(lags), np.zeros(3)))
+        whole = gather_tracks(late, scene.observations, views, CONFIG)
+        assert (whole.weights[:, :, FACE] > 0).any() and (whole.weights[:, :, HANDS] > 0).any()
+        for first, last in ((0, 3), (2, 6), (5, 8)):
+            part = gather_tracks(late, scene.observations, views, CONFIG, slice(first, last))
+            rows = whole.of_rows(list(range(first, last)))
+            for name in ("frames", "seconds", "rays", "weights", "seen", "points"):
+                np.testing.assert_array_equal(getattr(part, name), getattr(rows, name), strict=True)
