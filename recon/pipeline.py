@@ -186,8 +186,13 @@ def run_stages(
     settings: ReconstructionConfig,
     protocol: Protocol,
     watch: SessionWatch | None = None,
+    log: StageLog | None = None,
 ) -> Reconstruction:
-    """The story: each stage reads the records above it. A stage whose session is touched meanwhile is not kept."""
+    """The story: each stage reads the records above it. A stage whose session is touched meanwhile is not kept.
+
+    Args:
+        log: what runs the stages; all, one after the other, if None.
+    """
     seen = session.with_cameras(protocol.training_cameras)
     cameras, frames = list(protocol.training_cameras), list(protocol.frames)
     key = {
@@ -195,7 +200,7 @@ def run_stages(
         "cameras": ",".join(cameras),
         "frames": ",".join(map(str, frames)),
     }
-    log = StageLog(run, watch)
+    log = log or StageLog(run, watch)
 
     def check(folder: Path) -> None:
         save_preflight(folder, preflight(seen, cameras, settings.preflight))

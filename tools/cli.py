@@ -93,6 +93,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "mesh": bench.bench_mesh,
             "train": bench.bench_train,
             "drive": bench.bench_drive,
+            "length": bench.bench_length,
             "soak": bench.bench_soak,
         },
     ),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -139,11 +138,8 @@ def _read_views(
     for frame, photo in zip(frames, session.iter_images(camera, frames), strict=True):
         mask, source = session.mask(frame, camera), "session"
         for observations in masks:
-            if mask is None and camera in observations.mask_sources and frame in observations.frames:
-                mask = observations.mask(frame, camera)
-                source = observations.mask_sources[camera][
-                    int(np.flatnonzero(observations.frames == frame)[0])
-                ]
+            if mask is None and observations.has(frame, camera):
+                mask, source = observations.mask(frame, camera), observations.mask_source(frame, camera)
         yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera))
 
 
@@ -154,7 +150,7 @@ def _all_masks(
     before = [] if observed is None else [observed]
 
     def known(view: View) -> bool:
-        seen = any(view.camera in o.mask_sources and view.frame in o.frames for o in before)
+        seen = any(o.has(view.frame, view.camera) for o in before)
         return seen or session.mask(view.frame, view.camera) is not None
 
     unknown = [view for view in protocol.evaluated if not known(view)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,10 @@ class BodyFit:
         Raises:
             KeyError: the frame was not fitted.
         """
-        found = np.flatnonzero(self.frames == frame)
-        if len(found) == 0:
+        row = self._places.get(frame)
+        if row is None:
             raise KeyError(f"frame {frame} was not fitted")
-        return int(found[0])
+        return row
 
     def pose_of(self, frame: int, camera: str | None = None) -> BodyPose:
         """The pose of one frame, a batch of one: at the session's own time, or at the time when a camera that lags or
@@ -102,6 +103,10 @@ class BodyFit:
         before = min(int(place), len(self.frames) - 1)
         after = min(before + 1, len(self.frames) - 1)
         return pose_between(self._rows(before), self._rows(after), place - before)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(frame): row for row, frame in enumerate(self.frames)}
 
     def _rows(self, row: int) -> BodyPose:
         one, pose = slice(row, row + 1), self.pose

@@ -87,7 +87,7 @@ def refine(
     depths = clean_depths(session, frame, cameras, mask_of)
     masks = [mask for name in depths if (mask := mask_of(frame, name)) is not None]
     views = [session.cameras_as_tensors(name) for name in depths]
-    images = [session.image(frame, name) for name in depths]
+    images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
     fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)

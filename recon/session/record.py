@@ -38,6 +38,8 @@ SESSION_FILE = "session.json"
 LONGEST_NAME = 255
 # Of any system that this runs on; with the session's own folder before it.
 LONGEST_PATH = 4096
+# Pixels of a picture of which little is kept in memory.
+LARGE_PICTURE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class SessionCamera:
     depth_scale: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where one camera's picture of a frame is: a file, and its number in it if that is a video."""
 
@@ -69,7 +71,7 @@ class Source:
     time: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One moment, with the cameras that recorded it."""
 
@@ -277,6 +279,13 @@ def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
     raise KeyError(f"no camera {name}; there are {', '.join(camera.name for camera in cameras)}")
 
 
-@lru_cache(maxsize=16)
 def _undistortion(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    return (_few_maps if width * height > LARGE_PICTURE else _many_maps)(lens, K, width, height)
+
+
+def _make_maps(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return undistortion_maps(lens, np.asarray(K).reshape(3, 3), width, height)
+
+
+# Those of large pictures are 66 MB each (4K): only of the cameras that are being read.
+_few_maps, _many_maps = lru_cache(maxsize=3)(_make_maps), lru_cache(maxsize=16)(_make_maps)

@@ -60,6 +60,21 @@ def bench_train(
     run(gaussians=gaussians, size=size, repeats=repeats, as_json=json)
 
 
+def bench_length(
+    frames: tuple[ClipLength, ...] = (1000, 3000, 10_000), clip: Path | None = None, json: bool = False
+) -> None:
+    """Memory and time of every stage of captures of many frames: whether they cost more than their length.
+
+    Args:
+        frames: of the captures, rising.
+        clip: a session whose pictures are repeated; a virtual person who walks if not given.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.length import run
+
+    run(frames=frames, clip=clip, as_json=json)
+
+
 def bench_drive(
     gaussians: Gaussians = 50_000,
     size: Side = 512,
