@@ -82,9 +82,12 @@ def check_values(owner: str, hints: Mapping[str, Any], values: Mapping[str, Any]
     for name, value in values.items():
         hint = hints[name]
         record = get_args(hint)[0] if get_origin(hint) is Annotated else hint
-        if dataclasses.is_dataclass(record):  # it has checked itself
-            hint = pydantic.InstanceOf[record]
-        adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(hint, config=rules)
+        nested = dataclasses.is_dataclass(record)  # and has checked itself
+        adapter: pydantic.TypeAdapter[Any] = (
+            pydantic.TypeAdapter(pydantic.InstanceOf[record])
+            if nested
+            else pydantic.TypeAdapter(hint, config=rules)
+        )
         try:
             adapter.validate_python(value)
         except pydantic.ValidationError as error:
