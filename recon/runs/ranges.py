@@ -80,7 +80,14 @@ def check_values(owner: str, hints: Mapping[str, Any], values: Mapping[str, Any]
         strict=True, allow_inf_nan=False, str_max_length=LONGEST_NAME, arbitrary_types_allowed=True
     )
     for name, value in values.items():
-        adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(hints[name], config=rules)
+        hint = hints[name]
+        record = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+        nested = dataclasses.is_dataclass(record)  # and has checked itself
+        adapter: pydantic.TypeAdapter[Any] = (
+            pydantic.TypeAdapter(pydantic.InstanceOf[record])
+            if nested
+            else pydantic.TypeAdapter(hint, config=rules)
+        )
         try:
             adapter.validate_python(value)
         except pydantic.ValidationError as error:
@@ -98,7 +105,7 @@ def interval_of(hint: Any) -> Interval | None:
         found = [extra for extra in hint.__metadata__ if isinstance(extra, Interval)]
         return found[0] if found else interval_of(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
-        return next((found for part in get_args(hint) if (found := interval_of(part))), None)
+        return next((inside for part in get_args(hint) if (inside := interval_of(part))), None)
     return None
 
 

@@ -86,7 +86,7 @@ def yaml12_scalar(event: yaml.ScalarEvent) -> Any:
     Raises:
         YamlTextError: a tag other than that of text, or a number of hundreds of digits.
     """
-    text, line = str(event.value), event.start_mark.line + 1
+    text, line = str(event.value), _line(event)
     if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
         raise YamlTextError(_no_meaning(event.tag), line)
     if event.tag is not None or not event.implicit[0]:
@@ -209,9 +209,13 @@ class _Builder:
             raise _refused(event, f"more than {MOST_NODES} values, aliases counted as what they stand for")
 
 
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
 def _no_meaning(tag: str) -> str:
     return f"the tag {tag[:80]}, which has no meaning here"
 
 
 def _refused(event: Any, problem: str) -> YamlTextError:
-    return YamlTextError(problem, event.start_mark.line + 1)
+    return YamlTextError(problem, _line(event))
