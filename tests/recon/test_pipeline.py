@@ -833,8 +833,9 @@ def test_a_run_that_cannot_be_written_is_scored_and_reported_elsewhere(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     writes_again(base, monkeypatch)
+    scored: Any = pipeline.evaluate_reconstruction
     monkeypatch.setattr(
-        "simulacra.recon.evaluate.again.evaluate_reconstruction", pipeline.evaluate_reconstruction
+        again, "evaluate_reconstruction", lambda *given: scored(*given) or object.__new__(Evaluation)
     )
     run, out = shutil.copytree(base, tmp_path / "run"), tmp_path / "scores"
     with FailingDisk(run, 0, "protected"):
