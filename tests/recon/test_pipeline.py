@@ -26,8 +26,10 @@ from simulacra.recon.avatar import loop
 from simulacra.recon.avatar.finished import open_avatar
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, load_trained, save_trained
 from simulacra.recon.avatar.training import CHECKPOINT, Training
+from simulacra.recon.evaluate import again
 from simulacra.recon.evaluate.again import evaluate_run
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
+from simulacra.recon.evaluate.scoring import Evaluation
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.observe import Observations, load_observations, over_session
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
