@@ -102,8 +102,9 @@ def check_complete(root: Path) -> None:
         RunError: it is not so; says what is missing.
     """
     _require_run(root)
-    _check_trained(root, read_run_file(root))
-    check_records(root, [LOCKED_FOLDER])
+    described = read_run_file(root)
+    _check_trained(root, described)
+    check_records(root, {LOCKED_FOLDER, *described["stages"]})
 
 
 def _require_run(root: Path) -> None:

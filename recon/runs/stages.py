@@ -100,6 +100,8 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
 
 def _check_owner(root: Path, session_fingerprint: str) -> None:
     """That a folder may hold a run of this session: it does, or holds nothing."""
+    # Looked at before run.json is read: another process may just be writing that.
+    foreign = root.is_dir() and not all(_is_leftover(path) for path in root.iterdir())
     owner = _owner(root)
     if owner is not None and owner != session_fingerprint:
         raise RunError(
@@ -109,7 +111,7 @@ def _check_owner(root: Path, session_fingerprint: str) -> None:
             found=f"session {owner[:12]}",
             remedy="give another --out, or delete that folder",
         )
-    if owner is None and root.is_dir() and not all(_is_leftover(path) for path in root.iterdir()):
+    if owner is None and foreign:
         raise RunError(
             "the output folder is not empty and is not a run",
             where=root,

@@ -26,8 +26,10 @@ from simulacra.recon.avatar import loop
 from simulacra.recon.avatar.finished import open_avatar
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, load_trained, save_trained
 from simulacra.recon.avatar.training import CHECKPOINT, Training
+from simulacra.recon.evaluate import again
 from simulacra.recon.evaluate.again import evaluate_run
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, middle_moment
+from simulacra.recon.evaluate.scoring import Evaluation
 from simulacra.recon.fit import BodyFit, fit_body, load_fit
 from simulacra.recon.observe import Observations, load_observations, over_session
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
@@ -954,8 +956,9 @@ def test_a_run_that_cannot_be_written_is_scored_and_reported_elsewhere(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     writes_again(base, monkeypatch)
+    scored: Any = pipeline.evaluate_reconstruction
     monkeypatch.setattr(
-        "simulacra.recon.evaluate.again.evaluate_reconstruction", pipeline.evaluate_reconstruction
+        again, "evaluate_reconstruction", lambda *given: scored(*given) or object.__new__(Evaluation)
     )
     run, out = shutil.copytree(base, tmp_path / "run"), tmp_path / "scores"
     with FailingDisk(run, 0, "protected"):
