@@ -84,7 +84,7 @@ def check_values(owner: str, hints: Mapping[str, Any], values: Mapping[str, Any]
         record = get_args(hint)[0] if get_origin(hint) is Annotated else hint
         nested = dataclasses.is_dataclass(record)  # and has checked itself
         adapter: pydantic.TypeAdapter[Any] = (
-            pydantic.TypeAdapter(pydantic.InstanceOf[record])
+            pydantic.TypeAdapter(pydantic.InstanceOf[record])  # type: ignore[valid-type,misc]
             if nested
             else pydantic.TypeAdapter(hint, config=rules)
         )

@@ -173,7 +173,8 @@ class _Builder:
         height = 0
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             inside = (*key, len(found))
-            self.lines[inside] = event.start_mark.line + 1
+            if event.start_mark is not None:
+                self.lines[inside] = event.start_mark.line + 1
             value, below = self.build(event, inside)
             found.append(value)
             height = max(height, below + 1)
@@ -189,7 +190,8 @@ class _Builder:
             if name in found:
                 raise _refused(event, f"{name[:80]!r} is given twice")
             inside = (*key, name)
-            self.lines[inside] = event.start_mark.line + 1
+            if event.start_mark is not None:
+                self.lines[inside] = event.start_mark.line + 1
             found[name], below = self.build(next(self.events), inside)
             height = max(height, below + 1)
         return found, height

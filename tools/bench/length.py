@@ -182,8 +182,8 @@ def _work(answer: Connection, stage: str, folder: Path) -> None:
 def _remember_networks() -> None:
     """Has this process ask the networks once for each picture."""
     pose, face = over_session.PoseNetwork, over_session.FaceNetwork
-    over_session.PoseNetwork = type("Pose", (pose,), {"find": _once(pose.find)})  # type: ignore[misc]
-    over_session.FaceNetwork = type("Face", (face,), {"__call__": _once(face.__call__)})  # type: ignore[misc]
+    over_session.PoseNetwork = type("Pose", (pose,), {"find": _once(pose.find)})  # type: ignore[misc,assignment]
+    over_session.FaceNetwork = type("Face", (face,), {"__call__": _once(face.__call__)})  # type: ignore[misc,assignment]
     over_session.predict_repeatedly = _once(over_session.predict_repeatedly)
 
 
@@ -227,4 +227,4 @@ def _reconstruct_up_to(stage: str, session_path: Path, root: Path) -> None:
     log = _StopAfter(folder)
     log.last = stage
     with suppress(_Reached):
-        run_stages(folder, session, settings, protocol_of(session, settings.views), log)
+        run_stages(folder, session, settings, protocol_of(session, settings.views), log=log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from .plan import Event
 from .reference import COMMANDS, OF_RUN, RUN, Reference
 from .scene import Scene
 
+# Commands that want a new folder for what they make.
+NEW_FOLDER = ("import", "stage", "export-colmap", "export-nerfstudio")
 # Changes that need room: of a full disk things can still be removed.
 ROOM = CHANGES - {"remove"}
 # Kinds in which the bytes of a run are damaged by us, so that they may be other than their description says.
@@ -86,7 +89,10 @@ def happen(event: Event, reference: Reference, folder: Path, can_mount: bool) ->
     finally:
         scene.clear()
     peak = done.ending.peak_mb
-    return Result(event, done.detail, _outcome(done), remedies, tuple(wrong), time.monotonic() - begun, peak)
+    missed = "" if done.ending.disturbed or "operation" not in done.detail else ", which did not come"
+    return Result(
+        event, done.detail + missed, _outcome(done), remedies, tuple(wrong), time.monotonic() - begun, peak
+    )
 
 
 def _outcome(done: Disturbed) -> str:
@@ -136,6 +142,8 @@ def _settle(scene: Scene, done: Disturbed, before: set[str]) -> tuple[list[str],
     event, folder, reference = scene.event, scene.folder, scene.reference
     wrong: list[str] = []
     remedies = 0
+    if done.ending.code == 0 and event.command in NEW_FOLDER:
+        shutil.rmtree(folder / COMMANDS[event.command].gives)
     commands = [event.command]
     if event.command in OF_RUN and event.kind in (*DAMAGED, "writers", "session"):
         commands = list(dict.fromkeys(["reconstruct", event.command]))

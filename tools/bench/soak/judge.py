@@ -172,5 +172,6 @@ def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\w*(Error|Exception|Interrupt)\b", line)]
     places = re.findall(r'File "\S*?(\w+/\w+\.py)", line (\d+)', text)
-    where = ", ".join(f"{name}:{line}" for name, line in places[-4:])
+    own = [f"{name}:{line}" for name, line in places if not name.startswith("soak/")]
+    where = ", ".join(own[-4:])
     return f"{(errors or lines or [''])[-1][:200]}{f' in {where}' if where else ''}"
