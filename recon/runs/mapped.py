@@ -14,6 +14,8 @@ from typing import IO
 import numpy as np
 
 _BLOCK_BYTES = 1 << 20
+# What the standard library says of an archive with wrong bytes: of another version or method, encrypted or cut off.
+_DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError)
 _LOCAL_HEADER = 30  # bytes of a zip archive's header of one file, before the name and the extra field
 
 
@@ -30,8 +32,8 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
             if bad is not None:
                 raise ValueError(f"{bad} is damaged")
             members = archive.infolist()
-    except zipfile.BadZipFile as error:
-        raise ValueError(str(error)) from error
+    except _DAMAGE as error:
+        raise ValueError(str(error) or "it ends too soon") from error
     with path.open("rb") as stream:
         return {member.filename.removesuffix(".npy"): _map_member(stream, path, member) for member in members}
 

@@ -336,14 +336,22 @@ def test_a_fit_runs_on_one_thread_and_gives_the_others_back() -> None:
 
 def test_landmarks_of_pieces_are_those_of_the_whole(scene: PlantedBody) -> None:
     """To the bit, also where cameras lag and a piece's last frames are seen in the next one."""
-    views = chosen_views(scene.session, CAMERAS)
-    poses, views = gather_poses(scene.session, scene.observations, views, range(8), CONFIG)
+    views, seen = chosen_views(scene.session, CAMERAS), scene.observations
+    wrists, ones = seen.pose_px[:, :, [15, 16]], np.ones((8, 3), np.float32)
+    seen = replace(
+        seen,
+        hand_px=wrists[:, :, :, None] + np.arange(21, dtype=np.float32)[:, None],
+        hand_score=np.ones((8, 3, 2), np.float32),
+        face_px=seen.pose_px[:, :, :1] + np.arange(478, dtype=np.float32)[:, None] / 10,
+        face_score=ones,
+    )
+    poses, views = gather_poses(scene.session, seen, views, range(8), CONFIG)
     for lags in ([0.0, 0.0, 0.0], [0.0, 1.3, -0.6]):
         late = replace(poses, offsets=Lags(np.array(lags), np.zeros(3)))
-        whole = gather_tracks(late, scene.observations, views, CONFIG)
+        whole = gather_tracks(late, seen, views, CONFIG)
         assert (whole.weights[:, :, FACE] > 0).any() and (whole.weights[:, :, HANDS] > 0).any()
         for first, last in ((0, 3), (2, 6), (5, 8)):
-            part = gather_tracks(late, scene.observations, views, CONFIG, slice(first, last))
+            part = gather_tracks(late, seen, views, CONFIG, slice(first, last))
             rows = whole.of_rows(list(range(first, last)))
             for name in ("frames", "seconds", "rays", "weights", "seen", "points"):
                 np.testing.assert_array_equal(getattr(part, name), getattr(rows, name), strict=True)

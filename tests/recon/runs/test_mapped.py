@@ -37,14 +37,24 @@ def test_what_was_written_into_a_file_stays_when_its_memory_is_given_back(tmp_pa
     assert new_array(tmp_path / "nothing", (0, 3), np.dtype(np.float32)).shape == (0, 3)
 
 
-@pytest.mark.parametrize("place", [0.05, 0.5, 0.99])
-def test_damage_is_an_error_and_not_other_numbers(tmp_path: Path, place: float) -> None:
-    pack_arrays(tmp_path / "a.npz", {"px": np.random.default_rng(0).normal(size=500)})
-    whole = bytearray((tmp_path / "a.npz").read_bytes())
-    whole[int(place * len(whole))] ^= 0xFF
-    (tmp_path / "a.npz").write_bytes(whole)
-    with pytest.raises(ValueError, match=r"\w"):
-        map_arrays(tmp_path / "a.npz")
+def test_damage_is_an_error_and_never_other_numbers(tmp_path: Path) -> None:
+    """Each byte wrong, in turn: of numbers always an error; of a date in the archive none, and the same numbers."""
+    values = np.random.default_rng(0).normal(size=60)
+    path = tmp_path / "a.npz"
+    pack_arrays(path, {"px": values})
+    whole = path.read_bytes()
+    begin = whole.index(values.tobytes())
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            found = map_arrays(path)
+        except (ValueError, OSError):
+            continue
+        assert not begin <= place < begin + values.nbytes
+        assert np.array_equal(found.get("px", values), values)
+    path.write_bytes(whole[:-30])
+    with pytest.raises(ValueError, match="zip"):
+        map_arrays(path)
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
