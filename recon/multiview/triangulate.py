@@ -87,7 +87,7 @@ def triangulate(
         part = _triangulate_block(detections, rows, columns, cameras, config)
         points[rows, columns], information[rows, columns], squared[rows, columns] = part[:3]
         inliers[rows, :, columns], residual_px[rows, :, columns] = part[3:]
-    seen = np.isfinite(points).all(-1)
+    seen: np.ndarray = np.isfinite(points).all(-1)
     covariances = _covariances(information, squared, inliers, seen, config.noise_m)
     return Points3D(points, covariances, inliers, residual_px)
 

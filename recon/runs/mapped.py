@@ -52,7 +52,7 @@ def _map_member(stream: IO[bytes], path: Path, member: zipfile.ZipInfo) -> np.nd
     if 0 in shape:
         return np.zeros(shape, dtype)
     order = "F" if fortran else "C"
-    return np.memmap(path, dtype, "r", stream.tell(), shape, order)  # type: ignore[call-overload,no-any-return]
+    return np.memmap(path, dtype, "r", stream.tell(), shape, order)  # type: ignore[call-overload]
 
 
 def new_array(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
