@@ -15,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 
 from simulacra.recon.multiview.detections import Confidence, Detections, PinholeCameras, Points2D
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 from simulacra.render.runtime.errors import CaptureError
 
 
@@ -37,11 +39,11 @@ class TriangulationConfig:
         iterations: Gauss-Newton steps.
     """
 
-    noise_m: float = Field(default=0.02, gt=0)
-    outlier_m: float = Field(default=0.08, gt=0)
-    min_confidence: float = Field(default=0.1, ge=0, le=1)
-    min_parallax: float = Field(default=0.05, gt=0)
-    iterations: int = Field(default=6, ge=1)
+    noise_m: Annotated[float, Interval(ge=1e-4, le=10)] = 0.02
+    outlier_m: Annotated[float, Interval(ge=1e-4, le=100)] = 0.08
+    min_confidence: Share = 0.1
+    min_parallax: Annotated[float, Interval(ge=1e-4, le=1.5)] = 0.05
+    iterations: Annotated[int, Interval(ge=1, le=1000)] = 6
 
 
 # Distances of proposals to detections that are held at once (8 MiB): long captures and rigs of many cameras are done
@@ -87,7 +89,7 @@ def triangulate(
         part = _triangulate_block(detections, rows, columns, cameras, config)
         points[rows, columns], information[rows, columns], squared[rows, columns] = part[:3]
         inliers[rows, :, columns], residual_px[rows, :, columns] = part[3:]
-    seen: np.ndarray = np.isfinite(points).all(-1)
+    seen = np.asarray(np.isfinite(points).all(-1))
     covariances = _covariances(information, squared, inliers, seen, config.noise_m)
     return Points3D(points, covariances, inliers, residual_px)
 
