@@ -2,6 +2,8 @@
 # make test   the whole suite, likewise
 # make lint   style, types, docstrings, and that no import crosses from render to recon to tools
 # make install is the set-up step of all three; it does nothing when nothing has changed.
+# make sbom   what is installed, with versions and licences, as CycloneDX; fails on a licence that is not known to fit
+# make audit  the locked versions against published vulnerabilities, where such a service can be reached
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(shell command -v $(name))))
 VENV ?= .venv
@@ -11,17 +13,27 @@ DEMO ?= demo
 # Two workers on two cores; PyTorch keeps to one core in each, or they would fight over them.
 WORKERS ?= 2
 
-.PHONY: install demo test lint format clean
+.PHONY: install demo test lint format sbom audit clean
 
 install: $(STAMP)
 	@$(BIN)/simulacra assets --quiet
 	@$(BIN)/simulacra warmup --quiet
 
-$(STAMP): pyproject.toml setup.py constraints.txt
+LOCKS := requirements.lock requirements-torch.lock requirements-torch-cpu.lock
+PIP := $(BIN)/python -m pip --disable-pip-version-check install
+LOCKED := $(PIP) --no-deps --require-hashes
+
+# Nothing that is not in the locks, with the hash that is there, is installed: not even what builds our own package.
+$(STAMP): pyproject.toml setup.py $(LOCKS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "simulacra needs Python 3.11 or newer; say which with make PYTHON=..."; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(LOCKED) -r requirements.lock
+	@$(LOCKED) -r requirements-torch-cpu.lock 2> $(VENV)/no-cpu-torch \
+		|| { echo "no CPU build of PyTorch here ($$(tail -1 $(VENV)/no-cpu-torch)): the index's is taken"; \
+			$(LOCKED) -r requirements-torch.lock; }
+	$(PIP) --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check
 	@touch $@
 
 demo: install
@@ -45,6 +57,19 @@ lint: $(STAMP) $(VENV)/tree
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# In an environment of their own, so that they are not among what they list.
+$(VENV)/security/installed:
+	$(PYTHON) -m venv $(VENV)/security
+	$(VENV)/security/bin/python -m pip --disable-pip-version-check install --quiet cyclonedx-bom==7.* pip-audit==2.*
+	@touch $@
+
+sbom: $(STAMP) $(VENV)/security/installed
+	$(VENV)/security/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	$(BIN)/python -m tests.test_dependencies sbom.json
+
+audit: $(VENV)/security/installed
+	$(VENV)/security/bin/python .ci/audit.py requirements.lock requirements-torch.lock
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

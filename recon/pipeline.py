@@ -14,7 +14,10 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import numpy as np
+from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
@@ -25,18 +28,33 @@ from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
+from simulacra.recon.observe.presence import name_ranges, rank_moments
 from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
 from simulacra.recon.preflight.networks import describe_networks
-from simulacra.recon.refine import RefineConfig, Surface, load_surface, refine, save_surface
+from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_surface, refine, save_surface
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_run, run_stage
+from simulacra.recon.runs.ranges import Frames
+from simulacra.recon.runs.stages import (
+    WORK_FILE,
+    RunFolder,
+    StageResult,
+    open_run,
+    record_run,
+    run_stage,
+    settle_run,
+)
 from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.fingerprint import SessionWatch, watched
+from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
 
 Record = TypeVar("Record")
+
+# Checks that are nothing to a run which triangulates nothing.
+OF_BODIES = ("cameras", "joint-error", "shared-view")
 
 
 @config
@@ -51,9 +69,9 @@ class ViewsConfig:
     """
 
     held_out_cameras: tuple[str, ...] = ()
-    held_out_every: int = 0
-    frame_step: int = 1
-    most_frames: int = 0
+    held_out_every: Frames = 0
+    frame_step: Annotated[int, Interval(ge=1, le=10_000_000)] = 1
+    most_frames: Frames = 0
 
 
 @config
@@ -71,7 +89,11 @@ class ReconstructionConfig:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """All records of a run."""
+    """All records of a run.
+
+    Attributes:
+        moment: the frame whose depth was fused; None without depth.
+    """
 
     run: RunFolder
     session: Session
@@ -82,6 +104,7 @@ class Reconstruction:
     surface: Surface | None
     trained: TrainedResult
     stages: tuple[StageResult, ...]
+    moment: int | None
 
 
 def reconstruct(
@@ -102,9 +125,11 @@ def reconstruct(
     protocol = protocol_of(session, settings.views)
     if out.resolve().is_relative_to(session_path.resolve()):
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
+    watch = SessionWatch(session)
     run = open_run(out, session.fingerprint())
     with write_lock(run.root):
-        made = run_stages(run, session, settings, protocol)
+        settle_run(run.root)
+        made = run_stages(run, session, settings, protocol, watch)
         _check_unchanged(made)
         _record(made, session_path, config_name)
     return made
@@ -128,19 +153,27 @@ def _check_unchanged(made: Reconstruction) -> None:
 
 
 def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
-    """Writes config.yaml and run.json: last, so that they never describe what is not there."""
+    """Writes config.yaml and run.json: last, so that they never describe what is not there.
+
+    What was begun for other settings and stopped goes: here every stage is done.
+    """
     run, session, settings = made.run, made.session, made.config
     facts = {"session": str(session_path.resolve()), "seed": settings.avatar.seed}
     facts |= trained_on(run.root / "avatar")
+    facts |= {"frames_without_person": _frames_without_person(made.observations, made.fit)}
+    facts |= {} if made.moment is None else {"fused_frame": made.moment}
     with disk_errors(run.root):
         write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
                session_notes=list(session.notes), locked=made.protocol.as_json(), config_name=config_name)  # fmt: skip
+    with disk_errors(run.root):
+        for work in run.root.glob(".*.work"):
+            shutil.rmtree(work)
 
 
 def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
     """What the run may see and what judges it."""
-    frames = session.frame_indices[:: max(1, views.frame_step)]
+    frames = session.frame_indices[:: views.frame_step]
     frames = frames[: views.most_frames] if views.most_frames else frames
     return lock_protocol(
         session.camera_names, frames, views.held_out_cameras, views.held_out_every, has=session.has
@@ -148,9 +181,18 @@ def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
 
 
 def run_stages(
-    run: RunFolder, session: Session, settings: ReconstructionConfig, protocol: Protocol
+    run: RunFolder,
+    session: Session,
+    settings: ReconstructionConfig,
+    protocol: Protocol,
+    watch: SessionWatch | None = None,
+    log: StageLog | None = None,
 ) -> Reconstruction:
-    """The story: each stage reads the records above it."""
+    """The story: each stage reads the records above it. A stage whose session is touched meanwhile is not kept.
+
+    Args:
+        log: what runs the stages; all, one after the other, if None.
+    """
     seen = session.with_cameras(protocol.training_cameras)
     cameras, frames = list(protocol.training_cameras), list(protocol.frames)
     key = {
@@ -158,7 +200,7 @@ def run_stages(
         "cameras": ",".join(cameras),
         "frames": ",".join(map(str, frames)),
     }
-    log = StageLog(run)
+    log = log or StageLog(run, watch)
 
     def check(folder: Path) -> None:
         save_preflight(folder, preflight(seen, cameras, settings.preflight))
@@ -167,8 +209,9 @@ def run_stages(
         observe(seen, settings.observe, folder, frames=frames)
 
     able = key | {"networks": describe_networks()}
-    checked = log.run("preflight", 2, settings.preflight, able, check, load_preflight)
-    checked.raise_on_fail(settings.preflight.ignore)
+    checked = log.run("preflight", 3, settings.preflight, able, check, load_preflight)
+    bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
+    checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
@@ -177,51 +220,84 @@ def run_stages(
         save_fit(fit_body(seen, observed, settings.fit, cameras, body=body), folder)
 
     def fuse_it(folder: Path) -> None:
-        first = protocol.training_frames[0]
-        save_surface(folder, refine(placed, first, cameras, observed.mask, settings.refine))
+        fused = None if moment is None else refine(placed, moment, cameras, observed.mask, settings.refine)
+        save_surface(folder, fused)
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 1, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 2, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
-        before = key | log.digests("observe", "fit")
+        moment = best_moment(placed, protocol, observed, fit)
+        before = key | log.digests("observe", "fit") | {"moment": str(moment)}
         surface = log.run("refine", 1, settings.refine, before, fuse_it, load_surface)
+    else:
+        moment = best_moment(placed, protocol, observed, None)
+    if absent := _frames_without_person(observed, fit):
+        print(f"the person is not to be seen in frames {absent}", file=sys.stderr, flush=True)
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of) if fit else None
-        open_frames = protocol.training_frames
-        train_avatar(folder, placed, person, surface, observed.mask, open_frames, cameras, settings.avatar)
+        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
+    # Without a body one moment is all that can be trained on.
+    colored = protocol.training_frames
+    if fit is None and moment is not None:
+        colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
     trained = log.run("avatar", 1, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
-    before = key | {"protocol": json.dumps(protocol.as_json())} | log.digests("avatar", "fit", "observe")
+    judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
+    before = key | judged | log.digests("avatar", "fit", "observe")
     log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
-    return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages)
+    return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
+
+
+def best_moment(
+    session: Session, protocol: Protocol, observed: Observations, fit: BodyFit | None
+) -> int | None:
+    """The frame that is fused: of those whose colors may be used, the first that shows the person as well as usual."""
+    views = observed.views_with_person(protocol.training_cameras) if fit is None else fit.views
+    rows = np.isin(observed.frames, protocol.training_frames)
+    ranked = observed.frames[rows][rank_moments(views[rows])].tolist()
+    return choose_moment(session, ranked, protocol.training_cameras, observed.mask)
+
+
+def _frames_without_person(observed: Observations | None, fit: BodyFit | None) -> str:
+    """In words; with a fit those in which the person could not be measured."""
+    if fit is not None:
+        return name_ranges(fit.frames.tolist(), ~fit.held)
+    if observed is None:
+        return ""
+    return name_ranges(observed.frames.tolist(), observed.views_with_person(observed.cameras) == 0)
 
 
 class StageLog:
     """Runs stages one after the other and remembers what each gave, for the next one's key and for run.json."""
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run_folder = run
+    def __init__(self, run: RunFolder, watch: SessionWatch | None = None) -> None:
+        self.run_folder, self.watch = run, watch
         self.results: list[StageResult] = []
 
     def run(self, name, version, settings, inputs, compute, load):
         """One stage; a line says how long it took and how much memory."""
         described = dump_config(settings)
+
+        def compute_watched(work: Path) -> None:
+            with watched(self.watch, work, keep=WORK_FILE):
+                compute(work)
+
         record, result = run_stage(
             self.run_folder,
             name,
             version=version,
             config=described,
             inputs=inputs,
-            compute=compute,
+            compute=compute_watched,
             load=load,
         )
         self.results.append(result)

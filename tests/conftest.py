@@ -39,6 +39,10 @@ def _not_checkable(decorator: ast.AST) -> bool:
 shape_checks._is_no_type_check = _not_checkable
 jaxtyping.install_import_hook(list(CHECKED), "beartype.beartype")
 
+# Nothing that a test writes has to outlast a loss of power, and waiting for the disk would be much of a test's time.
+# Which files are brought to the disk, and when, is told by tests that count the calls.
+os.fsync = lambda _: None
+
 # No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one
 # here.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

@@ -7,20 +7,24 @@ imported before a command runs, so that `--help` and completion answer at once.
 from __future__ import annotations
 
 import difflib
-import errno
 import functools
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Union, get_type_hints
 
 import tyro
 
-from simulacra.render.runtime.errors import ConfigError, RunError, UserError
+from simulacra.recon.runs.ranges import check_values, interval_of
+from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate
 from .commands.animate import animate
+from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
 from .commands.configurations import config_options
@@ -31,6 +35,7 @@ from .commands.export import export
 from .commands.export_session import export_session
 from .commands.imports import LAYOUTS
 from .commands.reconstruct import reconstruct, reconstruction_schema
+from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
 from .commands.version import version
 from .commands.warmup import warmup
@@ -40,8 +45,9 @@ DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machi
 In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
 whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
 `animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
-`calibrate` cameras, `export-session` for other programs, `stage` records virtual captures whose truth is known,
-`design` says what a rig would give, `bench` measures this machine. Each has its own --help.
+`calibrate` cameras, `export-session` for other programs, `repair` of runs that were damaged, `stage` records virtual
+captures whose truth is known, `design` says what a rig would give, `bench` measures this machine. Each has its own
+--help.
 
 Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
 (zsh, fish likewise)."""
@@ -58,6 +64,7 @@ COMMANDS: dict[str, Command] = {
     "animate": animate,
     "export": export,
     "export-session": export_session,
+    "repair": repair,
     "stage": stage,
     "design": design,
     "stage-people": stage_people,
@@ -86,6 +93,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "mesh": bench.bench_mesh,
             "train": bench.bench_train,
             "drive": bench.bench_drive,
+            "length": bench.bench_length,
+            "soak": bench.bench_soak,
         },
     ),
 }
@@ -97,28 +106,59 @@ CONFIGURED: dict[str, Callable[[], type]] = {
 }
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
+# Those that keep what they finished, and go on from there.
+CONTINUED = ("reconstruct", "demo", "design")
 USER_ERROR = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. 0: done; 2: something that a person can mend, said on stderr; 130: stopped."""
+    """Run one command. 0: done; 2: something that a person can mend, said on stderr; 130 and 143: stopped."""
     # Idle OpenMP threads sleep instead of spinning: a core that others use too is not worth holding for them.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        parse(sys.argv[1:] if arguments is None else arguments)()
+        with _tidy_when_terminated():
+            parse(words)()
     except UserError as error:
         return _say(error)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        from simulacra.recon.runs.files import MACHINE_ERRORS, describe_disk_error
+
+        if error.errno not in MACHINE_ERRORS:
             raise
-        return _say(
-            RunError("The disk is full", where=error.filename, remedy="make room and run the same again")
-        )
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What was finished is kept; the same command continues from there.\n")
-        return INTERRUPTED
+        return _say(describe_disk_error(error))
+    except KeyboardInterrupt as stop:
+        if words[0] in CONTINUED:
+            left = "What was finished is kept; the same command continues from there."
+        else:
+            left = "Nothing half done is left; the same command begins again."
+        sys.stderr.write(f"\nStopped. {left}\n")
+        return TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
     return 0
+
+
+class Terminated(KeyboardInterrupt):
+    """Another program asked this one to end (SIGTERM, or its terminal has gone): as by Ctrl-C, it tidies up first."""
+
+
+@contextmanager
+def _tidy_when_terminated() -> Iterator[None]:
+    """Signals that would end the process at once raise `Terminated`; those that are ignored (nohup) stay so."""
+
+    def terminate(number: int, _: object) -> None:
+        raise Terminated(signal.Signals(number).name)
+
+    ours = threading.current_thread() is threading.main_thread()
+    taken = [s for s in (signal.SIGTERM, signal.SIGHUP) if ours and signal.getsignal(s) is signal.SIG_DFL]
+    for each in taken:
+        signal.signal(each, terminate)
+    try:
+        yield
+    finally:
+        for each in taken:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -136,7 +176,22 @@ def parse(arguments: Sequence[str]) -> Command:
     command: Command = tyro.cli(
         _one_of(choices), prog="simulacra", description=DESCRIPTION, args=words, config=markers
     )
+    _check_ranges(command)
     return functools.partial(command, overrides=overrides) if overrides else command
+
+
+def _check_ranges(call: Command) -> None:
+    """Refuses what is not in the range that the command's signature declares for it.
+
+    Raises:
+        ConfigError: names the option, its range and the value.
+    """
+    if isinstance(call, functools.partial):
+        given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
+        hints = get_type_hints(call.func, include_extras=True)
+        ranged = {name: value for name, value in given.items() if interval_of(hints[name])}
+        if ranged:
+            check_values("the command line", hints, ranged)
 
 
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
@@ -184,6 +239,12 @@ def _later(command: Command) -> Constructor:
     def later(*positional: Any, **named: Any) -> Command:
         return functools.partial(command, *positional, **named)
 
+    del later.__wrapped__  # which tyro would look at
+    later.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    later.__annotations__ = {
+        name: Annotated[hint, tyro.conf.arg(metavar=word_for(hint))] if interval_of(hint) else hint
+        for name, hint in get_type_hints(command, include_extras=True).items()
+    }
     return later
 
 
@@ -191,7 +252,6 @@ def _with_options(command: Command, schema: type) -> Constructor:
     """The same with every value of a configuration as an option, for help and completion."""
     options = config_options(schema)
     shown: Any = _later(command)
-    del shown.__wrapped__  # which tyro would look at
     signature = inspect.signature(command)
     replaced = {
         **signature.parameters,

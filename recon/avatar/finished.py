@@ -10,8 +10,7 @@ import torch
 from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.runs.chain import check_records
-from simulacra.recon.runs.files import read_json
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.gaussians import Gaussians
@@ -54,7 +53,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
             expected="run.json and avatar/ in it",
             remedy="finish it: simulacra reconstruct SESSION --out RUN",
         )
-    read_json(run / RUN_FILE)
+    read_run_file(run)
     check_records(run, ["avatar"])
     avatar = load_trained(run / "avatar").avatar
     if avatar is None:

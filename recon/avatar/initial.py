@@ -128,8 +128,8 @@ def _take_colors(
 ) -> Float[Tensor, "n 3"]:
     """What the photographs of one frame show at surface points so far apart, by those cameras that have a mask."""
     seeing = [c for c in cameras if session.has(frame, c) and mask_of(frame, c) is not None]
-    masks = [np.asarray(mask_of(frame, c)) for c in seeing]
-    images = [session.image(frame, c) for c in seeing]
+    masks = (np.asarray(mask_of(frame, c)) for c in seeing)
+    images = (session.image(frame, c) for c in seeing)
     return color_points(points, normals, apart, images, masks, [cameras[c] for c in seeing])[0]
 
 

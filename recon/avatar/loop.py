@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -129,8 +130,12 @@ def _move(
 
 def view_of_step(step: int, count: int, seed: int) -> int:
     """Every view once in an epoch, in an order that the seed and the epoch decide."""
-    order = np.random.default_rng((seed, step // count)).permutation(count)
-    return int(order[step % count])
+    return int(_order_of_epoch(seed, step // count, count)[step % count])
+
+
+@lru_cache(maxsize=2)
+def _order_of_epoch(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 @contextmanager

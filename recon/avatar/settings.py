@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import LongestSide, Seed, Share, Weight
 
 DeviceSetting = Literal["auto", "cpu", "cuda"]
+Steps = Annotated[int, Interval(ge=0, le=1_000_000)]
+SomeSteps = Annotated[int, Interval(ge=1, le=1_000_000)]
+# A Gaussian has neighbours, and on the body a few are drawn by chance; 5 million are 1.2 GB with Adam's moments.
+Count = Annotated[int, Interval(ge=100, le=5_000_000)]
+# Adam moves by so much a step: more than 1 is a metre, or from black to white.
+Rate = Annotated[float, Interval(ge=0, le=1)]
 
 
 @config
@@ -23,26 +32,26 @@ class LossWeights:
         size: Gaussians longer than `largest_mm`, relative.
     """
 
-    l1: float = 0.8
-    ssim: float = 0.2
-    mask: float = 0.2
-    depth: float = 0.5
-    smooth: float = 1.0
-    stay: float = 0.002
-    size: float = 0.1
+    l1: Weight = 0.8
+    ssim: Weight = 0.2
+    mask: Weight = 0.2
+    depth: Weight = 0.5
+    smooth: Weight = 1.0
+    stay: Weight = 0.002
+    size: Weight = 0.1
 
 
 @config
 class LearningRates:
     """Adam's step sizes; metres for means, the rest in their own parameter's unit."""
 
-    means: float = 1e-4
-    quats: float = 1e-3
-    log_scales: float = 5e-3
-    logit_opacities: float = 1e-2
-    sh: float = 1e-2
-    camera_colors: float = 2e-3
-    camera_poses: float = 4e-4
+    means: Rate = 1e-4
+    quats: Rate = 1e-3
+    log_scales: Rate = 5e-3
+    logit_opacities: Rate = 1e-2
+    sh: Rate = 1e-2
+    camera_colors: Rate = 2e-3
+    camera_poses: Rate = 4e-4
 
 
 @config
@@ -57,11 +66,11 @@ class Densification:
         least_opacity: below it a Gaussian is dropped.
     """
 
-    every: int = 0
-    until: float = 0.6
-    share: float = 0.1
-    most: int = 80_000
-    least_opacity: float = 0.05
+    every: Steps = 0
+    until: Share = 0.6
+    share: Share = 0.1
+    most: Count = 80_000
+    least_opacity: Annotated[float, Interval(ge=0, le=0.5)] = 0.05
 
 
 @config
@@ -88,15 +97,15 @@ class AvatarConfig:
     """
 
     kind: Literal["avatar"] = "avatar"
-    steps: int = 300
-    longest_side: int = 512
-    count: int = 30_000
-    lining: int = 24_000
-    largest_mm: float = 12.0
-    most_standoff_mm: float = 120.0
-    align_steps: int = 100
-    seed: int = 0
-    checkpoint_every: int = 50
+    steps: SomeSteps = 300
+    longest_side: LongestSide = 512
+    count: Count = 30_000
+    lining: Annotated[int, Interval(ge=0, le=5_000_000)] = 24_000
+    largest_mm: Annotated[float, Interval(ge=0.1, le=1000)] = 12.0
+    most_standoff_mm: Annotated[float, Interval(ge=1, le=1000)] = 120.0
+    align_steps: Steps = 100
+    seed: Seed = 0
+    checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
     weights: LossWeights = LossWeights()
     rates: LearningRates = LearningRates()
@@ -121,10 +130,10 @@ class DepthSplatsConfig:
     """
 
     kind: Literal["depth_splats"]
-    steps: int = 300
-    longest_side: int = 512
-    grid_mm: float = 6.0
-    least_points: int = 4
-    seed: int = 0
-    checkpoint_every: int = 50
+    steps: SomeSteps = 300
+    longest_side: LongestSide = 512
+    grid_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 6.0
+    least_points: Annotated[int, Interval(ge=1, le=1_000_000)] = 4
+    seed: Seed = 0
+    checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"

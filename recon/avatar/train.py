@@ -20,6 +20,7 @@ from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_t
 from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig, LearningRates
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
+from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
 from simulacra.recon.session import Session
@@ -94,7 +95,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     settings: AvatarConfig,
     losses: Sequence[Loss],
 ) -> tuple[TrainedResult, Training]:
-    frame = views.views[0][0] if surface is None else surface.frame
+    frame = _best_moment(views) if surface is None else surface.frame
     if surface is not None:
         avatar, apart = avatar_on_surface(person, surface, settings), surface.spacing
     else:
@@ -115,6 +116,12 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     return TrainedResult(avatar=avatar.replace(binding=binding, gaussians=_result(training))), training
+
+
+def _best_moment(views: ViewStore) -> int:
+    """The first frame with as many views of the person as is usual."""
+    frames, counts = np.unique([frame for frame, _ in views.views], return_counts=True)
+    return int(frames[rank_moments(counts)[0]])
 
 
 def avatar_recipe(settings: AvatarConfig) -> Recipe:

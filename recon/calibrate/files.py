@@ -7,7 +7,6 @@ calibration.toml    [camera] tables: size, matrix (first pixel's centre at (0, 0
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.calibrate.world import laid_over
 from simulacra.recon.importers.building import copy_file, new_session_folder
 from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_foreign_json
-from simulacra.recon.runs.files import disk_errors, write_json
+from simulacra.recon.runs.files import disk_errors, write_json, write_text
 from simulacra.recon.session import (
     SESSION_FILE,
     Lens,
@@ -32,6 +31,7 @@ from simulacra.recon.session import (
     load_session,
 )
 from simulacra.render.runtime.errors import CalibrationError
+from simulacra.render.runtime.whole_files import sync
 
 CALIBRATION_FILE = "calibration.json"
 TOML_FILE = "calibration.toml"
@@ -63,12 +63,10 @@ def write_calibration(folder: Path, calibrations: Sequence[RigCalibration]) -> P
         content["weak"] = [text for each in described for text in each["weak"]]
         content["notes"] = [text for each in described for text in each["notes"]]
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / CALIBRATION_FILE, content)
         if rig is not None:
-            partial = folder / f".{TOML_FILE}.partial"
-            partial.write_text(_toml(rig), "utf-8")
-            os.replace(partial, folder / TOML_FILE)
+            write_text(folder / TOML_FILE, _toml(rig))
+        sync(folder)
     return folder / CALIBRATION_FILE
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,30 @@ from simulacra.recon.runs.chain import REMEDY, check_records
 from simulacra.recon.runs.configuration import changed_config, dump_config
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, replace_folder
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, read_run_file, settle_run
 from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.fingerprint import SessionWatch
+from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.whole_files import replace_folder
 
 LOCKED_FOLDER = "evaluate"
 
 
-def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> tuple[Evaluation, Path]:
+def evaluate_run(
+    root: Path, held_out_cameras: Sequence[str] | None = None, out: Path | None = None
+) -> tuple[Evaluation, Path]:
     """Scores a run again and writes what the evaluation writes, all of it or nothing.
 
     By the run's own protocol the same numbers come out and take the place of the earlier ones. Other cameras are
     scored beside them, in ``evaluate_CAM_CAM``; those that the run was trained on are marked as seen, and the
     protocol as not locked.
+
+    Args:
+        root: the folder of the run.
+        held_out_cameras: other cameras than those that the run held out.
+        out: a folder to write the evaluation into instead of the run, which is only read then.
 
     Returns:
         The evaluation and its folder.
@@ -43,10 +54,15 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
         ConfigError: a camera that the session has not.
     """
     _require_run(root)
-    with write_lock(root):
-        described = read_json(root / RUN_FILE)
+    if out is not None and out.resolve().is_relative_to(root.resolve()):
+        raise RunError("the scores would lie in the run", where=out, remedy="give an --out outside of it")
+    with write_lock(root) if out is None else nullcontext():
+        if out is None:
+            settle_run(root)
+        described = read_run_file(root)
         stages = _check_trained(root, described)
-        session = _session_of(described)
+        session, watch = _session_of(described)
+        evidence = evidence_fingerprint(session)
         settings = changed_config(ReconstructionConfig(), described["config"], str(root / RUN_FILE))
         protocol = protocol_of(session, settings.views)
         _check_protocol(root, protocol, stages["avatar"]["inputs"])
@@ -56,17 +72,39 @@ def evaluate_run(root: Path, held_out_cameras: Sequence[str] | None = None) -> t
         fit = load_fit(root / "fit") if "fit" in stages else None
         trained = load_trained(root / "avatar")
         name = LOCKED_FOLDER if protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
-        work = root / f".{name}.again"
-        with disk_errors(root):
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir()
-            # Into a folder of its own first: an interruption leaves the earlier scores.
+        folder = (out or root) / name
+        with _made_again(folder) as work:
             made = evaluate_reconstruction(
                 work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
             )
-            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages)
-            replace_folder(work, root / name)
-    return made, root / name
+            if touched := watch.touched():
+                raise watch.error(touched)
+            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages, evidence)
+    return made, folder
+
+
+@contextmanager
+def _made_again(folder: Path) -> Iterator[Path]:
+    """A folder of its own, which takes the place of the earlier one when all is well: an interruption leaves that."""
+    work = folder.with_name(f".{folder.name}.again")
+    with disk_errors(folder), ExitStack() as otherwise:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        otherwise.callback(shutil.rmtree, work, ignore_errors=True)
+        yield work
+        replace_folder(work, folder)
+
+
+def check_complete(root: Path) -> None:
+    """That a run can be evaluated, and has been: every record there, whole, of one run.
+
+    Raises:
+        RunError: it is not so; says what is missing.
+    """
+    _require_run(root)
+    described = read_run_file(root)
+    _check_trained(root, described)
+    check_records(root, {LOCKED_FOLDER, *described["stages"]})
 
 
 def _require_run(root: Path) -> None:
@@ -115,9 +153,10 @@ def _check_protocol(root: Path, protocol: Protocol, inputs: Mapping[str, str]) -
             )
 
 
-def _session_of(described: Mapping[str, Any]) -> Session:
+def _session_of(described: Mapping[str, Any]) -> tuple[Session, SessionWatch]:
     """The session, which must still be the one that the run was made of."""
     session = load_session(str(described.get("session")))
+    watch = SessionWatch(session)
     fingerprint = session.fingerprint()
     if fingerprint != described.get("session_fingerprint"):
         raise RunError(
@@ -127,17 +166,22 @@ def _session_of(described: Mapping[str, Any]) -> Session:
             found=f"session {fingerprint[:12]}",
             remedy="restore the session, or reconstruct it again",
         )
-    return session
+    return session, watch
 
 
 def _describe(
-    work: Path, folder: Path, config: dict[str, Any], protocol: Protocol, stages: Mapping[str, dict[str, Any]]
+    work: Path,
+    folder: Path,
+    config: dict[str, Any],
+    protocol: Protocol,
+    stages: Mapping[str, dict[str, Any]],
+    evidence: str,
 ) -> None:
     """Keeps the earlier evaluation's description where that asked for the same: a key is never given other content."""
     if not (folder / STAGE_FILE).is_file():
         return
     earlier = read_json(folder / STAGE_FILE)
-    asked = {"protocol": json.dumps(protocol.as_json())}
+    asked = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence}
     asked |= {name: stage["digest"] for name, stage in stages.items()}
     inputs = earlier.get("inputs")
     same = isinstance(inputs, dict) and asked.items() <= inputs.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from simulacra.render.runtime.errors import CaptureError, ConfigError
@@ -53,11 +54,15 @@ class Protocol:
     @property
     def training_frames(self) -> tuple[int, ...]:
         """Frames of which the training cameras' colors may be used."""
-        return tuple(frame for frame in self.frames if frame not in self.held_out_frames)
+        return tuple(frame for frame in self.frames if frame not in self._held_out)
 
     def seen(self, view: View) -> bool:
         """Whether the view's colors were open to training."""
-        return view.camera not in self.held_out_cameras and view.frame not in self.held_out_frames
+        return view.camera not in self.held_out_cameras and view.frame not in self._held_out
+
+    @cached_property
+    def _held_out(self) -> frozenset[int]:
+        return frozenset(self.held_out_frames)
 
     def pose_seen(self, view: View) -> bool:
         """Whether the view's keypoints and silhouette were open to the body fit."""
@@ -148,7 +153,7 @@ def lock_protocol(
     views = [View(camera, frame) for camera in cameras for frame in frames if has(frame, camera)]
     chosen = [view for view in views if not everything.seen(view)]
     if out_frames:  # a held-out camera is scored at the held-out frames: unseen in both ways, and far fewer
-        chosen = [view for view in chosen if view.frame in out_frames]
+        chosen = [view for view in chosen if view.frame in everything._held_out]
     return replace(everything, evaluated=tuple(chosen or spread(views, most_training_views)))
 
 

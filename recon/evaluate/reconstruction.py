@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -94,8 +93,7 @@ def evaluate_reconstruction(
         _true_errors(recorded, body, fit, posed, protocol, settings),
     )
     evaluation = score_views(subject, protocol, settings, folder)
-    middle = protocol.training_frames[len(protocol.training_frames) // 2]
-    shown = protocol.training_frames[0] if fit is None else middle
+    shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)
     if settings.turntable:
         write_turntable(
             folder,
@@ -140,11 +138,8 @@ def _read_views(
     for frame, photo in zip(frames, session.iter_images(camera, frames), strict=True):
         mask, source = session.mask(frame, camera), "session"
         for observations in masks:
-            if mask is None and camera in observations.mask_sources and frame in observations.frames:
-                mask = observations.mask(frame, camera)
-                source = observations.mask_sources[camera][
-                    int(np.flatnonzero(observations.frames == frame)[0])
-                ]
+            if mask is None and observations.has(frame, camera):
+                mask, source = observations.mask(frame, camera), observations.mask_source(frame, camera)
         yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera))
 
 
@@ -155,7 +150,7 @@ def _all_masks(
     before = [] if observed is None else [observed]
 
     def known(view: View) -> bool:
-        seen = any(view.camera in o.mask_sources and view.frame in o.frames for o in before)
+        seen = any(o.has(view.frame, view.camera) for o in before)
         return seen or session.mask(view.frame, view.camera) is not None
 
     unknown = [view for view in protocol.evaluated if not known(view)]
@@ -190,6 +185,13 @@ def joint_evidence(session: Session, body: BodyModel, fit: BodyFit) -> JointEvid
         reference[[rows[frame] for frame in shared]],
         str(session.about.get("reference") or session.reference),
     )
+
+
+def middle_moment(fit: BodyFit, frames: Sequence[int]) -> int:
+    """Of the frames the middle one, or the nearest to it in which the person was seen."""
+    middle = len(frames) // 2
+    held = [place for place, frame in enumerate(frames) if fit.held[fit.row(frame)]]
+    return frames[min(held or [middle], key=lambda place: abs(place - middle))]
 
 
 def facing(fit: BodyFit, frame: int) -> Float[Tensor, "3"]:

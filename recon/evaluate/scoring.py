@@ -9,12 +9,13 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
 
-from simulacra.recon.evaluate.metrics import VIEW_METRICS
+from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
@@ -28,7 +29,9 @@ from simulacra.recon.evaluate.views import (
 )
 from simulacra.recon.perception.joints import joint_distances, mpjpe
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.files import write_text
 from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.ranges import Share
 from simulacra.recon.runs.stages import library_versions
 from simulacra.render.image import write_image
 
@@ -45,8 +48,12 @@ class PublishedNumber:
     """Somebody else's number for a metric, shown beside ours."""
 
     metric: str
-    value: float
+    value: Annotated[float, Interval(ge=-1e9, le=1e9)]
     source: str
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise ValueError(f"a metric that there is: {', '.join(METRICS)}; not {self.metric}")
 
 
 @config
@@ -62,9 +69,9 @@ class EvaluateConfig:
     """
 
     view: ViewConfig = ViewConfig()
-    least_confidence: float = 0.5
-    pictures: int = 12
-    turntable: int = 36
+    least_confidence: Share = 0.5
+    pictures: Annotated[int, Interval(ge=0, le=10_000)] = 12
+    turntable: Annotated[int, Interval(ge=0, le=3600)] = 36
     references: tuple[PublishedNumber, ...] = ()
 
 
@@ -187,10 +194,7 @@ def write_metrics(path: Path, evaluation: Evaluation) -> None:
     NaN.
     """
     text = json.dumps(evaluation.as_json(), indent=2, sort_keys=True, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    write_text(path, text)
 
 
 def write_view(folder: Path, compared: ComparedView) -> None:

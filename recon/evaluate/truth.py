@@ -78,7 +78,8 @@ def true_errors(
     """
     outcomes: dict[str, dict[View, float | Missing]] = {"true_surface_mm": {}, "true_depth_mm": {}}
     per_joint: dict[str, float] = {}
-    frames = sorted({view.frame for view in views})
+    wanted = set(views)
+    frames = sorted({view.frame for view in wanted})
     if fit is not None:
         joints, whole, per_joint = _body_errors(truth, body, fit)
         outcomes |= {"true_joints_mm": joints, "true_body_mm": whole}
@@ -97,7 +98,7 @@ def true_errors(
             depth, covered = _draw_depth(gaussians, tensors)
             points.append(tensors.unproject(depth[None])[0][covered])
             view = View(camera.name, frame)
-            if view in views:
+            if view in wanted:
                 outcomes["true_depth_mm"][view] = _depth_error(truth, view, depth, covered)
         reconstructed = torch.cat(points)
         seen = _seen_vertices(truth, frame, session.camera_names)

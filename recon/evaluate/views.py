@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from simulacra.recon.perception.mask_iou import mask_iou
 from simulacra.recon.perception.psnr import psnr
 from simulacra.recon.perception.ssim import WINDOW, Crop, ssim
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import LongestSide
 from simulacra.render.image import limited_size, resize_area
 from simulacra.render.runtime.errors import RunError
 
@@ -46,9 +49,9 @@ class ViewConfig:
         alpha_threshold: a pixel belongs to the person where the mask, or the render's alpha, is at least this.
     """
 
-    longest_side: int = 512
-    crop_margin: float = 0.1
-    alpha_threshold: float = 0.5
+    longest_side: LongestSide = 512
+    crop_margin: Annotated[float, Interval(ge=0, le=10)] = 0.1
+    alpha_threshold: Annotated[float, Interval(ge=0.001, le=1)] = 0.5
 
 
 @dataclass(frozen=True)

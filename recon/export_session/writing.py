@@ -24,7 +24,6 @@ from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.render.image import write_image
-from simulacra.render.runtime.errors import CaptureError
 
 Program = Literal["colmap", "nerfstudio"]
 
@@ -125,6 +124,5 @@ def _export_depth(
         return True
     target.parent.mkdir(parents=True, exist_ok=True)
     units = np.round(depth[0] * camera.depth_scale).astype(np.uint16)
-    if not cv2.imwrite(str(target), units):
-        raise CaptureError("a depth image cannot be written", where=target)
+    target.write_bytes(cv2.imencode(".png", units)[1].tobytes())
     return True

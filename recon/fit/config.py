@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Annotated
 
-from pydantic import Field
+from annotated_types import Interval
 
 from simulacra.recon.multiview.clocks import SynchroniseConfig
 from simulacra.recon.multiview.sides import SwapConfig
 from simulacra.recon.multiview.triangulate import TriangulationConfig
 from simulacra.recon.multiview.turns import AdjustConfig
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Weight
+
+# Metres: no sensor is surer than a tenth of a millimetre, and ten metres is to leave it out.
+StandardDeviation = Annotated[float, Interval(ge=1e-4, le=10)]
 
 
 @config
@@ -38,24 +43,24 @@ class WeightConfig:
         expression: of facial actions.
     """
 
-    keypoint_m: float = 0.015
-    hand_m: float = 0.008
-    face_m: float = 0.005
-    keypoint_scale_m: float = 0.06
-    bias_m: float = 0.015
-    outside_m: float = 0.012
-    contour_m: float = 0.025
-    depth_inside_m: float = 0.005
-    depth_outside_m: float = 0.05
-    torso_outside_m: float = 0.1
-    leg_outside_m: float = 0.2
-    skin_outside_m: float = 0.006
-    below_floor_m: float = 0.003
-    acceleration: float = 8.0
-    turning: float = 40.0
-    pose: float = 1.0
-    shape: float = 1.0
-    expression: float = 1.0
+    keypoint_m: StandardDeviation = 0.015
+    hand_m: StandardDeviation = 0.008
+    face_m: StandardDeviation = 0.005
+    keypoint_scale_m: StandardDeviation = 0.06
+    bias_m: StandardDeviation = 0.015
+    outside_m: StandardDeviation = 0.012
+    contour_m: StandardDeviation = 0.025
+    depth_inside_m: StandardDeviation = 0.005
+    depth_outside_m: StandardDeviation = 0.05
+    torso_outside_m: StandardDeviation = 0.1
+    leg_outside_m: StandardDeviation = 0.2
+    skin_outside_m: StandardDeviation = 0.006
+    below_floor_m: StandardDeviation = 0.003
+    acceleration: Annotated[float, Interval(ge=0.01, le=1e4)] = 8.0
+    turning: Annotated[float, Interval(ge=0.01, le=1e4)] = 40.0
+    pose: Weight = 1.0
+    shape: Weight = 1.0
+    expression: Weight = 1.0
 
 
 @config
@@ -85,10 +90,10 @@ class FitConfig:
     depth: bool = True
     hands: bool = True
     face: bool = True
-    window: int = Field(default=120, gt=4)  # pieces share four frames
-    iterations: int = 40
-    rounds: int = 5
-    refine_rounds: int = 1
-    keyframe_seconds: float = 0.1
-    depth_points: int = 6000
-    mask_side: int = 256
+    window: Annotated[int, Interval(ge=5, le=100_000)] = 120  # pieces share four frames
+    iterations: Annotated[int, Interval(ge=1, le=1000)] = 40
+    rounds: Annotated[int, Interval(ge=0, le=100)] = 5
+    refine_rounds: Annotated[int, Interval(ge=0, le=100)] = 1
+    keyframe_seconds: Annotated[float, Interval(ge=0, le=3600)] = 0.1
+    depth_points: Annotated[int, Interval(ge=1, le=1_000_000)] = 6000
+    mask_side: Annotated[int, Interval(ge=32, le=2048)] = 256

@@ -16,10 +16,11 @@ import torch
 
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.floor import find_floor
-from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, rows_of
+from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece
 from simulacra.recon.fit.record import BodyFit
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import POSE, FitCapture, Tracks, chosen_views, gather_tracks
+from simulacra.recon.fit.tracks import FitCapture, PoseTracks, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import CaptureError
@@ -49,17 +50,24 @@ def fit_body(
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
     if not numbers:
         raise CaptureError("There is no frame to fit the body to")
-    pieces = split_frames(len(numbers), config.window)
     rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
-    with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
-        tracks, views = gather_tracks(session, observations, chosen_views(session, cameras), numbers, config)
+    with one_thread():
+        tracks, views = gather_poses(session, observations, chosen_views(session, cameras), numbers, config)
+        # The first piece says who it is: it begins with the first frame in which somebody is there.
         floor = find_floor(session, observations, views, tracks) if config.depth else None
+        begin = int((np.isfinite(tracks.points).all(-1).sum(1) >= FEWEST_LANDMARKS).argmax())
+        pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]
+    with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
         job = Job(session, observations, config, views, body, floor, progress.advance)
-        solutions: list[Solution] = []
-        for first, last in pieces:
-            part = rows_of(tracks, list(range(first, last)))
-            solutions.append(fit_piece(job, part, solutions[-1] if solutions else None))
-        return _record(job, tracks, solutions)
+        first = before = None
+        poses: list[BodyPose] = []
+        for rows in (slice(*piece) for piece in pieces):
+            # Of a piece only its poses are kept: what it was fitted to is a megabyte a frame.
+            before = fit_piece(job, gather_tracks(tracks, observations, views, config, rows), before)
+            first = first or before
+            poses.append(before.pose())
+        assert first is not None
+        return _record(job, tracks, first, poses, begin)
 
 
 def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
@@ -71,16 +79,22 @@ def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def _record(job: Job, tracks: Tracks, solutions: list[Solution]) -> BodyFit:
-    """Poses of all pieces one after the other, and what they leave unexplained."""
-    parts = [piece.pose() for piece in solutions]
-    skip = [0, *([OVERLAP] * (len(parts) - 1))]
+def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyPose], begin: int) -> BodyFit:
+    """Poses of all pieces one after the other with the first one's shape, and what they leave unexplained; before
+    ``begin`` the first pose.
+    """
+    waiting = (
+        each[:1].repeat_interleave(begin, 0)
+        for each in (parts[0].rotations, parts[0].translation, parts[0].expression)
+    )
+    parts = [BodyPose(*waiting), *parts]
+    skip = [0, 0, *([OVERLAP] * (len(parts) - 2))]
     pose = BodyPose(
         torch.cat([part.rotations[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
         torch.cat([part.translation[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
         torch.cat([part.expression[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
     )
-    space, unknowns = solutions[0].space, solutions[0].unknowns
+    space, unknowns = first.space, first.unknowns
     shape = space.shape(unknowns)
     rest = job.body.rest(shape)
     residual = _residual_px(job, tracks, rest, pose)
@@ -92,13 +106,13 @@ def _record(job: Job, tracks: Tracks, solutions: list[Solution]) -> BodyFit:
         time_offsets=tracks.offsets.frames,
         bias=(space.bias_m * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
-        confidence=tracks.weights[:, :, POSE],
+        confidence=tracks.weights,
         summary=_summary(job, tracks, residual, rest),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
     )
 
 
-def _residual_px(job: Job, tracks: Tracks, rest: RestBody, pose: BodyPose) -> np.ndarray:
+def _residual_px(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:
     with torch.no_grad():
         points = job.body.keypoints_at("pose33", rest, pose).double().numpy()
     views = job.views
@@ -109,8 +123,8 @@ def _residual_px(job: Job, tracks: Tracks, rest: RestBody, pose: BodyPose) -> np
     return np.linalg.norm(image[..., :2] / image[..., 2:] - tracks.pixels, axis=-1)
 
 
-def _summary(job: Job, tracks: Tracks, residual: np.ndarray, rest: RestBody) -> dict[str, Any]:
-    sure = np.where(tracks.weights[:, :, POSE] > 0.5, residual, np.nan)
+def _summary(job: Job, tracks: PoseTracks, residual: np.ndarray, rest: RestBody) -> dict[str, Any]:
+    sure = np.where(tracks.weights > 0.5, residual, np.nan)
     stature = float(rest.verts[:, 1].max() - rest.verts[:, 1].min())
 
     def median(values: np.ndarray) -> float | None:
@@ -125,7 +139,7 @@ def _summary(job: Job, tracks: Tracks, residual: np.ndarray, rest: RestBody) -> 
         "per_landmark_px": {
             name: median(sure[:, :, k]) for k, name in enumerate(job.body.keypoints["pose33"].names)
         },
-        "triangulation_px": median(tracks.points.residual_px),
+        "triangulation_px": median(tracks.residual_px),
         "swapped_views": int(tracks.swapped.any(-1).sum()),
         "camera_turns_deg": {
             name: round(float(np.degrees(np.linalg.norm(turn))), 3)

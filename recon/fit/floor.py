@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.fit.evidence import unproject
-from simulacra.recon.fit.tracks import FitCapture, Tracks, Views
+from simulacra.recon.fit.tracks import FitCapture, PoseTracks, Views
 
 _FEET = slice(27, 33)  # ankles, heels and toes among the pose landmarks
 _ABOUT_FEET_M, _UNDER_ANKLES_M = 0.5, 0.3
@@ -22,7 +22,7 @@ _BIN_M = 0.005
 _LOWEST_QUANTILE, _HIDDEN_SOLE_M = 0.005, 0.015
 
 
-def find_floor(session: FitCapture, observations: Any, views: Views, tracks: Tracks) -> float | None:
+def find_floor(session: FitCapture, observations: Any, views: Views, tracks: PoseTracks) -> float | None:
     """Height of the floor over the world's origin, metres; None where no depth shows it.
 
     It is one height for the whole capture: that of the ground that is seen beside the person's feet, outside of the
@@ -31,7 +31,7 @@ def find_floor(session: FitCapture, observations: Any, views: Views, tracks: Tra
     ground, feet = [], []
     rows = np.unique(np.linspace(0, len(tracks.frames) - 1, _MOMENTS).astype(int))
     for row in rows:
-        landmarks = tracks.points.points[row, _FEET]
+        landmarks = tracks.points[row, _FEET]
         landmarks = landmarks[np.isfinite(landmarks).all(-1)]
         if not len(landmarks):
             continue

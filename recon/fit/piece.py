@@ -29,7 +29,6 @@ from simulacra.recon.fit.skin import surface_vertices
 from simulacra.recon.fit.solve import Free, minimise
 from simulacra.recon.fit.start import first_orientation, first_translation
 from simulacra.recon.fit.tracks import FACE, HANDS, FitCapture, Tracks, Views
-from simulacra.recon.multiview.triangulate import Points3D
 from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
@@ -76,32 +75,11 @@ class Solution:
         return self.space.pose(self.unknowns)
 
 
-def rows_of(tracks: Tracks, rows: list[int]) -> Tracks:
-    """Some of the frames."""
-    points = Points3D(
-        tracks.points.points[rows],
-        tracks.points.covariances[rows],
-        tracks.points.inliers[rows],
-        tracks.points.residual_px[rows],
-    )
-    return replace(
-        tracks,
-        frames=tracks.frames[rows],
-        seconds=tracks.seconds[rows],
-        rays=tracks.rays[rows],
-        weights=tracks.weights[rows],
-        pixels=tracks.pixels[rows],
-        seen=tracks.seen[rows],
-        swapped=tracks.swapped[rows],
-        points=points,
-    )
-
-
 def fit_piece(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
     """Shape and poses of one piece; with a piece before, its shape and its last poses stay."""
     kept = 0 if before is None else OVERLAP
     rows = keyframes(tracks.seconds, job.config.keyframe_seconds, kept)
-    sparse = _solve_keyframes(job, rows_of(tracks, rows), before)
+    sparse = _solve_keyframes(job, tracks.of_rows(rows), before)
     if len(rows) == len(tracks.frames):
         job.advance(job.config.refine_rounds)
         return sparse
@@ -216,7 +194,7 @@ def _posed_vertices(evidence: Evidence, maps: tuple[str, ...]) -> Int[Tensor, " 
 
 def _first_guess(evidence: Evidence, maps: tuple[str, ...], before: Solution | None) -> Solution:
     """The body standing where the trunk's landmarks are, facing their way, otherwise at rest or as it was before."""
-    body, points = evidence.body, evidence.tracks.points.points
+    body, points = evidence.body, evidence.tracks.points
     joints = joint_space(body)
     shapes = shape_space(body, face=MAPS[-1] in maps) if before is None else before.space.shapes
     frames, expressions = len(points), len(body.expression_names)
@@ -245,7 +223,10 @@ def _first_guess(evidence: Evidence, maps: tuple[str, ...], before: Solution | N
 def _take_over(space: BodySpace, unknowns: Unknowns, before: Solution) -> Solution:
     """The first frames take over from the last of the piece before; the others start from the last one's joints."""
     old, pose = before.unknowns, before.pose()
-    orientation, translation = space.orientation.clone(), space.translation.clone()
+    # Where nobody is seen in the whole piece, the body waits where it was.
+    last, there = axis_angle_to_matrix(pose.rotations[-1:, 0]), pose.translation[-1:]
+    orientation = torch.where(space.orientation.isfinite(), space.orientation, last)
+    translation = torch.where(space.translation.isfinite(), space.translation, there)
     orientation[:OVERLAP] = axis_angle_to_matrix(pose.rotations[-OVERLAP:, 0])
     translation[:OVERLAP] = pose.translation[-OVERLAP:]
     joints = old.joints[-1:].repeat(len(unknowns.joints), 1)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from simulacra.recon.observe.presence import FEWEST_VIEWS, count_views
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.session import Session
 from simulacra.render.body import BodyPose, BodyShape
@@ -52,6 +54,16 @@ class BodyFit:
     summary: Mapping[str, Any]
     viewmats: Float[np.ndarray, "c 4 4"] | None = None
 
+    @property
+    def views(self) -> Int[np.ndarray, " t"]:
+        """How many cameras saw the person in each frame."""
+        return count_views(self.confidence)
+
+    @property
+    def held(self) -> Bool[np.ndarray, " t"]:
+        """Frames in which enough cameras saw the person; in the others the pose is what lies between those around."""
+        return self.views >= FEWEST_VIEWS
+
     def adjusted(self, session: Session) -> Session:
         """The session with its cameras as the fit used them; those that it did not see stay as they are."""
         if self.viewmats is None:
@@ -70,10 +82,10 @@ class BodyFit:
         Raises:
             KeyError: the frame was not fitted.
         """
-        found = np.flatnonzero(self.frames == frame)
-        if len(found) == 0:
+        row = self._places.get(frame)
+        if row is None:
             raise KeyError(f"frame {frame} was not fitted")
-        return int(found[0])
+        return row
 
     def pose_of(self, frame: int, camera: str | None = None) -> BodyPose:
         """The pose of one frame, a batch of one: at the session's own time, or at the time when a camera that lags or
@@ -91,6 +103,10 @@ class BodyFit:
         before = min(int(place), len(self.frames) - 1)
         after = min(before + 1, len(self.frames) - 1)
         return pose_between(self._rows(before), self._rows(after), place - before)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(frame): row for row, frame in enumerate(self.frames)}
 
     def _rows(self, row: int) -> BodyPose:
         one, pose = slice(row, row + 1), self.pose

@@ -22,6 +22,8 @@ from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS, FEWEST_VIEWS, ONE_CAMERA, count_views
+from simulacra.recon.runs.mapped import release
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CaptureError
 
@@ -66,34 +68,69 @@ class Views:
 
 
 @dataclass(frozen=True)
-class Tracks:
-    """Landmarks in all frames and cameras, sides put right and clocks aligned.
+class PoseTracks:
+    """The pose landmarks of a whole capture, sides put right and clocks aligned, and what follows from them.
 
     Attributes:
         frames: numbers in the session.
         seconds: their times.
         assumed: what `frame_seconds` had to assume for these; None for nothing.
-        rays: of the landmarks of pose, left hand, right hand and face, one after the other.
+        pixels: of the landmarks.
         weights: of these.
-        pixels: of the pose landmarks.
         seen: how sure the detector is of these, also where other cameras contradict.
         swapped: which groups of which views had left and right exchanged.
         offsets: how much each camera lags.
         adjusted: what was found about the cameras' rotations.
-        points: the pose landmarks triangulated.
+        points: the landmarks triangulated, NaN where they could not be.
+        residual_px: distance of each detection to the projected point; NaN where there is no detection or no point.
     """
 
     frames: Int[np.ndarray, " t"]
     seconds: Float[np.ndarray, " t"]
     assumed: str | None
-    rays: Float[np.ndarray, "t c k 2"]
-    weights: Float[np.ndarray, "t c k"]
     pixels: Float[np.ndarray, "t c 33 2"]
+    weights: Float[np.ndarray, "t c 33"]
     seen: Float[np.ndarray, "t c 33"]
     swapped: Bool[np.ndarray, "t c g"]
     offsets: Lags
     adjusted: AdjustedCameras
-    points: Points3D
+    points: Float[np.ndarray, "t 33 3"]
+    residual_px: Float[np.ndarray, "t c 33"]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """All landmarks of some frames, ready to be fitted to.
+
+    Attributes:
+        frames: numbers in the session.
+        seconds: their times.
+        rays: of the landmarks of pose, left hand, right hand and face, one after the other.
+        weights: of these.
+        seen: how sure the detector is of the pose landmarks, also where other cameras contradict.
+        offsets: how much each camera lags.
+        points: the pose landmarks triangulated, NaN where they could not be.
+    """
+
+    frames: Int[np.ndarray, " t"]
+    seconds: Float[np.ndarray, " t"]
+    rays: Float[np.ndarray, "t c k 2"]
+    weights: Float[np.ndarray, "t c k"]
+    seen: Float[np.ndarray, "t c 33"]
+    offsets: Lags
+    points: Float[np.ndarray, "t 33 3"]
+
+    def of_rows(self, rows: list[int]) -> Tracks:
+        """Some of the frames."""
+        return Tracks(
+            self.frames[rows],
+            self.seconds[rows],
+            self.rays[rows],
+            self.weights[rows],
+            self.seen[rows],
+            self.offsets,
+            self.points[rows],
+        )
 
 
 POSE = slice(0, len(POSE33))
@@ -107,8 +144,14 @@ def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
     Raises:
         CaptureError: fewer than two.
     """
-    if len(cameras) < 2:
-        raise CaptureError("Fitting a body needs at least two cameras", expected=">= 2", found=list(cameras))
+    if len(cameras) < FEWEST_VIEWS:
+        raise CaptureError(
+            "fitting a body needs at least two cameras",
+            where=f"cameras {', '.join(cameras) or 'none'}",
+            expected=f">= {FEWEST_VIEWS} that are not held out",
+            found=len(cameras),
+            remedy=ONE_CAMERA,
+        )
     chosen = [session.camera(name) for name in cameras]
     return Views(
         tuple(cameras),
@@ -118,39 +161,73 @@ def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
     )
 
 
-def gather_tracks(
+def gather_poses(
     session: FitCapture, observations: Any, views: Views, frames: Sequence[int], config: FitConfig
-) -> tuple[Tracks, Views]:
-    """Landmarks of the chosen cameras and frames, and the cameras as these landmarks want them.
+) -> tuple[PoseTracks, Views]:
+    """Pose landmarks of the chosen cameras and frames, and the cameras as these landmarks want them.
 
     Raises:
         CaptureError: the person's pose could not be triangulated in any frame.
     """
     known = {frame.index: frame for frame in session.frames}
-    rows = [int(np.flatnonzero(observations.frames == frame)[0]) for frame in frames]
-    columns = [observations.cameras.index(name) for name in views.names]
-    pick = np.ix_(rows, columns)
-    pixels = observations.pose_px[pick].astype(np.float64)
+    pick = _places(observations, views, frames)
+    pixels = _take(observations.pose_px, pick).astype(np.float64)
     seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
+    _require_person(count_views(seen.confidence), views)
     fixed = undo_swaps(seen, views.cameras, config.swaps, config.triangulation)
     lags = _estimate_lags(fixed.detections, views, frames, config)
     pose = shift_tracks(fixed.detections, lags.frames)
     adjusted = adjust_cameras(pose, views.cameras, config.adjust, config.triangulation)
     views = replace(views, viewmats=adjusted.cameras.viewmats)
     points = triangulate(pose, views.cameras, config.triangulation)
-    if np.isfinite(points.points).all(-1).sum(1).max() < 6:
+    if np.isfinite(points.points).all(-1).sum(1).max() < FEWEST_LANDMARKS:
         raise CaptureError(
             "The person's joints do not agree between the cameras in any frame",
             where=f"cameras {', '.join(views.names)}",
-            expected="at least 6 joints seen alike by two cameras",
+            expected=f"at least {FEWEST_LANDMARKS} joints seen alike by two cameras",
             remedy="check the calibration and that the cameras see the same person at the same time",
         )
-    # Hands and faces follow what the pose, of which several cameras agree, said of sides, clocks and cameras.
-    hands = shift_tracks(_hands(observations, pick, fixed.swapped), lags.frames)
-    hands = replace(hands, confidence=hands.confidence * _at_wrists(hands, points, views))
-    face = shift_tracks(_face(observations, pick), lags.frames)
-    weights = [
+    tracks = PoseTracks(
+        np.array(frames),
+        *frame_seconds([known[frame] for frame in frames]),
+        pose.pixels,
         np.where(points.inliers, pose.confidence, _lone(points, pose.confidence)),
+        pose.confidence,
+        fixed.swapped,
+        lags,
+        adjusted,
+        points.points,
+        points.residual_px,
+    )
+    return tracks, views
+
+
+def gather_tracks(
+    poses: PoseTracks, observations: Any, views: Views, config: FitConfig, rows: slice = slice(None)
+) -> Tracks:
+    """All landmarks of some neighbouring frames of a capture.
+
+    Hands and faces have many, which are looked at piece by piece. They follow what the pose, of which several cameras
+    agree, said of sides, clocks and cameras.
+
+    Args:
+        rows: places of the frames among those of the poses.
+    """
+    start, stop, _ = rows.indices(len(poses.frames))
+    # What a lagging camera shows at these frames lies among others.
+    reach = int(np.ceil(np.abs(poses.offsets.frames).max())) + 1 if poses.offsets.frames.any() else 0
+    first, last = max(0, start - reach), min(len(poses.frames), stop + reach)
+    pick = _places(observations, views, poses.frames[first:last].tolist())
+    own = slice(start - first, stop - first)
+
+    def aligned(seen: Detections) -> Detections:
+        return shift_tracks(seen, poses.offsets.frames, first).of_frames(own)
+
+    hands = aligned(_hands(observations, pick, poses.swapped[first:last]))
+    hands = replace(hands, confidence=hands.confidence * _at_wrists(hands, poses.points[rows], views))
+    face = aligned(_face(observations, pick))
+    weights = [
+        poses.weights[rows],
         _weigh_consistent(hands, views, config, outlier_m=0.04, alone=0.8)
         if config.hands
         else 0 * hands.confidence,
@@ -158,20 +235,41 @@ def gather_tracks(
         if config.face
         else 0 * face.confidence,
     ]
-    rays = [views.cameras.rays(each.pixels) for each in (pose, hands, face)]
-    tracks = Tracks(
-        np.array(frames),
-        *frame_seconds([known[frame] for frame in frames]),
+    rays = [views.cameras.rays(pixels) for pixels in (poses.pixels[rows], hands.pixels, face.pixels)]
+    return Tracks(
+        poses.frames[rows],
+        poses.seconds[rows],
         np.nan_to_num(np.concatenate(rays, 2)),
         np.concatenate(weights, 2),
-        pose.pixels,
-        pose.confidence,
-        fixed.swapped,
-        lags,
-        adjusted,
-        points,
+        poses.seen[rows],
+        poses.offsets,
+        poses.points[rows],
     )
-    return tracks, views
+
+
+def _places(observations: Any, views: Views, frames: Sequence[int]) -> Any:
+    """Where frames and cameras lie in the arrays of what was observed."""
+    order = np.argsort(observations.frames, kind="stable")
+    rows = order[np.searchsorted(observations.frames, np.asarray(frames), sorter=order)]
+    return np.ix_(rows, [observations.cameras.index(name) for name in views.names])
+
+
+def _take(array: np.ndarray, pick: Any) -> np.ndarray:
+    """Some of the landmarks, whose others stay on disk where they lie there."""
+    values = np.array(array[pick])
+    release(array)
+    return values
+
+
+def _require_person(seen_by: Int[np.ndarray, " t"], views: Views) -> None:
+    if seen_by.max(initial=0) < FEWEST_VIEWS:
+        raise CaptureError(
+            "no frame shows the person in two cameras",
+            where=f"cameras {', '.join(views.names)}",
+            expected=f"at least {FEWEST_LANDMARKS} landmarks of the body in each of {FEWEST_VIEWS} cameras",
+            found=f"at most {seen_by.max(initial=0)} camera at once",
+            remedy="point the cameras at one place where the person stands; light it",
+        )
 
 
 def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config: FitConfig) -> Lags:
@@ -182,15 +280,15 @@ def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config
 
 
 def _face(observations: Any, pick: Any) -> Detections:
-    pixels = observations.face_px[pick].astype(np.float64)
-    seen = np.nan_to_num(observations.face_score[pick])[..., None] * np.isfinite(pixels).all(-1)
+    pixels = _take(observations.face_px, pick).astype(np.float64)
+    seen = np.nan_to_num(_take(observations.face_score, pick))[..., None] * np.isfinite(pixels).all(-1)
     return Detections(pixels, seen, FACE478)
 
 
 def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[np.ndarray, "t c 33"]:
     """Visibility, less where several looks of the network differ by much of the person's size."""
-    visibility = np.nan_to_num(observations.pose_visibility[pick].astype(np.float64))
-    spread = np.nan_to_num(observations.pose_spread_px[pick].astype(np.float64))
+    visibility = np.nan_to_num(_take(observations.pose_visibility, pick).astype(np.float64))
+    spread = np.nan_to_num(_take(observations.pose_spread_px, pick).astype(np.float64))
     with np.errstate(all="ignore"):
         height = np.nan_to_num(np.ptp(np.nan_to_num(pixels[..., 1]), axis=-1), nan=1.0)[..., None]
     seen = np.isfinite(pixels).all(-1) * np.nan_to_num(observations.pose_score[pick])[..., None]
@@ -209,20 +307,20 @@ def _lone(points: Points3D, confidence: np.ndarray) -> np.ndarray:
 
 def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:
     """Both hands, exchanged where the arms were: the detector is led to hands by the wrists."""
-    pixels = observations.hand_px[pick].astype(np.float64)
-    score = np.nan_to_num(observations.hand_score[pick].astype(np.float64))
+    pixels = _take(observations.hand_px, pick).astype(np.float64)
+    score = np.nan_to_num(_take(observations.hand_score, pick).astype(np.float64))
     seen = score[..., None] * np.isfinite(pixels).all(-1)
     shape = (*pixels.shape[:2], len(HANDS42))
     hands = Detections(pixels.reshape(*shape, 2), seen.reshape(shape), HANDS42)
     return hands.exchanged(swapped[:, :, [_ARMS]])
 
 
-def _at_wrists(hands: Detections, points: Points3D, views: Views) -> np.ndarray:
+def _at_wrists(hands: Detections, points: Float[np.ndarray, "t 33 3"], views: Views) -> np.ndarray:
     """1 where a detected hand begins at the wrist that the pose landmarks have, 0 where it is a sleeve or a shoe.
 
     Where the wrist is not known nothing is held against the hand.
     """
-    wrists = points.points[:, _WRISTS]
+    wrists = points[:, _WRISTS]
     each = len(HANDS42) // 2
     rays = views.cameras.rays(np.nan_to_num(hands.pixels[:, :, [0, each]]))
     error, _ = transverse_error(wrists, rays, views.cameras)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,12 @@ from simulacra.recon.session import (
 )
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
+from simulacra.render.runtime.whole_files import sync, sync_tree
 
+# The end of the name of a folder in which a session is made.
+UNFINISHED = ".unfinished"
+# Seconds: one of this age is locked by its maker, if it has one.
+YOUNG = 10.0
 # Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.
 MOST_TILT = 20.0
 # Cameras that roll more than this about their common up (rms, degrees) were not mounted level.
@@ -49,15 +57,38 @@ def new_session_folder(session: Path) -> Iterator[Path]:
         )
     with disk_errors(session):
         session.absolute().parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{session.name}.", dir=session.absolute().parent))
+        _remove_abandoned(session)
+        work = Path(
+            tempfile.mkdtemp(prefix=f".{session.name}.", suffix=UNFINISHED, dir=session.absolute().parent)
+        )
+        held = os.open(work, os.O_RDONLY)
         try:
+            with suppress(OSError):  # a disk without locks
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield work
             os.chmod(work, 0o755)
             if session.is_dir():
                 session.rmdir()
+            sync_tree(work)
             work.rename(session)
+            sync(work.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            os.close(held)
+
+
+def _remove_abandoned(session: Path) -> None:
+    """What killed processes left that were making the same session: it is old, and nobody holds it."""
+    for left in session.absolute().parent.glob(f".{glob.escape(session.name)}.*{UNFINISHED}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime < YOUNG:
+                continue
+            held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(held)
 
 
 def write_session(
@@ -111,12 +142,10 @@ def at_rate(frames: Sequence[Frame], fps: float | None, where: Path) -> tuple[Fr
     """Frames with times by their numbers, where ``fps`` is given: pictures a second.
 
     Raises:
-        InputError: not a rate, or the files carry times that rise.
+        InputError: the files carry times that rise.
     """
     if fps is None:
         return tuple(frames)
-    if not 0 < fps < np.inf:
-        raise InputError("pictures a second must be a positive number", expected="--fps RATE", found=fps)
     seconds, assumed = frame_seconds(frames)
     if len(frames) > 1 and assumed is None:
         rate = (frames[-1].index - frames[0].index) / seconds[-1]

@@ -88,7 +88,7 @@ def import_colmap(src: Path, session: Path, options: ColmapOptions) -> Session:
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, src)
     return make_session(
-        session, cameras, with_masks(footage, masks), importer="colmap",
+        session, cameras, with_masks(footage, masks, options.mask_label), importer="colmap",
         arguments={"src": src.name, **asdict(replace(options, layout=chosen))},
         notes=notes + missed + placed, T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
+from simulacra.recon.importers.building import at_rate, new_session_folder, write_session
 from simulacra.recon.importers.color_depth_files import Recording, find_recordings
 from simulacra.recon.importers.depth_camera_files import DepthCamera, plain_intrinsics, read_depth_camera
 from simulacra.recon.importers.depth_grid import register_depth
@@ -28,6 +28,7 @@ from simulacra.recon.importers.footage import (
     Footage,
     check_calibrated_size,
     check_same_size,
+    copy_files,
     image_footage,
     inside,
     with_depth,
@@ -59,11 +60,9 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         RunError: ``session`` exists already, or the disk is full.
     """
     depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise InputError("the depth scale must be positive", found=depth_scale)
     recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
     calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
-    footage = _footage(recordings, aligned)
+    footage = _footage(recordings, aligned, options.mask_label)
     cameras = [
         _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)
         for name, camera in calibrated.items()
@@ -71,8 +70,7 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
     frames = at_rate(footage.frames, options.fps, src)
     placed, T, said = place(cameras, scale=1.0, world_up=options.world_up, floor=options.floor)
     with new_session_folder(session) as work:
-        for target, path in footage.files.items():
-            copy_file(path, work / target)
+        copy_files(footage, work)
         if not aligned:
             notes += _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
         write_session(
@@ -92,11 +90,11 @@ def _moments_by(matches: str | None) -> Path | float | None:
         return Path(matches)
 
 
-def _footage(recordings: Mapping[str, Recording], aligned: bool) -> Footage:
+def _footage(recordings: Mapping[str, Recording], aligned: bool, mask_label: int | None) -> Footage:
     times = next(iter(recordings.values())).times
     footage = image_footage({name: one.color for name, one in recordings.items()}, times)
     masks = {(name, i): path for name, one in recordings.items() for i, path in one.mask.items()}
-    footage = with_masks(footage, masks)
+    footage = with_masks(footage, masks, mask_label)
     if not aligned:
         return footage
     return with_depth(

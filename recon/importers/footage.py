@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from simulacra.recon.importers.options import Media
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
 from simulacra.recon.session.video import VideoFacts, probe_video
-from simulacra.render.image import read_image, read_mask, read_uint16
+from simulacra.render.image import read_image, read_mask, read_uint16, write_image
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
@@ -38,12 +39,14 @@ class Footage:
         sizes: width and height of each camera's pictures.
         frames: the session's frames, whose sources are the keys of ``files``.
         files: for each file of the session (relative), the file that it is linked to or copied from.
+        mask_label: what is the person in masks that are of labels.
     """
 
     sizes: Mapping[str, tuple[int, int]]
     frames: tuple[Frame, ...]
     files: Mapping[str, Path]
     notes: tuple[str, ...] = field(default=())
+    mask_label: int | None = None
 
 
 def find_footage(src: Path, names: Mapping[str, str], media: Media | None) -> Footage:
@@ -134,9 +137,14 @@ def image_footage(
     return Footage(sizes, frames, files, notes)
 
 
-def with_masks(footage: Footage, masks: Mapping[tuple[str, int], Path]) -> Footage:
-    """With masks of the person by camera and frame, which must be PNG files of the images' sizes."""
-    return _with_pictures(footage, masks, "masks", read_mask)
+def with_masks(footage: Footage, masks: Mapping[tuple[str, int], Path], label: int | None = None) -> Footage:
+    """With masks of the person by camera and frame, which must be PNG files of the images' sizes.
+
+    Args:
+        label: the person's value in masks that are of labels.
+    """
+    footage = replace(footage, mask_label=label)
+    return _with_pictures(footage, masks, "masks", partial(read_mask, label=label))
 
 
 def with_depth(footage: Footage, depth: Mapping[tuple[str, int], Path]) -> Footage:
@@ -158,6 +166,27 @@ def _with_pictures(
         check_same_size(path, (width, height), footage.sizes[name])
         files[f"{folder}/{name}/{index:06d}.png"] = path
     return replace(footage, files=files)
+
+
+def copy_files(footage: Footage, folder: Path) -> None:
+    """Everything that was recorded, into a session's folder. Masks of labels become black and white."""
+    for target, path in footage.files.items():
+        if target.startswith("masks/"):
+            copy_mask(path, folder / target, footage.mask_label)
+        else:
+            copy_file(path, folder / target)
+
+
+def copy_mask(path: Path, target: Path, label: int | None, within: Path | None = None) -> None:
+    """A mask as it is; one of labels as black and white.
+
+    Raises:
+        InputError: it is not there, or a link that leads out of ``within``.
+    """
+    copy_file(path, target, within)
+    if label is not None:
+        target.unlink()  # a link to the capture's own file, maybe
+        write_image(target, read_mask(path, label))
 
 
 def check_same_size(path: Path, found: tuple[int, int], expected: tuple[int, int]) -> None:
@@ -314,8 +343,7 @@ def make_session(
     """
     frames = at_rate(footage.frames, fps, source)
     with new_session_folder(session) as work:
-        for target, path in footage.files.items():
-            copy_file(path, work / target)
+        copy_files(footage, work)
         write_session(
             work, cameras, frames, importer=importer, arguments=arguments, notes=[*notes, *footage.notes],
             T_world_source=T_world_source, source=source,

@@ -6,7 +6,9 @@ key twice, no number that is not one. What it means is its importer's business.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
@@ -14,15 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from simulacra.recon.runs.yaml_text import DEEPEST, YamlTextError, parse_yaml
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # A calibration of a hundred cameras is 100 kB; a nerfstudio file of ten thousand images 10 MB.
 MOST_BYTES = 64 << 20
-# YAML is read by a slow parser, and holds calibrations only.
-MOST_YAML_BYTES = 2 << 20
-DEEPEST = 16
+# YAML and TOML are read by slow parsers, and hold calibrations only.
+MOST_YAML_BYTES = 1 << 20
+# Of a JSON file: ten thousand images of nerfstudio have half a million; so many empty lists are 300 MB.
+MOST_VALUES = 5_000_000
+# Parts of a dotted name in TOML, bare or quoted; begun only where a name begins, so that it is looked at once.
+_LONG_NAME = re.compile(r"""(?<![\w."'-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){16}""")
 XML_CHUNK = 1 << 16
 MOST_ELEMENTS = 500_000
 
@@ -49,11 +54,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file.
 
     Raises:
-        InputError: unreadable, or not TOML.
+        InputError: unreadable, not TOML, or nested deeply.
     """
     text = read_text(path, most=MOST_YAML_BYTES)
     try:
-        return tomllib.loads(text)
+        # A table whose name has thousands of parts is walked down again for every line in it: minutes for a megabyte.
+        if _LONG_NAME.search(text):
+            raise ValueError(f"a name of more than {DEEPEST} parts")
+        return _bounded(tomllib.loads(text))
     # Beside its own error: nesting that exhausts the stack, and integers of thousands of digits.
     except (ValueError, RecursionError) as error:
         raise InputError("a calibration is not TOML", where=path, found=_short(error)) from error
@@ -63,11 +71,14 @@ def read_foreign_json(path: Path) -> Any:
     """A JSON file.
 
     Raises:
-        InputError: unreadable, not JSON, or with a key twice.
+        InputError: unreadable, not JSON, with a key twice, nested deeply or of too many values.
     """
     text = read_text(path)
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        # Each value but the first follows one of these; those in texts count too.
+        if sum(map(text.count, "[{,")) > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
+        return _bounded(json.loads(text, object_pairs_hook=_once))
     except (ValueError, RecursionError) as error:
         raise InputError("a file is not JSON", where=path, found=_short(error)) from error
 
@@ -78,15 +89,19 @@ def read_yaml(path: Path) -> Any:
     OpenCV begins with ``%YAML:1.0``, which YAML does not allow, and marks matrices with a tag.
 
     Raises:
-        InputError: unreadable, not YAML, nested deeply, with a key twice or with aliases.
+        InputError: unreadable, not YAML, with a key twice, or nested or multiplied beyond `recon.runs.yaml_text`.
     """
     text = read_text(path, most=MOST_YAML_BYTES)
     if text.startswith("%YAML"):
         text = text.partition("\n")[2]
     try:
-        return _YamlBuilder().build(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError("a calibration is not YAML", where=path, found=_short(error)) from error
+        value = parse_yaml(text, lambda event: event.value, tags=True).value
+    except YamlTextError as error:
+        where = path if error.line is None else f"{path}, line {error.line}"
+        raise InputError("a calibration is not YAML", where=where, found=_short(error)) from error
+    if value is None:
+        raise InputError("a calibration is not YAML", where=path, found="nothing in it")
+    return value
 
 
 def read_xml(path: Path) -> ElementTree.Element:
@@ -192,44 +207,24 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _bounded(tree: Any) -> Any:
+    """The tree itself, where it is not nested more than ``DEEPEST``: what looks through it later may recurse."""
+    level = [tree]
+    for _ in range(DEEPEST + 1):
+        inside = (
+            node.values() if isinstance(node, dict) else node
+            for node in level
+            if isinstance(node, dict | list)
+        )
+        level = list(itertools.chain.from_iterable(inside))
+        if not level:
+            return tree
+    raise ValueError("nested too deeply")
+
+
 def _short(value: object) -> str:
     """The beginning of anything in words; of a huge integer, that it is one."""
     try:
         return str(value)[:120]
     except ValueError:
         return "an integer of thousands of digits"
-
-
-class _YamlBuilder:
-    """Dictionaries, lists and texts straight from the parser's events: nothing is constructed that could do work."""
-
-    def build(self, text: str) -> Any:
-        self.events = yaml.parse(text, Loader=yaml.SafeLoader)
-        for event in self.events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                value = self._value(next(self.events), 0)
-                if any(isinstance(event, yaml.DocumentStartEvent) for event in self.events):
-                    raise ValueError("more than one document")
-                return value
-        raise ValueError("nothing in it")
-
-    def _value(self, event: Any, depth: int) -> Any:
-        if depth > DEEPEST:
-            raise ValueError("nested too deeply")
-        if isinstance(event, yaml.ScalarEvent):
-            return event.value
-        if isinstance(event, yaml.SequenceStartEvent):
-            items = []
-            while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
-                items.append(self._value(event, depth + 1))
-            return items
-        if isinstance(event, yaml.MappingStartEvent):
-            found: dict[str, Any] = {}
-            while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-                if not isinstance(event, yaml.ScalarEvent):
-                    raise ValueError("a key that is not text")
-                if event.value in found:
-                    raise ValueError(f"the key {event.value[:40]} is there twice")
-                found[event.value] = self._value(next(self.events), depth + 1)
-            return found
-        raise ValueError("an alias, which a calibration has no use for")

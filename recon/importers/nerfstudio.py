@@ -89,7 +89,7 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
     names = session_names(_labels(groups))
     named = dict(zip(names.values(), groups))
     unit = _depth_scale(described, shots, options.depth_scale, path)
-    footage = _footage(root, named, times)
+    footage = _footage(root, named, times, options.mask_label)
     found = []
     for name, taken in named.items():
         camera = next(iter(taken.values())).camera
@@ -109,7 +109,10 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
 
 
 def _footage(
-    root: Path, named: Mapping[str, Mapping[int, TransformsFrame]], times: Mapping[int, float] | None
+    root: Path,
+    named: Mapping[str, Mapping[int, TransformsFrame]],
+    times: Mapping[int, float] | None,
+    mask_label: int | None,
 ) -> Footage:
     """The files of each camera's shots, by the moment's index."""
     images: dict[str, dict[int, Path]] = {}
@@ -122,7 +125,7 @@ def _footage(
                 masks[name, index] = inside(root, shot.mask)
             if shot.depth is not None:
                 depth[name, index] = inside(root, shot.depth)
-    return with_depth(with_masks(image_footage(images, times), masks), depth)
+    return with_depth(with_masks(image_footage(images, times), masks, mask_label), depth)
 
 
 # -- the file --------------------------------------------------------------------------------------
@@ -223,8 +226,6 @@ def _depth_scale(
     if depth_scale is None:
         # Ten digits: a thousandth is no binary fraction, and 1000 is meant by it.
         return float(f"{1 / (stored or 1.0):.10g}")
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise InputError("the depth scale must be positive", found=depth_scale)
     if stored is not None and abs(depth_scale * stored - 1) > 1e-6:
         raise InputError(
             "the depth scale is not the file's",

@@ -6,14 +6,25 @@ An importer NAME (`recon.importers.NAME`) is ``import_NAME(src, session, options
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
+from annotated_types import Interval
+
+from simulacra.recon.runs.ranges import Frames, options
+
 # The word in the help for a value of an option, beside its type.
-Metres = Annotated[float, "METRES"]
-Pixels = Annotated[float, "PIXELS"]
-DepthUnits = Annotated[float, "UNITS"]
+# Heights are over or under an origin that may be anybody's, surveyors' too.
+Metres = Annotated[float, "METRES", Interval(ge=-1e6, le=1e6)]
+MetresPerUnit = Annotated[float, "METRES", Interval(ge=1e-6, le=1e6)]
+# From a child's to more than anybody's.
+Stature = Annotated[float, "METRES", Interval(ge=0.4, le=2.6)]
+FocalLength = Annotated[float, "PIXELS", Interval(ge=1, le=1e6)]
+# A principal point may be beyond the picture: of a part that was cut out of it.
+PrincipalPoint = Annotated[float, "PIXELS", Interval(ge=-1e6, le=1e6)]
+# 1 for metres to a million for micrometres.
+DepthUnits = Annotated[float, "UNITS", Interval(ge=1, le=1e6)]
 FolderName = Annotated[str, "FOLDER"]
 FileName = Annotated[str, "FILE"]
 
@@ -34,7 +45,7 @@ PortraitLens = Literal["file", "none"]
 RelativeDepth = Literal["refuse", "drop", "trust"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class FrameRate:
     """Of a capture of several moments.
 
@@ -42,11 +53,22 @@ class FrameRate:
         fps: pictures a second of a capture whose files carry no times.
     """
 
-    fps: Annotated[float, "RATE"] | None = None
+    fps: Annotated[float, "RATE", Interval(ge=0.01, le=10_000)] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class RgbdRigOptions(FrameRate):
+@options
+class MaskLabel:
+    """Of a capture with masks.
+
+    Attributes:
+        mask_label: the person's value in masks of labels: 1 where they are of 0 and 1.
+    """
+
+    mask_label: Annotated[int, "LABEL", Interval(ge=0, le=65535)] | None = None
+
+
+@options
+class RgbdRigOptions(FrameRate, MaskLabel):
     """A ring of RGB-D cameras: a folder with COLOR, DEPTH, MASK and PARAM.
 
     Attributes:
@@ -58,7 +80,7 @@ class RgbdRigOptions(FrameRate):
     world_up: Axis | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class QualisysOptions(FrameRate):
     """Qualisys video: a folder with videos/ and calibration/*.qca.txt.
 
@@ -69,7 +91,7 @@ class QualisysOptions(FrameRate):
     reference: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class CaliscopeOptions:
     """Caliscope: a folder with camera_array.toml, the videos and the timestamps of their frames.
 
@@ -84,7 +106,7 @@ class CaliscopeOptions:
     floor: Metres | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class OpencvYamlOptions(FrameRate):
     """EasyMocap, or OpenCV's YAML: a folder with intri.yml, extri.yml, and images/CAM/ or videos/CAM.mp4.
 
@@ -101,7 +123,7 @@ class OpencvYamlOptions(FrameRate):
     media: Media | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class Pose2simOptions(FrameRate):
     """Pose2Sim: a folder with calibration/Calib.toml and videos/.
 
@@ -118,8 +140,8 @@ class Pose2simOptions(FrameRate):
     floor: Metres | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ColmapOptions(FrameRate):
+@options
+class ColmapOptions(FrameRate, MaskLabel):
     """COLMAP: a folder with sparse/0 and images/. Its world has neither unit nor up: say both.
 
     Attributes:
@@ -131,7 +153,7 @@ class ColmapOptions(FrameRate):
         images: the folder of the images in SRC.
     """
 
-    scale: Metres
+    scale: MetresPerUnit
     world_up: Up
     floor: Metres | None = None
     layout: Layout | None = None
@@ -139,8 +161,8 @@ class ColmapOptions(FrameRate):
     images: FolderName = "images"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NerfstudioOptions(FrameRate):
+@options
+class NerfstudioOptions(FrameRate, MaskLabel):
     """nerfstudio: a folder with transforms.json, or that file. Its world has neither unit nor certain up: say both.
 
     Attributes:
@@ -151,14 +173,14 @@ class NerfstudioOptions(FrameRate):
         moments: which frames were taken together: all of them, those of one time, or those of one file name.
     """
 
-    scale: Metres
+    scale: MetresPerUnit
     world_up: Up
     floor: Metres | None = None
     depth_scale: DepthUnits | None = None
     moments: Moments | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class MetashapeOptions:
     """Agisoft Metashape: a folder with the exported cameras.xml and images/.
 
@@ -170,14 +192,14 @@ class MetashapeOptions:
         images: the folder of the photographs in SRC.
     """
 
-    scale: Metres
+    scale: MetresPerUnit
     world_up: Up
     floor: Metres | None = None
     xml: FileName | None = None
     images: FolderName = "images"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class TruedepthOptions:
     """A phone's portrait with depth (iPhone TrueDepth): one .heic or .jpg file, the original as the phone wrote it.
 
@@ -191,12 +213,12 @@ class TruedepthOptions:
 
     up: PortraitUp | None = None
     camera_height: Metres | None = None
-    shrink: int = 1
+    shrink: Annotated[int, Interval(ge=1, le=16)] = 1
     lens: PortraitLens = "file"
     relative_depth: RelativeDepth = "refuse"
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class ImagesOptions:
     """Pictures without a calibration: a video or folder of images around a person, or images/CAM/ of a rig.
 
@@ -214,16 +236,16 @@ class ImagesOptions:
     """
 
     still_person: bool = False
-    metres_per_unit: Metres | None = None
-    stature: Metres | None = None
-    count: int = 60
-    moment: int = 0
+    metres_per_unit: MetresPerUnit | None = None
+    stature: Stature | None = None
+    count: Annotated[int, Interval(ge=3, le=400)] = 60
+    moment: Frames = 0
     model: SolvedLens = "SIMPLE_RADIAL"
     world_up: Up = "cameras"
     floor: Metres | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class Intrinsics:
     """Intrinsics of the only camera as numbers, in pixels of the color image: all four, or none.
 
@@ -234,13 +256,13 @@ class Intrinsics:
         cy: as --cx, along the columns.
     """
 
-    fx: Pixels | None = None
-    fy: Pixels | None = None
-    cx: Pixels | None = None
-    cy: Pixels | None = None
+    fx: FocalLength | None = None
+    fy: FocalLength | None = None
+    cx: PrincipalPoint | None = None
+    cy: PrincipalPoint | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@options
 class Folders:
     """Names of folders and of the calibration where they are not the usual ones.
 
@@ -257,8 +279,8 @@ class Folders:
     calibration: FileName | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ColorDepthOptions(FrameRate):
+@options
+class ColorDepthOptions(FrameRate, MaskLabel):
     """Folders of color and depth images: Kinect, RealSense, Open3D, TUM, DDRNet; one camera, or a folder a camera.
 
     Attributes:

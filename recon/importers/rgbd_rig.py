@@ -6,7 +6,8 @@ PARAM holds a pickled dictionary: ``K`` 3x3 in pixels with (0, 0) at the first p
 to camera in metres. Such rigs are mounted on their side and their images turned upright afterwards, with the turn in
 K: it is moved into the camera's axes here, which leaves a pinhole K. Depth is aligned to color.
 
-The floor is not in the masked images: it is where the lowest measured points of the person in the first frame are.
+The floor is not in the masked images: it is where the lowest measured points of the person are, in the first frame that
+shows the person.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from simulacra.recon.importers.building import (
     new_session_folder,
     write_session,
 )
-from simulacra.recon.importers.footage import IMAGE_ENDINGS
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import turn_upright
@@ -37,6 +38,8 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # Share of the person's measured points that may lie below the floor: flying pixels.
 BELOW_FLOOR = 0.0005
+# Measured points without which nobody is there: a few stray ones are no feet.
+FEWEST_POINTS = 100
 
 
 def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Session:
@@ -53,8 +56,6 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         RunError: the session is there already, or cannot be written.
     """
     depth_scale = options.depth_scale
-    if not depth_scale > 0:
-        raise InputError("the depth scale must be positive", found=depth_scale)
     frames, names = _list_frames(src)
     notes: list[str] = []
     with new_session_folder(session) as folder:
@@ -66,15 +67,18 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         described = []
         for index, frame in enumerate(track(frames, "frames", len(frames))):
             _check_calibration(src, frames[0], frame, names)
-            described.append(_copy_frame(src, folder, frame, index, cameras))
-        floor = _floor(src, frames[0], cameras, depth_scale)
+            described.append(_copy_frame(src, folder, frame, index, cameras, options.mask_label))
+        # In the first frame that shows the person: people walk in.
+        heights = ((frame, _floor(src, frame, cameras, options)) for frame in frames)
+        shown, floor = next((found for found in heights if found[1] is not None), (frames[0], None))
         if floor is not None:
             lift = np.eye(4)
             lift[1, 3] = -floor
             T = lift @ T
             cameras = [_in_world(camera, lift) for camera in cameras]
             notes.append(
-                f"the floor is put at the person's lowest measured point, {1000 * floor:.0f} mm in the source"
+                f"the floor is put at the person's lowest measured point in {shown}, {1000 * floor:.0f} mm in the "
+                "source"
             )
         scale = depth_scale if (src / "DEPTH").is_dir() else None
         finished = [replace(camera, depth_scale=scale) for camera in cameras]
@@ -160,15 +164,15 @@ def _in_world(camera: SessionCamera, T_new_old: Float[np.ndarray, "4 4"]) -> Ses
     return replace(camera, viewmat=camera.viewmat @ np.linalg.inv(T_new_old))
 
 
-def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale: float) -> float | None:
-    """Height of the person's lowest measured points, metres; None without depth and masks."""
+def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], options: RgbdRigOptions) -> float | None:
+    """Height of the person's lowest measured points, metres; None where depth and masks show nobody."""
     heights = []
     for camera in cameras:
         depth_file, mask_file = (src / part / frame / f"{camera.name}.png" for part in ("DEPTH", "MASK"))
         if not depth_file.is_file() or not mask_file.is_file():
             continue
-        depth = read_uint16(depth_file).astype(np.float32) / np.float32(depth_scale)
-        inside = (depth > 0) & (read_mask(mask_file) > 0.5)
+        depth = read_uint16(depth_file).astype(np.float32) / np.float32(options.depth_scale)
+        inside = (depth > 0) & (read_mask(mask_file, options.mask_label) > 0.5)
         view = Cameras(
             torch.from_numpy(camera.viewmat.astype(np.float32))[None],
             torch.from_numpy(camera.K.astype(np.float32))[None],
@@ -177,7 +181,7 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], depth_scale:
         )
         heights.append(view.unproject(torch.from_numpy(depth)[None])[0, ..., 1].numpy()[inside])
     found = np.concatenate(heights) if heights else np.zeros(0)
-    return float(np.quantile(found, BELOW_FLOOR)) if found.size else None
+    return float(np.quantile(found, BELOW_FLOOR)) if found.size >= FEWEST_POINTS else None
 
 
 def _note_uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -204,7 +208,14 @@ def _check_calibration(src: Path, first: str, frame: str, names: Sequence[str]) 
                 )
 
 
-def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequence[SessionCamera]) -> Frame:
+def _copy_frame(
+    src: Path,
+    folder: Path,
+    frame: str,
+    index: int,
+    cameras: Sequence[SessionCamera],
+    mask_label: int | None,
+) -> Frame:
     """Copies what a frame's cameras recorded, after reading all of it: a damaged file is found here, not in use."""
     sources = {}
     for camera in cameras:
@@ -213,11 +224,15 @@ def _copy_frame(src: Path, folder: Path, frame: str, index: int, cameras: Sequen
         target = f"images/{camera.name}/{index:06d}{color.suffix.lower()}"
         copy_file(color, folder / target, src)
         sources[camera.name] = Source(target)
-        for part, kind, read in (("DEPTH", "depth", read_uint16), ("MASK", "masks", read_mask)):
-            if (src / part).is_dir():
-                path = src / part / frame / f"{camera.name}.png"
-                _check_size(read(path), camera, path)
-                copy_file(path, folder / kind / camera.name / f"{index:06d}.png", src)
+        name = f"{camera.name}/{index:06d}.png"
+        if (src / "DEPTH").is_dir():
+            path = src / "DEPTH" / frame / f"{camera.name}.png"
+            _check_size(read_uint16(path), camera, path)
+            copy_file(path, folder / "depth" / name, src)
+        if (src / "MASK").is_dir():
+            path = src / "MASK" / frame / f"{camera.name}.png"
+            _check_size(read_mask(path, mask_label), camera, path)
+            copy_mask(path, folder / "masks" / name, mask_label, src)
     return Frame(index, sources)
 
 

@@ -8,6 +8,8 @@ explained", 2001.
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +20,18 @@ from simulacra.render.runtime.errors import InputError
 
 _AXES = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
 _POSITIONS = ("Xposition", "Yposition", "Zposition")
+
+# What a file may hold. The largest that we know: 200 joints with fingers and a face; hours of them are cut into clips.
+MOST_BYTES = 128 << 20
+MOST_JOINTS = 2000
+LONGEST_NAME = 256
+# Frames by joints: a rotation is 72 bytes, and a few copies of all of them are in memory at once. A quarter of an hour
+# of 80 joints at 120 frames a second is 8.6 million.
+MOST_TURNS = 10_000_000
+# Of any number: a kilometre in micrometres, and squares of it are far from single precision's end.
+LARGEST = 1e9
+SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 60.0  # seconds
+SHOWN = 80  # characters of a file in an error
 
 
 @dataclass(frozen=True)
@@ -72,13 +86,19 @@ class Motion:
         """The same motion at another rate: positions linearly, rotations along the shortest arc between frames.
 
         Raises:
-            InputError: the rate is not a positive number.
+            InputError: the rate is not a positive number, or gives more frames than a motion may have.
         """
         if not (math.isfinite(fps) and fps > 0):
             raise InputError(
                 "A motion cannot be resampled to this rate", expected="frames a second above zero", found=fps
             )
-        count = math.floor((len(self) - 1) / self.fps * fps + 1e-6) + 1
+        count = math.floor(min((len(self) - 1) / self.fps * fps, 2.0 * MOST_TURNS) + 1e-6) + 1
+        if count * len(self.names) > MOST_TURNS:
+            raise InputError(
+                "A motion cannot be resampled to this rate",
+                expected=f"at most {MOST_TURNS // len(self.names)} frames of {len(self.names)} joints",
+                found=f"{(len(self) - 1) / self.fps:g} s at {fps:g} frames a second",
+            )
         at = np.arange(count) * (self.fps / fps)
         before = np.minimum(at.astype(np.int64), len(self) - 1)
         after = np.minimum(before + 1, len(self) - 1)
@@ -112,34 +132,50 @@ class _Joint:
 
 
 class _Reader:
-    """The words of a file with the line that each is on, for errors that say where."""
+    """The words of a file one by one, and then its lines, with where that is for errors that say so.
+
+    Of the file no more than a line is in memory, whatever it holds.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.line = 0
+        if not path.is_file():
+            raise InputError("The motion cannot be read", where=path, expected="a .bvh text file")
+        self.size = path.stat().st_size
+        if self.size > MOST_BYTES:
+            raise InputError(
+                "The motion is too large", where=path, expected=f"<= {MOST_BYTES} bytes", found=self.size
+            )
+        self._lines = self._stream()
+        self._words: Iterator[re.Match[str]] = iter(())
+
+    def _stream(self) -> Iterator[str]:
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            with self.path.open(encoding="utf-8-sig") as stream:
+                for self.line, line in enumerate(stream, 1):
+                    yield line
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(
-                "The motion cannot be read", where=path, expected="a .bvh text file", found=error
+                "The motion cannot be read", where=self.path, expected="a .bvh text file", found=error
             ) from error
-        self.lines = text.splitlines()
-        self.words = [(word, i + 1) for i, line in enumerate(self.lines) for word in line.split()]
-        self.at = 0
 
     def fail(self, expected: str, found: object) -> InputError:
-        line = self.words[min(self.at, len(self.words)) - 1][1] if self.words else 1
         return InputError(
             "The motion is no sound BVH file",
-            where=f"{self.path}, line {line}",
+            where=f"{self.path}, line {max(self.line, 1)}",
             expected=expected,
-            found=found,
+            found=str(found)[:SHOWN],
         )
 
     def next(self, expected: str) -> str:
-        if self.at >= len(self.words):
-            raise self.fail(expected, "the end of the file")
-        self.at += 1
-        return self.words[self.at - 1][0]
+        while True:
+            for found in self._words:
+                return found.group()
+            line = next(self._lines, None)
+            if line is None:
+                raise self.fail(expected, "the end of the file")
+            self._words = re.finditer(r"\S+", line)
 
     def keyword(self, *allowed: str) -> str:
         word = self.next(" or ".join(allowed))
@@ -147,42 +183,66 @@ class _Reader:
             raise self.fail(" or ".join(allowed), word)
         return word
 
-    def number(self) -> float:
-        word = self.next("a number")
-        try:
-            value = float(word)
-        except ValueError:
-            raise self.fail("a number", word) from None
-        if not math.isfinite(value):
-            raise self.fail("a finite number", word)
+    def name(self) -> str:
+        word = self.next("a joint's name")
+        if len(word) > LONGEST_NAME:
+            raise self.fail(f"a joint's name of at most {LONGEST_NAME} characters", word)
+        return word
+
+    def number(self, expected: str = f"a number within {LARGEST:g}") -> float:
+        word = self.next(expected)
+        value = _number(word)
+        if not abs(value) <= LARGEST:  # not a number, too
+            raise self.fail(expected, word)
         return value
+
+    def count(self, expected: str, most: int) -> int:
+        value = self.number(expected)
+        if not 1 <= value <= most or value != int(value):
+            raise self.fail(expected, f"{value:g}")
+        return int(value)
+
+    def rows(self) -> Iterator[str]:
+        """The lines after that of the last word, but for empty ones."""
+        return (line for line in self._lines if not line.isspace())
+
+
+def _number(word: str) -> float:
+    """NaN for what is none, as Python's own 1_000 and foreign digits are."""
+    try:
+        return float(word) if word.isascii() and "_" not in word else math.nan
+    except ValueError:
+        return math.nan
 
 
 def load_bvh(path: Path) -> Motion:
-    """Read a .bvh file.
+    """Read a .bvh file, in time and memory that grow with its size.
 
     Position channels of joints other than the root are not used: the offsets stand for them.
 
     Raises:
-        InputError: missing or unreadable, or not sound BVH; says the line and what was expected there.
+        InputError: missing, unreadable, beyond the bounds of this module, or not sound BVH; says the line and what was
+            expected there.
     """
     reader = _Reader(Path(path))
     reader.keyword("HIERARCHY")
     reader.keyword("ROOT")
-    joints: list[_Joint] = []
-    _read_joint(reader, joints, parent=-1, name=reader.next("the root's name"))
+    joints = _read_joints(reader)
+    channels = sum(len(joint.channels) for joint in joints)
+    if channels == 0:
+        raise reader.fail("a joint with CHANNELS", "none in the hierarchy")
     reader.keyword("MOTION")
     reader.keyword("Frames:")
-    frames = reader.number()
-    if frames != int(frames) or frames < 1:
-        raise reader.fail("one frame or more", frames)
+    # A number and what parts it from the next are two bytes: no file holds more frames than that, whatever it says.
+    most = min(MOST_TURNS // len(joints), (reader.size + 1) // (2 * channels))
+    frames = reader.count(f"1 to {most} frames of {len(joints)} joints in {reader.size} bytes", most)
     reader.keyword("Frame")
     reader.keyword("Time:")
-    seconds = reader.number()
-    if seconds <= 0:
-        raise reader.fail("a frame time above zero", seconds)
-    table = _read_table(reader, int(frames), sum(len(joint.channels) for joint in joints))
-    rotations, positions = _decode(joints, table)
+    expected = f"a frame time of {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} seconds"
+    seconds = reader.number(expected)
+    if not SHORTEST_FRAME <= seconds <= LONGEST_FRAME:
+        raise reader.fail(expected, seconds)
+    rotations, positions = _decode(joints, _read_table(reader, frames, channels))
     return Motion(
         names=tuple(joint.name for joint in joints),
         parents=np.array([joint.parent for joint in joints]),
@@ -193,55 +253,72 @@ def load_bvh(path: Path) -> Motion:
     )
 
 
-def _read_joint(reader: _Reader, joints: list[_Joint], parent: int, name: str) -> None:
-    if any(joint.name == name for joint in joints):
-        raise reader.fail("each joint once", f"a second {name}")
-    reader.keyword("{")
-    reader.keyword("OFFSET")
-    joint = _Joint(name, parent, (reader.number(), reader.number(), reader.number()), [])
-    own = len(joints)
-    joints.append(joint)
-    while True:
+def _read_joints(reader: _Reader) -> list[_Joint]:
+    """The hierarchy from its root's name to its last bracket; a list of open joints, for files nest as they like."""
+    joints = [_read_joint(reader, -1, reader.name())]
+    names, inside = {joints[0].name}, [0]
+    while inside:
+        joint = joints[inside[-1]]
         word = reader.keyword("CHANNELS", "JOINT", "End", "}")
         if word == "}":
-            return
+            inside.pop()
+            continue
         if word == "CHANNELS":
-            joint.channels = [reader.keyword(*_POSITIONS, *_AXES) for _ in range(int(reader.number()))]
-        elif word == "JOINT":
-            _read_joint(reader, joints, own, reader.next("a joint's name"))
-        else:
+            joint.channels = _read_channels(reader, joint)
+            continue
+        if word == "End":
             reader.keyword("Site")
-            _read_joint(reader, joints, own, f"{name}_end")
+        name = reader.name() if word == "JOINT" else f"{joint.name}_end"
+        if name in names:
+            raise reader.fail("each joint once", f"a second {name}")
+        if len(joints) == MOST_JOINTS:
+            raise reader.fail(f"at most {MOST_JOINTS} joints and end sites", "more")
+        joints.append(_read_joint(reader, inside[-1], name))
+        names.add(name)
+        inside.append(len(joints) - 1)
+    return joints
+
+
+def _read_joint(reader: _Reader, parent: int, name: str) -> _Joint:
+    reader.keyword("{")
+    reader.keyword("OFFSET")
+    return _Joint(name, parent, (reader.number(), reader.number(), reader.number()), [])
+
+
+def _read_channels(reader: _Reader, joint: _Joint) -> list[str]:
+    known = (*_POSITIONS, *_AXES)
+    if joint.channels:
+        raise reader.fail("CHANNELS of a joint once", "a second list")
+    count = reader.count(f"1 to {len(known)} channels", len(known))
+    channels = [reader.keyword(*known) for _ in range(count)]
+    if len(set(channels)) < count:
+        raise reader.fail("each channel once", " ".join(channels))
+    return channels
 
 
 def _read_table(reader: _Reader, frames: int, channels: int) -> Float[np.ndarray, "t c"]:
     """The numbers of all frames; rows are lines."""
-    first = reader.words[reader.at - 1][1]
-    rows = [(number, line) for number, line in enumerate(reader.lines[first:], first + 1) if line.strip()]
-    if len(rows) != frames:
+    table, found, first = np.empty((frames, channels)), 0, reader.line
+    for found, line in enumerate(reader.rows(), 1):
+        if found > frames:
+            continue
+        words = line.split(maxsplit=channels)
+        values = np.fromiter(map(_number, words), np.float64, len(words))
+        if len(words) != channels or not (np.abs(values) <= LARGEST).all():
+            raise reader.fail(
+                f"{channels} finite numbers within {LARGEST:g}, one for each channel",
+                f"{'more' if len(words) > channels else len(words)} words"
+                if len(words) != channels
+                else "something else than such numbers",
+            )
+        table[found - 1] = values
+    if found != frames:
         raise InputError(
             "The motion has not the frames that it says",
             where=reader.path,
             expected=f"{frames} lines of numbers after line {first}",
-            found=len(rows),
+            found=found,
         )
-    table = np.empty((frames, channels))
-    for row, (number, line) in zip(table, rows, strict=True):
-        words = line.split()
-        try:
-            values = np.array(words, dtype=np.float64)
-        except ValueError:
-            values = np.full(1, np.nan)
-        if len(words) != channels or not np.isfinite(values).all():
-            raise InputError(
-                "The motion is no sound BVH file",
-                where=f"{reader.path}, line {number}",
-                expected=f"{channels} finite numbers, one for each channel",
-                found=f"{len(words)} words"
-                if len(words) != channels
-                else "something else than finite numbers",
-            )
-        row[:] = values
     return table
 
 

@@ -24,6 +24,8 @@ from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from simulacra.render.runtime.errors import InputError
 
+# Of both legs, in the unit of the file: what the root walks is divided by it.
+SHORTEST_LEGS = 1e-6
 _LIMB_ENDS = {
     "upperarm01": "lowerarm01",
     "lowerarm01": "wrist",
@@ -236,9 +238,9 @@ def _leg_ratio(body: BodyModel, rest: RestBody, skeleton: Skeleton, places: dict
         for upper, lower in pairwise(chain):
             own += float((heads[lower] - heads[upper]).norm())
             theirs += float(np.linalg.norm(places[skeleton.bones[lower]] - places[skeleton.bones[upper]]))
-    if theirs == 0:
+    if theirs < SHORTEST_LEGS:
         raise InputError(
-            "The motion's legs have no length", expected="offsets of knees and ankles", found="zeros"
+            "The motion's legs have no length", expected="offsets of knees and ankles", found=f"{theirs:g}"
         )
     return own / theirs
 

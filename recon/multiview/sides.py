@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.triangulate import (
@@ -28,6 +27,7 @@ from simulacra.recon.multiview.triangulate import (
     triangulate,
 )
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Weight
 
 # Beyond this many cameras the others are aligned to the points of the surest ones: 2^c assignments grow too many.
 _ENUMERATED_CAMERAS = 8
@@ -46,9 +46,9 @@ class SwapConfig:
     """
 
     enabled: bool = True
-    flip_cost: float = Field(default=0.5, ge=0)
-    change_cost: float = Field(default=2.0, ge=0)
-    group_cost: float = Field(default=1.5, ge=0)
+    flip_cost: Weight = 0.5
+    change_cost: Weight = 2.0
+    group_cost: Weight = 1.5
 
 
 @dataclass(frozen=True)

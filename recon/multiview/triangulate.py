@@ -12,15 +12,18 @@ centre at (0.5, 0.5); viewmats are world to camera; world points are in metres.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
-from pydantic import Field
 
 from simulacra.recon.multiview.detections import Confidence, Detections, PinholeCameras, Points2D
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 from simulacra.render.runtime.errors import CaptureError
 
 
@@ -36,11 +39,16 @@ class TriangulationConfig:
         iterations: Gauss-Newton steps.
     """
 
-    noise_m: float = Field(default=0.02, gt=0)
-    outlier_m: float = Field(default=0.08, gt=0)
-    min_confidence: float = Field(default=0.1, ge=0, le=1)
-    min_parallax: float = Field(default=0.05, gt=0)
-    iterations: int = Field(default=6, ge=1)
+    noise_m: Annotated[float, Interval(ge=1e-4, le=10)] = 0.02
+    outlier_m: Annotated[float, Interval(ge=1e-4, le=100)] = 0.08
+    min_confidence: Share = 0.1
+    min_parallax: Annotated[float, Interval(ge=1e-4, le=1.5)] = 0.05
+    iterations: Annotated[int, Interval(ge=1, le=1000)] = 6
+
+
+# Distances of proposals to detections that are held at once (8 MiB): long captures and rigs of many cameras are done
+# block by block.
+_MOST_DISTANCES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,40 @@ def triangulate(
     """
     if len(cameras) < 2:
         raise CaptureError("Triangulation needs at least two cameras", expected=">= 2", found=len(cameras))
-    weights = detections.weights(config.min_confidence)
-    rays = cameras.rays(np.nan_to_num(detections.pixels))
+    shape = detections.confidence.shape
+    frames, _, landmarks = shape
+    points, residual_px = np.empty((frames, landmarks, 3)), np.empty(shape)
+    information, squared = np.empty((frames, landmarks, 3, 3)), np.empty((frames, landmarks))
+    inliers = np.empty(shape, dtype=bool)
+    for rows, columns in _blocks(*shape):
+        part = _triangulate_block(detections, rows, columns, cameras, config)
+        points[rows, columns], information[rows, columns], squared[rows, columns] = part[:3]
+        inliers[rows, :, columns], residual_px[rows, :, columns] = part[3:]
+    seen = np.asarray(np.isfinite(points).all(-1))
+    covariances = _covariances(information, squared, inliers, seen, config.noise_m)
+    return Points3D(points, covariances, inliers, residual_px)
+
+
+def _blocks(frames: int, cameras: int, landmarks: int) -> Iterator[tuple[slice, slice]]:
+    """Frames and landmarks of pieces of the work: each point is triangulated by itself."""
+    each = max(1, cameras**2 * (cameras - 1) // 2)
+    columns = max(1, min(landmarks, _MOST_DISTANCES // each))
+    rows = max(1, _MOST_DISTANCES // (each * columns))
+    for first in range(0, frames, rows):
+        for start in range(0, landmarks, columns):
+            yield slice(first, first + rows), slice(start, start + columns)
+
+
+def _triangulate_block(
+    detections: Detections,
+    rows: slice,
+    columns: slice,
+    cameras: PinholeCameras,
+    config: TriangulationConfig,
+) -> tuple[np.ndarray, ...]:
+    """Points, information, squared residuals, inliers and residuals in pixels of some frames and landmarks."""
+    weights = detections.of_frames(rows).weights(config.min_confidence)[:, :, columns]
+    rays = cameras.rays(np.nan_to_num(detections.pixels[rows, :, columns]))
     Ks = cameras.Ks
     focal = 0.5 * (np.linalg.norm(Ks[:, 0, :2], axis=-1) + np.linalg.norm(Ks[:, 1, :2], axis=-1))
     proposals = pair_proposals(rays, weights, cameras, config.min_parallax)
@@ -89,8 +129,7 @@ def triangulate(
     # Also of views that were rejected, so that a caller sees how far off they are.
     with np.errstate(invalid="ignore", divide="ignore"):
         residual_px = np.where((weights > 0) & seen[:, None], error / depth * focal[:, None], np.nan)
-    covariances = _covariances(information, squared, inliers, seen, config.noise_m)
-    return Points3D(points, covariances, inliers, residual_px)
+    return points, information, squared, inliers, residual_px
 
 
 def camera_pairs(count: int) -> Int[np.ndarray, "p 2"]:

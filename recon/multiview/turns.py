@@ -14,10 +14,11 @@ Symbols: ``t`` frames, ``c`` cameras, ``k`` keypoints.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import Field
 from scipy.spatial.transform import Rotation
 
 from simulacra.recon.multiview.bundle import adjust_bundle
@@ -26,6 +27,7 @@ from simulacra.recon.multiview.prior import Prior
 from simulacra.recon.multiview.rig import CameraRig, Sightings, rigid_motion
 from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 
 # A detector errs alike in neighbouring frames: more frames than this say no more about a camera than these.
 _INDEPENDENT_FRAMES = 5
@@ -50,10 +52,10 @@ class AdjustConfig:
     """
 
     enabled: bool = True
-    sigma: float = Field(default=0.01, gt=0)
-    gain: float = Field(default=0.15, ge=0, lt=1)
-    fewest_frames: int = Field(default=10, ge=1)
-    iterations: int = Field(default=8, ge=1)
+    sigma: Annotated[float, Interval(ge=1e-5, le=1)] = 0.01
+    gain: Share = 0.15
+    fewest_frames: Annotated[int, Interval(ge=1, le=1_000_000)] = 10
+    iterations: Annotated[int, Interval(ge=1, le=1000)] = 8
 
 
 @dataclass(frozen=True)

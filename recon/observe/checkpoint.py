@@ -7,15 +7,17 @@ key (the configuration and the session); another key's leftovers are removed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from jaxtyping import Int
 
 from simulacra.recon.observe.observations import MaskSource
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
+from simulacra.recon.runs.mapped import new_array
 
 CHECKPOINT_FOLDER = ".checkpoint"
 
@@ -35,6 +37,21 @@ def empty_arrays() -> dict[str, np.ndarray]:
     scores = {"pose_visibility": (33,), "pose_score": (), "face_score": (), "hand_score": (2,)}
     absent = {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
     return absent | {name: np.zeros(shape, dtype=np.float32) for name, shape in scores.items()}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What some frames of one camera showed, one after the other.
+
+    Attributes:
+        frames: their numbers.
+        mask_sources: of each.
+        arrays: by field of `Observations`, without its axis of cameras.
+    """
+
+    frames: Int[np.ndarray, " n"]
+    mask_sources: tuple[MaskSource, ...]
+    arrays: Mapping[str, np.ndarray]
 
 
 class Checkpoint:
@@ -64,18 +81,17 @@ class Checkpoint:
         path = self.root / camera / f"{frames[0]:06d}.npz"
         write_arrays(path, frames=frames, mask_sources=sources, **stacked)
 
-    def load(self, camera: str) -> dict[int, FrameResult]:
-        """What is kept of a camera, by frame."""
-        kept: dict[int, FrameResult] = {}
+    def iter_chunks(self, camera: str) -> Iterator[Chunk]:
+        """What is kept of a camera, some frames at a time."""
         for path in sorted((self.root / camera).glob("[0-9]*.npz")):
             with np.load(path) as stored:
                 content = dict(stored)
             frames, sources = content.pop("frames"), content.pop("mask_sources")
-            for row, (frame, source) in enumerate(zip(frames, sources, strict=True)):
-                kept[int(frame)] = FrameResult(
-                    int(frame), {n: v[row] for n, v in content.items()}, cast(MaskSource, str(source))
-                )
-        return kept
+            yield Chunk(frames, tuple(cast(MaskSource, str(source)) for source in sources), content)
+
+    def new_array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Room on disk to gather what is kept."""
+        return new_array(self.root / f"{name}.rows", shape, dtype)
 
     def remove(self) -> None:
         """Forgets everything: the observation is complete."""

@@ -31,6 +31,7 @@ _EVIDENCE_SLOPE = 0.8
 # Color noise that every camera has at least (compression, flicker), of 1.
 _NOISE_FLOOR = 0.02
 _MIN_SAMPLES = 3
+_BLOCK_ROWS = 64
 _HAZE = 0.2
 # How far the filter reaches, in full pixels; and what the network must think of a pixel near by.
 _REACH = 4 * _RADIUS + 1
@@ -80,13 +81,26 @@ def learn_background(
         away.append(near == 0)
     if len(images) < 5:
         return None
+    parts = [
+        _learn_rows(
+            [image[i : i + _BLOCK_ROWS] for image in images], [each[i : i + _BLOCK_ROWS] for each in away]
+        )
+        for i in range(0, len(away[0]), _BLOCK_ROWS)
+    ]
+    return Background(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _learn_rows(
+    images: Sequence[UInt8[np.ndarray, "h w 3"]], away: Sequence[Bool[np.ndarray, "h w"]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Median, deviation and what is known of some rows: those of all rows at once are a gigabyte of 4K pictures."""
     stack, free = np.stack(images, axis=-1), np.stack(away, axis=-1)
     # The covered samples sort to the end (as 255, which a true 255 may join: they are equal); quartiles are
     # counted among the free ones.
     ordered = np.sort(np.where(free[:, :, None], stack, np.uint8(255)), axis=-1)
     count = free.sum(axis=-1)
     low, median, high = (_take_rank(ordered, count, quantile) for quantile in (0.25, 0.5, 0.75))
-    return Background(median, (high - low) / np.float32(1.349), count >= _MIN_SAMPLES)
+    return median, (high - low) / np.float32(1.349), count >= _MIN_SAMPLES
 
 
 def _take_rank(

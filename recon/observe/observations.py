@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -11,9 +12,12 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
-from simulacra.recon.runs.files import read_json, write_arrays, write_json
+from simulacra.recon.observe.presence import count_views, name_ranges
+from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.mapped import map_arrays, pack_arrays
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.whole_files import whole_file
 
 MaskSource = Literal["session", "pose", "selfie", "none"]
 
@@ -80,12 +84,32 @@ class Observations:
             KeyError: no such frame or camera here.
             InputError: the file is gone or damaged.
         """
-        position = int(np.flatnonzero(self.frames == frame)[0]) if frame in self.frames else -1
-        if position < 0 or camera not in self.mask_sources:
-            raise KeyError(f"frame {frame} of camera {camera} was not observed")
-        if self.mask_sources[camera][position] == "none":
+        if self.mask_source(frame, camera) == "none":
             return None
         return read_mask(mask_file(self.folder, camera, frame))
+
+    def views_with_person(self, cameras: Sequence[str]) -> Int[np.ndarray, "t"]:
+        """How many of these cameras see a body in each frame."""
+        columns = [self.cameras.index(name) for name in cameras]
+        return count_views((self.pose_visibility * self.pose_score[..., None])[:, columns])
+
+    def has(self, frame: int, camera: str) -> bool:
+        """Whether it was looked at a frame of a camera."""
+        return frame in self._places and camera in self.mask_sources
+
+    def mask_source(self, frame: int, camera: str) -> MaskSource:
+        """Where the mask of one frame of one camera comes from.
+
+        Raises:
+            KeyError: no such frame or camera here.
+        """
+        if not self.has(frame, camera):
+            raise KeyError(f"frame {frame} of camera {camera} was not observed")
+        return self.mask_sources[camera][self._places[frame]]
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(frame): place for place, frame in enumerate(self.frames)}
 
 
 def mask_file(folder: Path, camera: str, frame: int) -> Path:
@@ -94,18 +118,16 @@ def mask_file(folder: Path, camera: str, frame: int) -> Path:
 
 
 def write_mask(path: Path, mask: Float[np.ndarray, "h w"]) -> None:
-    """Writes a mask as 8 bit grey PNG, under a temporary name first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.png")
+    """Writes a mask as 8 bit grey PNG, whole or not at all."""
     pixels = np.round(mask * 255.0).astype(np.uint8)
-    partial.write_bytes(cv2.imencode(".png", pixels, _PNG)[1].tobytes())
-    partial.replace(path)
+    with whole_file(path) as stream:
+        stream.write(cv2.imencode(".png", pixels, _PNG)[1].tobytes())
 
 
 def save_observations(observations: Observations, folder: Path) -> None:
     """Writes ``observations.npz`` and ``observations.json``; the masks are there already."""
     arrays = {name: getattr(observations, name) for name in _FIELDS}
-    write_arrays(folder / ARRAYS_FILE, frames=observations.frames, **arrays)
+    pack_arrays(folder / ARRAYS_FILE, {"frames": observations.frames, **arrays})
     facts = {
         "schema": SCHEMA,
         "cameras": list(observations.cameras),
@@ -114,6 +136,9 @@ def save_observations(observations: Observations, folder: Path) -> None:
             camera: _count_detections(observations, index)
             for index, camera in enumerate(observations.cameras)
         },
+        "frames_without_person": name_ranges(
+            observations.frames.tolist(), observations.views_with_person(observations.cameras) == 0
+        ),
     }
     write_json(folder / FACTS_FILE, facts)
 
@@ -129,21 +154,21 @@ def _count_detections(observations: Observations, camera: int) -> dict[str, int]
 
 
 def load_observations(folder: Path) -> Observations:
-    """Reads back what `save_observations` wrote.
+    """Reads back what `save_observations` wrote; landmarks stay on disk until they are looked at.
 
     Raises:
         RunError: the files are missing or damaged.
     """
     facts = read_json(folder / FACTS_FILE)
     try:
-        with np.load(folder / ARRAYS_FILE) as arrays:
-            return Observations(
-                frames=arrays["frames"],
-                cameras=tuple(facts["cameras"]),
-                mask_sources={camera: tuple(sources) for camera, sources in facts["mask_sources"].items()},
-                folder=folder,
-                **{name: arrays[name] for name in _FIELDS},
-            )
+        arrays = map_arrays(folder / ARRAYS_FILE)
+        return Observations(
+            frames=np.array(arrays["frames"]),
+            cameras=tuple(facts["cameras"]),
+            mask_sources={camera: tuple(sources) for camera, sources in facts["mask_sources"].items()},
+            folder=folder,
+            **{name: arrays[name] for name in _FIELDS},
+        )
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             "a run's own file cannot be read",

@@ -3,8 +3,7 @@
 Each camera is read twice, in order: once for landmarks and soft masks, once to bring the masks to the
 image's edges with what the first reading taught about the background. Every frame is looked at by itself
 (no tracking), so that frames can be shared between threads and a continued run gives the very bytes of an
-uninterrupted one. What is held in memory does not grow with the number of frames except for the landmarks
-(5 kB a frame and camera).
+uninterrupted one. What is held in memory does not grow with the number of frames: landmarks lie on disk.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.selfie import SelfieNetwork
 from simulacra.recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.mapped import release
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.runtime.errors import CaptureError
 
@@ -134,8 +134,9 @@ def observe(
     total = _steps(session, config, numbers)
     with Progress("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
         job = _ObserveJob(session, config, folder, checkpoint, pool, 2 * workers, bar)
-        results = {camera: _observe_camera(job, camera, numbers) for camera in session.camera_names}
-    save_observations(_stack_results(numbers, results, folder), folder)
+        for camera in session.camera_names:
+            _observe_camera(job, camera, numbers)
+    save_observations(_gather_results(job, numbers), folder)
     checkpoint.remove()
     return load_observations(folder)
 
@@ -179,11 +180,11 @@ def _steps(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> i
     return seen * (2 if config.refine_masks else 1)
 
 
-def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> dict[int, FrameResult]:
+def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> None:
     present = [frame for frame in numbers if job.session.has(frame, camera)]
-    results = _predict_camera(job, camera, present)
+    _predict_camera(job, camera, present)
     if not job.config.allow_empty_cameras and not any(
-        result.arrays["pose_score"] > 0 for result in results.values()
+        (chunk.arrays["pose_score"] > 0).any() for chunk in job.checkpoint.iter_chunks(camera)
     ):
         raise CaptureError(
             "a camera shows no person",
@@ -196,14 +197,13 @@ def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> di
     _refine_camera(job, camera, soft)
     if job.config.refine_masks:
         job.bar.advance(len(present) - len(soft))
-    return results
 
 
-def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> dict[int, FrameResult]:
-    """The landmarks of a camera's frames; masks go to disk as they are found."""
-    results = job.checkpoint.load(camera)
-    job.bar.advance(len(results))
-    waiting = [frame for frame in present if frame not in results]
+def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> None:
+    """The landmarks of a camera's frames; these and masks go to disk as they are found."""
+    done = {int(frame) for chunk in job.checkpoint.iter_chunks(camera) for frame in chunk.frames}
+    job.bar.advance(len(done))
+    waiting = [frame for frame in present if frame not in done]
     images = zip(waiting, job.session.iter_images(camera, waiting), strict=True)
     chunk: list[FrameResult] = []
 
@@ -212,13 +212,11 @@ def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> di
 
     for result in _in_order(job, predict, images):
         chunk.append(result)
-        results[result.frame] = result
         if len(chunk) == _CHUNK_FRAMES:
             job.checkpoint.save(camera, chunk)
             chunk = []
         job.bar.advance()
     job.checkpoint.save(camera, chunk)
-    return results
 
 
 def _predict_frame(job: _ObserveJob, camera: str, frame: int, image: Image) -> FrameResult:
@@ -309,23 +307,31 @@ def _in_order(job: _ObserveJob, work: Callable[[Item], Result], items: Iterable[
             future.cancel()
 
 
-def _stack_results(
-    numbers: Sequence[int], results: dict[str, dict[int, FrameResult]], folder: Path
-) -> Observations:
-    nothing = empty_arrays()
-    rows = [
-        [results[camera][f].arrays if f in results[camera] else nothing for camera in results]
-        for f in numbers
-    ]
-    arrays = {name: np.stack([np.stack([cell[name] for cell in row]) for row in rows]) for name in nothing}
-    sources: dict[str, tuple[MaskSource, ...]] = {
-        camera: tuple(of[f].mask_source if f in of else "none" for f in numbers)
-        for camera, of in results.items()
+def _gather_results(job: _ObserveJob, numbers: Sequence[int]) -> Observations:
+    """What all cameras showed, in files of the checkpoint."""
+    cameras, places = tuple(job.session.camera_names), {frame: row for row, frame in enumerate(numbers)}
+    arrays = {
+        name: job.checkpoint.new_array(name, (len(numbers), len(cameras), *nothing.shape), nothing.dtype)
+        for name, nothing in empty_arrays().items()
     }
+    for name, nothing in empty_arrays().items():
+        if not np.isfinite(nothing).all():
+            for start in range(0, len(numbers), _CHUNK_FRAMES):
+                arrays[name][start : start + _CHUNK_FRAMES] = nothing
+                release(arrays[name])
+    sources: dict[str, list[MaskSource]] = {camera: ["none"] * len(numbers) for camera in cameras}
+    for column, camera in enumerate(cameras):
+        for chunk in job.checkpoint.iter_chunks(camera):
+            rows = [places[int(frame)] for frame in chunk.frames]
+            for row, source in zip(rows, chunk.mask_sources, strict=True):
+                sources[camera][row] = source
+            for name, values in chunk.arrays.items():
+                arrays[name][rows, column] = values
+                release(arrays[name])
     return Observations(
         frames=np.array(numbers, dtype=np.int64),
-        cameras=tuple(results),
-        mask_sources=sources,
-        folder=folder,
+        cameras=cameras,
+        mask_sources={camera: tuple(of) for camera, of in sources.items()},
+        folder=job.folder,
         **arrays,
     )

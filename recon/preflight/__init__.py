@@ -11,6 +11,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
     times           frames and their order
     light           exposure, colors, sharpness
     bodies          landmarks in all cameras, triangulated
+    joint_error     whether the cameras stand where they can measure
     diagnosis       which known mistake, undone, makes them agree
     remedies        which small change of a camera would
     consistency     checks made of these three
@@ -24,12 +25,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulacra.recon.preflight.codes import CODES
-from simulacra.recon.preflight.consistency import Consistency, check_consistency, measure_consistency
+from simulacra.recon.preflight.consistency import (
+    REMEDIES,
+    Consistency,
+    check_consistency,
+    measure_consistency,
+)
 from simulacra.recon.preflight.depths import check_depths
 from simulacra.recon.preflight.geometry import check_cameras
+from simulacra.recon.preflight.joint_error import check_joint_error
 from simulacra.recon.preflight.light import check_light
 from simulacra.recon.preflight.masks import check_masks
-from simulacra.recon.preflight.presence import check_detector, check_presence
+from simulacra.recon.preflight.presence import check_detector, check_moments, check_presence
 from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import (
     Check,
@@ -58,6 +65,10 @@ __all__ = [
     "preflight",
     "save_preflight",
 ]
+
+
+# Failed, these say that cameras are not where they are said to be.
+PLACES = ("camera-distance", "rotation", "up-axis", "reprojection", "epipolar", "stature", *REMEDIES)
 
 
 @dataclass(frozen=True)
@@ -117,9 +128,12 @@ def inspect(
     )
     found = measure_consistency(used, samples)
     checks = check_frames(used) + check_cameras(used) + check_detector(samples)
-    checks += check_presence(used, samples) + check_motion(samples)
+    checks += check_presence(used, samples) + check_moments(samples) + check_motion(samples)
     checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
     checks += check_consistency(used, samples, found)
+    # Where the calibration is of another convention or moment it says nothing of where cameras stand.
+    if not any(c.status == "fail" and c.code in PLACES for c in checks):
+        checks += check_joint_error(used, samples)
     checks += check_masks(used, samples, problems)
     checks += check_depths(used, samples, found, problems)
     # Files come last: the checks before find some of the problems.

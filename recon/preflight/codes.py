@@ -6,7 +6,7 @@ CODES = {
     # The session as a whole.
     "storage": "files that are missing, empty, cut off or unreadable, or a description that cannot be read",
     "calibration": "a calibration that cannot be: a number that is none, a singular K",
-    "cameras": "how many cameras there are: without depth, one cannot place anything",
+    "cameras": "how many cameras there are: one cannot place anything",
     "frames": "how many frames were recorded",
     "keypoints": "whether the landmark networks could look at the pictures",
     # Time.
@@ -39,9 +39,12 @@ CODES = {
     "image-scale": "cameras whose pictures fit better at another scale: resized or cropped without K",
     "lens-match": "cameras whose pictures fit better with another lens: distortion left in or taken out twice",
     "camera-pose": "cameras that fit better when turned by a few degrees, or moved",
+    "joint-error": "how far off joints are to be expected by where the cameras and the person stand",
+    "shared-view": "share of what is seen of the body that two cameras see, or one with depth",
     "person-upright": "angle between the person's up and +Y",
     # The person.
     "person-visible": "share of the image that the person takes",
+    "person-moments": "share of the frames that were looked at in which the person is seen by enough cameras",
     "person-in-frame": "share of the image's border that the person touches",
     "stature": "height of the person",
     # Light.

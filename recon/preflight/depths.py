@@ -67,7 +67,7 @@ def check_depths(
         people = _people(session, samples, frame, problems)
         for person in people:
             name = person.camera.name
-            covered = float((person.depth > 0)[person.inside].mean()) if person.inside.any() else 0.0
+            covered = float((person.depth > 0)[person.inside].mean())
             holes.setdefault(name, []).append(1 - covered)
             if len(person.points):
                 low, high = np.quantile(person.points[:, 1], [0.002, 0.998])
@@ -111,6 +111,8 @@ def _people(session: Session, samples: SessionSamples, frame: int, problems: Pro
             continue
         depth, valid = measured
         inside = mask > 0.5
+        if not inside.any():
+            continue  # nobody is there at that moment: no hole in the depth, and no other frame's depth
         points = surface_points(camera, depth, valid & inside)
         found.append(PersonDepth(camera, inside, np.where(valid, depth, 0).astype(np.float32), points))
     return found

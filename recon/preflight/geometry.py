@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.observe.presence import FEWEST_VIEWS, ONE_CAMERA
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.session import ROTATION_TOLERANCE, Session, SessionCamera
 from simulacra.recon.session.lens import reach as lens_reach
@@ -20,12 +21,10 @@ def check_cameras(session: Session) -> list[Check]:
 
 
 def _check_count(cameras: tuple[SessionCamera, ...]) -> Check:
-    depth = any(camera.depth_scale is not None for camera in cameras)
+    status: Status = "pass" if len(cameras) >= FEWEST_VIEWS else "fail"
     return Check(
-        "cameras", "session", float(len(cameras)), "cameras", ">= 2, or 1 with depth",
-        "pass" if len(cameras) > 1 else "warn" if depth else "fail",
-        "two cameras that are not held out, or a depth camera, are needed to measure a person",
-    )  # fmt: skip
+        "cameras", "session", float(len(cameras)), "cameras", f">= {FEWEST_VIEWS}", status, ONE_CAMERA
+    )
 
 
 def _check_intrinsics(cameras: tuple[SessionCamera, ...]) -> list[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulacra.recon.observe.presence import FEWEST_VIEWS, name_ranges
 from simulacra.recon.preflight.record import Check, check_values
 from simulacra.recon.preflight.samples import CameraSamples, SessionSamples
 from simulacra.recon.session import Session
@@ -22,6 +23,25 @@ def check_detector(samples: SessionSamples) -> list[Check]:
             "simulacra assets fetches them; without them calibrations are not checked against the person",
         )
     ]  # fmt: skip
+
+
+def check_moments(samples: SessionSamples) -> list[Check]:
+    """In which of the frames that were looked at enough cameras see the person, by landmarks or by their own masks."""
+    found = any(camera.bodies for camera in samples.cameras)
+    masked = {(c.name, s.frame) for c in samples.cameras for s in c.stills if s.own_mask and s.covered}
+    if not samples.has_detector and not any(s.own_mask for c in samples.cameras for s in c.stills):
+        return []
+    frames = sorted({*samples.stills, *(samples.motion if found else ())})
+    views = [sum(f in c.bodies or (c.name, f) in masked for c in samples.cameras) for f in frames]
+    enough = min(FEWEST_VIEWS, len(samples.cameras))
+    held = np.array(views) >= enough
+    said = f"not in frames {name_ranges(frames, ~held)} (of those looked at)"
+    return check_values(
+        "person-moments", {"session": float(held.mean())}, warn=lambda v: v < 0.5, limit=">= 0.5",
+        unit=f"of the frames looked at show the person in {enough} cameras",
+        remedy="poses of the other frames are guesses: leave these out, or let all cameras see where the person goes",
+        evidence="" if held.all() else said,
+    )  # fmt: skip
 
 
 def check_presence(session: Session, samples: SessionSamples) -> list[Check]:

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.runs.configuration import config
@@ -28,8 +30,8 @@ class PreflightConfig:
     """
 
     ignore: tuple[str, ...] = ()
-    frames: int = 3
-    motion_frames: int = 40
+    frames: Annotated[int, Interval(ge=1, le=1000)] = 3
+    motion_frames: Annotated[int, Interval(ge=0, le=10_000)] = 40
 
     def __post_init__(self) -> None:
         for code in self.ignore:
@@ -42,17 +44,6 @@ class PreflightConfig:
                     found=code,
                     remedy=f"perhaps {near[0]}" if near else None,
                 )
-        if self.frames < 1:
-            raise ConfigError(
-                "the checks need a frame", where="preflight.frames", expected=">= 1", found=self.frames
-            )
-        if self.motion_frames < 0:
-            raise ConfigError(
-                "frames are counted",
-                where="preflight.motion_frames",
-                expected=">= 0",
-                found=self.motion_frames,
-            )
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 
 from simulacra.recon.refine.coloring import color_points, surfels
-from simulacra.recon.refine.depth_cleaning import clean_depth
 from simulacra.recon.refine.fusion import fuse
+from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.session import Session
-from simulacra.render.camera import Cameras
-from simulacra.render.runtime.errors import CaptureError
 
 __all__ = [
     "RefineConfig",
     "Surface",
+    "choose_moment",
     "color_points",
     "load_surface",
     "refine",
@@ -41,8 +42,15 @@ class RefineConfig:
         truncation_mm: how far in front of and behind a measured surface it is believed.
     """
 
-    voxel_mm: float = 6.0
-    truncation_mm: float = 24.0
+    voxel_mm: Annotated[float, Interval(ge=0.5, le=200)] = 6.0
+    truncation_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 24.0
+
+    def __post_init__(self) -> None:
+        # A surface is read off between a voxel before it and one behind it.
+        if self.truncation_mm < self.voxel_mm:
+            raise ValueError(
+                f"truncation_mm at least voxel_mm: not {self.truncation_mm:g} of {self.voxel_mm:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -72,39 +80,16 @@ def refine(
     session: Session,
     frame: int,
     cameras: Sequence[str],
-    mask_of: Callable[[int, str], Float[np.ndarray, "h w"] | None],
+    mask_of: MaskOf,
     settings: RefineConfig,
-) -> Surface | None:
-    """Fuses the depth images of the named cameras in one frame; None where the capture has no depth.
-
-    Raises:
-        CaptureError: there is depth, but no believable pixel of the person in it.
-    """
-    depths, masks, images, views = [], [], [], []
-    for camera in cameras:
-        mask, measured = mask_of(frame, camera), session.depth(frame, camera)
-        if mask is None or measured is None:
-            continue
-        view = session.cameras_as_tensors(camera)
-        depths.append(clean_depth(*measured, mask, view))
-        masks.append(mask)
-        images.append(session.image(frame, camera))
-        views.append(view)
-    if not depths:
-        return None
-    # A few stray pixels are no surface.
-    if sum(int(clean.usable.sum()) for clean in depths) < 1000:
-        raise CaptureError(
-            "the depth images hold nothing of the person",
-            where=f"frame {frame}, cameras {', '.join(cameras)}",
-            remedy="look at the masks, the depth scale and the depth-to-color alignment: simulacra import says how",
-        )
-    return _surface(frame, depths, masks, images, views, settings)
-
-
-def _surface(frame, depths, masks, images, views: list[Cameras], settings: RefineConfig) -> Surface:  # type: ignore[no-untyped-def]
+) -> Surface:
+    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave."""
+    depths = clean_depths(session, frame, cameras, mask_of)
+    masks = [mask for name in depths if (mask := mask_of(frame, name)) is not None]
+    views = [session.cameras_as_tensors(name) for name in depths]
+    images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
-    fused = fuse(depths, masks, views, voxel, settings.truncation_mm / 1000)
+    fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
     with torch.no_grad():
         colors, seen = color_points(points, normals, voxel, images, masks, views)

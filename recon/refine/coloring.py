@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -66,11 +66,16 @@ def color_points(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
     spacing: float,
-    images: Sequence[Float[np.ndarray, "h w 3"]],
-    masks: Sequence[Float[np.ndarray, "h w"]],
-    cameras: Sequence[Cameras],
+    images: Iterable[Float[np.ndarray, "h w 3"]],
+    masks: Iterable[Float[np.ndarray, "h w"]],
+    cameras: Iterable[Cameras],
 ) -> tuple[Float[Tensor, "n 3"], Bool[Tensor, " n"]]:
-    """Mean color over the cameras that see each point, and whether any does; the rest takes its neighbours'."""
+    """Mean color over the cameras that see each point, and whether any does; the rest takes its neighbours'.
+
+    Args:
+        images: one after the other: those of a rig that are read as they are asked for are never all in memory.
+        masks: likewise.
+    """
     samples = [
         sample_points(points, normals, spacing, image, mask, camera)
         for image, mask, camera in zip(images, masks, cameras, strict=True)

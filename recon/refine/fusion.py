@@ -23,6 +23,7 @@ from scipy import ndimage
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth
 from simulacra.render.camera import Cameras
+from simulacra.render.runtime.errors import ConfigError
 from simulacra.render.runtime.threads import run_split
 
 # Less measurement than this at a voxel and the silhouettes decide; the weight of one frontal depth pixel is 1.
@@ -63,6 +64,9 @@ def fuse(
         masks: of the person, one a camera, 0..1.
         voxel: side of a cell, metres.
         truncation: distance at which the signed distance is cut off, metres.
+
+    Raises:
+        ConfigError: more voxels than memory should be asked for.
     """
     low, shape = _bounds(depths, cameras, voxel)
     total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -96,7 +100,13 @@ def _bounds(
     high = np.percentile(cloud, 99.9, axis=0) + MARGIN_M
     shape = np.ceil((high - low) / voxel).astype(int) + 1
     if shape.prod() > MOST_VOXELS:
-        raise ValueError(f"{shape} voxels of {voxel} m are too many to fuse")
+        raise ConfigError(
+            "there are too many voxels to fuse",
+            where="refine.voxel_mm",
+            expected=f"<= {MOST_VOXELS} voxels",
+            found="x".join(map(str, shape)),
+            remedy="a larger refine.voxel_mm",
+        )
     return low.astype(np.float64), (int(shape[0]), int(shape[1]), int(shape[2]))
 
 

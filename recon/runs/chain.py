@@ -10,7 +10,10 @@ from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.stages import STAGE_FILE, digest_folder, stage_key
 from simulacra.render.runtime.errors import RunError
 
-REMEDY = "the same `simulacra reconstruct` into this run, to the end, makes again what does not fit"
+REMEDY = (
+    "the same `simulacra reconstruct` into this run, to the end, makes again what does not fit; `simulacra repair` "
+    "says what that is"
+)
 
 
 def check_records(root: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:

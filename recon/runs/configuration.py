@@ -9,38 +9,48 @@ and `false` are truth values, `1e-3` is a number, and `01` (a camera's name) is 
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import functools
 import itertools
 import json
-import re
 import sys
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
 import pydantic
-import yaml
 from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic_core import ArgsKwargs
 
+from simulacra.recon.runs.ranges import shown, wanted
+from simulacra.recon.runs.schema import branch_of, config_keys, fields_of, hint_at
+from simulacra.recon.runs.yaml_text import Key, YamlTextError, format_yaml, parse_yaml, yaml12_scalar
 from simulacra.render.runtime.errors import ConfigError
 
 Config = TypeVar("Config")
-Key = tuple[str | int, ...]
+# Where a key was said.
+Place = Callable[[Key], str]
+# A configuration with every value is 4 kB; one of lists of cameras and variants some times that.
+MOST_BYTES = 256 << 10
+# The longest path that Linux takes.
+LONGEST_TEXT = 4096
 # Names that sections had before: in files and options they are read as the new ones, which is said once on stderr.
 OLD_SECTIONS = {"splat": "avatar", "colour": "color"}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def config(cls: type[Config]) -> type[Config]:
-    """Makes a class a configuration: frozen, keyword-only, its types checked when it is constructed.
+    """Makes a class a configuration: frozen, keyword-only, its types and ranges checked when it is constructed.
 
-    A whole number is accepted for a float, and from a file a list for a tuple; nothing else is converted.
+    A whole number is accepted for a float, and from a file a list for a tuple; nothing else is converted. Every number
+    has its range beside it (`recon.runs.ranges`); one that is not finite is in none. The class raises a ConfigError for
+    what it refuses.
     """
-    rules = pydantic.ConfigDict(extra="forbid", strict=True)
-    return pydantic_dataclass(frozen=True, kw_only=True, config=rules)(cls)  # type: ignore[return-value]
+    rules = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT)
+    made = pydantic_dataclass(frozen=True, kw_only=True, config=rules)(cls)
+    _check_when_made(made)
+    return made  # type: ignore[return-value]
 
 
 def load_config(
@@ -56,15 +66,14 @@ def load_config(
     Raises:
         ConfigError: an unreadable file, an unknown key, a wrong type, a value that the dataclass refuses.
     """
-    text = _read(path)
-    tree = _parse(text, path)
-    _check_keys(cls, tree, (), lambda key: _place(path, text, key))
+    tree, place = _parse(_read(path), path)
+    _check_keys(cls, tree, (), place)
     pairs = overrides if isinstance(overrides, Mapping) else parse_overrides(overrides)
     given: dict[Key, str] = {}
     for dotted, value in pairs.items():
         where = f"--{dotted} on the command line"
         given[_set(cls, tree, tuple(dotted.split(".")), value, where)] = where
-    return _validate(cls, tree, lambda key: _nearest_override(given, key) or _place(path, text, key))
+    return _validate(cls, tree, lambda key: _nearest_override(given, key) or place(key))
 
 
 def changed_config(cfg: Config, changes: Mapping[str, Any], where: str) -> Config:
@@ -114,120 +123,64 @@ def dump_config(cfg: object) -> dict[str, Any]:
 
 def format_config(cfg: object) -> str:
     """Every value of a configuration as YAML, which `load_config` reads back to an equal one."""
-    return yaml.dump(dump_config(cfg), Dumper=_Yaml12Dumper, sort_keys=False, allow_unicode=True)
+    return format_yaml(dump_config(cfg))
 
 
-def config_keys(cls: type, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """The dotted name and the type of every value that `cls` holds."""
-    for name, annotation in typing.get_type_hints(cls).items():
-        if name not in _fields(cls):
-            continue
-        branches = _dataclasses_in(annotation)
-        if not branches:
-            yield prefix + name, annotation
-        for branch in branches:
-            yield from config_keys(branch, f"{prefix}{name}.")
-
-
-# -- YAML as version 1.2 reads it ------------------------------------------------------------------
-
-
-class _Yaml12Loader(yaml.SafeLoader):
-    """SafeLoader without the surprises of YAML 1.1, which refuses a key that is given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        for key, _ in node.value:
-            if names.count(key.value) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} is given twice", key.start_mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-class _Yaml12Dumper(yaml.SafeDumper):
-    """Quotes what `_Yaml12Loader` would otherwise read as something else."""
-
-
-_SCALARS = {
-    "tag:yaml.org,2002:bool": (r"true|false", "tf"),
-    "tag:yaml.org,2002:null": (r"null|~|", ["n", "~", ""]),
-    "tag:yaml.org,2002:int": (r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-    "tag:yaml.org,2002:float": (
-        r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
-        "-+.0123456789",
-    ),
-}
-for _class in (_Yaml12Loader, _Yaml12Dumper):
-    _class.yaml_implicit_resolvers = {}
-    for _tag, (_pattern, _first) in _SCALARS.items():
-        _class.add_implicit_resolver(_tag, re.compile(f"^(?:{_pattern})$"), list(_first))
+# -- files ----------------------------------------------------------------------------------------
 
 
 def _read(path: Path | None) -> str:
     if path is None:
         return ""
     try:
+        if not path.is_file():
+            raise ConfigError("The configuration cannot be read", where=path, found="no file")
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(
+                "The configuration is too large",
+                where=path,
+                expected=f"at most {MOST_BYTES} bytes",
+                found=path.stat().st_size,
+            )
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError("The configuration cannot be read", where=path, found=reason) from error
 
 
-def _parse(text: str, path: Path | None) -> dict[str, Any]:
+def _parse(text: str, path: Path | None) -> tuple[dict[str, Any], Place]:
+    """What a file says, and where in it a key stands, or the nearest key above it."""
+    source = str(path) if path else "the defaults"
     try:
-        tree = yaml.load(text, _Yaml12Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else path
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError("The configuration is not YAML", where=where, found=problem) from error
-    if tree is None:
-        return {}
+        parsed = parse_yaml(text, yaml12_scalar)
+    except YamlTextError as error:
+        where = source if error.line is None else f"{source}, line {error.line}"
+        raise ConfigError("The configuration is not YAML", where=where, found=error) from error
+    tree = {} if parsed.value is None else parsed.value
     if not isinstance(tree, dict):
         raise ConfigError(
             "The configuration is not a list of keys with values",
             where=path,
             expected="for example `avatar:` and below it, indented, `steps: 500`",
-            found=repr(tree)[:80],
+            found=shown(tree)[:80],
         )
-    return tree
+    renamed = {tuple(OLD_SECTIONS.get(str(part), part) for part in key): n for key, n in parsed.lines.items()}
+    lines = renamed | parsed.lines
 
+    def place(key: Key) -> str:
+        above = [lines[key[:depth]] for depth in range(len(key), 0, -1) if key[:depth] in lines]
+        return f"{source}, line {above[0]}" if above else source
 
-def _place(path: Path | None, text: str, key: Key) -> str:
-    """The file and the line in which `key` stands, or the nearest key above it."""
-    node = yaml.compose(text, _Yaml12Loader)
-    line = None
-    for part in key:
-        if isinstance(node, yaml.MappingNode):
-            inside = [
-                (name, value)
-                for name, value in node.value
-                if str(part) in (name.value, OLD_SECTIONS.get(name.value))
-            ]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            inside = [(value, value) for value in node.value[part : part + 1]]
-        else:
-            inside = []
-        if not inside:
-            break
-        name, node = inside[0]
-        line = name.start_mark.line + 1
-    source = str(path) if path else "the defaults"
-    return source if line is None else f"{source}, line {line}"
+    return tree, place
 
 
 # -- keys ------------------------------------------------------------------------------------------
 
 
-def _fields(cls: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls) if field.init]
-
-
 def _name_in(cls: type, name: Any) -> Any:
     """What `cls` calls a field: another name only where it was renamed."""
     new = OLD_SECTIONS.get(name)
-    if new is None or name in _fields(cls) or new not in _fields(cls):
+    if new is None or name in fields_of(cls) or new not in fields_of(cls):
         return name
     _note_new_name(name, new)
     return new
@@ -238,31 +191,7 @@ def _note_new_name(name: str, new: str) -> None:
     sys.stderr.write(f"note: {name!r} in a configuration is called {new!r} now\n")
 
 
-def _dataclasses_in(annotation: object) -> list[type]:
-    """The dataclasses that a field's type can hold, through unions, tuples and Annotated."""
-    if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
-        return [annotation]
-    if typing.get_origin(annotation) in (typing.Literal, None):
-        return []
-    return [found for inner in typing.get_args(annotation) for found in _dataclasses_in(inner)]
-
-
-def _branch(annotation: object, value: Mapping[str, Any]) -> type | None:
-    """The dataclass that a mapping is meant for: the first whose Literal fields agree with it."""
-    branches = _dataclasses_in(annotation)
-    agreeing = [branch for branch in branches if _agrees(branch, value)]
-    return agreeing[0] if agreeing else (branches[0] if branches else None)
-
-
-def _agrees(branch: type, value: Mapping[str, Any]) -> bool:
-    for name, annotation in typing.get_type_hints(branch).items():
-        choice = typing.get_origin(annotation) is typing.Literal and name in value
-        if choice and value[name] not in typing.get_args(annotation):
-            return False
-    return True
-
-
-def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Callable[[Key], str]) -> None:
+def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Place) -> None:
     """Renames what has an old name, in place, and refuses what there is not."""
     hints = typing.get_type_hints(cls)
     for given in list(tree):
@@ -276,11 +205,11 @@ def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Callable[[K
                 remedy=f"keep {name!r}",
             )
         tree[name] = value
-        if name not in _fields(cls):
+        if name not in fields_of(cls):
             raise _unknown_key(cls, key, place(key))
         items = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, item in items:
-            branch = _branch(hints[name], item) if isinstance(item, dict) else None
+            branch = branch_of(hints[name], item) if isinstance(item, dict) else None
             if branch:
                 _check_keys(branch, item, key if index is None else (*key, index), place)
 
@@ -288,7 +217,7 @@ def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Callable[[K
 def _unknown_key(cls: type, key: Key, where: str) -> ConfigError:
     """`cls` is the dataclass in which the last part of `key` was looked for."""
     prefix = "".join(f"{part}." for part in key[:-1])
-    here = _fields(cls)
+    here = fields_of(cls)
     near = difflib.get_close_matches(str(key[-1]), here, n=1) or [
         dotted for dotted, _ in config_keys(cls) if dotted.rpartition(".")[2] == key[-1]
     ]
@@ -316,7 +245,7 @@ def _set(cls: type, tree: dict[str, Any], given: Key, value: str, where: str) ->
     for depth, name in enumerate(given, start=1):
         part = _name_in(owner, name)
         key = (*key, part)
-        if part not in _fields(owner):
+        if part not in fields_of(owner):
             raise _unknown_key(owner, key, where)
         annotation = typing.get_type_hints(owner)[part]
         if depth == len(given):
@@ -324,7 +253,7 @@ def _set(cls: type, tree: dict[str, Any], given: Key, value: str, where: str) ->
             break
         below = node.get(str(part))
         node[str(part)] = node = dict(below) if isinstance(below, dict) else {}
-        branch = _branch(annotation, node)
+        branch = branch_of(annotation, node)
         if branch is None:
             raise ConfigError(
                 f"{_join_key(key)!r} is a value and has no keys of its own",
@@ -339,13 +268,13 @@ def _read_value(annotation: Any, text: str) -> Any:
     """Text from the command line: as YAML, with all numbers left as text, or either as a list (`3,6`)."""
     adapter: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(annotation)
     written = (text, f"[{text}]")
-    loaders: tuple[type[yaml.BaseLoader] | type[yaml.SafeLoader], ...] = (_Yaml12Loader, yaml.BaseLoader)
+    scalars: tuple[Callable[[Any], Any], ...] = (yaml12_scalar, lambda event: event.value)
     values: list[Any] = []
-    for reading, loader in itertools.product(written, loaders):
+    for reading, scalar in itertools.product(written, scalars):
         try:
-            values.append(yaml.load(reading, loader))
+            values.append(parse_yaml(reading, scalar).value)
             adapter.validate_json(json.dumps(values[-1]), strict=True)
-        except (yaml.YAMLError, pydantic.ValidationError, TypeError):
+        except (YamlTextError, pydantic.ValidationError):
             continue
         return values[-1]
     return values[0] if values else text  # the whole configuration's check says what is wrong with it
@@ -354,22 +283,48 @@ def _read_value(annotation: Any, text: str) -> Any:
 # -- values ----------------------------------------------------------------------------------------
 
 
-def _validate(cls: type[Config], tree: Mapping[str, Any], place: Callable[[Key], str]) -> Config:
+def _validate(cls: type[Config], tree: Mapping[str, Any], place: Place) -> Config:
     """Construct `cls`. Through JSON, because there strictness lets a list be a tuple and text be a path."""
     try:
         return pydantic.TypeAdapter(cls).validate_json(json.dumps(tree, default=str), strict=True)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        key = _key_of(tree, first["loc"])
-        quote = "; put it in quotes" if first["type"] == "string_type" else ""
-        raise ConfigError(
-            f"The configuration key {_join_key(key)!r} has a wrong value"
-            if key
-            else "The configuration is not valid",
-            where=place(key),
-            expected=first["msg"].removeprefix("Input should be ").removeprefix("Value error, ") + quote,
-            found=f"{first['input']!r}"[:200],
-        ) from error
+        raise _wrong_value(cls, tree, error, place) from error
+
+
+def _check_when_made(cls: type) -> None:
+    """Lets a class that pydantic has made say what is wrong with a value as a file's error does."""
+    make = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(make)
+    def init(self: object, *args: Any, **values: Any) -> None:
+        try:
+            make(self, *args, **values)
+        except pydantic.ValidationError as error:
+            raise _wrong_value(cls, values, error, lambda _: cls.__name__) from error
+
+    cls.__init__ = init  # type: ignore[misc]
+
+
+def _wrong_value(
+    cls: type, tree: Mapping[str, Any], error: pydantic.ValidationError, place: Place
+) -> ConfigError:
+    """The first of the errors, with the range that the key's value is to be in."""
+    first = error.errors(include_url=False)[0]
+    key = _key_of(tree, first["loc"])
+    unknown = first["type"] in ("unexpected_keyword_argument", "missing")
+    if unknown and first["loc"] and first["loc"][-1] not in key:
+        key = (*key, str(first["loc"][-1]))
+    quote = "; put it in quotes" if first["type"] == "string_type" else ""
+    said = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ") + quote
+    range_of_it = None if unknown or first["type"] == "value_error" else wanted(hint_at(cls, tree, key))
+    return ConfigError(
+        f"The configuration key {_join_key(key)!r} has a wrong value"
+        if key
+        else "The configuration is not valid",
+        where=place(key),
+        expected=range_of_it or said,
+        found=None if isinstance(first["input"], ArgsKwargs) else shown(first["input"]),
+    )
 
 
 def _key_of(tree: Mapping[str, Any], location: Key) -> Key:

@@ -4,25 +4,42 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simulacra.render.runtime.errors import InputError, RunError
+from simulacra.render.runtime.errors import InputError, RunError, UserError
+from simulacra.render.runtime.whole_files import whole_file
 
-# Of a full or protected disk, and of a file where a folder is needed or the other way round.
-DISK_ERRORS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EEXIST,
-    errno.ENOTDIR,
-    errno.EISDIR,
+# Of a full or protected disk, one that fails or has gone, names that it does not take, and of a file where a folder is
+# needed or the other way round. Others (a lost connection, no such process) are no disk's.
+DISK_ERRORS = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ENOSPC EDQUOT EFBIG EROFS EACCES EPERM EIO ENXIO ENODEV ESTALE ETIMEDOUT ENOTCONN EREMOTEIO ENOMEDIUM "
+        "EEXIST ENOTEMPTY EBUSY ENOTDIR EISDIR ENOENT ELOOP ENAMETOOLONG EILSEQ EMLINK EMFILE ENFILE ENOLCK"
+    ).split()
+    if hasattr(errno, name)
+)
+# Those of them that are never a bug of ours, wherever they come from.
+MACHINE_ERRORS = frozenset(
+    getattr(errno, name)
+    for name in "ENOSPC EDQUOT EROFS EIO ESTALE ENXIO ENODEV EMFILE ENFILE ENAMETOOLONG".split()
+)
+NOT_ALLOWED = (errno.EACCES, errno.EPERM)
+INPUT_REMEDIES = dict.fromkeys(NOT_ALLOWED, "change who may read it (chmod)")
+OUTPUT_REMEDIES = (
+    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or give another --out")
+    | dict.fromkeys((*NOT_ALLOWED, errno.EROFS), "change who may write there, or give another --out")
+    | dict.fromkeys(
+        (errno.EIO, errno.ESTALE), "the disk fails or has gone: look at it, or give another --out"
+    )
+    | {errno.ENAMETOOLONG: "give a shorter name", errno.EMFILE: "allow more open files (ulimit -n)"}
 )
 
 
@@ -38,57 +55,73 @@ def read_json(path: Path) -> dict[str, Any]:
             raise ValueError(f"a {type(content).__name__} in place of a JSON object")
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            "a run's own file cannot be read", where=path, found=error, remedy="delete it and run again"
+            "a run's own file cannot be read",
+            where=path,
+            found=error,
+            remedy="`simulacra repair` on the run, or delete it, and run again",
         ) from error
     return content
 
 
 def write_json(path: Path, content: object) -> None:
-    """Writes JSON under a temporary name, then renames it."""
+    """Writes JSON, whole or not at all."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, default=str) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 under a temporary name, then renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, "utf-8")
-    partial.replace(path)
+    """Writes UTF-8, whole or not at all."""
+    with whole_file(path) as stream:
+        stream.write(text.encode())
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an npz under a temporary name, then renames it. The same arrays give the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.partial.npz")
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.replace(path)
+    """Writes an npz, whole or not at all. The same arrays give the same bytes."""
+    with whole_file(path) as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 @contextmanager
 def disk_errors(where: Path) -> Iterator[None]:
-    """Turns a full or read-only disk, or a place that cannot be, into an error that says so."""
+    """Turns a full, protected or failing disk, or a place that cannot be, into an error that says so."""
     try:
         yield
     except OSError as error:
-        if error.errno == errno.EACCES and not _within(error.filename, where):
-            raise InputError(
-                "a file may not be read", where=error.filename, remedy="change who may read it (chmod)"
-            ) from error
-        if error.errno in DISK_ERRORS:
-            free = shutil.disk_usage(_nearest_existing(where)).free / 2**20
-            raise RunError(
-                "the output cannot be written",
-                where=error.filename or where,
-                found=f"{error.strerror}, {free:.0f} MiB free",
-                remedy="free some space, or give another --out; earlier results are untouched",
-            ) from error
-        raise
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise describe_disk_error(error, where) from error
 
 
-def _within(name: object, folder: Path) -> bool:
-    """Whether a file that the system complains of is one that we write; it does not always name one."""
-    return not isinstance(name, str) or Path(name).absolute().is_relative_to(folder.absolute().parent)
+def describe_disk_error(error: OSError, where: Path | None = None) -> UserError:
+    """What the system complains of, and what to do.
+
+    Args:
+        error: one of `DISK_ERRORS`.
+        where: what was being written: a file elsewhere is an input. None where that is not known.
+    """
+    name = error.filename if isinstance(error.filename, str | os.PathLike) else None
+    if where is not None and name is not None and not _within(Path(name), where):
+        what = "a file may not be read" if error.errno in NOT_ALLOWED else "a file cannot be read"
+        remedy = INPUT_REMEDIES.get(
+            error.errno or 0, "look at the disk that it is on, and run the same again"
+        )
+        return InputError(what, where=name, found=error.strerror, remedy=remedy)
+    remedy = OUTPUT_REMEDIES.get(error.errno or 0, "look at that place, or give another --out")
+    return RunError(
+        "a file cannot be read or written" if where is None else "the output cannot be written",
+        where=name or where,
+        found=f"{error.strerror}{_free_space(name or where)}",
+        remedy=f"{remedy}; earlier results are untouched",
+    )
 
 
-def _nearest_existing(path: Path) -> Path:
-    return path if path.exists() else _nearest_existing(path.parent)
+def _within(path: Path, folder: Path) -> bool:
+    """Whether a file that the system complains of is one that we write."""
+    return path.absolute().is_relative_to(folder.absolute().parent)
+
+
+def _free_space(path: str | os.PathLike[str] | None) -> str:
+    """Of the nearest folder that is there and says so."""
+    for place in () if path is None else (Path(path), *Path(path).absolute().parents):
+        with suppress(OSError):
+            return f", {shutil.disk_usage(place).free / 2**20:.0f} MiB free"
+    return ""

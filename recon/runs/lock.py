@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from simulacra.recon.runs.files import disk_errors
@@ -41,8 +41,10 @@ def write_lock(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held: whoever has opened it meanwhile sees that it is no longer in its place.
-        (root / LOCK_FILE).unlink(missing_ok=True)
+        # Removed while it is held: whoever has opened it meanwhile sees that it is no longer in its place. One that
+        # cannot be removed stops nobody.
+        with suppress(OSError):
+            (root / LOCK_FILE).unlink(missing_ok=True)
         os.close(lock)
 
 
@@ -69,8 +71,12 @@ def _acquire(root: Path) -> int:
         "host": platform.node(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }
-    os.ftruncate(lock, 0)
-    os.write(lock, json.dumps(said).encode())
+    try:
+        os.ftruncate(lock, 0)
+        os.write(lock, json.dumps(said).encode())
+    except OSError:
+        os.close(lock)
+        raise
     return lock
 
 

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
+from simulacra.recon.runs.lock import write_lock
 from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.whole_files import replace_folder, restore_folder, sync
 
 Record = TypeVar("Record")
 
@@ -33,7 +35,7 @@ STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
 WORK_FILE = "work.json"
 # What a run that was killed before its first record leaves: files half written, a lock.
-LEFTOVER = re.compile(r"\..*\.(partial|work|old)|\.lock")
+LEFTOVER = re.compile(r"\..*\.(partial|work|old|again)|\.lock")
 # Libraries whose versions change the numbers of a run.
 RECORDED_PACKAGES = (
     "simulacra",
@@ -84,7 +86,22 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
         RunError: the folder holds something else, or a run of another session.
     """
     if root.exists() and not root.is_dir():
-        raise RunError("the output is a file, not a folder", where=root)
+        raise RunError("the output is a file, not a folder", where=root, remedy="give another --out")
+    _check_owner(root, session_fingerprint)
+    with disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        if not _says_session(root / RUN_FILE):
+            with write_lock(root):
+                _check_owner(root, session_fingerprint)  # another process may have been first
+                described = {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}}
+                write_json(root / RUN_FILE, described)
+    return RunFolder(root, session_fingerprint)
+
+
+def _check_owner(root: Path, session_fingerprint: str) -> None:
+    """That a folder may hold a run of this session: it does, or holds nothing."""
+    # Looked at before run.json is read: another process may just be writing that.
+    foreign = root.is_dir() and not all(_is_leftover(path) for path in root.iterdir())
     owner = _owner(root)
     if owner is not None and owner != session_fingerprint:
         raise RunError(
@@ -94,20 +111,33 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
             found=f"session {owner[:12]}",
             remedy="give another --out, or delete that folder",
         )
-    if owner is None and root.is_dir() and not all(_is_leftover(path) for path in root.iterdir()):
+    if owner is None and foreign:
         raise RunError(
             "the output folder is not empty and is not a run",
             where=root,
             remedy="give a new or empty folder as --out",
         )
-    with disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        if not _says_session(root / RUN_FILE):
-            write_json(
-                root / RUN_FILE,
-                {"schema": RUN_SCHEMA, "session_fingerprint": session_fingerprint, "stages": {}},
-            )
-    return RunFolder(root, session_fingerprint)
+
+
+def read_run_file(root: Path) -> dict[str, Any]:
+    """What ``run.json`` says.
+
+    Raises:
+        RunError: it was damaged, or is of a version that came after this one.
+    """
+    described = read_json(root / RUN_FILE)
+    schema = described.get("schema", RUN_SCHEMA)
+    if not isinstance(schema, int) or schema > RUN_SCHEMA:
+        versions = described.get("versions")
+        maker = versions.get("simulacra") if isinstance(versions, dict) else None
+        raise RunError(
+            "the run was made by a newer simulacra",
+            where=root / RUN_FILE,
+            expected=f"schema {RUN_SCHEMA} or earlier",
+            found=f"schema {schema}, simulacra {maker or 'unknown'}",
+            remedy="use that version, or give another --out",
+        )
+    return described
 
 
 def _owner(root: Path) -> str | None:
@@ -117,7 +147,7 @@ def _owner(root: Path) -> str | None:
         RunError: run.json is damaged and there is no stage to learn it from.
     """
     if _says_session(root / RUN_FILE):
-        return str(read_json(root / RUN_FILE)["session_fingerprint"])
+        return str(read_run_file(root)["session_fingerprint"])
     for path in sorted(root.glob(f"[!.]*/{STAGE_FILE}")):
         inputs = _read_stage(path.parent).get("inputs")
         if isinstance(inputs, dict) and "session" in inputs:
@@ -125,6 +155,24 @@ def _owner(root: Path) -> str | None:
     if (root / RUN_FILE).is_file() and (root / RUN_FILE).stat().st_size:
         read_json(root / RUN_FILE)
     return None
+
+
+def settle_run(root: Path) -> None:
+    """Takes back what a killed process had half done in a run, and removes what is of no use to anybody.
+
+    Stages that lay aside come back; work of an unfinished stage stays, for its continuation. Only for the one who
+    writes (`write_lock`).
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    with disk_errors(root):
+        for name in sorted(path.name for path in root.glob(".*.old")):
+            restore_folder(root / name.removeprefix(".").removesuffix(".old"))
+        for path in (*root.glob(".*.partial"), *root.glob(f"[!.]*/{WORK_FILE}")):
+            path.unlink()
+        for path in root.glob(".*.again"):
+            shutil.rmtree(path)
 
 
 def _is_leftover(path: Path) -> bool:
@@ -161,10 +209,7 @@ def run_stage(
     folder = run.stage(name)
     done = _read_stage(folder)
     if done.get("key") == key and done.get("digest") == digest_folder(folder):
-        result = StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
-        if (folder / WORK_FILE).exists():  # of a process that was killed when all but this was done
-            (folder / WORK_FILE).unlink()
-        return load(folder), result
+        return load(folder), StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
     with disk_errors(run.root):
         work = _work_folder(run, name, key)
         seconds, peak_mb = _run_timed(compute, work)
@@ -200,6 +245,7 @@ def record_run(run: RunFolder, config: object, results: list[StageResult], **fac
     }
     with disk_errors(run.root):
         write_json(run.root / RUN_FILE, described)
+        sync(run.root)
 
 
 def library_versions() -> dict[str, str]:
@@ -266,7 +312,7 @@ def _work_folder(run: RunFolder, name: str, key: str) -> Path:
         _read_or_nothing(mark).get("key") != key or "seconds" not in _read_or_nothing(mark)
     ):
         shutil.rmtree(work)
-    for partial in work.rglob(".*.partial*"):
+    for partial in work.rglob(".*.partial"):
         partial.unlink()
     if not work.exists():
         work.mkdir()
@@ -286,16 +332,6 @@ def _run_timed(compute: Callable[[Path], None], work: Path) -> tuple[float, floa
         if shutil.disk_usage(work).free > 2**20:
             write_json(work / WORK_FILE, {**earlier, "seconds": seconds})
     return seconds, peak_memory_mb()
-
-
-def replace_folder(work: Path, folder: Path) -> None:
-    """Puts a finished folder in the place of an earlier one."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    work.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def reset_peak_memory() -> None:

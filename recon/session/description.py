@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,14 +22,20 @@ READABLE = (1, 2)
 ROTATION_TOLERANCE = 1e-3
 # Pixels and metres; what is beyond does not fit the numbers that pictures are made with.
 LARGEST = 1e9
+# Of frames: exact in every number that they are kept as (64 bit whole numbers, JSON's doubles).
+LARGEST_INDEX = 1 << 53
+# Files are called after cameras, with an ending and a part of a name before it.
+LONGEST_CAMERA_NAME = 200
+# What the owner of a session writes into `about`; see docs/sessions.md.
+CONSENT_FIELDS = ("subject", "consent", "retain_until")
 
 
 class _Strict(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
 class _CameraFile(_Strict):
-    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = pydantic.Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_CAMERA_NAME)
     width: int = pydantic.Field(gt=0, le=65536)
     height: int = pydantic.Field(gt=0, le=65536)
     K: list[list[float]]
@@ -40,12 +47,12 @@ class _CameraFile(_Strict):
 
 class _SourceFile(_Strict):
     file: str
-    number: int | None = pydantic.Field(default=None, ge=0)
+    number: int | None = pydantic.Field(default=None, ge=0, lt=1 << 63)
     time: float | None = pydantic.Field(default=None, allow_inf_nan=False)
 
 
 class _FrameFile(_Strict):
-    index: int = pydantic.Field(ge=0)
+    index: int = pydantic.Field(ge=0, le=LARGEST_INDEX)
     sources: dict[str, _SourceFile]
 
 
@@ -76,7 +83,8 @@ def load_session(root: str | Path) -> Session:
             remedy="simulacra import --help",
         )
     try:
-        described = _SessionFile.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        described = _SessionFile.model_validate_json(content)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -95,7 +103,13 @@ def load_session(root: str | Path) -> Session:
         raise InputError("a session of version 1 has no lens models", where=path, expected="schema_version 2")
     cameras = tuple(_camera(camera, path) for camera in described.cameras)
     session = Session(
-        root, cameras, _frames(described, path), tuple(described.notes), described.about, described.reference
+        root,
+        cameras,
+        _frames(described, path),
+        tuple(described.notes),
+        described.about,
+        described.reference,
+        _digest(content),
     )
     # Files that lead out of the session are refused before anything reads them.
     for name in {source.file for frame in session.frames for source in frame.sources.values()} | {
@@ -103,6 +117,15 @@ def load_session(root: str | Path) -> Session:
     }:
         session.path(name)
     return session
+
+
+def _digest(content: bytes) -> str:
+    """sha256 of a description, without consent and reference: filling them in afterwards asks for no new run."""
+    described = json.loads(content)
+    described.pop("reference", None)
+    for name in (*CONSENT_FIELDS, "reference"):
+        described.get("about", {}).pop(name, None)
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def _frames(described: _SessionFile, path: Path) -> tuple[Frame, ...]:

@@ -13,7 +13,7 @@ is said when it is loaded; what is wrong with a file, when it is read.
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from simulacra.recon.session.fingerprint import hash_files, recorded_names
 from simulacra.recon.session.lens import Lens, undistortion_maps
 from simulacra.recon.session.reference import read_reference
 from simulacra.recon.session.video import iter_video, read_video_frame
@@ -35,8 +36,10 @@ from simulacra.render.runtime.errors import InputError
 SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.
 LONGEST_NAME = 255
-# What the owner of a session writes into `about`; see docs/sessions.md.
-CONSENT_FIELDS = ("subject", "consent", "retain_until")
+# Of any system that this runs on; with the session's own folder before it.
+LONGEST_PATH = 4096
+# Pixels of a picture of which little is kept in memory.
+LARGE_PICTURE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class SessionCamera:
     depth_scale: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where one camera's picture of a frame is: a file, and its number in it if that is a video."""
 
@@ -68,7 +71,7 @@ class Source:
     time: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One moment, with the cameras that recorded it."""
 
@@ -84,6 +87,7 @@ class Session:
         notes: what the importer changed, assumed or found odd, for people.
         about: subject, consent, retention, importer and its arguments, as session.json has them.
         reference: file of joints measured another way, never fitted to; None where there is none.
+        description_digest: sha256 of what session.json says, consent and reference aside.
     """
 
     root: Path
@@ -92,6 +96,7 @@ class Session:
     notes: tuple[str, ...]
     about: Mapping[str, Any]
     reference: str | None = None
+    description_digest: str = ""
 
     @property
     def camera_names(self) -> tuple[str, ...]:
@@ -199,20 +204,16 @@ class Session:
         return None if self.reference is None else read_reference(self.path(self.reference))
 
     def fingerprint(self) -> str:
-        """sha256 over the description and the size of every file: what a run hashes as its input.
+        """sha256 over the description and every byte of the files that a run reads: what it hashes as its input.
 
-        Who agreed to what is not in it: filling that in afterwards changes no pixel and asks for no new run.
+        Who agreed to what is not in it, nor what only judges a result (the reference, `truth`): neither changes a
+        pixel. See `fingerprint`, and `truth.evidence_fingerprint`.
+
+        Raises:
+            InputError: a file leads out of the session, or may not be read.
         """
-        described = json.loads((self.root / SESSION_FILE).read_bytes())
-        for field in CONSENT_FIELDS:
-            described.get("about", {}).pop(field, None)
-        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
-        for path in sorted(p for p in self.root.rglob("*") if p.is_file() and p.name != SESSION_FILE):
-            name = path.relative_to(self.root).as_posix()
-            self.path(name)
-            digest.update(f"{name} {path.stat().st_size}\n".encode())
-            digest.update(_edges(path))
-        return digest.hexdigest()
+        contents = hash_files(self, recorded_names(self))
+        return hashlib.sha256(f"{self.description_digest}\n{contents}".encode()).hexdigest()
 
     def path(self, relative: str) -> Path:
         """A file of the session.
@@ -220,11 +221,15 @@ class Session:
         Raises:
             InputError: the name leads out of the session's folder.
         """
-        if "\0" in relative or any(len(part) > LONGEST_NAME for part in relative.split("/")):
-            raise InputError("a session names a file that cannot be", where=self.root, found=relative[:80])
+        parts = [os.fsencode(part) if _is_text(part) else b"\0" for part in relative.split("/")]
+        longest = len(os.fsencode(self.root.absolute())) + 1 + sum(len(part) + 1 for part in parts)
+        if any(b"\0" in part or len(part) > LONGEST_NAME for part in parts) or longest > LONGEST_PATH:
+            raise InputError(
+                "a session names a file that cannot be", where=self.root, found=repr(relative)[:80]
+            )
         try:
             path = (self.root / relative).resolve()
-        except (OSError, RuntimeError, UnicodeEncodeError) as error:  # a loop of links, half a surrogate pair
+        except (OSError, RuntimeError) as error:  # a loop of links
             raise InputError(
                 "a session names a file that cannot be", where=self.root, found=repr(relative)[:80]
             ) from error
@@ -261,6 +266,11 @@ class Session:
         return cv2.remap(image, *maps, cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR)
 
 
+def _is_text(name: str) -> bool:
+    """Whether a file can be called so: half a surrogate pair is no character."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
     """The camera of that name."""
     for camera in cameras:
@@ -269,14 +279,13 @@ def next_named(cameras: Sequence[SessionCamera], name: str) -> SessionCamera:
     raise KeyError(f"no camera {name}; there are {', '.join(camera.name for camera in cameras)}")
 
 
-@lru_cache(maxsize=16)
 def _undistortion(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    return (_few_maps if width * height > LARGE_PICTURE else _many_maps)(lens, K, width, height)
+
+
+def _make_maps(lens: Lens, K: tuple[float, ...], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return undistortion_maps(lens, np.asarray(K).reshape(3, 3), width, height)
 
 
-def _edges(path: Path, size: int = 1 << 16) -> bytes:
-    """The first and last 64 KiB of a file: enough to tell another recording, at once for long videos."""
-    with path.open("rb") as stream:
-        start = stream.read(size)
-        stream.seek(max(0, path.stat().st_size - size))
-        return start + stream.read(size)
+# Those of large pictures are 66 MB each (4K): only of the cameras that are being read.
+_few_maps, _many_maps = lru_cache(maxsize=3)(_make_maps), lru_cache(maxsize=16)(_make_maps)

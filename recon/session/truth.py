@@ -14,6 +14,8 @@ pinhole camera. Only an evaluation reads them: nothing that is fitted may.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,13 +27,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.session.fingerprint import hash_files
 from simulacra.recon.session.record import Session
 from simulacra.recon.session.reference import DAMAGE
-from simulacra.render.image import read_mask, read_uint16
+from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import InputError
 
 TRUTH_FOLDER = "truth"
 FACTS_FILE = "truth.json"
+TRUTH_ENDINGS = (".json", ".npz", ".npy", ".png")
 SCHEMA = 1
 DEPTH_UNITS = 10_000.0  # of the depth files in a metre
 POSITION_UNITS = 10_000.0  # of the vertices in a metre
@@ -133,9 +137,7 @@ class Truth:
         if not (self.root / f"depth/{name}.png").is_file():
             return None
         depth = read_uint16(self.root / f"depth/{name}.png").astype(np.float32) / np.float32(DEPTH_UNITS)
-        normals = cv2.imread(str(self.root / f"normals/{name}.png"), cv2.IMREAD_COLOR)
-        if normals is None:
-            raise InputError("normals cannot be read", where=self.root / f"normals/{name}.png")
+        unit = 2 * read_image(self.root / f"normals/{name}.png") - 1
         try:
             with (self.root / f"visible/{name}.npy").open("rb") as stream:
                 bits = np.load(stream)
@@ -144,23 +146,50 @@ class Truth:
                 "visible vertices cannot be read", where=self.root / f"visible/{name}.npy"
             ) from error
         count = int(self.faces.max()) + 1
-        unit = normals[..., ::-1].astype(np.float32) / 127.5 - 1
         unit /= np.maximum(np.linalg.norm(unit, axis=-1, keepdims=True), 1e-6)
         unit[depth == 0] = 0
         visible = np.unpackbits(bits, count=count).astype(bool)
         return TrueView(depth, read_mask(self.root / f"masks/{name}.png"), unit, visible)
 
 
+def truth_names(session: Session) -> list[str]:
+    """The files of the truth below the session, in order; none of a real one.
+
+    Raises:
+        InputError: a link in it leads out of the session, or is of a folder.
+    """
+    names = []
+    for path in sorted([session.root / TRUTH_FOLDER, *(session.root / TRUTH_FOLDER).rglob("*")]):
+        name = path.relative_to(session.root).as_posix()
+        if path.is_symlink() and session.path(name).is_dir():
+            raise InputError("a folder of a session's truth is a link", where=path)
+        if path.suffix in TRUTH_ENDINGS:
+            names.append(name)
+    return names
+
+
+def evidence_fingerprint(session: Session) -> str:
+    """sha256 over what only an evaluation reads: the reference and the truth.
+
+    Raises:
+        InputError: a file leads out of the session, or may not be read.
+    """
+    names = truth_names(session) + ([] if session.reference is None else [session.reference])
+    described = [session.reference, session.about.get("reference"), hash_files(session, names)]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
 def read_truth(session: Session) -> Truth | None:
     """What is known of a virtual session; None of a real one.
 
     Raises:
-        InputError: the description is damaged, or of another version.
+        InputError: the description is damaged, or of another version; a link leads out of the session.
     """
     root = session.root / TRUTH_FOLDER
     path = root / FACTS_FILE
     if not path.is_file():
         return None
+    truth_names(session)
     try:
         facts = json.loads(path.read_bytes())
         if facts["schema"] != SCHEMA:
@@ -259,7 +288,9 @@ def write_true_view(root: Path, index: int, camera: str, view: TrueView) -> None
         for kind, pixels in pictures.items():
             path = root / kind / camera / f"{index:06d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
         path = root / "visible" / camera / f"{index:06d}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, np.packbits(view.visible))
+        visible = io.BytesIO()  # np.save names no cause where it cannot write to a file
+        np.save(visible, np.packbits(view.visible))
+        path.write_bytes(visible.getvalue())

@@ -14,12 +14,12 @@ from av.video.stream import VideoStream
 from jaxtyping import Float, UInt8
 
 from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.session.frame_table import FrameTable, frame_table, video_stream
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import sync, whole_file
 
 # Frames further apart are sought rather than reached by decoding all between.
 _FAR = 60
-# A session may name any frame; time stamps have 63 bits.
-FARTHEST_STAMP = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -73,16 +73,36 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
 
 
 def read_video_frame(path: Path, number: int) -> UInt8[np.ndarray, "h w 3"]:
-    """One frame: from the nearest key frame before it where the stream has honest time stamps, else from the start."""
-    if not path.is_file():
-        raise InputError("a video is missing", where=path)
-    try:
-        with av.open(str(path), metadata_errors="replace") as container:
-            stream = container.streams.video[0]
-            found = _seek(container, stream, number)
-    except (av.FFmpegError, OSError, IndexError):
-        found = None
+    """One frame: the very one that going through the video has at that number.
+
+    It is decoded from the key frame before it where `frame_table` knows its stamp, else from the start.
+
+    Raises:
+        InputError: the frame is not there.
+    """
+    found = next(_stretch(path, [number]), None)
     return found if found is not None else next(iter_video(path, [number]))
+
+
+def read_video_frame_at(path: Path, seconds: float) -> UInt8[np.ndarray, "h w 3"]:
+    """The frame that is shown at a time, in seconds as `VideoFacts.times` has them; the last one stays.
+
+    Raises:
+        InputError: the time is before the first frame, or the video has no time stamps that rise.
+    """
+    table = frame_table(path)
+    number = None if table is None or not np.isfinite(seconds) else table.number_at(seconds)
+    if number is None:
+        raise InputError(
+            "a video shows no frame at a time",
+            where=path,
+            expected="time stamps that rise"
+            if table is None
+            else f">= {table.stamps[0] * table.time_base} s",
+            found=f"{seconds} s",
+            remedy="ask for frames by their numbers" if table is None else None,
+        )
+    return read_video_frame(path, number)
 
 
 def iter_video_near(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
@@ -100,7 +120,7 @@ def iter_video_near(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.nda
         for pixels in _stretch(path, numbers[start:end]):
             yield pixels
             found += 1
-        # Where stamps and numbers do not agree, counting from the start is slow and right.
+        # Where stamps do not lead to a frame, counting from the start is slow and right.
         if found < end - start:
             yield from iter_video(path, numbers[start + found : end])
         start = end
@@ -108,51 +128,53 @@ def iter_video_near(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.nda
 
 def _stretch(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     """Rising frames that are near each other, decoded once from the key frame before them; ends at any doubt."""
+    table = frame_table(path)
+    if table is None or not 0 <= numbers[0] < len(table.stamps):
+        return
+    position = 0
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            stream = container.streams.video[0]
-            pixels = _seek(container, stream, numbers[0])
-            if pixels is None:
-                return
-            yield pixels
-            rate, base, first = stream.average_rate, stream.time_base, stream.start_time or 0
-            position, last = 1, numbers[0]
-            while position < len(numbers) and numbers[position] == last:
-                yield pixels
-                position += 1
-            for frame in container.decode(stream):
-                if position == len(numbers) or frame.pts is None or not rate or not base:
-                    return
-                place = (frame.pts - first) * base * rate
-                last += 1
-                if abs(place - last) >= 0.25:
-                    return
-                while position < len(numbers) and numbers[position] == last:
+            for number, frame in _frames_from_key(container, table, numbers[0]):
+                while position < len(numbers) and numbers[position] == number:
+                    _check_frame(frame, path, number, may_turn=False)
                     yield frame.to_ndarray(format="rgb24")
                     position += 1
-    except (av.FFmpegError, OSError, IndexError):
+                if position == len(numbers):
+                    return
+    except (av.FFmpegError, OSError):
         return
 
 
-def _seek(container: InputContainer, stream: VideoStream, number: int) -> UInt8[np.ndarray, "h w 3"] | None:
-    """The frame by its time stamp, or None where stamps and numbers do not agree on a constant rate."""
-    rate, base, first = stream.average_rate, stream.time_base, stream.start_time or 0
+def _frames_from_key(
+    container: InputContainer, table: FrameTable, number: int
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Numbers and frames from a key frame at or before a frame on; ends where one is not the next of the table.
+
+    A key frame that is decoded earlier and shown later than the frame would not do: what is shown before it may
+    hang on pictures that were not decoded (open groups of pictures).
+    """
+    stream = video_stream(container)
+    key = int(np.searchsorted(table.keys, table.stamps[number], "right")) - 1
+    if stream is None or key < 0:
+        return
     stream.thread_type = "AUTO"
-    if not rate or not base:
-        return None
-    target = first + round(number / rate / base)
-    if target > FARTHEST_STAMP:
-        return None
-    container.seek(max(target - 1, 0), stream=stream, backward=True)
-    for frame in container.decode(stream):
-        if frame.pts is None:
-            return None
-        place = (frame.pts - first) * base * rate
-        if abs(place - number) < 0.25:
-            return frame.to_ndarray(format="rgb24")
-        if place > number:
-            return None
-    return None
+    container.seek(int(table.keys[key]), stream=stream, backward=True)
+    landed: int | None = None
+    place = 0
+    for packet in container.demux(stream):
+        if landed is None:
+            if packet.pts is None or not packet.is_keyframe or packet.pts > table.stamps[number]:
+                return
+            landed = packet.pts
+            place = int(np.searchsorted(table.stamps, landed))
+        for frame in packet.decode():
+            if frame.pts is None or place == len(table.stamps):
+                return
+            if frame.pts >= landed:
+                if frame.pts != table.stamps[place]:
+                    return
+                yield place, frame
+                place += 1
 
 
 def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFrame]:
@@ -160,29 +182,29 @@ def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFram
 
     Args:
         path: the video.
-        may_turn: frames that ask to be shown turned are given too, as they are stored.
+        may_turn: frames that ask to be shown turned (not mirrored) are given too, as they are stored.
 
     Raises:
-        InputError: missing, not a video, damaged or cut off; or to be shown turned.
+        InputError: missing, not a video, damaged or cut off; or to be shown turned or mirrored.
     """
     if not path.is_file():
         raise InputError("a video is missing", where=path)
-    count = packets = hidden = 0
+    count = 0
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            if not container.streams.video:
+            stream = video_stream(container)
+            if stream is None:
                 raise InputError("a file holds no video", where=path)
-            stream = container.streams.video[0]
             stream.thread_type = "AUTO"
+            tally = _Tally()
             for packet in container.demux(stream):
-                # An edit list asks for some frames to be decoded and not shown.
-                packets += packet.size > 0 and not packet.is_discard
-                hidden += packet.is_discard
+                tally.add_packet(packet)
                 for frame in packet.decode():
                     _check_frame(frame, path, count, may_turn)
                     yield frame
                     count += 1
-            announced = stream.frames
+                    tally.add_frame(frame)
+            expected = _expected_frames(container, stream, tally)
     except av.FFmpegError as error:
         raise InputError(
             "a video cannot be read",
@@ -191,20 +213,68 @@ def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFram
             remedy="copy it again from the source",
         ) from error
     # A file that was cut off decodes without complaint; only its header, where it comes first, knows of the rest.
-    if count < max(packets, announced - hidden):
+    if count < expected:
         raise InputError(
             "a video is truncated or damaged",
             where=path,
-            expected=f"{max(packets, announced - hidden)} frames",
+            expected=f"{expected} frames",
             found=f"{count} that can be decoded",
             remedy="copy it again from the source",
         )
+
+
+class _Tally:
+    """Counts what the packets of a video promise.
+
+    Attributes:
+        promised: frames, one of each packet but those that an edit list hides.
+        lost: how many of them hang on pictures before the first key frame, and did not come out of the decoder.
+        end: of the last packet, in decoding time.
+    """
+
+    def __init__(self) -> None:
+        self.promised = self.lost = self.end = 0
+        self._begun = False
+        self._first: int | None = None
+
+    def add_packet(self, packet: av.Packet) -> None:
+        if packet.size == 0:
+            return
+        if packet.is_keyframe and not self._begun:
+            self._begun, self._first = True, packet.pts
+        self.end = max(self.end, (packet.dts or 0) + max(packet.duration or 1, 1))
+        self.promised += not packet.is_discard
+        self.lost += not packet.is_discard and self._is_loose(packet.pts)
+
+    def add_frame(self, frame: av.VideoFrame) -> None:
+        self.lost -= self._is_loose(frame.pts)
+
+    def _is_loose(self, stamp: int | None) -> bool:
+        earlier = stamp is not None and self._first is not None and stamp < self._first
+        return not self._begun or earlier
+
+
+def _expected_frames(container: InputContainer, stream: VideoStream, tally: _Tally) -> int:
+    """The more of what the header and what the packets promise."""
+    announced = stream.frames
+    if "mov" in container.format.name:
+        # `stream.frames` is before the edit list.
+        announced = sum(not entry.is_discard for entry in stream.index_entries)
+    elif "avi" in container.format.name and tally.end >= announced:
+        announced = 0  # pictures that the recorder dropped are counted, and are not there
+    return max(announced, tally.promised) - max(tally.lost, 0)
 
 
 def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) -> None:
     if frame.is_corrupt:
         raise InputError(
             "a video is damaged", where=f"{path}, frame {number}", remedy="copy it again from the source"
+        )
+    if _is_mirrored(frame):
+        raise InputError(
+            "a video is to be shown mirrored: whose left and right is whose cannot be known",
+            where=path,
+            remedy="encode it again without the mirror, as it was recorded",
         )
     if frame.rotation and not may_turn:
         raise InputError(
@@ -215,28 +285,32 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) 
         )
 
 
+def _is_mirrored(frame: av.VideoFrame) -> bool:
+    """Whether the display matrix (fixed point, rows of 3) turns left to right; its angle alone does not say."""
+    stored = frame.side_data.get("DISPLAYMATRIX")
+    if stored is None:
+        return False
+    a, b, _, c, d = np.frombuffer(bytes(stored), np.int32)[:5].astype(float)  # type: ignore[call-overload]
+    return bool(a * d - b * c < 0)
+
+
 def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps: float) -> None:
-    """Writes RGB pictures in 0..1 as H.264, under a temporary name first. Odd sizes lose their last row or column.
+    """Writes RGB pictures in 0..1 as H.264, whole or not at all. Odd sizes lose their last row or column.
 
     Raises:
         RunError: the disk is full or the place cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.partial.mp4")
     with disk_errors(path):
-        path.absolute().parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with av.open(str(partial), "w", format="mp4") as container:
-                stream = None
-                for picture in pictures:
-                    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-                    pixels = np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
-                    if stream is None:
-                        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
-                        stream.height, stream.width = pixels.shape[:2]
-                        stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-                if stream is not None:
-                    container.mux(stream.encode())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(path) as file, av.open(file, "w", format="mp4") as container:
+            stream = None
+            for picture in pictures:
+                pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+                pixels = np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+                    stream.height, stream.width = pixels.shape[:2]
+                    stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            if stream is not None:
+                container.mux(stream.encode())
+        sync(path.parent)

@@ -17,6 +17,9 @@ from simulacra.render.body.records import BodyPose, BodyShape, PosedBody, RestBo
 from simulacra.render.body.skeleton import forward_kinematics, skin, skinning_transforms
 from simulacra.render.rotation import rigid
 
+# Frames whose keypoints are posed at once: thousands of vertices and their bones for a few points, 0.5 MB a frame.
+KEYPOINT_FRAMES = 128
+
 
 @dataclass(frozen=True)
 class BodyModel:
@@ -161,6 +164,12 @@ class BodyModel:
         return self.expressions.add_to(rest.verts.expand(len(expression), -1, -1), expression)
 
     def keypoints_at(self, name: str, rest: RestBody, pose: BodyPose) -> Float[Tensor, "b k 3"]:
-        """The points of keypoint map `name` in the world, skinning only the vertices that they need."""
+        """The points of keypoint map `name` in the world, skinning only the vertices that they need.
+
+        Some frames at a time: the vertices are thousands where the points are a few.
+        """
         keypoints = self.keypoints[name]
-        return keypoints.from_subset(self.pose(rest, pose, vertices=keypoints.used_vertices))
+        parts = (pose.rotations, pose.translation, pose.expression)
+        some = zip(*(part.split(KEYPOINT_FRAMES) for part in parts), strict=True)
+        posed = (self.pose(rest, BodyPose(*each), vertices=keypoints.used_vertices) for each in some)
+        return torch.cat([keypoints.from_subset(each) for each in posed])

@@ -12,11 +12,25 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plyfile import PlyData, PlyElement, PlyParseError
 
 from simulacra.render.gaussians.record import Gaussians
 from simulacra.render.rotation import quat_normalize
 from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.whole_files import sync, whole_file
+
+# What a file to be read may be: 10 million Gaussians of the third degree are 2.5 GB.
+MOST_BYTES = 4 << 30
+LARGEST_HEADER = 1 << 16
+MOST_COLUMNS = 100
+HIGHER_HARMONICS = (0, 9, 24, 45)
+FORMAT = "format binary_little_endian 1.0"
+TYPES = {
+    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
+    **{"short": "<i2", "int16": "<i2", "ushort": "<u2", "uint16": "<u2"},
+    **{"int": "<i4", "int32": "<i4", "uint": "<u4", "uint32": "<u4"},
+    **{"float": "<f4", "float32": "<f4", "double": "<f8", "float64": "<f8"},
+}
+SHOWN = 120  # characters of a file in an error
 
 COMMENTS = ("axes: +Y up, right-handed", "units: metres", "written by simulacra")
 
@@ -25,56 +39,117 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
     """Writes the file atomically, then reads it back.
 
     Raises:
-        RuntimeError: what was read back differs from what was written, which is a bug of ours.
+        RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
+            numbers that are not finite.
     """
     columns = _columns(gaussians)
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    PlyData(
-        [PlyElement.describe(table, "vertex")], text=False, byte_order="<", comments=list(COMMENTS)
-    ).write(str(partial))
-    back = read_ply(partial)
+    lines = ["ply", FORMAT, *(f"comment {comment}" for comment in COMMENTS), f"element vertex {len(table)}"]
+    lines += [*(f"property float {name}" for name in columns), "end_header", ""]
     unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
-    for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
-        if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
-            partial.unlink()
-            raise RuntimeError(f"{name} of {path} came back different")
-    partial.replace(path)
+    with whole_file(path) as stream:
+        stream.write("\n".join(lines).encode("ascii") + table.tobytes())
+        stream.flush()
+        try:
+            back = read_ply(Path(stream.name))
+        except InputError as error:
+            raise RuntimeError(f"{path} cannot be read back") from error
+        for name in ("means", "quats", "log_scales", "logit_opacities", "sh"):
+            if not torch.equal(getattr(back, name), getattr(unit, name).detach().float()):
+                raise RuntimeError(f"{name} of {path} came back different")
+    sync(path.parent)
 
 
 def read_ply(path: Path) -> Gaussians:
     """Reads a 3DGS PLY of any spherical-harmonic degree.
 
+    Binary, little-endian, of one element ``vertex``, as all programs write it that we know of. There is room made only
+    for what the file can hold.
+
     Raises:
-        InputError: missing, damaged, or without the columns of the layout.
+        InputError: missing, damaged, of another kind, larger than such a file can be, without the columns of the
+            layout, or with numbers that no Gaussian has.
     """
     try:
-        table = PlyData.read(str(path))["vertex"].data
-    except (OSError, PlyParseError, KeyError, ValueError) as error:
-        raise InputError("a PLY file cannot be read", where=path, found=error) from error
+        table = _read_table(path)
+    except (OSError, ValueError) as error:
+        raise InputError("a PLY file cannot be read", where=path, found=str(error)[:SHOWN]) from error
     names = table.dtype.names or ()
 
     def columns(*wanted: str) -> torch.Tensor:
         missing = [name for name in wanted if name not in names]
         if missing:
             raise InputError(
-                "a PLY file is not of Gaussians", where=path, expected=", ".join(missing), found=names
+                "a PLY file is not of Gaussians",
+                where=path,
+                expected=", ".join(missing)[:SHOWN],
+                found=" ".join(names)[:SHOWN],
             )
-        return torch.from_numpy(np.stack([table[name].astype(np.float32) for name in wanted], 1))
+        values = np.stack([table[name] for name in wanted], 1)
+        if not (np.abs(values) <= np.finfo(np.float32).max).all():
+            raise InputError(
+                "a PLY file is not of Gaussians",
+                where=path,
+                expected=f"finite numbers in {', '.join(wanted)}",
+            )
+        return torch.from_numpy(values.astype(np.float32))
 
-    rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.removeprefix("f_rest_")))
+    count = sum(name.startswith("f_rest_") for name in names)
+    if count not in HIGHER_HARMONICS:
+        raise InputError(
+            "a PLY file is not of Gaussians",
+            where=path,
+            expected=f"f_rest_0 to f_rest_N, {' or '.join(map(str, HIGHER_HARMONICS))} of them",
+            found=count,
+        )
     dc = columns("f_dc_0", "f_dc_1", "f_dc_2")[:, None]
+    rest = [f"f_rest_{k}" for k in range(count)]
     higher = columns(*rest).unflatten(1, (3, -1)).transpose(1, 2) if rest else dc[:, :0]
+    quats = columns("rot_0", "rot_1", "rot_2", "rot_3")
+    if (quats.norm(dim=1) == 0).any():
+        raise InputError("a PLY file is not of Gaussians", where=path, expected="rotations of some length")
     return Gaussians(
         columns("x", "y", "z"),
-        columns("rot_0", "rot_1", "rot_2", "rot_3"),
+        quats,
         columns("scale_0", "scale_1", "scale_2"),
         columns("opacity")[:, 0],
         torch.cat([dc, higher], 1),
     )
+
+
+def _read_table(path: Path) -> np.ndarray:
+    """The vertices as records of what the header names.
+
+    Raises:
+        OSError: as of any file.
+        ValueError: the header is of something else, or says more than there is.
+    """
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header, end, _ = stream.read(LARGEST_HEADER).partition(b"\nend_header\n")
+        lines = [line for line in header.decode("ascii").split("\n") if line.split()[:1] != ["comment"]]
+        if size > MOST_BYTES or not end or lines[:2] != ["ply", FORMAT]:
+            raise ValueError(f"expected at most {MOST_BYTES} bytes of ply, {FORMAT} ... end_header")
+        element, *properties = [line.split() for line in lines[2:]] or [[]]
+        if (
+            len(element) != 3
+            or element[:2] != ["element", "vertex"]
+            or not 0 < len(properties) <= MOST_COLUMNS
+        ):
+            raise ValueError(f"expected one element, vertex, with 1 to {MOST_COLUMNS} properties")
+        if any(len(one) != 3 or one[0] != "property" or one[1] not in TYPES for one in properties):
+            raise ValueError("expected one element, vertex, with properties of plain numbers")
+        dtype = np.dtype([(name, TYPES[kind]) for _, kind, name in properties])
+        start, count = len(header) + len(end), int(element[2])
+        room = (size - start) // dtype.itemsize
+        if not 0 <= count <= room:
+            raise ValueError(f"says {element[2][:20]} vertices where no more than {room} have room")
+        stream.seek(start)
+        return np.fromfile(stream, dtype, count)
 
 
 def _columns(gaussians: Gaussians) -> dict[str, np.ndarray]:

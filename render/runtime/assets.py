@@ -106,9 +106,20 @@ class AssetStatus:
 
 
 def cache_root() -> Path:
-    """The folder for downloaded and baked files: `$SIMULACRA_CACHE`, or `~/.cache/simulacra`."""
+    """The folder for downloaded and baked files: `$SIMULACRA_CACHE`, or `~/.cache/simulacra`.
+
+    Raises:
+        AssetError: it is not named, and there is no home folder.
+    """
     chosen = os.environ.get("SIMULACRA_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "simulacra"
+    try:
+        return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "simulacra"
+    except RuntimeError as error:
+        raise AssetError(
+            "There is no home folder for outside files",
+            found=str(error),
+            remedy="set SIMULACRA_CACHE to a folder",
+        ) from error
 
 
 def load_manifest(path: Path | None = None) -> dict[str, Asset]:

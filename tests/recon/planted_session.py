@@ -184,6 +184,16 @@ def poison(
             write_image(root / kind / file, noise if kind == "images" else noise[..., 0].round())
 
 
+def leave(root: Path, frames: Iterable[int], names: Iterable[str] = NAMES) -> None:
+    """The person is not there: an empty room, empty masks, no depth."""
+    for name in names:
+        for frame in frames:
+            file = f"{name}/{frame:06d}.png"
+            write_image(root / "images" / file, np.full((SIZE, SIZE, 3), 0.3, np.float32))
+            write_image(root / "masks" / file, np.zeros((SIZE, SIZE), np.float32))
+            write_depth(root / "depth" / file, np.zeros((SIZE, SIZE)))
+
+
 def poison_camera(root: Path, name: str) -> None:
     """Noise in place of all that a camera recorded, and another place for it in the description."""
     poison(root, [(name, frame) for frame in FRAMES], ("images", "masks", "depth"), seed=1)

@@ -8,42 +8,67 @@ is about what follows a fit, so is the fit.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
+from simulacra.recon.avatar.finished import open_avatar
+from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, load_trained, save_trained
+from simulacra.recon.avatar.training import CHECKPOINT, Training
+from simulacra.recon.evaluate import again
 from simulacra.recon.evaluate.again import evaluate_run
-from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
-from simulacra.recon.fit import BodyFit, load_fit
-from simulacra.recon.observe import over_session
+from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, middle_moment
+from simulacra.recon.evaluate.scoring import Evaluation
+from simulacra.recon.fit import BodyFit, fit_body, load_fit
+from simulacra.recon.observe import Observations, load_observations, over_session
+from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
+from simulacra.recon.observe.observations import mask_file, save_observations, write_mask
+from simulacra.recon.observe.presence import ONE_CAMERA
 from simulacra.recon.pipeline import (
+    OF_BODIES,
     Reconstruction,
     ReconstructionConfig,
+    best_moment,
     protocol_of,
     reconstruct,
     run_stages,
 )
-from simulacra.recon.preflight import CODES, samples
+from simulacra.recon.preflight import CODES, Preflight, PreflightConfig, load_preflight, preflight, samples
 from simulacra.recon.preflight.networks import describe_networks
-from simulacra.recon.runs.configuration import changed_config
-from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.refine import load_surface
+from simulacra.recon.runs.chain import check_records
+from simulacra.recon.runs.configuration import changed_config, dump_config, format_config, load_config
+from simulacra.recon.runs.files import read_json, write_arrays, write_json, write_text
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run
+from simulacra.recon.runs.repair import repair_run
+from simulacra.recon.runs.stages import WORK_FILE, RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
+from simulacra.render.gaussians import Gaussians
+from simulacra.render.image import read_image, write_image
 from simulacra.render.runtime.assets import asset_status
-from simulacra.render.runtime.errors import AssetError, RunError
+from simulacra.render.runtime.errors import AssetError, CaptureError, RunError, UserError
+from simulacra.tools.cli import main
+from simulacra.tools.commands.animate import animate
+from simulacra.tools.commands.export import export
+from tests.recon.failing_disk import KINDS, Dead, FailingDisk, Kind
 from tests.recon.planted_session import (
     FRAMES,
     HELD_OUT,
     NAMES,
     World,
+    leave,
     plant_world,
     planted_network,
     poison,
@@ -192,6 +217,122 @@ def test_noise_in_training_frames_does_change_what_is_trained(
         reconstruct(poisoned, SETTINGS, tmp_path / "run")
     assert records(tmp_path / "run", "refine") == records(base, "refine")  # of the first frame
     assert records(tmp_path / "run", "avatar") != records(base, "avatar")
+
+
+# -- a person who is not always there --------------------------------------------------------------
+
+
+def fused(run: Path) -> dict[str, Any]:
+    """The fused frame as the record, the stage's key and the run say it, and who was missed."""
+    surface, described = load_surface(run / "refine"), read_json(run / "run.json")
+    inputs = read_json(run / "refine/stage.json")["inputs"]
+    assert surface is not None and str(surface.frame) == inputs["moment"]
+    assert described["fused_frame"] == surface.frame
+    return {"frame": surface.frame, "without": described["frames_without_person"]}
+
+
+def without_training(patch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Leaves checks, training and evaluation out of a run."""
+    patch.setattr(pipeline, "preflight", lambda *_: Preflight(()))
+    patch.setattr(pipeline, "train_avatar", lambda folder, *_: write_json(folder / "avatar.json", {}))
+    point = Gaussians(*(torch.zeros(1, *rest) for rest in ((3,), (4,), (3,), (), (1, 3))))
+    patch.setattr(pipeline, "load_trained", lambda _: TrainedResult(free=point))
+    patch.setattr(pipeline, "evaluate_reconstruction", lambda *_: None)
+    patch.setattr(pipeline, "trained_on", lambda _: {})
+    return patch
+
+
+@pytest.mark.parametrize(
+    ("gone", "frame", "without"),
+    [
+        ({0: NAMES}, 1, "0"),  # walks in
+        ({1: NAMES}, 0, "1"),  # leaves and comes back
+        ({0: ("b", "c"), 2: NAMES}, 1, "0, 2"),  # in one view a body cannot be measured
+        ({0: ("b",)}, 1, ""),  # fewer views than is usual
+    ],
+)
+def test_the_first_moment_that_shows_the_person_as_well_as_usual_is_fused(
+    world: World,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    gone: dict[int, tuple[str, ...]],
+    frame: int,
+    without: str,
+) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    confidence = np.ones((len(FRAMES), len(NAMES) - 1, 33))
+    for absent, names in gone.items():
+        leave(copy, [absent], names)
+        confidence[absent, [name in names for name in NAMES if name != HELD_OUT]] = 0.0
+    told = true_fit(world, confidence=confidence)
+    without_training(monkeypatch).setattr(pipeline, "fit_body", lambda *_, **__: told)
+    made = reconstruct(copy, SETTINGS, tmp_path / "run")
+    assert fused(made.run.root) == {"frame": frame, "without": without}
+    assert (f"not to be seen in frames {without}" in capsys.readouterr().err) == bool(without)
+    # What the observations alone say, which is all that a run without a body knows.
+    assert best_moment(made.session, made.protocol, made.observations, None) == frame
+
+
+def test_a_person_who_walks_in_late_is_fitted_and_shown_where_they_are(
+    world: World, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    leave(copy, [0, 1])
+    without_training(monkeypatch)
+    made = reconstruct(copy, SETTINGS, tmp_path / "run")
+    assert fused(made.run.root) == {"frame": 2, "without": "0 to 1"}
+    assert made.fit is not None and made.fit.held.tolist() == [False, False, True, True]
+    # As far off as few iterations leave a body that was there all the time.
+    true = world.poses.translation[[3, 4]]
+    assert (made.fit.pose.translation[2:] - true).norm(dim=-1).max() < 0.1
+    # The middle of the three training frames is empty; the bodies are laid over the nearest that is not.
+    assert middle_moment(made.fit, made.protocol.training_frames) == 2
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_a_check_a_fit_and_a_run_say_the_same_of_one_camera(
+    world: World, base: Path, session: Path, tmp_path: Path, depth: bool
+) -> None:
+    alone = changed(views={"held_out_cameras": ["b", "c", "d"]})
+    flat = session if depth else write_planted_session(tmp_path / "flat", world, depth=False).root
+    opened = load_session(flat)
+    (check,) = preflight(opened, ["a"], PreflightConfig(frames=1, motion_frames=0)).of("cameras")
+    assert (check.status, check.measured) == ("fail", 1)
+    with pytest.raises(CaptureError, match="cameras") as stopped:
+        reconstruct(
+            flat, changed_config(alone, {"preflight": {"ignore": []}}, "this test"), tmp_path / "checked"
+        )
+    with pytest.raises(CaptureError, match="at least two cameras") as refused:
+        fit_body(opened, load_observations(base / "observe"), alone.fit, ["a"], body=world.body)
+    for error in (stopped, refused):
+        assert check.remedy == ONE_CAMERA and ONE_CAMERA in " ".join(str(error.value).split())
+    # What needs no body goes on with one depth camera, and without depth says that it needs that.
+    plain = changed_config(
+        alone,
+        {"preflight": {"ignore": [c for c in CODES if c not in OF_BODIES]},
+         "avatar": {"kind": "depth_splats", "steps": 2, "checkpoint_every": 1, "grid_mm": 30.0}},
+        "this test",
+    )  # fmt: skip
+    if depth:
+        assert reconstruct(flat, plain, tmp_path / "plain").moment == 0
+    else:
+        with pytest.raises(CaptureError, match="needs depth images"):
+            reconstruct(flat, plain, tmp_path / "plain")
+
+
+def test_a_person_who_is_never_there_is_an_error_with_a_name(session: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(session, tmp_path / "session")
+    leave(copy, FRAMES, ["b"])
+    with pytest.raises(CaptureError, match=r"a camera shows no person[\s\S]*camera b"):
+        reconstruct(copy, SETTINGS, tmp_path / "one")
+    leave(copy, FRAMES)
+    with pytest.raises(CaptureError, match="a camera shows no person"):
+        reconstruct(copy, SETTINGS, tmp_path / "all")
+    allowed = changed(observe={"allow_empty_cameras": True})
+    with pytest.raises(CaptureError, match="no frame shows the person in two cameras"):
+        reconstruct(copy, allowed, tmp_path / "allowed")
 
 
 # -- what runs again -------------------------------------------------------------------------------
@@ -374,6 +515,9 @@ def test_a_stopped_run_of_other_views_changes_nothing_of_what_is_scored(
     assert (run / "config.yaml").read_bytes() == (base / "config.yaml").read_bytes()
     evaluate_run(run)
     assert records(run, *STAGES) == records(base, *STAGES)
+    # What it began is of no use once a reconstruction is complete.
+    assert [path.name for path in run.glob(".*")] == [".preflight.work"]
+    assert ran(reconstruct(session, SETTINGS, run)) == set() and not list(run.glob(".*"))
 
 
 def test_a_session_that_changes_meanwhile_is_noticed_and_what_was_made_of_it_goes(
@@ -388,7 +532,7 @@ def test_a_session_that_changes_meanwhile_is_noticed_and_what_was_made_of_it_goe
     monkeypatch.setattr(pipeline, "evaluate_reconstruction", change)
     with pytest.raises(RunError, match=r"changed while[\s\S]*run again"):
         reconstruct(other, changed(evaluate={"least_confidence": 0.4}), run)
-    assert not (run / "evaluate").exists()
+    assert records(run, "evaluate") == records(base, "evaluate")
     assert records(run, *TRAINING) == records(base, *TRAINING)
     assert (run / "run.json").read_bytes() == (base / "run.json").read_bytes()
 
@@ -461,6 +605,370 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
     assert not list(run.glob(".*"))
     # Aligned once and trained once until the stage's end, where its checkpoints are gone; then all of it again.
     assert steps[0] == 2 * (SETTINGS.avatar.align_steps + SETTINGS.avatar.steps)
+
+
+def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages that compute nothing but write, as the real ones do, what they wrote into a finished run."""
+
+    def observe_again(*arguments: Any, **_: Any) -> Observations:
+        folder, known = arguments[2], load_observations(base / "observe")
+        checkpoint = Checkpoint(folder, "the same")
+        for camera in known.cameras:
+            for frame in known.frames.tolist():
+                mask = known.mask(frame, camera)
+                assert mask is not None
+                write_mask(mask_file(folder, camera, frame), mask)
+            checkpoint.save(camera, [FrameResult(0, empty_arrays(), "none")])
+        save_observations(known, folder)
+        checkpoint.remove()
+        return load_observations(folder)
+
+    def train_again(folder: Path, *_: object) -> None:
+        loop.save_checkpoint(folder, Training(1, {}, {}, {}, {}, {"mask": torch.zeros(3)}))
+        save_trained(folder, load_trained(base / "avatar"))
+        with np.load(base / "avatar" / LOSSES) as losses:
+            write_arrays(folder / LOSSES, **losses)
+        write_json(folder / ACCOUNT, read_json(base / "avatar" / ACCOUNT))
+        (folder / CHECKPOINT).unlink()
+
+    def score_again(folder: Path, *_: object) -> None:
+        for name, content in records(base, "evaluate").items():
+            path = folder / Path(name).relative_to("evaluate")
+            if path.suffix == ".png":
+                write_image(path, read_image(base / name))
+            else:
+                write_text(path, content.decode())
+
+    checked, fit, surface = (
+        load_preflight(base / "preflight"),
+        load_fit(base / "fit"),
+        load_surface(base / "refine"),
+    )
+    body, networks = load_body(), describe_networks()  # read once, not by every run
+    monkeypatch.setattr("simulacra.recon.runs.stages.source_commit", lambda: None)
+    for name, function in {
+        "load_body": lambda: body,
+        "describe_networks": lambda: networks,
+        "preflight": lambda *_: checked,
+        "observe": observe_again,
+        "fit_body": lambda *_, **__: fit,
+        "refine": lambda *_: surface,
+        "train_avatar": train_again,
+        "evaluate_reconstruction": score_again,
+    }.items():
+        monkeypatch.setattr(pipeline, name, function)
+
+
+def fails_and_recovers(base: Path, session: Path, run: Path, missing: str, at: int | None, kind: Kind) -> int:
+    """One run in which a stage is missing, on a disk that fails; then another on one that does not. How many operations
+    there were.
+    """
+    shutil.copytree(base, run)
+    shutil.rmtree(run / missing)
+    others = [stage for stage in STAGES if stage != missing]
+    disk = FailingDisk(run, at, kind)
+    error: BaseException | None = None
+    with disk:
+        try:
+            reconstruct(session, SETTINGS, run)
+        except (UserError, Dead) as caught:
+            error = caught
+    where = f"{missing}, {at}: {kind} at {disk.operations[at or 0]}: {error!r}"
+    assert isinstance(error, Dead) == (disk.failed and kind == "killed"), where
+    assert records(run, *others) == records(base, *others), where
+    if (run / missing).exists():
+        assert records(run, missing) == records(base, missing), where
+    if error is None:  # nothing failed, or only a lock's removal
+        assert records(run, *STAGES) == records(base, *STAGES), where
+    reconstruct(session, SETTINGS, run)
+    assert records(run, *STAGES) == records(base, *STAGES), where
+    assert read_json(run / "run.json")["stages"].keys() == set(STAGES), where
+    assert (run / "config.yaml").read_bytes() == (base / "config.yaml").read_bytes(), where
+    assert not list(run.rglob(".*")) and not list(run.rglob(WORK_FILE)), where
+    shutil.rmtree(run)
+    return len(disk.operations)
+
+
+def test_a_disk_that_fails_at_any_operation_is_said_and_harms_nothing(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a sample of them; with FAULTS=all in the environment at every one."""
+    writes_again(base, monkeypatch)
+    every = os.environ.get("FAULTS") == "all"
+    for number, stage in enumerate(STAGES):
+        count = fails_and_recovers(base, session, tmp_path / "run", stage, None, "full")
+        assert count > 10
+        for tried, at in enumerate(range(count) if every else range(number, count, count // 2)):
+            kind = KINDS[(tried + number) % len(KINDS)]
+            fails_and_recovers(base, session, tmp_path / "run", stage, at, kind)
+        print(stage, count, "operations", flush=True)
+
+
+# -- several processes, signals --------------------------------------------------------------------
+
+
+def forked(work: Callable[[], int]) -> int:
+    """Another process of the same program: its number. It ends with what ``work`` returns, and runs nothing else."""
+    child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        torch.set_num_threads(1)  # a forked process has none of its parent's threads
+        status = work()
+    finally:
+        os._exit(status)
+
+
+def waits_for(sign: Path, seconds: float = 60.0) -> None:
+    """A file that another process makes."""
+    until = time.monotonic() + seconds
+    while not sign.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def reconstructs(session: Path, settings: ReconstructionConfig, run: Path, said: Path) -> int:
+    """For another process: what the command would end with, and say."""
+    try:
+        reconstruct(session, settings, run)
+    except UserError as error:
+        said.write_text(f"{os.getpid()}: {error}")
+        return 2
+    return 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    "other", [SETTINGS, changed(evaluate={"least_confidence": 0.4})], ids=["same", "other"]
+)
+def test_of_two_reconstructions_at_the_same_moment_one_writes_and_the_other_says_who(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: ReconstructionConfig
+) -> None:
+    writes_again(base, monkeypatch)
+    run, begin, refused = tmp_path / "run", tmp_path / "begin", tmp_path / "refused"
+    checked = load_preflight(base / "preflight")
+
+    def check(*_: object) -> Any:
+        waits_for(refused)  # until the other has been told
+        return checked
+
+    monkeypatch.setattr(pipeline, "preflight", check)
+
+    def start(settings: ReconstructionConfig) -> Callable[[], int]:
+        def work() -> int:
+            waits_for(begin)
+            return reconstructs(session, settings, run, refused)
+
+        return work
+
+    settings_of = {forked(start(settings)): settings for settings in (SETTINGS, other)}
+    begin.touch()
+    ended = [os.wait() for _ in settings_of]
+    assert [os.waitstatus_to_exitcode(status) for _, status in ended] == [2, 0]
+    (told, _), (wrote, _) = ended
+    assert refused.read_text().startswith(f"{told}: another process writes into this run")
+    assert f"process {wrote} on " in refused.read_text()
+    assert records(run, *TRAINING) == records(base, *TRAINING)
+    assert read_json(run / "run.json")["config"] == dump_config(settings_of[wrote])
+    assert not list(run.rglob(".*"))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_killed_reconstruction_lets_the_next_one_in_and_harms_no_reader(
+    base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes_again(base, monkeypatch)
+    run, there = shutil.copytree(base, tmp_path / "run"), tmp_path / "there"
+    shutil.rmtree(run / "avatar")
+
+    def begins(*_: object) -> None:
+        there.touch()
+        time.sleep(60)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "train_avatar", begins)
+        child = forked(lambda: reconstructs(session, SETTINGS, run, tmp_path / "said"))
+        waits_for(there)
+        check_records(run, ["preflight", "observe", "fit", "refine"])
+        with pytest.raises(RunError, match=f"process {child} on"):
+            reconstruct(session, SETTINGS, run)
+        os.kill(child, signal.SIGKILL)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert (run / ".lock").exists() and (run / ".avatar.work").exists()
+    assert ran(reconstruct(session, SETTINGS, run)) == {"avatar"}
+    assert records(run, *STAGES) == records(base, *STAGES)
+    assert not list(run.rglob(".*"))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_reconstruction_that_is_told_to_stop_says_what_is_kept_and_goes_on(
+    base: Path,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: int,
+) -> None:
+    writes_again(base, monkeypatch)
+    monkeypatch.setattr("simulacra.tools.commands.reconstruct.warm_up", lambda **_: None)
+    run, config = tmp_path / "run", tmp_path / "config.yaml"
+    config.write_text(format_config(SETTINGS))
+    words = ["reconstruct", str(session), "--config", str(config), "--out", str(run)]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "train_avatar", lambda *_: os.kill(os.getpid(), number) or time.sleep(10))
+        assert main(words) == status
+    assert "What was finished is kept; the same command continues from there" in capsys.readouterr().err
+    assert records(run, "observe", "fit", "refine") == records(base, "observe", "fit", "refine")
+    assert main(words) == 0
+    assert capsys.readouterr().err.count("unchanged") == 4
+    assert records(run, *STAGES) == records(base, *STAGES)
+
+
+# -- what was damaged ------------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("command", "reads"),
+    [
+        ("evaluate", ("avatar", "fit", "observe")),
+        ("export", ("avatar", "fit")),
+        ("animate", ("avatar", "fit")),
+    ],
+)
+def test_a_flipped_bit_in_any_file_that_a_command_reads_is_a_named_error(
+    command: str, reads: tuple[str, ...], base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, out = shutil.copytree(base, tmp_path / "run"), tmp_path / "out"
+    work: Callable[[], object] = {
+        "evaluate": lambda: evaluate_run(run),
+        "export": lambda: export(run, to="ply", out=out),
+        "animate": lambda: animate(run, tmp_path / "motion.bvh", out=out),
+    }[command]
+    before = records(run, "evaluate")
+    files = [path for stage in reads for path in sorted((run / stage).rglob("*")) if path.is_file()]
+    for path in [*files, run / "run.json"]:
+        whole = path.read_bytes()
+        ways: list[Callable[[Path], object]] = [lambda p: p.write_bytes(b""), flip]
+        # A bit of a name or of a time in these may be of no matter: tests of the chain flip each of them.
+        for damage in ways[:1] if path.name in ("run.json", "stage.json") else ways:
+            damage(path)
+            with pytest.raises(RunError) as caught:
+                work()
+            assert "simulacra re" in str(caught.value), path  # reconstruct or repair
+            path.write_bytes(whole)
+    shutil.rmtree(run / "fit")
+    with pytest.raises(RunError, match="the stage fit is not in this run"):
+        work()
+    assert records(run, "evaluate") == before and not out.exists()
+
+
+def test_a_repair_says_what_is_damaged_removes_that_alone_and_the_next_command_makes_it_again(
+    base: Path,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    writes_again(base, monkeypatch)
+    run = shutil.copytree(base, tmp_path / "run")
+    flip(run / "refine" / "surface.npz")
+    (run / "avatar").rename(run / ".avatar.old")
+    (run / "fit" / WORK_FILE).write_text("{}")
+    (run / "config.yaml").unlink()
+    (run / ".lock").touch()
+    (run / ".report.html.partial").write_text("half")
+    (run / "notes.txt").write_text("mine")
+    before = {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["repair", str(run), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "goes       refine: the content of the stage" in said and "comes back .avatar.old" in said
+    assert before == {path.relative_to(run): path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["repair", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert not (run / "refine").exists() and (run / "notes.txt").read_text() == "mine"
+    assert not list(run.rglob(".*")) and not list(run.rglob(WORK_FILE))
+    assert records(run, "observe", "fit", "avatar") == records(base, "observe", "fit", "avatar")
+    assert f"Next: simulacra reconstruct {session} --config {run / 'config.yaml'} --out {run}" in said
+    assert (run / "config.yaml").read_bytes() == (base / "config.yaml").read_bytes()
+    assert ran(reconstruct(session, load_config(ReconstructionConfig, run / "config.yaml"), run)) == {
+        "refine"
+    }
+    assert records(run, *STAGES) == records(base, *STAGES)
+    # Now it is complete: the report alone was missing.
+    assert main(["repair", str(run)]) == 0
+    assert "complete" in capsys.readouterr().out and (run / "report.html").is_file()
+
+
+def test_a_repair_without_run_json_has_the_configuration_from_the_stages(
+    base: Path,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = shutil.copytree(base, tmp_path / "run")
+    (run / "run.json").write_text('{"half')
+    (run / "config.yaml").unlink()
+    assert main(["repair", str(run)]) == 0
+    assert "Next: simulacra reconstruct SESSION --config" in capsys.readouterr().out
+    found = load_config(ReconstructionConfig, run / "config.yaml")
+    assert found == replace(SETTINGS, views=replace(SETTINGS.views, held_out_every=0))
+    made = reconstruct(session, SETTINGS, run)
+    assert ran(made) == set()
+
+
+def test_what_is_no_run_or_a_newer_one_is_not_touched(base: Path, session: Path, tmp_path: Path) -> None:
+    run, linked = shutil.copytree(base, tmp_path / "run"), tmp_path / "linked"
+    linked.symlink_to(run)
+    assert ran(reconstruct(session, SETTINGS, linked)) == set() and linked.is_symlink()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("years of work")
+    newer = read_json(run / "run.json") | {"schema": 99, "versions": {"simulacra": "99.1"}}
+    write_json(run / "run.json", newer)
+    thesis = tmp_path / "thesis" / "thesis.tex"
+    for path, said in (
+        (run, "newer simulacra"),
+        (thesis.parent, "nothing of a run"),
+        (thesis, "no folder"),
+        (tmp_path / "none", "no folder"),
+    ):
+        with pytest.raises(RunError, match=said):
+            repair_run(path)
+    for work in (
+        lambda: reconstruct(session, SETTINGS, run),
+        lambda: evaluate_run(run),
+        lambda: open_avatar(run),
+    ):
+        with pytest.raises(RunError, match=r"newer simulacra[\s\S]*99.1"):
+            work()
+    assert thesis.read_text() == "years of work"
+
+
+def test_a_run_that_cannot_be_written_is_scored_and_reported_elsewhere(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writes_again(base, monkeypatch)
+    scored: Any = pipeline.evaluate_reconstruction
+    monkeypatch.setattr(
+        again, "evaluate_reconstruction", lambda *given: scored(*given) or object.__new__(Evaluation)
+    )
+    run, out = shutil.copytree(base, tmp_path / "run"), tmp_path / "scores"
+    with FailingDisk(run, 0, "protected"):
+        assert main(["evaluate", str(run)]) == 2
+        assert "--out" in capsys.readouterr().err
+        assert main(["evaluate", str(run), "--out", str(out)]) == 0
+        assert main(["evaluate", str(run), "--out", str(run / "again")]) == 2
+    assert records(out, "evaluate") == records(base, "evaluate") == records(run, "evaluate")
+    assert (out / "report.html").is_file() and not (run / "report.html").exists()
+    assert not list(run.rglob(".*")) and not list(out.rglob(".*"))
 
 
 # -- what the fit knows of cameras -----------------------------------------------------------------

@@ -16,6 +16,7 @@ from simulacra.recon.importers.options import ColorDepthOptions, Folders, Intrin
 from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.configuration import config_keys
 from simulacra.render.runtime.errors import ConfigError, InputError
+from simulacra.tools import cli
 from simulacra.tools.cli import COMMANDS, FAMILIES, OLD_LAYOUTS, main, parse, split_overrides
 from simulacra.tools.commands.configurations import config_options
 from simulacra.tools.commands.reconstruct import reconstruct
@@ -69,9 +70,12 @@ def test_help_of_a_configured_command_has_every_value_with_its_default(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     for words, option in (
-        ("reconstruct --help", "--fit.iterations INT of the optimiser in each of its rounds. (default: 40)"),
+        (
+            "reconstruct --help",
+            "--fit.iterations INT 1..1000 of the optimiser in each of its rounds. (default: 40)",
+        ),
         ("reconstruct S -h", ".kind avatar|depth_splats (default: avatar)"),
-        ("stage --help", "--light-seed INT where the lamps are. (default: 0)"),
+        ("stage --help", "--light-seed INT 0..2147483647 where the lamps are. (default: 0)"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(words.split())
@@ -177,7 +181,8 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     failing(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "run/observe.npz"))
     assert main(["version"]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: The disk is full\n  where: run/observe.npz\n")
+    assert said.startswith("error: a file cannot be read or written\n  where: run/observe.npz\n")
+    assert "No space left on device" in said and "free some space" in said
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +197,10 @@ def test_ctrl_c_says_what_is_kept(
 ) -> None:
     failing(monkeypatch, KeyboardInterrupt())
     assert main(["version"]) == 130
-    assert "same command" in capsys.readouterr().err
+    assert "Nothing half done is left" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "CONTINUED", ("version",))
+    assert main(["version"]) == 130
+    assert "What was finished is kept" in capsys.readouterr().err
 
 
 def test_the_configurations_options_are_kept_apart_from_the_commands() -> None:

@@ -41,13 +41,13 @@ def _measure(
 
     torch.set_num_threads(1)
     work = prepare(*arguments)
-    before = _resident("VmRSS")
+    before = resident_mb("VmRSS")
     RESET.write_text(RESET_PEAK)
     work()
-    answer.send((_resident("VmHWM") - before) / 1024)
+    answer.send(resident_mb("VmHWM") - before)
 
 
-def _resident(field: str) -> int:
-    """Of this process, KiB."""
+def resident_mb(field: str) -> float:
+    """Of this process, MiB: VmRSS as it is now, VmHWM at its most (a child's ru_maxrss begins with its parent's)."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
-    return int(line.split()[1])
+    return int(line.split()[1]) / 1024

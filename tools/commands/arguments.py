@@ -7,13 +7,17 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from annotated_types import Interval
 from tyro.conf import Positional, arg
+
+from simulacra.recon.runs.ranges import bounds
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
 Session = Annotated[Positional[Path], arg(metavar="SESSION")]
 Run = Annotated[Positional[Path], arg(metavar="RUN")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
 WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
+FramesLookedAt = Annotated[int, Interval(ge=1, le=1000)]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 
 
@@ -39,10 +43,13 @@ def options_of(record: type) -> Any:
 
 
 def word_for(hint: Any) -> str:
-    """What the help calls a value: the text that its type is annotated with, its choices, or its type's name."""
+    """What the help calls a value: the text that its type is annotated with, its choices, or its type's name, and the
+    range that it has.
+    """
     if get_origin(hint) is Annotated:
         words = [extra for extra in hint.__metadata__ if isinstance(extra, str)]
-        return words[0] if words else word_for(get_args(hint)[0])
+        ranges = [bounds(extra) for extra in hint.__metadata__ if isinstance(extra, Interval)]
+        return " ".join([*(words[:1] or [word_for(get_args(hint)[0])]), *ranges])
     if get_origin(hint) is Literal:
         return "|".join(map(str, get_args(hint)))
     if get_origin(hint) in (Union, types.UnionType):

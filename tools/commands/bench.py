@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
 
-def bench_splat(repeats: int = 7, json: bool = False) -> None:
+from annotated_types import Interval
+from tyro.conf import arg
+
+Repeats = Annotated[int, Interval(ge=1, le=10_000)]
+Side = Annotated[int, Interval(ge=16, le=16384)]
+ClipLength = Annotated[int, Interval(ge=1, le=100_000)]
+Gaussians = Annotated[int, Interval(ge=100, le=5_000_000)]
+Events = Annotated[int, Interval(ge=1, le=1_000_000)]
+EventNumber = Annotated[int, Interval(ge=0, le=999_999)]
+Minutes = Annotated[float, Interval(ge=0.01, le=100_000)]
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Workers = Annotated[int, Interval(ge=1, le=64)]
+
+
+def bench_splat(repeats: Repeats = 7, json: bool = False) -> None:
     """The Gaussian rasterizer, forward and with gradients, against plain torch and the peak of this machine.
 
     Args:
@@ -15,7 +31,7 @@ def bench_splat(repeats: int = 7, json: bool = False) -> None:
     run(repeats=repeats, as_json=json)
 
 
-def bench_mesh(size: int = 512, repeats: int = 9, json: bool = False) -> None:
+def bench_mesh(size: Side = 512, repeats: Repeats = 9, json: bool = False) -> None:
     """The mesh rasterizer, step by step.
 
     Args:
@@ -28,7 +44,9 @@ def bench_mesh(size: int = 512, repeats: int = 9, json: bool = False) -> None:
     run(size=size, repeats=repeats, as_json=json)
 
 
-def bench_train(gaussians: int = 50_000, size: int = 512, repeats: int = 9, json: bool = False) -> None:
+def bench_train(
+    gaussians: Gaussians = 50_000, size: Side = 512, repeats: Repeats = 9, json: bool = False
+) -> None:
     """A training step of an avatar, part by part, against the same in plain torch.
 
     Args:
@@ -42,7 +60,27 @@ def bench_train(gaussians: int = 50_000, size: int = 512, repeats: int = 9, json
     run(gaussians=gaussians, size=size, repeats=repeats, as_json=json)
 
 
-def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json: bool = False) -> None:
+def bench_length(
+    frames: tuple[ClipLength, ...] = (1000, 3000, 10_000), clip: Path | None = None, json: bool = False
+) -> None:
+    """Memory and time of every stage of captures of many frames: whether they cost more than their length.
+
+    Args:
+        frames: of the captures, rising.
+        clip: a session whose pictures are repeated; a virtual person who walks if not given.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.length import run
+
+    run(frames=frames, clip=clip, as_json=json)
+
+
+def bench_drive(
+    gaussians: Gaussians = 50_000,
+    size: Side = 512,
+    frames: ClipLength = 60,
+    json: bool = False,
+) -> None:
     """Frames a second of a moving avatar.
 
     Args:
@@ -54,3 +92,31 @@ def bench_drive(gaussians: int = 50_000, size: int = 512, frames: int = 60, json
     from ..bench.drive import run
 
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
+
+
+def bench_soak(
+    out: Path,
+    events: Events = 1000,
+    minutes: Minutes = 60.0,
+    seed: Seed = 0,
+    only: Annotated[tuple[EventNumber, ...], arg(metavar="NUMBER [NUMBER ...]")] = (),
+    workers: Workers = 2,
+    json: bool = False,
+) -> None:
+    """Commands disturbed at random: killed, without disk, with damaged files, changed sessions and other writers.
+
+    What every command gives in peace is made first. After each event its output must be that, or an error that says
+    what to do, and the same command in peace must give it.
+
+    Args:
+        out: a folder for the reference, the events and results.jsonl.
+        events: at most so many.
+        minutes: none is begun after these.
+        seed: decides all events.
+        only: the events of these numbers alone.
+        workers: events at a time.
+        json: one JSON object an event instead of a table.
+    """
+    from ..bench.soak.command import run
+
+    run(out=out, events=events, minutes=minutes, seed=seed, only=only, workers=workers, as_json=json)

@@ -190,7 +190,7 @@ def calibrate_clocks(
 
     from simulacra.recon.calibrate import lags_and_turns, person_tracks, rig_of
     from simulacra.recon.observe import load_observations
-    from simulacra.recon.runs.files import write_json
+    from simulacra.recon.runs.files import disk_errors, write_json
     from simulacra.recon.session import load_session
 
     loaded, observations = load_session(session), load_observations(observed)
@@ -217,5 +217,6 @@ def calibrate_clocks(
             "turn_errors_deg": found.turn_errors_deg.tolist(),
             "residual_px": {"given": given, "lags": lags, "turns": turns, "both": both},
         }
-        write_json(json, content)
+        with disk_errors(json):
+            write_json(json, content)
         print(f"written: {json}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulacra.render.runtime.errors import InputError, UserError
 
-from .arguments import OptionalPath, Session
+from .arguments import FramesLookedAt, OptionalPath, Session
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ MOTION = 100
 COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> None:
+def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt = 3) -> None:
     """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
 
     Writes preflight.json and a page with pictures. Exit status 2 if a check failed.
@@ -32,6 +32,7 @@ def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> Non
     from rich.console import Console
 
     from simulacra.recon.preflight import PreflightConfig, save_preflight
+    from simulacra.recon.runs.files import disk_errors
     from simulacra.recon.session import SESSION_FILE
 
     from ..report.check_page import write_check_page
@@ -44,7 +45,8 @@ def check(session: Session, /, out: OptionalPath = None, frames: int = 3) -> Non
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
     record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())
-    save_preflight(folder, record)
+    with disk_errors(folder):
+        save_preflight(folder, record)
     page = write_check_page(folder / "check.html", session, record, seen)
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
     if record.failed():

@@ -27,7 +27,7 @@ def config_file(given: str | None, folder: str = "") -> Path | None:
     Raises:
         ConfigError: there is neither.
     """
-    if given is None or Path(given).is_file():
+    if given is None or _is_file(given):
         return Path(given) if given else None
     brought = brought_configs()
     name = given.removeprefix("configs/").removesuffix(".yaml")
@@ -44,9 +44,18 @@ def config_file(given: str | None, folder: str = "") -> Path | None:
 
 def config_name(given: str | None) -> str:
     """What a configuration is called: by its name (`baselines/depth_splats`), or its file's; nothing without one."""
-    if given is None or Path(given).is_file():
+    if given is None or _is_file(given):
         return Path(given).stem if given else ""
     return given.removeprefix("configs/").removesuffix(".yaml")
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except OSError as error:  # a name that is longer than names can be
+        raise ConfigError(
+            "There can be no such file", where=f"{given[:80]}...", found=error.strerror
+        ) from error
 
 
 def brought_configs() -> dict[str, Path]:

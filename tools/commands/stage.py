@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Interval
 from tyro.conf import Suppress
 
+from simulacra.recon.importers.options import DepthUnits
+from simulacra.recon.runs.ranges import Seed
 from simulacra.render.runtime.errors import RunError
 
 from .arguments import Config, OptionalPath
@@ -58,7 +61,7 @@ def stage_schema() -> type[VirtualCaptureConfig]:
     return VirtualCaptureConfig
 
 
-def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
+def stage_people(out: Path, count: Annotated[int, Interval(ge=1, le=10_000)] = 12, seed: Seed = 0) -> None:
     """A contact sheet of virtual people, each whole and their face.
 
     Args:
@@ -71,7 +74,7 @@ def stage_people(out: Path, count: int = 12, seed: int = 0) -> None:
     write_sheet(out, count, seed)
 
 
-def stage_sensors(captures: Path, out: Path, depth_scale: float = 10000.0, seed: int = 3) -> None:
+def stage_sensors(captures: Path, out: Path, depth_scale: DepthUnits = 10000.0, seed: Seed = 3) -> None:
     """Virtual depth sensors beside real ones: noise and agreement of cameras, printed and drawn.
 
     Args:

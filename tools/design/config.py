@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Annotated, Any
 
+from annotated_types import Interval
 from pydantic import Field
 
 from simulacra.recon.evaluate.metrics import METRICS
@@ -12,6 +13,10 @@ from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.configuration import config
 
 from ..virtual.config import VirtualCaptureConfig
+
+# Of whatever is varied, whose own range decides.
+SweptNumber = Annotated[float, Interval(ge=-1e15, le=1e15)]
+SweptCount = Annotated[int, Interval(ge=-(10**15), le=10**15)]
 
 
 @config
@@ -41,7 +46,7 @@ class Sweep:
 
     name: str
     option: str
-    values: Annotated[tuple[float | int | str, ...], Field(min_length=1)]
+    values: Annotated[tuple[SweptNumber | SweptCount | str, ...], Field(min_length=1)]
 
 
 @config
@@ -63,9 +68,9 @@ class DesignConfig:
     run: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     variants: tuple[Variant, ...] = (Variant(name="the rig"),)
     sweeps: tuple[Sweep, ...] = ()
-    repeats: Annotated[int, Field(ge=2)] = 4
+    repeats: Annotated[int, Interval(ge=2, le=1000)] = 4
     metrics: tuple[str, ...] = ("true_joints_mm", "true_surface_mm", "psnr_fg")
-    tolerance: float = 0.1
+    tolerance: Annotated[float, Interval(ge=0, le=100)] = 0.1
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.metrics if name not in METRICS]

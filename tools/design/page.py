@@ -12,7 +12,7 @@ import jinja2
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.preflight import CODES
 from simulacra.recon.runs.configuration import format_config
-from simulacra.recon.runs.files import disk_errors, write_json
+from simulacra.recon.runs.files import disk_errors, write_json, write_text
 
 from .chart import Mark, Series, interval_chart
 from .config import DesignConfig, Sweep
@@ -40,13 +40,12 @@ def write_design(
         for variant in settings.variants
     ]
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(format_config(settings), "utf-8")
+        write_text(folder / "config.yaml", format_config(settings))
         write_json(folder / "design.json", _as_json(settings, rows, real, limits))
         for name, text in charts.items():
-            (folder / f"{name}.svg").write_text(text, "utf-8")
+            write_text(folder / f"{name}.svg", text)
         page = folder / "design.html"
-        page.write_text(_page(settings, rows, real, charts, limits), "utf-8")
+        write_text(page, _page(settings, rows, real, charts, limits))
     return page
 
 

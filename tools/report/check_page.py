@@ -10,8 +10,9 @@ import jinja2
 import numpy as np
 
 from simulacra.recon.preflight import CODES, Inspection, Preflight
-from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.session import load_session
+from simulacra.render.runtime.whole_files import sync
 
 from .check_pictures import as_data, camera_picture, depth_picture
 
@@ -41,10 +42,8 @@ def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspect
         pair=_pair(seen),
     )
     with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(page, "utf-8")
-        partial.replace(path)
+        write_text(path, page)
+        sync(path.parent)
     return path
 
 

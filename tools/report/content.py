@@ -4,7 +4,8 @@
 
     config.yaml                  the resolved configuration
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
-                                 path; session_about and session_notes stand in for it when it has gone)
+                                 path; session_about and session_notes stand in for it when it has gone), fused_frame,
+                                 frames_without_person
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -111,12 +112,15 @@ class ReportContent:
     config_text: str = ""
 
 
-def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = ()) -> ReportContent:
+def read_run(
+    run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (), scores: Path | None = None
+) -> ReportContent:
     """Collects a report from a run's folder (the files are listed above).
 
     Args:
         evaluation: which of the run's evaluations: the locked one, or one on other cameras.
         beside: folders of other runs (a baseline) whose scores are printed beside this one's.
+        scores: the folder that the evaluation lies in; the run's own if None.
 
     Raises:
         RunError: not the folder of a run, or records that are damaged or do not belong together.
@@ -131,7 +135,7 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
     described = _read_json(run / "run.json")
     check_records(run, finished_stages(run))
     session = _session(described, run)
-    folder = run / evaluation
+    folder = (scores or run) / evaluation
     metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
         title=str(session.get("name") or run.resolve().name),
@@ -143,7 +147,11 @@ def read_run(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (
         overlays=tuple((path.stem, path) for path in sorted((folder / "overlay").glob("*.png"))),
         stages=_stages(described),
         losses=_losses(run / "avatar" / "losses.npz"),
-        notes=(*_checks(run / "preflight" / "preflight.json"), *session.get("notes", ())),
+        notes=(
+            *_checks(run / "preflight" / "preflight.json"),
+            *_moments(described),
+            *session.get("notes", ()),
+        ),
         people=_people(session),
         facts=_facts(described),
         config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
@@ -274,6 +282,19 @@ def _checks(path: Path) -> tuple[Note, ...]:
             notes.append(Note(level, f"{said}{where}. {check['remedy']}".strip()))
     passed = sum(check["status"] == "pass" for check in checks)
     return (*notes, Note("info", f"Preflight: {passed} of {len(checks)} checks passed."))
+
+
+def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
+    """When the person was not to be seen, and the moment whose depth was fused."""
+    notes = []
+    if absent := described.get("frames_without_person"):
+        said = "the poses there are what lies between the frames around"
+        notes.append(Note("warning", f"The person could not be measured in frames {absent}: {said}."))
+    if (fused := described.get("fused_frame")) is not None:
+        notes.append(
+            Note("info", f"The depth of frame {fused} was fused, the first that shows the person as usual.")
+        )
+    return tuple(notes)
 
 
 def _people(session: Mapping[str, Any]) -> dict[str, str]:

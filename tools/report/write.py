@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from simulacra.recon.evaluate.metrics import METRICS
-from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.render.image import read_image
+from simulacra.render.runtime.whole_files import sync
 
 from .charts import line_chart
 from .content import Beside, ComparedPictures, ReportContent, read_run, shown
@@ -57,14 +59,22 @@ class ScoreRow:
     missing: int
 
 
-def write_run_report(run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = ()) -> Path:
+def write_run_report(
+    run: Path, evaluation: str = "evaluate", beside: Sequence[Path] = (), out: Path | None = None
+) -> Path:
     """Reads a run's folder and writes its report: ``report.html``, or one named after another evaluation.
+
+    Args:
+        run: the folder of the run.
+        evaluation: which of its evaluations.
+        beside: other runs, whose scores are printed beside.
+        out: the folder that the evaluation lies in and the report is written into; the run's own if None.
 
     Raises:
         RunError: not the folder of a run, or it cannot be read or written.
     """
-    path = run / ("report.html" if evaluation == "evaluate" else f"report_{evaluation}.html")
-    write_report(path, read_run(run, evaluation, beside))
+    path = (out or run) / ("report.html" if evaluation == "evaluate" else f"report_{evaluation}.html")
+    write_report(path, read_run(run, evaluation, beside, out))
     return path
 
 
@@ -82,10 +92,13 @@ def write_report(path: Path, content: ReportContent) -> None:
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     metrics = content.metrics
     cameras = _cameras(metrics)
+    script = (folder / "report.js").read_text("utf-8")
     page = template.render(
         content=content,
         style=(folder / "report.css").read_text("utf-8"),
-        script=(folder / "report.js").read_text("utf-8"),
+        script=script,
+        # The policy lets this script run and no other, so that one that got past the escaping would not.
+        script_digest=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         protocol=metrics["protocol"] if metrics else None,
         settings=metrics["settings"] if metrics else {},
         headlines=_headlines(metrics, content.beside),
@@ -100,10 +113,8 @@ def write_report(path: Path, content: ReportContent) -> None:
         absent=_absent(content),
     )
     with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_text(page, "utf-8")
-        partial.replace(path)
+        write_text(path, page)
+        sync(path.parent)
 
 
 def embed(path: Path, box: tuple[slice, slice] | None = None) -> str:

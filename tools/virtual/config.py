@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Annotated, Literal
 
-from pydantic import Field
+import numpy as np
+from annotated_types import Interval
 
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Seed, Share
+from simulacra.render.runtime.errors import ConfigError
 
 from .motion import MotionConfig
 from .rig import RigConfig
 from .room import RoomConfig
-from .sensors.color import ColorSensor
+from .sensors.color import Blur, ColorSensor, Gain, Stops
 from .sensors.depth import Stereo, StructuredLight, TimeOfFlight
 
-NotNegative = Annotated[float, Field(ge=0)]
+# Far more than a rig is ever off by: what is asked for to see a check fail.
+Milliseconds = Annotated[float, Interval(ge=0, le=1e5)]
+Degrees = Annotated[float, Interval(ge=0, le=180)]
+Millimetres = Annotated[float, Interval(ge=0, le=1e4)]
+# Of an error around a true focal length: under -100 there is none.
+Percent = Annotated[float, Interval(ge=-90, le=1000)]
 
 
 @config
@@ -31,12 +39,12 @@ class PersonConfig:
         muscle: of the body model, 0 to 1; without it the seed decides.
     """
 
-    seed: int = 0
-    years: Annotated[float, Field(ge=2, le=90)] | None = None
-    gender: float | None = None
-    height: float | None = None
-    weight: float | None = None
-    muscle: float | None = None
+    seed: Seed = 0
+    years: Annotated[float, Interval(ge=2, le=90)] | None = None
+    gender: Share | None = None
+    height: Share | None = None
+    weight: Share | None = None
+    muscle: Share | None = None
 
 
 @config
@@ -56,14 +64,14 @@ class Fault:
     """
 
     camera: str
-    lag_ms: float = 0.0
-    turn_deg: float = 0.0
-    move_mm: float = 0.0
-    focal_percent: float = 0.0
-    exposure: float = 0.0
-    defocus_px: NotNegative = 0.0
-    iso: Annotated[float, Field(gt=0)] = 1.0
-    red_gain: Annotated[float, Field(gt=0)] = 1.0
+    lag_ms: Annotated[float, Interval(ge=-1e5, le=1e5)] = 0.0
+    turn_deg: Annotated[float, Interval(ge=-180, le=180)] = 0.0
+    move_mm: Annotated[float, Interval(ge=-1e4, le=1e4)] = 0.0
+    focal_percent: Percent = 0.0
+    exposure: Stops = 0.0
+    defocus_px: Blur = 0.0
+    iso: Annotated[float, Interval(ge=0.001, le=1000)] = 1.0
+    red_gain: Gain = 1.0
 
 
 @config
@@ -93,20 +101,44 @@ class VirtualCaptureConfig:
     motion: MotionConfig = field(default_factory=MotionConfig)
     rig: RigConfig = field(default_factory=RigConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
-    light_seed: int = 0
+    light_seed: Seed = 0
     color: ColorSensor = field(default_factory=ColorSensor)
     depth: StructuredLight | Stereo | TimeOfFlight | None = None
-    frames: Annotated[int, Field(gt=0)] = 1
-    fps: Annotated[float, Field(gt=0)] = 30.0
-    shutter_ms: NotNegative = 8.0
-    readout_ms: NotNegative = 0.0
-    sync_ms: NotNegative = 0.0
-    calibration_deg: NotNegative = 0.0
-    calibration_mm: NotNegative = 0.0
-    calibration_focal_percent: NotNegative = 0.0
+    frames: Annotated[int, Interval(ge=1, le=100_000)] = 1
+    fps: Annotated[float, Interval(ge=0.01, le=10_000)] = 30.0
+    shutter_ms: Milliseconds = 8.0
+    readout_ms: Milliseconds = 0.0
+    sync_ms: Milliseconds = 0.0
+    calibration_deg: Degrees = 0.0
+    calibration_mm: Millimetres = 0.0
+    calibration_focal_percent: Annotated[float, Interval(ge=0, le=20)] = 0.0
     faults: tuple[Fault, ...] = ()
     files: Literal["png", "jpeg", "h264"] = "jpeg"
-    crf: Annotated[int, Field(ge=0, le=51)] = 20
+    crf: Annotated[int, Interval(ge=0, le=51)] = 20
     masks: bool = False
     true_pictures: bool = True
-    seed: int = 0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        for fault in self.faults:
+            try:
+                faulty_sensor(self.color, fault)
+            except ConfigError as error:
+                raise ValueError(
+                    f"a sensor with the faults of camera {fault.camera} that can be: {error}"
+                ) from error
+
+
+def faulty_sensor(sensor: ColorSensor, fault: Fault) -> ColorSensor:
+    """The capture's sensor with one camera's own faults.
+
+    Raises:
+        ConfigError: both together are beyond what a sensor can be.
+    """
+    return replace(
+        sensor,
+        exposure=sensor.exposure + fault.exposure,
+        defocus_px=float(np.hypot(sensor.defocus_px, fault.defocus_px)),
+        iso=sensor.iso * fault.iso,
+        red_gain=sensor.red_gain * fault.red_gain,
+    )

@@ -64,7 +64,7 @@ class PictureFiles:
                 if self._kind == "png"
                 else [cv2.IMWRITE_JPEG_QUALITY, self._quality]
             )
-            cv2.imwrite(str(path), picture[..., ::-1], how)
+            path.write_bytes(cv2.imencode(path.suffix, picture[..., ::-1], how)[1].tobytes())
             return Source(name, None, time)
 
     def _append(self, camera: str, picture: UInt8[np.ndarray, "h w 3"], time: float) -> Source:
@@ -87,7 +87,9 @@ class PictureFiles:
                 remedy="--files jpeg, or another size",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
-        container = self._stack.enter_context(av.open(str(path), "w", format="mp4"))
+        # Opened here: of a file that it opens itself libav does not always say that the disk is full.
+        file = self._stack.enter_context(path.open("wb"))
+        container = self._stack.enter_context(av.open(file, "w", format="mp4"))
         stream = container.add_stream("libx264", rate=Fraction(self._fps).limit_denominator(1000))
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
         # One thread: what another number of them makes is a little different.
@@ -111,4 +113,4 @@ def write_mask(root: Path, camera: str, frame: int, mask: Float[np.ndarray, "h w
 def _write(path: Path, pixels: np.ndarray) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        path.write_bytes(cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())

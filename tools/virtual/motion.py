@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 
 from simulacra.recon.motion import load_bvh, retarget
 from simulacra.recon.motion.retarget import lowest_soles
@@ -19,7 +20,6 @@ from simulacra.recon.runs.configuration import config
 from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.body.between import pose_between
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
-from simulacra.render.runtime.errors import ConfigError
 
 BuiltIn = Literal["still", "stand", "walk", "range", "talk", "turn"]
 PoseAt = Callable[[float], BodyPose]
@@ -48,20 +48,17 @@ class MotionConfig:
 
     name: BuiltIn = "stand"
     bvh: str | None = None
-    start_seconds: float = 0.0
-    speed: float = 1.0
-    heading: float = 0.0
+    start_seconds: Annotated[float, Interval(ge=-1e6, le=1e6)] = 0.0
+    speed: Annotated[float, Interval(ge=0.001, le=1000)] = 1.0
+    heading: Annotated[float, Interval(ge=-360, le=360)] = 0.0
 
 
 def pose_at(body: BodyModel, rest: RestBody, motion: MotionConfig, seed: int) -> PoseAt:
     """The person's pose as a function of seconds since the capture began.
 
     Raises:
-        ConfigError: a speed that is not over zero.
         InputError: a BVH file that cannot be understood.
     """
-    if not motion.speed > 0:
-        raise ConfigError("A motion's speed must be over 0", where="motion.speed", found=motion.speed)
     if motion.bvh is not None:
         poses, fps = _load_recording(body, rest, Path(motion.bvh))
         moved = _interpolate(poses, fps)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 
 from simulacra.recon.runs.configuration import config
@@ -44,21 +45,21 @@ class RigConfig:
     """
 
     layout: Layout = "ring"
-    count: int = 8
-    distance: float = 2.2
-    height: float = 1.2
-    rise: float = 0.5
-    look_at_height: float = 0.9
-    span: float = 150.0
-    width: int = 1024
-    height_px: int = 1024
-    field_of_view: float = 56.0
+    count: Annotated[int, Interval(ge=1, le=1000)] = 8
+    distance: Annotated[float, Interval(ge=0.05, le=100)] = 2.2
+    height: Annotated[float, Interval(ge=-10, le=100)] = 1.2
+    rise: Annotated[float, Interval(ge=-100, le=100)] = 0.5
+    look_at_height: Annotated[float, Interval(ge=-10, le=100)] = 0.9
+    span: Annotated[float, Interval(ge=0, le=360)] = 150.0
+    width: Annotated[int, Interval(ge=32, le=16_384)] = 1024
+    height_px: Annotated[int, Interval(ge=32, le=16_384)] = 1024
+    field_of_view: Annotated[float, Interval(ge=5, le=150)] = 56.0
     lens: LensModel = "opencv"
-    distortion: tuple[float, ...] = ()
-    interval_ms: float = 250.0
-    jitter_m: float = 0.03
-    jitter_deg: float = 1.0
-    judges: int = 0
+    distortion: tuple[Annotated[float, Interval(ge=-1000, le=1000)], ...] = ()
+    interval_ms: Annotated[float, Interval(ge=0, le=60_000)] = 250.0
+    jitter_m: Annotated[float, Interval(ge=0, le=10)] = 0.03
+    jitter_deg: Annotated[float, Interval(ge=0, le=180)] = 1.0
+    judges: Annotated[int, Interval(ge=0, le=100)] = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,6 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
         ConfigError: a rig that cannot be built.
         CalibrationError: a lens that cannot be.
     """
-    _check(settings)
     rng = np.random.default_rng(seed)
     lens = Lens(settings.lens, settings.distortion) if settings.distortion else None
     longer = max(settings.width, settings.height_px)
@@ -117,22 +117,6 @@ def make_rig(settings: RigConfig, seed: int, eyes: Float[np.ndarray, "3"]) -> tu
             check_lens(lens, "rig.distortion", K)
         cameras.append(VirtualCamera(name, settings.width, settings.height_px, K, viewmat, lens, lag, judge))
     return tuple(cameras)
-
-
-def _check(settings: RigConfig) -> None:
-    if settings.count < 1 or min(settings.width, settings.height_px) < 32:
-        raise ConfigError(
-            "A rig needs a camera of some pixels",
-            where="rig",
-            found=f"{settings.count} of {settings.width}x{settings.height_px}",
-        )
-    if not (settings.distance > 0 and 5 <= settings.field_of_view <= 150):
-        raise ConfigError(
-            "A rig's camera cannot stand or see like that",
-            where="rig",
-            expected="a distance over 0 m, a field of view of 5 to 150 degrees",
-            found=f"{settings.distance} m, {settings.field_of_view} degrees",
-        )
 
 
 def _places(

@@ -7,11 +7,14 @@ the feet and the hips are: what the wide lamps of a studio leave of it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float, Int
 
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 from simulacra.render.runtime.errors import ConfigError
 
 from .rig import VirtualCamera
@@ -21,6 +24,9 @@ __all__ = ["CEILING", "FLOOR", "WALL", "RoomConfig", "RoomView", "look_at_room"]
 
 # Radius (metres) and depth of the shadows under a foot and under the body.
 FOOT_SHADOW, BODY_SHADOW = (0.13, 0.45), (0.42, 0.30)
+
+
+Albedo = tuple[Share, Share, Share]
 
 
 @config
@@ -36,12 +42,12 @@ class RoomConfig:
         panels: boards on the wall, all around; 0 for none.
     """
 
-    radius: float = 4.0
-    height: float = 3.0
-    wall: tuple[float, float, float] = (0.42, 0.43, 0.44)
-    floor: tuple[float, float, float] = (0.24, 0.22, 0.20)
-    texture: float = 1.0
-    panels: int = 9
+    radius: Annotated[float, Interval(ge=0.5, le=1000)] = 4.0
+    height: Annotated[float, Interval(ge=0.5, le=1000)] = 3.0
+    wall: Albedo = (0.42, 0.43, 0.44)
+    floor: Albedo = (0.24, 0.22, 0.20)
+    texture: Annotated[float, Interval(ge=0, le=10)] = 1.0
+    panels: Annotated[int, Interval(ge=0, le=1000)] = 9
 
 
 @dataclass(frozen=True)

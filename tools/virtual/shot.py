@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 
 from simulacra.recon.session.truth import TrueView
 
+from .config import faulty_sensor
 from .people.person import Surfaces
 from .picture import LitScene, TruePixels, picture, relit
 from .rig import VirtualCamera
@@ -66,14 +67,7 @@ def _sensor(studio: Studio, station: Station) -> ColorSensor:
     """The capture's sensor with the camera's own faults; a judge has one without any."""
     if station.camera.judge:
         return CLEAN
-    common, fault = studio.settings.color, station.fault
-    return replace(
-        common,
-        exposure=common.exposure + fault.exposure,
-        defocus_px=float(np.hypot(common.defocus_px, fault.defocus_px)),
-        iso=common.iso * fault.iso,
-        red_gain=common.red_gain * fault.red_gain,
-    )
+    return faulty_sensor(studio.settings.color, station.fault)
 
 
 def _number(studio: Studio, station: Station) -> int:

@@ -187,3 +187,18 @@ def test_a_failed_export_leaves_nothing(
     with pytest.raises(error):
         export_session(session, program, tmp_path / "out")  # type: ignore[arg-type]
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("program", ["colmap", "nerfstudio"])
+@pytest.mark.parametrize("part", ["images", "masks", "depth"])
+def test_nothing_from_outside_of_the_session_goes_out(tmp_path: Path, program: str, part: str) -> None:
+    """A link in the session that leads to somebody's file, which is a picture of the right kind and size."""
+    if (program, part) == ("colmap", "depth"):
+        return  # COLMAP gets no depth
+    session = synthetic_session(tmp_path / "session", cameras=2)
+    path = session.root / f"{part}/1/000000.png"
+    path.rename(tmp_path / "secret.png")
+    path.symlink_to(tmp_path / "secret.png")
+    with pytest.raises(InputError, match="outside"):
+        export_session(load_session(session.root), program, tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()

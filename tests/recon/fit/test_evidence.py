@@ -19,9 +19,10 @@ from simulacra.recon.fit.costs.mask import MaskCost, make_mask_cost
 from simulacra.recon.fit.costs.outline import OutlineCost, make_outline_cost
 from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round, gather_depth, gather_silhouettes
 from simulacra.recon.fit.fitting import split_frames
-from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece, rows_of
+from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_tracks
+from simulacra.recon.fit.tracks import FACE, HANDS, Tracks, Views, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.multiview.clocks import Lags
 from simulacra.recon.session import SessionCamera
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import AssetError
@@ -48,7 +49,8 @@ def scene(body: BodyModel) -> PlantedBody:
 @pytest.fixture(scope="module")
 def gathered(scene: PlantedBody) -> tuple[Tracks, Views]:
     views = chosen_views(scene.session, CAMERAS)
-    return gather_tracks(scene.session, scene.observations, views, range(8), CONFIG)
+    poses, views = gather_poses(scene.session, scene.observations, views, range(8), CONFIG)
+    return gather_tracks(poses, scene.observations, views, CONFIG), views
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def job(body: BodyModel, scene: PlantedBody, gathered: tuple[Tracks, Views]) -> 
 
 @pytest.fixture(scope="module")
 def evidence(job: Job, gathered: tuple[Tracks, Views]) -> Evidence:
-    return _gather(job, rows_of(gathered[0], [0]), 300)
+    return _gather(job, gathered[0].of_rows([0]), 300)
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +301,7 @@ def test_later_pieces_keep_the_shape_and_the_frames_they_share(
     pieces = split_frames(8, job.config.window)
     assert pieces == [(0, 6), (2, 8)]
     with one_thread():
-        parts = [rows_of(gathered[0], list(range(*bounds))) for bounds in pieces]
+        parts = [gathered[0].of_rows(list(range(*bounds))) for bounds in pieces]
         first = fit_piece(job, parts[0], None)
         second = fit_piece(job, parts[1], first)
     assert first.unknowns.shape.any() and first.unknowns.bias.any()
@@ -331,3 +333,26 @@ def test_a_fit_runs_on_one_thread_and_gives_the_others_back() -> None:
         with one_thread():
             assert set(threads()) == {1} and torch.get_num_threads() == 1
         assert threads() == before and torch.get_num_threads() == torch_before
+
+
+def test_landmarks_of_pieces_are_those_of_the_whole(scene: PlantedBody) -> None:
+    """To the bit, also where cameras lag and a piece's last frames are seen in the next one."""
+    views, seen = chosen_views(scene.session, CAMERAS), scene.observations
+    wrists, ones = seen.pose_px[:, :, [15, 16]], np.ones((8, 3), np.float32)
+    seen = replace(
+        seen,
+        hand_px=wrists[:, :, :, None] + np.arange(21, dtype=np.float32)[:, None],
+        hand_score=np.ones((8, 3, 2), np.float32),
+        face_px=seen.pose_px[:, :, :1] + np.arange(478, dtype=np.float32)[:, None] / 10,
+        face_score=ones,
+    )
+    poses, views = gather_poses(scene.session, seen, views, range(8), CONFIG)
+    for lags in ([0.0, 0.0, 0.0], [0.0, 1.3, -0.6]):
+        late = replace(poses, offsets=Lags(np.array(lags), np.zeros(3)))
+        whole = gather_tracks(late, seen, views, CONFIG)
+        assert (whole.weights[:, :, FACE] > 0).any() and (whole.weights[:, :, HANDS] > 0).any()
+        for first, last in ((0, 3), (2, 6), (5, 8)):
+            part = gather_tracks(late, seen, views, CONFIG, slice(first, last))
+            rows = whole.of_rows(list(range(first, last)))
+            for name in ("frames", "seconds", "rays", "weights", "seen", "points"):
+                np.testing.assert_array_equal(getattr(part, name), getattr(rows, name), strict=True)

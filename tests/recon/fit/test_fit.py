@@ -96,6 +96,23 @@ def test_held_out_cameras_are_never_touched(body: BodyModel, scene: PlantedBody)
         fit_body(session, seen, TINY, CAMERAS, body=body)
 
 
+def test_a_person_who_comes_late_leaves_for_long_and_comes_back_is_fitted_where_seen(body: BodyModel) -> None:
+    """Pieces of six frames, some of them with nobody at all: the first too, which would say who it is."""
+    scene = plant(body, frames=20)
+    there = np.zeros(20, bool)
+    there[[7, 8, 9, 17, 18, 19]] = True
+    pixels, score = scene.observations.pose_px.copy(), scene.observations.pose_score.copy()
+    pixels[~there], score[~there] = np.nan, 0.0
+    seen = replace(scene.observations, pose_px=pixels, pose_score=score)
+    fit = fit_body(scene.session, seen, replace(TINY, window=6, iterations=8), CAMERAS, body=body)
+    assert fit.held.tolist() == there.tolist() and fit.views.tolist() == (5 * there).tolist()
+    with torch.no_grad():
+        points = body.keypoints_at("pose33", body.rest(fit.shape), fit.pose).double().numpy()
+    assert np.isfinite(points).all()
+    # As somebody who is always there with as few iterations.
+    assert np.linalg.norm(points - scene.landmarks, axis=-1)[there].mean() < 0.03
+
+
 def test_a_rate_that_is_assumed_is_said(body: BodyModel, scene: PlantedBody, fitted: BodyFit) -> None:
     frames = tuple(
         replace(frame, sources={name: replace(one, time=None) for name, one in frame.sources.items()})

@@ -38,8 +38,29 @@ from simulacra.recon.importers.qualisys import import_qualisys
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.importers.truedepth import import_truedepth
 from simulacra.recon.session import load_session
+from simulacra.render.runtime.errors import UserError
 from tests.recon import ellipsoid_person
-from tests.recon.importers import depth_folders, foreign_captures, picture_seeds, portrait_seeds
+from tests.recon.importers import (
+    depth_folders,
+    foreign_captures,
+    picture_seeds,
+    portrait_seeds,
+    reader_seeds,
+)
+
+
+def read_session(folder: Path) -> str:
+    """Loads the session and reads all that is in it; a file that cannot be read is a named error."""
+    session = load_session(folder)
+    for frame in session.frames[:4]:
+        for camera in frame.sources:
+            for read in (session.image, session.mask, session.depth):
+                try:
+                    read(frame.index, camera)
+                except UserError:
+                    return "session with a damaged file"
+    session.reference_joints()
+    return "session"
 
 
 @dataclass(frozen=True)
@@ -51,12 +72,14 @@ class Seed:
         run: imports it (capture, session), with arguments under which the undamaged capture imports.
         calibration: files whose text (or numbers) mean something, by patterns below the capture.
         media: pictures, depth, masks and videos.
+        read: what was made of it, by its folder; says in a word what that is.
     """
 
     write: Callable[[Path], object]
     run: Callable[[Path, Path], object]
     calibration: tuple[str, ...]
     media: tuple[str, ...]
+    read: Callable[[Path], str] = read_session
 
 
 def _write_trc(folder: Path) -> None:
@@ -254,6 +277,12 @@ SEEDS: dict[str, Seed] = {
         lambda src, session: picture_seeds.run(src / "film.mp4", session),
         ("film.mp4",),
         ("film.mp4",),
+    ),
+    "bvh": Seed(
+        reader_seeds.write_motion, reader_seeds.read_motion, ("*.bvh",), ("*.bvh",), reader_seeds.say
+    ),
+    "ply": Seed(
+        reader_seeds.write_gaussians, reader_seeds.read_gaussians, ("*.ply",), ("*.ply",), reader_seeds.say
     ),
     "images-rig": Seed(picture_seeds.write_rig, picture_seeds.run, ("images/*/*",), ("images/*/*",)),
 }

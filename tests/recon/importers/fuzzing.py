@@ -2,9 +2,10 @@
 
     python -m tests.recon.importers.fuzzing IMPORTER|all --count 10000 [--only N] [--folder /dev/shm]
 
-Of every case the outcome must be a session that loads and reads, or a named error (`UserError`) that leaves nothing
-behind. Findings are: any other exception, a warning, a crash, more than `LIMIT` seconds, more than `MEMORY` of memory,
-something left beside the session, a link in it, and anything of a file outside of the capture in it.
+Of every case the outcome must be a session that loads and reads (of files that are no captures: a record without what
+no number is), or a named error (`UserError`) that leaves nothing behind. Findings are: any other exception, a warning,
+a crash, more than `LIMIT` seconds, more than `MEMORY` of memory, something left beside the session, a link in it, and
+anything of a file outside of the capture in it.
 
 Cases are numbered and seeded by importer and number, so that one can be looked at again. They run in forked children, a
 batch each, because some of what is looked for ends a process.
@@ -13,6 +14,7 @@ batch each, because some of what is looked for ends a process.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -36,7 +38,6 @@ import cv2
 import numpy as np
 import torch
 
-from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import UserError
 from tests.recon.importers.fuzz_seeds import SEEDS, Seed, written
 
@@ -78,21 +79,25 @@ class Finding:
     detail: str
 
 
+RunCase = Callable[[int], Finding | str]
+
+
 # -- damage ----------------------------------------------------------------------------------------
 
 
 def damage(src: Path, seed: Seed, rng: random.Random) -> None:
     """One to three changes, mostly of the calibration."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
-        patterns = seed.calibration if rng.random() < 0.7 else seed.media
+        text = rng.random() < 0.7
+        patterns = seed.calibration if text else seed.media
         files = sorted(path for pattern in patterns for path in src.glob(pattern) if path.is_file())
         if not files:
             continue
         path = rng.choice(files)
         if rng.random() < 0.08:
             _misplace(path, src, rng)
-        elif patterns is seed.media:
-            _rewrite(path, _damaged_bytes(path.read_bytes(), rng))
+        elif not text:
+            _rewrite(path, damaged_bytes(path.read_bytes(), rng))
         else:
             _rewrite(path, _damaged_calibration(path, rng, src.parent))
 
@@ -128,7 +133,7 @@ def _misplace(path: Path, src: Path, rng: random.Random) -> None:
         path.symlink_to(path.parent)
 
 
-def _damaged_bytes(content: bytes, rng: random.Random) -> bytes:
+def damaged_bytes(content: bytes, rng: random.Random) -> bytes:
     data = bytearray(content)
     kind = rng.randrange(7)
     if kind == 0:
@@ -154,14 +159,14 @@ def _damaged_bytes(content: bytes, rng: random.Random) -> bytes:
 def _damaged_calibration(path: Path, rng: random.Random, outside: Path) -> bytes:
     content = path.read_bytes()
     if rng.random() < 0.2:
-        return _damaged_bytes(content, rng)
+        return damaged_bytes(content, rng)
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return _damaged_binary(content, rng)
     if path.suffix == ".json" and rng.random() < 0.7:
         return _damaged_json(text, rng, outside)
-    return _damaged_text(text, rng, outside).encode("utf-8", "surrogatepass")
+    return damaged_text(text, rng, outside).encode("utf-8", "surrogatepass")
 
 
 def _damaged_binary(content: bytes, rng: random.Random) -> bytes:
@@ -186,7 +191,7 @@ def _damaged_binary(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def _damaged_text(text: str, rng: random.Random, outside: Path) -> str:
+def damaged_text(text: str, rng: random.Random, outside: Path) -> str:
     kind = rng.choice((0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8))
     lines = text.split("\n")
     at = rng.randrange(len(lines))
@@ -289,11 +294,11 @@ def run_case(seed: Seed, template: Path, work: Path, name: str, case: int) -> Fi
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", ResourceWarning)
             seed.run(src, out / "session")
-            ended = _read_all(out / "session")
+            ended = seed.read(out / "session")
     except UserError as error:
         ended = type(error).__name__
     except Exception as error:  # noqa: BLE001 (what is looked for)
-        return Finding(case, _signature(error), "".join(traceback.format_exception(error)[-6:]))
+        return finding_of(case, error)
     wrong = _left_behind(out, (out / "session").exists(), work)
     return Finding(case, wrong, str(sorted(p.name for p in out.iterdir()))) if wrong else ended
 
@@ -301,20 +306,6 @@ def run_case(seed: Seed, template: Path, work: Path, name: str, case: int) -> Fi
 def _write_secret(work: Path) -> None:
     picture = np.frombuffer(SECRET[: 16 * 16 * 1], np.uint8).reshape(16, 16)
     cv2.imwrite(str(work / "secret.png"), cv2.resize(picture, (96, 96)))
-
-
-def _read_all(folder: Path) -> str:
-    """Loads the session and reads all that is in it; a file that cannot be read is a named error."""
-    session = load_session(folder)
-    for frame in session.frames[:4]:
-        for camera in frame.sources:
-            for read in (session.image, session.mask, session.depth):
-                try:
-                    read(frame.index, camera)
-                except UserError:
-                    return "session with a damaged file"
-    session.reference_joints()
-    return "session"
 
 
 def _left_behind(out: Path, made: bool, work: Path) -> str | None:
@@ -333,6 +324,11 @@ def _left_behind(out: Path, made: bool, work: Path) -> str | None:
     return None
 
 
+def finding_of(case: int, error: Exception) -> Finding:
+    """An error that is none of a user's."""
+    return Finding(case, _signature(error), "".join(traceback.format_exception(error)[-6:]))
+
+
 def _signature(error: BaseException) -> str:
     """The kind of error and where in the project it arose."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -347,26 +343,38 @@ def fuzz(
     name: str, cases: range, folder: Path, say: Callable[[str], None] = lambda text: None
 ) -> tuple[Counter[str], list[Finding]]:
     """Runs the cases of an importer in forked children: how they ended, and what was found."""
-    seed = SEEDS[name]
+    seed, work = SEEDS[name], folder / f"work-{name}"
     template = written(seed, folder / f"template-{name}")
-    clean = run_clean(seed, template, folder / f"work-{name}")
-    if clean != "session":
+    clean = run_clean(seed, template, work)
+    if clean not in ("session", "read"):
         raise AssertionError(f"the undamaged capture of {name} does not import: {clean}")
+    try:
+        return run_cases(functools.partial(run_case, seed, template, work, name), cases, say)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_cases(
+    run: RunCase, cases: range, say: Callable[[str], None] = lambda text: None, memory: int | None = None
+) -> tuple[Counter[str], list[Finding]]:
+    """Runs numbered cases of anything in forked children: how they ended, and what was found.
+
+    Args:
+        run: how a case ended, in a word, or a finding.
+        memory: bytes beyond those of the parent that a child may have; `MEMORY` by default.
+    """
     ended: Counter[str] = Counter()
     findings: list[Finding] = []
     position = cases.start
     while position < cases.stop:
-        reached, result = _batch(
-            seed, template, folder / f"work-{name}", name, range(position, min(position + BATCH, cases.stop))
-        )
+        batch = range(position, min(position + BATCH, cases.stop))
+        position, result = _batch(run, batch, MEMORY if memory is None else memory)
         for one in result:
             if isinstance(one, Finding):
                 findings.append(one)
-                say(f"{name} {one.case}: {one.what}")
+                say(f"{one.case}: {one.what}")
             else:
                 ended[one] += 1
-        position = reached
-    shutil.rmtree(folder / f"work-{name}", ignore_errors=True)
     return ended, findings
 
 
@@ -375,19 +383,17 @@ def run_clean(seed: Seed, template: Path, work: Path) -> str:
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
     seed.run(template, work / "out/session")
-    return _read_all(work / "out/session")
+    return seed.read(work / "out/session")
 
 
-def _batch(
-    seed: Seed, template: Path, work: Path, name: str, cases: range
-) -> tuple[int, list[Finding | str]]:
+def _batch(run: RunCase, cases: range, memory: int) -> tuple[int, list[Finding | str]]:
     """The case after the last one that was done, and the outcomes."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)  # OpenMP's threads stay with the parent: a child that waits for them hangs
         os.close(read)
-        _child(seed, template, work, name, cases, write)
+        _child(run, cases, memory, write)
     os.close(write)
     done: list[Finding | str] = []
     buffered, ending = b"", "crash"
@@ -412,17 +418,17 @@ def _batch(
     return cases.start + len(done), done
 
 
-def _child(seed: Seed, template: Path, work: Path, name: str, cases: range, pipe: int) -> None:
+def _child(run: RunCase, cases: range, memory: int, pipe: int) -> None:
     """Runs cases, tells each outcome as a line, and ends without returning."""
     status = 1
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         for case in cases:
-            one = run_case(seed, template, work, name, case)
+            one = run(case)
             told = (case, one.what, one.detail) if isinstance(one, Finding) else (case, one, None)
             os.write(pipe, json.dumps(told).encode() + b"\n")
         status = 0

@@ -14,7 +14,7 @@ from simulacra.recon.importers.colmap_model import MODELS, make_camera, read_mod
 from simulacra.recon.importers.options import ColmapOptions
 from simulacra.recon.session import Lens
 from simulacra.recon.session.lens import distort
-from simulacra.render.runtime.errors import CalibrationError, InputError
+from simulacra.render.runtime.errors import CalibrationError, ConfigError, InputError
 from tests.recon.ellipsoid_person import frame_number
 from tests.recon.importers.foreign_captures import assert_cameras_are, write_colmap
 
@@ -317,7 +317,7 @@ def test_bad_models_harm_nothing(tmp_path: Path, harm: str) -> None:
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scale_that_cannot_be(tmp_path: Path, scale: float) -> None:
     write_colmap(tmp_path / "src")
-    with pytest.raises(InputError, match="scale"):
+    with pytest.raises(ConfigError, match="scale"):
         import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=scale, world_up="+z"))
 
 

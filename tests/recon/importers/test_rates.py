@@ -20,7 +20,7 @@ from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.session import Session
 from simulacra.recon.session.times import frame_seconds
 from simulacra.recon.session.video import probe_video
-from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.errors import ConfigError, InputError
 from tests.recon.ellipsoid_person import DEPTH_SCALE, write_qualisys, write_rgbd_rig, write_trc
 from tests.recon.importers.foreign_captures import write_easymocap, write_pose2sim
 
@@ -102,7 +102,7 @@ def test_one_video_without_stamps_is_counted_and_takes_the_others_times(tmp_path
 
 @pytest.mark.parametrize("fps", [0.0, -30.0, float("inf"), float("nan")])
 def test_what_is_no_rate_is_refused(tmp_path: Path, fps: float) -> None:
-    with pytest.raises(InputError, match="positive"):
+    with pytest.raises(ConfigError, match=r"0\.01\.\.10000 \(rate\)"):
         easymocap(tmp_path / "src", tmp_path / "session", fps)
 
 

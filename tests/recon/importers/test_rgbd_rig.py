@@ -9,19 +9,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import inspect, preflight
 from simulacra.recon.session import Session
-from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError
+from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import CalibrationError, CaptureError, ConfigError, InputError
 from tests.recon.ellipsoid_person import (
     DEPTH_SCALE,
     QUARTER_TURN,
     Z_UP,
     picture,
     ring,
+    write_depth,
     write_param,
     write_rgbd_rig,
 )
@@ -69,6 +72,19 @@ def test_a_known_capture_comes_back(tmp_path: Path) -> None:
     T = np.array(session.about["T_world_source"])
     np.testing.assert_allclose(T[:3, :3], Z_UP.T, atol=1e-9)
     assert {"subject", "consent", "retain_until", "derived_from"} <= set(session.about)
+
+
+def test_the_floor_is_found_in_the_first_frame_that_shows_the_person(tmp_path: Path) -> None:
+    frames = ("FRAME0001", "FRAME0002", "FRAME0003")
+    made = write_rgbd_rig(tmp_path / "src", frames=frames, T_source_world=z_up_and_lifted())
+    for camera in made:
+        _, mask, depth = picture(camera, person=False)
+        write_image(tmp_path / f"src/MASK/{frames[0]}/{camera.name}.png", mask)
+        write_depth(tmp_path / f"src/DEPTH/{frames[0]}/{camera.name}.png", depth)
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE))
+    # Under a pixel, as where the first frame shows the person; without a floor it would be off by 0.9 m.
+    assert abs(session.camera("0").viewmat[1, 3] - made[0].viewmat[1, 3]) < 0.025
+    assert any("lowest measured point in FRAME0002" in note for note in session.notes)
 
 
 def test_points_of_all_cameras_lie_on_one_person(tmp_path: Path) -> None:
@@ -204,7 +220,7 @@ def test_cameras_that_move_between_frames_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
 def test_a_depth_scale_that_cannot_be(tmp_path: Path, scale: float) -> None:
-    with pytest.raises(InputError, match="depth scale"):
+    with pytest.raises(ConfigError, match="depth_scale"):
         import_rgbd_rig(tmp_path, tmp_path / "session", RgbdRigOptions(depth_scale=scale))
 
 
@@ -253,3 +269,24 @@ def test_real_captures_agree_between_cameras(
     assert found.of("up-axis")[0].measured < 2.0
     lowest = min(np.quantile(person_points(session, name)[:, 1], 0.001) for name in session.camera_names)
     assert lowest > -0.2
+
+
+@pytest.mark.parametrize("label", [None, 1])
+def test_masks_of_zero_and_one_are_taken_where_that_is_said(label: int | None, tmp_path: Path) -> None:
+    write_rgbd_rig(tmp_path / "src", cameras=3, size=64)
+    masks = {}
+    for path in sorted((tmp_path / "src/MASK").rglob("*.png")):
+        masks[path.stem] = (np.asarray(Image.open(path)) > 127).astype(np.uint8)
+        Image.fromarray(masks[path.stem]).save(path)
+    stored = path.read_bytes()
+    options = RgbdRigOptions(depth_scale=DEPTH_SCALE, mask_label=label)
+    if label is None:
+        with pytest.raises(InputError, match=r"of labels[\s\S]*0 and 1[\s\S]*--mask-label 1"):
+            import_rgbd_rig(tmp_path / "src", tmp_path / "session", options)
+        assert not (tmp_path / "session").exists()
+        return
+    session = import_rgbd_rig(tmp_path / "src", tmp_path / "session", options)
+    for name, expected in masks.items():
+        assert expected.any()
+        np.testing.assert_array_equal(session.mask(session.frame_indices[0], name), expected)
+    assert path.read_bytes() == stored

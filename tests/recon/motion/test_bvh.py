@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +84,9 @@ def test_resampling_keeps_frames_and_goes_between_them() -> None:
     angles = np.arctan2(twice.rotations[:, knee, 2, 1], twice.rotations[:, knee, 1, 1])
     assert np.allclose(angles, [0, 0.4, 0.8, 1.2, 1.6])
     assert np.allclose(motion.resampled(15.0).root_positions[:, 0], [0, 2])
-    with pytest.raises(InputError, match="rate"):
-        motion.resampled(0.0)
+    for fps, slow in ((0.0, motion), (1e9, motion), (1e300, motion), (1e6, replace(motion, fps=1 / 60))):
+        with pytest.raises(InputError, match="rate"):
+            slow.resampled(fps)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,26 @@ def test_resampling_keeps_frames_and_goes_between_them() -> None:
         ("  OFFSET 0 -4 0", "  OFFSET 0 four 0", "line 8"),
         ("CHANNELS 3 Zrotation", "CHANNELS 3 Wrotation", "line 9"),
         ("CHANNELS 3 Zrotation", "CHANNELS 4 Zrotation", "line 10"),
+        ("CHANNELS 3 Zrotation", "CHANNELS 1e30 Zrotation", "line 9"),
+        ("CHANNELS 3 Zrotation", "CHANNELS 2.5 Zrotation", "line 9"),
+        ("CHANNELS 3 Zrotation", "CHANNELS -1 Zrotation", "line 9"),
+        ("CHANNELS 3 Zrotation Xrotation", "CHANNELS 3 Zrotation Zrotation", "each channel once"),
+        ("Yrotation\n    End", "Yrotation CHANNELS 1 Xrotation\n    End", "a second list"),
+        ("  OFFSET 0 -4 0", "  OFFSET 0 1e10 0", "line 8"),
+        ("  OFFSET 0 -4 0", f"  OFFSET 0 {'9' * 5000} 0", "line 8"),
+        ("  OFFSET 0 -4 0", "  OFFSET 0 1_000 0", "line 8"),
+        ("  OFFSET 0 -4 0", "  OFFSET 0 \uff14 0", "line 8"),
+        ("JOINT Knee", f"JOINT {'K' * 4096}", "256 characters"),
+        ("Frames: 2", "Frames: 1e30", "line 17"),
+        ("Frames: 2", "Frames: 200000000", "1 to 18 frames of 3 joints in 323 bytes"),
+        ("Frames: 2", "Frames: nan", "line 17"),
+        ("Frames: 2", "Frames: -3", "line 17"),
+        ("Frame Time: 0.025", "Frame Time: -1", "line 18"),
+        ("Frame Time: 0.025", "Frame Time: nan", "line 18"),
+        ("Frame Time: 0.025", "Frame Time: 1e-320", "line 18"),
+        ("Frame Time: 0.025", "Frame Time: 1e6", "line 18"),
+        ("10 0 0 0 0 90 0 90 0", "10 0 0 0 0 90 0 1e300 0", "line 20"),
+        ("10 0 0 0 0 90 0 90 0", "10 0 0 0 0 90 0 1_0 0", "line 20"),
         ("JOINT Knee", "JOINT Hips", "line 6"),
         ("MOTION\n", "", "line 16"),
         ("Frames: 2", "Frames: 0", "line 17"),
@@ -111,11 +135,100 @@ def test_malformed_files_say_where(tmp_path: Path, wrong: str, right: str, where
     with pytest.raises(InputError) as caught:
         load_bvh(written(tmp_path, SMALL.replace(wrong, right, 1)))
     assert where in str(caught.value)
+    assert max(map(len, str(caught.value).splitlines())) < 300, "what is wrong is shown in part"
+
+
+def nested(joints: int, deep: bool) -> str:
+    """A file of so many joints, each in the one before or all in the root."""
+    inner = ("JOINT J{0} {{ OFFSET 0 1 0\n" if deep else "JOINT J{0} {{ OFFSET 0 1 0 }}\n").format
+    body = "".join(inner(k) for k in range(joints - 1)) + ("}\n" * (joints - 1) if deep else "")
+    head = f"HIERARCHY ROOT R {{ OFFSET 0 0 0 CHANNELS 1 Xrotation\n{body}}}\n"
+    return f"{head}MOTION Frames: 1 Frame Time: 1\n0\n"
+
+
+# What is said of large files is tried without the checks of shapes, which cost a multiple of the reading.
+LARGE = """
+import resource, sys, time
+from pathlib import Path
+import scipy.spatial.transform
+from simulacra.recon.motion import bvh
+from simulacra.render.runtime.errors import InputError
+
+used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20),) * 2)
+for path in map(Path, sys.argv[2:]):
+    bvh.MOST_JOINTS = int(sys.argv[1])
+    start = time.process_time()
+    try:
+        motion = bvh.load_bvh(path)
+        said = motion.positions()[0, -1, 1]
+    except InputError as error:
+        said = error.expected
+    print(f"{path.stem}|{time.process_time() - start}|{said}")
+"""
+
+
+def read_large(folder: Path, most_joints: int, texts: dict[str, str]) -> dict[str, tuple[float, str]]:
+    """Seconds, and the last joint's height or what was expected instead; with 200 MB for all of it."""
+    paths = [written(folder, text).rename(folder / f"{name}.bvh") for name, text in texts.items()]
+    command = [sys.executable, "-c", LARGE, str(most_joints), *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = (line.split("|", 2) for line in done.stdout.splitlines())
+    return {name: (float(seconds), said) for name, seconds, said in rows}
+
+
+def test_large_files_take_time_and_memory_by_their_size(tmp_path: Path) -> None:
+    """By comparing each name with all before it, 16 times the joints took 200 times as long; levels were calls."""
+    texts = {
+        "few": nested(1000, deep=False),
+        "many": nested(16_000, deep=False),
+        "deep": nested(16_000, deep=True),
+        "row": SMALL + "0 " * 20_000_000,
+        "frames": SMALL.replace("Frames: 2", "Frames: 1100000") + " " * 20_000_000,
+        "name": SMALL.replace("Knee", "K" * 20_000_000, 1),
+        "digits": SMALL.replace("OFFSET 0 -4 0", "OFFSET 0 -4 " + "0" * 20_000_000),
+    }
+    found = read_large(tmp_path, 100_000, texts)
+    assert found["many"][0] < 60 * found["few"][0]
+    assert {name: said for name, (_, said) in found.items()} == {
+        "few": "1.0",
+        "many": "1.0",
+        "deep": "15999.0",
+        "row": "2 lines of numbers after line 18",
+        "frames": "1100000 lines of numbers after line 18",
+        "name": "a joint's name of at most 256 characters",
+        "digits": "-5.0",
+    }
+
+
+def test_as_many_joints_as_there_may_be_and_one_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulacra.recon.motion.bvh.MOST_JOINTS", 20)
+    for deep in (False, True):
+        assert len(load_bvh(written(tmp_path, nested(20, deep))).names) == 20
+        with pytest.raises(InputError, match="at most 20 joints"):
+            load_bvh(written(tmp_path, nested(21, deep)))
+
+
+def test_files_beyond_their_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulacra.recon.motion.bvh.MOST_BYTES", len(SMALL) - 1)
+    with pytest.raises(InputError, match="too large"):
+        load_bvh(written(tmp_path, SMALL))
+
+
+def test_more_turns_than_fit_are_refused_before_there_is_room_for_them(tmp_path: Path) -> None:
+    """Frames of one number each, but of many joints."""
+    text = nested(50, deep=False).replace("Frames: 1 ", "Frames: 300000 ") + "0\n" * 299_999
+    with pytest.raises(InputError, match="1 to 200000 frames of 50 joints"):
+        load_bvh(written(tmp_path, text))
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load_bvh(tmp_path / "absent.bvh")
+    for special in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(InputError, match="cannot be read"):
+            load_bvh(special)
     (tmp_path / "binary.bvh").write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="cannot be read"):
         load_bvh(tmp_path / "binary.bvh")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from simulacra.recon.multiview import clocks
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags, shift_tracks
 from simulacra.recon.multiview.detections import Detections
 from tests.recon.planted_person import Planted, planted, project, walking
@@ -67,3 +68,30 @@ def test_shifting_samples_later_and_marks_the_ends() -> None:
     np.testing.assert_array_equal(moved[:, 0], pixels[:, 0])
     np.testing.assert_allclose(moved[:3, 1, 0, 0], [1.5, 2.5, 3.5])
     assert np.isnan(moved[3:, 1]).all() and (confidence[3:, 1] == 0).all()
+
+
+def test_a_part_of_a_capture_is_sampled_to_the_bit_as_the_whole_is() -> None:
+    pixels = np.random.default_rng(0).normal(size=(400, 2, 3, 2))
+    whole, lags = Detections(pixels, np.ones((400, 2, 3))), np.array([0.0, -2.3])
+    moved = shift_tracks(whole, lags).of_frames(slice(303, 390))
+    part = shift_tracks(whole.of_frames(slice(300, 393)), lags, 300).of_frames(slice(3, 90))
+    np.testing.assert_array_equal(part.pixels, moved.pixels)
+    np.testing.assert_array_equal(part.confidence, moved.confidence)
+
+
+def test_of_a_long_capture_the_stretch_that_moves_most_is_looked_at() -> None:
+    """Not the one with a jump of one landmark; gaps count as still."""
+    rng = np.random.default_rng(1)
+    pixels = rng.normal(size=(50, 2, 5, 2)).repeat(10, 0)  # still, but for a step every ten frames
+    pixels[200:300] += np.cumsum(rng.normal(size=(100, 1, 5, 2)), 0)
+    pixels[50:100:2, 0, 0] += 1e4
+    pixels[400:420] = np.nan
+    found = clocks._liveliest(Detections(pixels, np.ones((500, 2, 5))), 100)
+    assert found.stop - found.start == 100 and abs(found.start - 200) <= 1
+    assert clocks._liveliest(Detections(pixels, np.ones((500, 2, 5))), 500) == slice(0, 500)
+
+
+def test_lags_of_a_long_capture_are_those_of_its_liveliest_stretch(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = _lagging([0, 0, 2, 0])
+    monkeypatch.setattr(clocks, "_MOST_FRAMES", len(scene.detections.pixels) - 20)
+    assert estimate_lags(scene.detections, scene.cameras).frames[2] == pytest.approx(2.0, abs=0.3)

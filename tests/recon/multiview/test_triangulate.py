@@ -1,8 +1,11 @@
 """Triangulation recovers planted points, rejects views that lie and says when it cannot know."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from simulacra.recon.multiview import triangulate as triangulation
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.triangulate import TriangulationConfig, triangulate
 from simulacra.render.runtime.errors import CaptureError
@@ -100,3 +103,31 @@ def test_one_camera_is_refused() -> None:
     scene, lone = planted(cameras=2), np.array([0])
     with pytest.raises(CaptureError, match="two cameras"):
         triangulate(scene.detections.of_cameras(lone), scene.cameras.subset(lone))
+
+
+def test_blocks_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of frames, and of landmarks where there are many cameras."""
+    scene = planted(cameras=4, frames=7, noise_px=2.0)
+    whole = triangulate(scene.detections, scene.cameras)
+    for most in (24, 24 * 10, 24 * 33 * 2):  # 24: distances of a point's proposals to its detections
+        monkeypatch.setattr(triangulation, "_MOST_DISTANCES", most)
+        parts = triangulate(scene.detections, scene.cameras)
+        for name in ("points", "covariances", "inliers", "residual_px"):
+            np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), strict=True)
+
+
+def test_memory_beyond_the_result_does_not_grow_with_the_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 cameras the distances alone are 59 kB a frame; control: in one block all of them are held."""
+
+    def excess(frames: int) -> int:
+        scene = planted(cameras=8, frames=frames)
+        tracemalloc.start()
+        result = triangulate(scene.detections, scene.cameras)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        parts = (result.points, result.covariances, result.inliers, result.residual_px)
+        return peak - 3 * sum(part.nbytes for part in parts)  # information, its inverse and that scaled
+
+    assert excess(600) - excess(300) < 100 * 59_000 / 3
+    monkeypatch.setattr(triangulation, "_MOST_DISTANCES", 1 << 40)
+    assert excess(600) - excess(300) > 300 * 59_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.observe import ObserveConfig, load_observations, observe, over_session
+from simulacra.recon.observe.checkpoint import FrameResult, empty_arrays
 from simulacra.recon.observe.over_session import Capture
 from simulacra.render.runtime.errors import CaptureError, RunError
 
@@ -163,3 +165,25 @@ def test_a_damaged_record_is_an_error(recording: Recording, tmp_path: Path) -> N
     (tmp_path / "observations.npz").write_bytes(b"not an archive")
     with pytest.raises(RunError, match="observations"):
         load_observations(tmp_path)
+
+
+def test_memory_does_not_grow_with_the_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 kB of landmarks a frame and camera: a thousand frames more would be 5 MB, held once."""
+    picture = np.zeros((4, 4, 3), np.float32)
+
+    def see(job: object, camera: str, frame: int, image: np.ndarray) -> FrameResult:
+        values = {name: np.full_like(nothing, frame) for name, nothing in empty_arrays().items()}
+        return FrameResult(frame, values, "session")
+
+    monkeypatch.setattr(over_session, "_predict_frame", see)
+
+    def peak(count: int) -> int:
+        recording = Recording({"a": dict.fromkeys(range(count), picture)}, left=count)
+        tracemalloc.start()
+        found = observe(recording, QUICK, tmp_path / str(count))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        np.testing.assert_array_equal(found.face_px[:, 0, 5, 1], np.arange(count))
+        return most
+
+    assert peak(1200) - peak(200) < 2_000_000

@@ -24,7 +24,7 @@ from simulacra.recon.preflight import (
 from simulacra.recon.session import Session, load_session
 from simulacra.render.image import read_uint16, write_image
 from simulacra.render.runtime.errors import CaptureError, ConfigError
-from tests.recon.ellipsoid_person import DEPTH_SCALE, STATURE, synthetic_session, write_depth
+from tests.recon.ellipsoid_person import DEPTH_SCALE, STATURE, picture, synthetic_session, write_depth
 from tests.recon.preflight.blind import Blind
 
 # Six cameras, so that neighbours see the same side; pixels of 9 mm on the person.
@@ -225,12 +225,33 @@ def test_times_that_are_missing_are_said(
     assert check.measured == (30 if status == "warn" else 0) and "--fps" in check.remedy
 
 
+def test_moments_without_the_person_are_named_and_are_no_fault_of_masks_or_depth(tmp_path: Path) -> None:
+    """Of three stills the first and the last are empty: a person who walks through. Medians are of the one left."""
+    session = synthetic_session(tmp_path / "s", cameras=CAMERAS, frames=3, size=SIZE)
+    whole = {check.code: check.measured for check in preflight(session).checks}
+    for camera in session.cameras:
+        for frame in (0, 2):
+            image, mask, depth = picture(camera, frame, person=False)
+            write_image(session.root / f"images/{camera.name}/{frame:06d}.png", image)
+            write_image(session.root / f"masks/{camera.name}/{frame:06d}.png", mask)
+            write_depth(session.root / f"depth/{camera.name}/{frame:06d}.png", depth)
+    found = preflight(session)
+    assert not found.failed()
+    check = only(found, "person-moments")
+    assert (check.status, check.measured) == (
+        "warn",
+        pytest.approx(1 / 3),
+    ) and "frames 0, 2" in check.evidence
+    for code in ("depth-holes", "depth-frame", "mask-hull", "depth-agreement"):
+        assert only(found, code).measured == pytest.approx(whole[code], rel=0.2, abs=0.01)
+
+
 def test_two_moments_need_no_times(whole: Session) -> None:
     assert preflight(whole).of("times-missing") == ()
 
 
-def test_one_camera_is_too_few_without_depth(whole: Session, copy: Path) -> None:
-    assert only(preflight(whole, ("0",)), "cameras").status == "warn"
+def test_one_camera_is_too_few_with_and_without_depth(whole: Session, copy: Path) -> None:
+    assert only(preflight(whole, ("0",)), "cameras").status == "fail"
     flat = every_camera(copy, lambda camera: camera.update(depth_scale=None))
     assert only(preflight(flat, ("0",)), "cameras").status == "fail"
     assert only(preflight(flat, ("0", "1")), "cameras").status == "pass"

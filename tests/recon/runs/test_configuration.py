@@ -165,7 +165,10 @@ def test_yaml_has_no_surprises(tmp_path: Path) -> None:
         ("seed: [1\n", "line 2"),
         ("seed: 1\nseed: 2\n", "given twice"),
         ("- seed\n", "indented"),
-        ("seed: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        (
+            "seed: !!python/object/apply:os.system ['true']\n",
+            "which has no meaning here",
+        ),
     ],
 )
 def test_what_is_not_a_configuration_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -191,9 +194,9 @@ def test_a_hyphen_is_an_underscore() -> None:
 def test_a_configuration_is_frozen_and_checked_when_made() -> None:
     with pytest.raises(AttributeError):
         Splat().steps = 3  # type: ignore[misc]
-    with pytest.raises(ValueError, match="integer"):
+    with pytest.raises(ConfigError, match=r"'steps'(.|\n)*Splat(.|\n)*integer"):
         Splat(steps="3")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="step"):
+    with pytest.raises(ConfigError, match="'step'"):
         Splat(step=3)  # type: ignore[call-arg]
 
 
@@ -227,7 +230,7 @@ def test_keys_are_listed_with_every_branch() -> None:
     seed=st.integers(),
     name=st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"])),
     cameras=st.lists(st.text("019eE.+-:,[]{}nulltrfas ~#'\"", max_size=6)).map(tuple),
-    rate=st.floats(allow_nan=False),
+    rate=st.floats(allow_nan=False, allow_infinity=False),
 )
 def test_what_is_written_is_read_back_equal(
     seed: int, name: str, cameras: tuple[str, ...], rate: float

@@ -13,8 +13,17 @@ import numpy as np
 import pytest
 
 from simulacra.recon.runs.files import disk_errors, read_json, write_arrays, write_json
-from simulacra.recon.runs.stages import RunFolder, StageResult, digest_folder, open_run, record_run, run_stage
+from simulacra.recon.runs.stages import (
+    RunFolder,
+    StageResult,
+    digest_folder,
+    open_run,
+    record_run,
+    run_stage,
+    settle_run,
+)
 from simulacra.render.runtime.errors import InputError, RunError
+from tests.recon.failing_disk import FailingDisk
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
@@ -186,6 +195,34 @@ def test_a_killed_process_leaves_nothing_that_changes_the_result(folder: RunFold
     assert sorted(snapshot(folder.stage("fit"))) == ["other.npz", "stage.json"]
 
 
+def test_a_stage_is_on_the_disk_before_it_has_its_name_and_run_json_after_it(folder: RunFolder) -> None:
+    """So that whatever a loss of power leaves is whole: content, then names, then what speaks of them."""
+    _, earlier = run(folder, Work(1.0))
+    with FailingDisk(folder.root) as disk:
+        _, result = run(folder, Work(2.0), config={"steps": 4})
+        record_run(folder, {}, [result])
+    assert earlier.digest != result.digest
+    done = [operation.replace(f"{folder.root.resolve()}/", "") for operation in disk.operations]
+    work, root = ".fit.work", str(folder.root.resolve())
+
+    def follow(*operations: str) -> None:
+        places = [max(i for i, one in enumerate(done) if one == operation) for operation in operations]
+        assert places == sorted(places), done
+
+    for name in ("values.npz", "stage.json"):
+        partial = f"{work}/.{name}.partial"
+        follow(
+            f"write {partial}",
+            f"fsync {partial}",
+            f"replace {work}/{name}",
+            f"fsync {work}/{name}",
+            f"fsync {work}",
+        )
+    follow(f"fsync {work}", "rename .fit.old", "rename fit", "replace run.json", f"fsync {root}")
+    # The folder's own names too, after the stage has its own and before anything else is begun.
+    assert done[done.index("rename fit") + 1] == f"fsync {root}"
+
+
 def test_a_failure_keeps_the_earlier_result(folder: RunFolder) -> None:
     run(folder, Work(1.0))
     before = snapshot(folder.stage("fit"))
@@ -261,7 +298,7 @@ def test_a_damaged_run_file_alone_says_what_to_do(tmp_path: Path) -> None:
     for left in ("{", "[]"):
         run_file.parent.mkdir(exist_ok=True)
         run_file.write_text(left)
-        with pytest.raises(RunError, match="delete it and run again"):
+        with pytest.raises(RunError, match="delete it, and run again"):
             open_run(run_file.parent, "abc")
     run_file.write_text('{"of": "somebody else"}')
     with pytest.raises(RunError, match="not a run"):
@@ -279,8 +316,25 @@ def test_a_run_that_was_killed_at_once_is_resumed(tmp_path: Path) -> None:
     run(open_run(tmp_path, "abc"), work)
     assert work.runs == 1
     (tmp_path / "fit" / "work.json").write_text("{}")  # killed before it was removed
+    settle_run(tmp_path)
     run(open_run(tmp_path, "abc"), work)
     assert work.runs == 1 and not (tmp_path / "fit" / "work.json").exists()
+
+
+def test_a_run_that_was_killed_between_two_renames_has_its_earlier_stage_again(folder: RunFolder) -> None:
+    work = Work()
+    run(folder, work)
+    before = snapshot(folder.root)
+    (folder.root / "fit").rename(folder.root / ".fit.old")
+    (folder.root / ".evaluate.again").mkdir()
+    (folder.root / ".config.yaml.partial").write_text("half")
+    settle_run(folder.root)
+    assert snapshot(folder.root) == before
+    assert not list(folder.root.glob(".*"))
+    # Killed after the second rename the earlier one is of no use.
+    (folder.root / ".fit.old").mkdir()
+    settle_run(folder.root)
+    assert snapshot(folder.root) == before and not (folder.root / ".fit.old").exists()
 
 
 def test_the_same_arrays_give_the_same_bytes(tmp_path: Path) -> None:

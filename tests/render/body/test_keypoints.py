@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.body import BodyModel, BodyPose, PosedBody, RestBody, model
 from simulacra.render.body.landmarks import POSE33_NAMES
 
 MIRROR = torch.tensor([-1.0, 1.0, 1.0])
@@ -110,3 +110,22 @@ def test_maps_are_means_and_subsets_agree(body: BodyModel, name: str) -> None:
     )
     whole = keypoints(body.pose(rest, pose))
     assert torch.allclose(body.keypoints_at(name, rest, pose), whole, atol=1e-5)
+
+
+def test_many_frames_are_posed_some_at_a_time(body: BodyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Vertices of 2 of 9 frames at once, and the points of all."""
+    frames = []
+    posed = BodyModel.pose
+
+    def counted(self: BodyModel, rest: RestBody, pose: BodyPose, vertices: Tensor | None = None) -> PosedBody:
+        frames.append(len(pose.translation))
+        return posed(self, rest, pose, vertices)
+
+    zero = body.zero_pose(9)
+    moved = torch.arange(27.0).reshape(9, 3)
+    rest, pose = body.rest(body.neutral_shape()), BodyPose(zero.rotations, moved, zero.expression)
+    whole = body.keypoints_at("pose33", rest, pose)
+    monkeypatch.setattr(BodyModel, "pose", counted)
+    monkeypatch.setattr(model, "KEYPOINT_FRAMES", 2)
+    assert torch.allclose(body.keypoints_at("pose33", rest, pose), whole, atol=1e-6)
+    assert frames == [2, 2, 2, 2, 1]

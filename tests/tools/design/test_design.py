@@ -58,7 +58,7 @@ def test_what_is_not_there_cannot_be_varied() -> None:
         list(points_of(DesignConfig(sweeps=(Sweep(name="?", option="synk_ms", values=(1,)),))))
     with pytest.raises(ConfigError):
         list(points_of(DesignConfig(variants=(Variant(name="?", stage={"rig.count": "many"}),))))
-    with pytest.raises(ValueError, match="metrics that exist"):
+    with pytest.raises(ConfigError, match="metrics that exist"):
         DesignConfig(metrics=("beauty",))
 
 

@@ -16,18 +16,20 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float, UInt8
-from pydantic import Field
 
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 from simulacra.render.image import linear_to_srgb
 
 from .chance import key
 from .color_kernels import count_colors, count_mosaic, demosaic_malvar, encode
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Stops = Annotated[float, Interval(ge=-20, le=20)]
+Gain = Annotated[float, Interval(ge=0.001, le=1000)]
+# Pixels: the disk's kernel has four times the square of so many.
+Blur = Annotated[float, Interval(ge=0, le=50)]
 
 # The black level's share of the converter's range: noise around black must not be cut off.
 PEDESTAL = 1 / 16
@@ -35,6 +37,8 @@ PEDESTAL = 1 / 16
 # cameras have white-balance gains of about 2 and 1.6 there.)
 SENSITIVITY = (0.5, 1.0, 0.62)
 TONES = 1 << 16
+# Pixels: a disk within its pixel moves no light, and a smaller one has none of the samples that share it out.
+LEAST_DISK = 1 / 16
 
 
 @config
@@ -60,21 +64,21 @@ class ColorSensor:
         jpeg_quality: for who writes the picture; None is without loss. `expose` does not compress.
     """
 
-    exposure: float = 0.0
-    red_gain: Positive = 1.0
-    blue_gain: Positive = 1.0
+    exposure: Stops = 0.0
+    red_gain: Gain = 1.0
+    blue_gain: Gain = 1.0
     vignetting: Share = 0.0
-    full_well_e: Positive = 10000.0
-    read_noise_e: NotNegative = 2.5
-    iso: Positive = 100.0
-    bits: Annotated[int, Field(ge=8, le=16)] = 12
+    full_well_e: Annotated[float, Interval(ge=10, le=1e7)] = 10000.0
+    read_noise_e: Annotated[float, Interval(ge=0, le=1e5)] = 2.5
+    iso: Annotated[float, Interval(ge=0.1, le=1e7)] = 100.0
+    bits: Annotated[int, Interval(ge=8, le=16)] = 12
     noise: bool = True
     bayer: bool = True
-    defocus_px: NotNegative = 0.8
-    denoising: NotNegative = 0.0
-    sharpening: NotNegative = 0.0
-    contrast: Positive = 1.0
-    jpeg_quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    defocus_px: Blur = 0.8
+    denoising: Annotated[float, Interval(ge=0, le=1000)] = 0.0
+    sharpening: Annotated[float, Interval(ge=0, le=100)] = 0.0
+    contrast: Annotated[float, Interval(ge=0.01, le=100)] = 1.0
+    jpeg_quality: Annotated[int, Interval(ge=1, le=100)] | None = None
 
 
 def expose(
@@ -126,7 +130,7 @@ def colors_of(numbers: Float[np.ndarray, "h w *c"], sensor: ColorSensor) -> Floa
 
 def defocused(image: Float[np.ndarray, "h w 3"], radius: float) -> Float[np.ndarray, "h w 3"]:
     """Each point spread over a disk of a radius in pixels; energy stays, the border is mirrored."""
-    if radius <= 0:
+    if radius < LEAST_DISK:
         return image
     return cv2.filter2D(image, -1, disk(radius), borderType=cv2.BORDER_REFLECT_101)
 

@@ -11,20 +11,31 @@ from typing import Annotated, Literal
 
 import cv2
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import Field
 
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 
 from .chance import key, normal_field, two_normal_fields
 from .depth_disparity import grained, lit, matched
 from .depth_grid import Scene, point_samples, scene_of, to_picture
 from .depth_phase import LIGHT, multipath, phasors
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Block = Annotated[int, Field(ge=1, le=31)]
+Block = Annotated[int, Interval(ge=1, le=31)]
+# Of the sensor's own grid; coarser than the picture, or the picture's.
+Focal = Annotated[float, Interval(ge=10, le=1e5)]
+# In either direction along x, or none: then nothing is measured.
+Baseline = Annotated[float, Interval(ge=-10, le=10)]
+Metres = Annotated[float, Interval(ge=0, le=1000)]
+Disparity = Annotated[float, Interval(ge=0, le=1000)]
+# Albedo x cosine / (range / 1 m)^2.
+Return = Annotated[float, Interval(ge=0, le=1e4)]
+
+
+def _check_reach(nearest: float, farthest: float) -> None:
+    if nearest > farthest:
+        raise ValueError(f"nearest_m at most farthest_m: not {nearest:g} of {farthest:g}")
 
 
 @config
@@ -50,20 +61,23 @@ class StructuredLight:
     """
 
     kind: Literal["structured_light"] = "structured_light"
-    focal_px: Positive = 580.0
-    baseline_m: float = 0.075
+    focal_px: Focal = 580.0
+    baseline_m: Baseline = 0.075
     block_px: Block = 9
     near_share: Share = 0.42
     near_jitter: Share = 0.06
-    noise_px: NotNegative = 0.05
-    weak_return: NotNegative = 0.02
-    least_return: NotNegative = 0.006
-    steepest_px: Positive = 3.0
-    step_px: NotNegative = 0.125
+    noise_px: Disparity = 0.05
+    weak_return: Return = 0.02
+    least_return: Return = 0.006
+    steepest_px: Disparity = 3.0
+    step_px: Disparity = 0.125
     grain_px: Block = 5
-    nearest_m: NotNegative = 0.4
-    farthest_m: Positive = 5.0
-    depth_step_m: NotNegative = 0.001
+    nearest_m: Metres = 0.4
+    farthest_m: Metres = 5.0
+    depth_step_m: Metres = 0.001
+
+    def __post_init__(self) -> None:
+        _check_reach(self.nearest_m, self.farthest_m)
 
 
 @config
@@ -93,21 +107,24 @@ class Stereo:
     """
 
     kind: Literal["stereo"] = "stereo"
-    focal_px: Positive = 424.0
-    baseline_m: float = 0.05
+    focal_px: Focal = 424.0
+    baseline_m: Baseline = 0.05
     block_px: Block = 7
     near_share: Share = 0.42
     near_jitter: Share = 0.06
-    texture: NotNegative = 0.25
-    picture_noise: NotNegative = 0.006
-    noise_px: NotNegative = 0.06
-    worst_px: Positive = 0.35
-    steepest_px: Positive = 3.0
-    step_px: NotNegative = 0.03125
+    texture: Return = 0.25
+    picture_noise: Share = 0.006
+    noise_px: Disparity = 0.06
+    worst_px: Disparity = 0.35
+    steepest_px: Disparity = 3.0
+    step_px: Disparity = 0.03125
     grain_px: Block = 5
-    nearest_m: NotNegative = 0.2
-    farthest_m: Positive = 8.0
-    depth_step_m: NotNegative = 0.001
+    nearest_m: Metres = 0.2
+    farthest_m: Metres = 8.0
+    depth_step_m: Metres = 0.001
+
+    def __post_init__(self) -> None:
+        _check_reach(self.nearest_m, self.farthest_m)
 
 
 @config
@@ -135,21 +152,24 @@ class TimeOfFlight:
     """
 
     kind: Literal["time_of_flight"] = "time_of_flight"
-    focal_px: Positive = 504.0
-    footprint_px: Positive = 1.4
-    ambiguity_m: Positive = 7.5
-    fine_hz: Positive = 200e6
+    focal_px: Focal = 504.0
+    footprint_px: Annotated[float, Interval(ge=0.01, le=100)] = 1.4
+    ambiguity_m: Annotated[float, Interval(ge=0.1, le=1000)] = 7.5
+    fine_hz: Annotated[float, Interval(ge=1e5, le=1e10)] = 200e6
     coherence: Share = 0.75
-    noise_m: NotNegative = 0.0006
-    ambient: NotNegative = 0.01
-    least_return: NotNegative = 0.004
-    wiggling_m: NotNegative = 0.0015
-    offset_m: float = 0.0
-    multipath: NotNegative = 1.0
+    noise_m: Metres = 0.0006
+    ambient: Return = 0.01
+    least_return: Return = 0.004
+    wiggling_m: Metres = 0.0015
+    offset_m: Annotated[float, Interval(ge=-1000, le=1000)] = 0.0
+    multipath: Annotated[float, Interval(ge=0, le=100)] = 1.0
     grain_px: Block = 3
-    nearest_m: NotNegative = 0.25
-    farthest_m: Positive = 5.4
-    depth_step_m: NotNegative = 0.001
+    nearest_m: Metres = 0.25
+    farthest_m: Metres = 5.4
+    depth_step_m: Metres = 0.001
+
+    def __post_init__(self) -> None:
+        _check_reach(self.nearest_m, self.farthest_m)
 
 
 DepthSensor = StructuredLight | Stereo | TimeOfFlight

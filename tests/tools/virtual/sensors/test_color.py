@@ -8,9 +8,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from simulacra.render.image import linear_to_srgb
+from simulacra.render.runtime.errors import ConfigError
 from simulacra.tools.virtual.sensors.color import (
     SENSITIVITY,
     ColorSensor,
@@ -188,7 +188,7 @@ def test_sharpening_raises_edges() -> None:
 
 
 def test_a_sensor_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         ColorSensor(iso=0.0)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         ColorSensor(vignetting=1.5)

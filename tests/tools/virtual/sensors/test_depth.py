@@ -9,8 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from simulacra.render.runtime.errors import ConfigError
 from simulacra.tools.virtual.sensors.chance import key, normal_field, two_normal_fields
 from simulacra.tools.virtual.sensors.depth import (
     DepthSensor,
@@ -327,7 +327,7 @@ def test_normal_numbers_are_normal() -> None:
 
 
 def test_a_sensor_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         StructuredLight(focal_px=0.0)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ConfigError):
         TimeOfFlight(coherence=1.5)
