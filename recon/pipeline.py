@@ -220,16 +220,19 @@ def run_stages(
         save_fit(fit_body(seen, observed, settings.fit, cameras, body=body), folder)
 
     def fuse_it(folder: Path) -> None:
-        fused = None if moment is None else refine(placed, moment, cameras, observed.mask, settings.refine)
+        fused = None
+        if moment is not None:
+            floor = None if fit is None else fit.floor_m
+            fused = refine(placed, moment, cameras, observed.mask, settings.refine, floor)
         save_surface(folder, fused)
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 2, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 3, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
-        surface = log.run("refine", 1, settings.refine, before, fuse_it, load_surface)
+        surface = log.run("refine", 2, settings.refine, before, fuse_it, load_surface)
     else:
         moment = best_moment(placed, protocol, observed, None)
     if absent := _frames_without_person(observed, fit):

@@ -109,6 +109,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
         confidence=tracks.weights,
         summary=_summary(job, tracks, residual, rest),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
+        floor_m=job.floor_m,
     )
 
 

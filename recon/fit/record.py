@@ -41,6 +41,7 @@ class BodyFit:
         summary: medians and counts for people and reports.
         viewmats: of these cameras as the fit used them, where the landmarks asked for small turns
             (`recon.multiview.turns`); None where they are the session's.
+        floor_m: height of the floor over the world's origin; None where no depth shows it.
     """
 
     shape: BodyShape
@@ -53,6 +54,7 @@ class BodyFit:
     confidence: Float[np.ndarray, "t c 33"]
     summary: Mapping[str, Any]
     viewmats: Float[np.ndarray, "c 4 4"] | None = None
+    floor_m: float | None = None
 
     @property
     def views(self) -> Int[np.ndarray, " t"]:
@@ -129,9 +131,8 @@ def save_fit(fit: BodyFit, folder: Path) -> None:
         residual_px=fit.residual_px,
         confidence=fit.confidence,
     )
-    write_json(
-        folder / FACTS_FILE, {"schema": SCHEMA, "cameras": list(fit.cameras), "summary": dict(fit.summary)}
-    )
+    facts = {"schema": SCHEMA, "cameras": list(fit.cameras), "floor_m": fit.floor_m}
+    write_json(folder / FACTS_FILE, facts | {"summary": dict(fit.summary)})
 
 
 def load_fit(folder: Path) -> BodyFit:
@@ -152,6 +153,7 @@ def load_fit(folder: Path) -> BodyFit:
                 pose=BodyPose(tensors["rotations"], tensors["translation"], tensors["expression"]),
                 cameras=tuple(facts["cameras"]),
                 summary=facts["summary"],
+                floor_m=facts["floor_m"],
                 viewmats=arrays.get("viewmats"),
                 **{
                     name: arrays[name]

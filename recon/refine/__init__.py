@@ -82,14 +82,20 @@ def refine(
     cameras: Sequence[str],
     mask_of: MaskOf,
     settings: RefineConfig,
+    floor: float | None = None,
 ) -> Surface:
-    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave."""
+    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave.
+
+    Args:
+        mask_of: the person's mask of a frame and camera, 0..1.
+        floor: height under which nobody is, metres; None where it is not known.
+    """
     depths = clean_depths(session, frame, cameras, mask_of)
     masks = [mask for name in depths if (mask := mask_of(frame, name)) is not None]
     views = [session.cameras_as_tensors(name) for name in depths]
     images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
-    fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000)
+    fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
     with torch.no_grad():
         colors, seen = color_points(points, normals, voxel, images, masks, views)

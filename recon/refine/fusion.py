@@ -2,8 +2,9 @@
 
 A truncated signed distance volume (Curless and Levoy, "A volumetric method for building complex models from range
 images", 1996): every depth image says of every voxel how far in front of its surface it lies. Voxels that no camera
-measured, behind all surfaces or where the sensor failed (dark hair, shoes), are inside the person unless a
-silhouette says otherwise: measured space carving filled by the visual hull. The surface is read off as oriented
+measured, behind all surfaces or where the sensor failed (dark hair, shoes), are as far outside the person as the
+silhouettes say: measured space carving filled by the visual hull; and depth that lies outside of a silhouette by more
+than the rig's cameras disagree, or under the floor, is cut away. The surface is read off as oriented
 points where the distance changes sign along the grid's edges; no triangles are needed to place Gaussians.
 
 Symbols: ``c`` cameras, ``n`` points, ``x y z`` voxels.
@@ -22,14 +23,13 @@ from numba import njit
 from scipy import ndimage
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth
+from simulacra.recon.refine.silhouettes import measure_silhouettes
 from simulacra.render.camera import Cameras
 from simulacra.render.runtime.errors import ConfigError
 from simulacra.render.runtime.threads import run_split
 
 # Less measurement than this at a voxel and the silhouettes decide; the weight of one frontal depth pixel is 1.
 LEAST_WEIGHT = 0.15
-# So many silhouettes that exclude a voxel overrule less depth than CONTESTED_WEIGHT: one mask may be wrong.
-CONTRADICTING_MASKS, CONTESTED_WEIGHT = 2, 1.0
 # Smoothing of the volume in voxels: takes the voxel grid and the sensor's noise out, leaves folds of cloth.
 SMOOTHING_VOXELS = 0.8
 # Room around the measured points, metres: silhouettes may reach beyond what was measured (hair).
@@ -57,6 +57,7 @@ def fuse(
     cameras: Sequence[Cameras],
     voxel: float,
     truncation: float,
+    floor: float | None = None,
 ) -> FusedPoints:
     """The person's surface from a few depth images of one moment.
 
@@ -64,21 +65,26 @@ def fuse(
         masks: of the person, one a camera, 0..1.
         voxel: side of a cell, metres.
         truncation: distance at which the signed distance is cut off, metres.
+        floor: height under which nobody is, metres; None where it is not known.
 
     Raises:
         ConfigError: more voxels than memory should be asked for.
     """
     low, shape = _bounds(depths, cameras, voxel)
     total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    excluded = np.zeros(shape, np.uint8)
-    for clean, mask, camera in zip(depths, masks, cameras, strict=True):
+    # How far outside the silhouettes a voxel lies, by the one that has it farthest; and so with each one's slack.
+    outside, beyond = np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+    silhouettes = measure_silhouettes(depths, masks, cameras)
+    for clean, outline, camera in zip(depths, silhouettes, cameras, strict=True):
         P = (camera.Ks[0].double() @ camera.viewmats[0, :3].double()).numpy()
-        # What lies outside of a mask is cut away for good: its edge is given one pixel.
-        generous = ndimage.maximum_filter(mask > 0.5, size=3)
-        said = (P, low, voxel, truncation, clean.depth, clean.usable, clean.cosines, generous)
+        said = (P, low, voxel, truncation, clean.depth, clean.usable, clean.cosines)
+        drawn = (outline.distance, outline.focal, outline.slack)
         # Not Numba's own parallel loops: they leave torch with another number of threads than it had.
-        run_split(partial(_integrate, *said, total, weight, excluded), shape[0])
-    solid = _solid(total, weight, excluded)
+        run_split(partial(_integrate, *said, *drawn, total, weight, outside, beyond), shape[0])
+    if floor is not None:
+        below = (floor - low[1] - voxel * np.arange(shape[1]))[None, :, None].astype(np.float32)
+        outside, beyond = np.maximum(outside, below), np.maximum(beyond, below)
+    solid = _solid(total, weight, outside / truncation, beyond / truncation)
     points, normals = _crossings(solid)
     support = ndimage.map_coordinates(weight, points.T, order=1) > LEAST_WEIGHT
     points, normals, support = _thin(points, normals, support)
@@ -111,8 +117,13 @@ def _bounds(
 
 
 @njit(nogil=True, cache=True)
-def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, weight, excluded, start, stop):
-    """One depth image's say about a slab of voxels: weighted distance in units of the truncation, and exclusion."""
+def _integrate(
+    P, low, voxel, truncation, depth, usable, cosines,
+    outline, focal, slack, total, weight, outside, beyond, start, stop,
+):  # fmt: skip
+    """One camera's say about a slab of voxels: weighted distance in units of the truncation, and metres outside of
+    its silhouette, without and with its slack, where that is the most so far.
+    """
     height, width = depth.shape
     for ix in range(start, stop):
         X = low[0] + ix * voxel
@@ -123,12 +134,14 @@ def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, w
                 w = P[2, 0] * X + P[2, 1] * Y + P[2, 2] * Z + P[2, 3]
                 if w < 0.05:
                     continue
-                u = math.floor((P[0, 0] * X + P[0, 1] * Y + P[0, 2] * Z + P[0, 3]) / w)
-                v = math.floor((P[1, 0] * X + P[1, 1] * Y + P[1, 2] * Z + P[1, 3]) / w)
+                a = (P[0, 0] * X + P[0, 1] * Y + P[0, 2] * Z + P[0, 3]) / w
+                b = (P[1, 0] * X + P[1, 1] * Y + P[1, 2] * Z + P[1, 3]) / w
+                u, v = math.floor(a), math.floor(b)
                 if u < 0 or v < 0 or u >= width or v >= height:
                     continue
-                if not mask[v, u]:
-                    excluded[ix, iy, iz] += 1
+                off = _read_between(outline, a - 0.5, b - 0.5) * w / focal
+                outside[ix, iy, iz] = max(outside[ix, iy, iz], off)
+                beyond[ix, iy, iz] = max(beyond[ix, iy, iz], off - slack)
                 if usable[v, u]:
                     distance = depth[v, u] - w
                     if distance > -truncation:
@@ -139,11 +152,22 @@ def _integrate(P, low, voxel, truncation, depth, usable, cosines, mask, total, w
                         weight[ix, iy, iz] += trust
 
 
-def _solid(total, weight, excluded) -> Float[np.ndarray, "x y z"]:  # type: ignore[no-untyped-def]
+@njit(nogil=True, cache=True)
+def _read_between(image, x, y):
+    """An image between the centres of its pixels, the first of which is at (0, 0) here; its edge goes on outside."""
+    column = min(max(math.floor(x), 0), image.shape[1] - 2)
+    row = min(max(math.floor(y), 0), image.shape[0] - 2)
+    p, q = min(max(x - column, 0.0), 1.0), min(max(y - row, 0.0), 1.0)
+    upper = image[row, column] * (1 - p) + image[row, column + 1] * p
+    lower = image[row + 1, column] * (1 - p) + image[row + 1, column + 1] * p
+    return upper * (1 - q) + lower * q
+
+
+def _solid(total, weight, outside, beyond) -> Float[np.ndarray, "x y z"]:  # type: ignore[no-untyped-def]
     """Signed distance in units of the truncation, negative inside, of the largest connected body."""
     distance = total / np.maximum(weight, 1e-6)
-    solid = np.where(weight > LEAST_WEIGHT, distance, np.where(excluded >= 1, 1.0, -1.0)).astype(np.float32)
-    solid[(excluded >= CONTRADICTING_MASKS) & (solid < 0) & (weight < CONTESTED_WEIGHT)] = 1.0
+    solid = np.where(weight > LEAST_WEIGHT, distance, np.clip(outside, -1, 1)).astype(np.float32)
+    solid = np.maximum(solid, np.clip(beyond, -1, 1))
     labels, count = ndimage.label(solid < 0)
     if count:
         sizes = np.bincount(labels.ravel())
