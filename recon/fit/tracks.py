@@ -191,7 +191,9 @@ def gather_poses(
         np.array(frames),
         *frame_seconds([known[frame] for frame in frames]),
         pose.pixels,
-        np.where(points.inliers, pose.confidence, _lone(points, pose.confidence)),
+        np.where(
+            points.inliers, pose.confidence, _lone(points, pose, views, config.triangulation.min_confidence)
+        ),
         pose.confidence,
         fixed.swapped,
         lags,
@@ -300,9 +302,16 @@ def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[
     return visibility * seen / (1 + (spread / (0.02 * np.maximum(height, 1.0))) ** 2)
 
 
-def _lone(points: Points3D, confidence: np.ndarray) -> np.ndarray:
-    """Weights of detections without a triangulated point: a single view still says something."""
-    return np.where(np.isfinite(points.points).all(-1)[:, None], 0.0, 0.3 * confidence)
+def _lone(points: Points3D, pose: Detections, views: Views, sure: float) -> np.ndarray:
+    """Weights of detections without a triangulated point: a single view still says something, unless others say that
+    there is nothing to see. Where two that see the person place a landmark outside of their own pictures, one that
+    has it within has guessed it: legs before a lens, of somebody who sits behind a desk.
+    """
+    known = np.isfinite(pose.pixels).all(-1)
+    within = ((pose.pixels >= 0) & (pose.pixels <= views.sizes[None, :, None])).all(-1)
+    guessed = ((known & ~within).sum(1) >= 2) & ((within & (pose.confidence >= sure)).sum(1) <= 1)
+    silent = np.isfinite(points.points).all(-1) | guessed
+    return np.where(silent[:, None], 0.0, 0.3 * pose.confidence)
 
 
 def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:
