@@ -18,6 +18,7 @@ from jaxtyping import Int
 from simulacra.recon.observe.observations import MaskSource
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.runs.mapped import new_array
+from simulacra.recon.runs.records import read_arrays, record_errors
 
 CHECKPOINT_FOLDER = ".checkpoint"
 
@@ -82,11 +83,15 @@ class Checkpoint:
         write_arrays(path, frames=frames, mask_sources=sources, **stacked)
 
     def iter_chunks(self, camera: str) -> Iterator[Chunk]:
-        """What is kept of a camera, some frames at a time."""
+        """What is kept of a camera, some frames at a time.
+
+        Raises:
+            RunError: a file is damaged.
+        """
         for path in sorted((self.root / camera).glob("[0-9]*.npz")):
-            with np.load(path) as stored:
-                content = dict(stored)
-            frames, sources = content.pop("frames"), content.pop("mask_sources")
+            with record_errors(path):
+                content = read_arrays(path)
+                frames, sources = content.pop("frames"), content.pop("mask_sources")
             yield Chunk(frames, tuple(cast(MaskSource, str(source)) for source in sources), content)
 
     def new_array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
