@@ -64,5 +64,7 @@ def restore_checkpoint(folder: Path, device: torch.device) -> Training | None:
         for key, array in arrays.items():
             group, _, name = key.partition("/")
             value = torch.from_numpy(array)
+            if group == "losses" and not (value.ndim == 1 and value.is_floating_point()):
+                raise ValueError(f"{key} is not a number for each step")
             groups[group][name] = value if group == "losses" else value.to(device)
     return Training(step, **groups)

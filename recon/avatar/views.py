@@ -19,7 +19,7 @@ from torch import Tensor
 from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.runs.mapped import map_arrays
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.records import read_arrays, record_errors
+from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
 from simulacra.render.image import resize_area
@@ -93,6 +93,8 @@ class ViewStore:
             mask = torch.from_numpy(arrays["mask"]).float() / 255
             depth = torch.from_numpy(arrays["depth"]) if "depth" in arrays else None
             K, viewmat = torch.from_numpy(arrays["K"]), torch.from_numpy(arrays["viewmat"])
+            check_arrays(TrainingView, {"rgb": rgb, "mask": mask, "depth": depth})
+            check_arrays(Cameras, {"viewmats": viewmat[None], "Ks": K[None]})
         window = Cameras(viewmat[None], K[None], rgb.shape[1], rgb.shape[0])
         return TrainingView(frame, camera, window, rgb, mask, depth, None if depth is None else depth > 0)
 

@@ -15,6 +15,8 @@ from typing import IO
 
 import numpy as np
 
+from simulacra.recon.runs.files import check_file
+
 _BLOCK_BYTES = 1 << 20
 # What the standard library says of an archive with wrong bytes: of another version or method, encrypted or cut off;
 # and of an array's header, which is Python's text: a size beyond all numbers, one without an end, one too deep.
@@ -38,6 +40,7 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
         OSError: the file is missing.
         ValueError: it is damaged, or not such a file.
     """
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -71,6 +74,8 @@ def _map_member(stream: IO[bytes], path: Path, member: zipfile.ZipInfo) -> np.nd
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds objects")
+    if dtype.kind not in "fiubU":
+        raise ValueError(f"{member.filename} holds neither numbers nor text: {dtype}")
     if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
         raise ValueError(f"{member.filename} is of another size than its header says")
     if 0 in shape or not dtype.itemsize:

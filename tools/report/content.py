@@ -32,6 +32,7 @@ from simulacra.recon.runs.records import read_arrays, record_errors
 from simulacra.render.runtime.errors import RunError
 
 from .charts import Curve
+from .scores_file import read_scores
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
 STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
@@ -140,7 +141,7 @@ def read_run(
 
 def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequence[Path]) -> ReportContent:
     session = _session(described, run)
-    metrics = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
+    metrics = read_scores(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
         title=str(session.get("name") or run.resolve().name),
         config_name=str(described.get("config_name", "")),
@@ -192,7 +193,7 @@ def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Be
         return ()
     given = [Beside(r["metric"], float(r["value"]), r["source"]) for r in metrics.get("references", ())]
     for run in runs:
-        other = read_json(run / "evaluate" / "metrics.json")
+        other = read_scores(run / "evaluate" / "metrics.json")
         same = other["held_out"]["views"] == metrics["held_out"]["views"]
         source = run.resolve().name + ("" if same else " (other views: not comparable)")
         given += [

@@ -25,7 +25,7 @@ from simulacra.recon.runs.configuration import dump_config, format_config
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.runs.stages import STAGE_FILE, digest_folder, stage_key
 from simulacra.render.avatar import Avatar, Binding
-from simulacra.render.body import BodyPose, BodyShape
+from simulacra.render.body import BodyPose, BodyShape, load_body
 from simulacra.render.gaussians import Gaussians
 from simulacra.tools.report.content import read_run
 
@@ -57,8 +57,10 @@ JSON_READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
 def write_records(run: Path) -> None:
     """The run, each of its stages sealed, and beside them what unfinished work keeps."""
     _write_seen(run)
-    shape = BodyShape(torch.zeros(11), torch.zeros(5))
-    pose = BodyPose(torch.zeros(T, 6, 3), torch.zeros(T, 3), torch.zeros(T, 2))
+    body = load_body()
+    shape = BodyShape(torch.zeros(len(body.phenotype_names)), torch.zeros(len(body.local_change_names)))
+    bones, expressions = len(body.bone_names), len(body.expression_names)
+    pose = BodyPose(torch.zeros(T, bones, 3), torch.zeros(T, 3), torch.zeros(T, expressions))
     scores = np.zeros((T, C, 33))
     fit = BodyFit(
         shape, pose, np.arange(T), ("a",), np.zeros(C), np.zeros((33, 3)), scores, scores, {"median_px": 1.0},
@@ -76,7 +78,17 @@ def write_records(run: Path) -> None:
     write_arrays(run / "avatar/losses.npz", step=np.arange(5), total=np.ones(5), l1=np.ones(5))
     view = {"camera": "a", "frame": 0, "seen_in_training": False}
     score = {"mean": 20.0, "per_camera": {"a": 20.0}, "views": [{"camera": "a", "frame": 0, "value": 20.0}]}
-    metrics = {"protocol": "held-out", "held_out": {"cameras": ["a"], "views": [view]}, "settings": {}}
+    score |= {
+        "std": None,
+        "interval_95": None,
+        "count": 1,
+        "unit": "dB",
+        "better": "higher",
+        "reason": None,
+        "missing": [],
+    }
+    protocol = {"statement": "On one view.", "locked": True, "seen_in_training": False}
+    metrics = {"protocol": protocol, "held_out": {"cameras": ["a"], "views": [view]}, "settings": {}}
     write_json(run / "evaluate/metrics.json", metrics | {"scores": {"psnr_crop": score}, "references": []})
     for name in ("preflight", "observe", "fit", "refine", "avatar", "evaluate"):
         write_json(run / name / STAGE_FILE, {"version": 1, "config": {}, "inputs": {"session": "s"}})
