@@ -9,6 +9,7 @@ there is no table, and frames are counted from the start.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -83,6 +84,8 @@ def frame_table(path: Path) -> FrameTable | None:
         state = os.stat(path)
     except OSError as error:
         raise InputError("a video is missing", where=path) from error
+    if not stat.S_ISREG(state.st_mode):  # a pipe would be waited for
+        raise InputError("a video is missing", where=path, found="something that is no file")
     return _table_of(path, (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns))
 
 

@@ -45,7 +45,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rgbd_rig(root / "rgbd-rig", cameras=4, frames=("F1", "F2"))
     write_qualisys(root / "qualisys", cameras=2, frames=12)
     write_caliscope(root / "caliscope", cameras=3, frames=12)
-    synthetic_session(root / "session", frames=2, size=96)
+    synthetic_session(root / "session", frames=2, size=160)
     return root
 
 
@@ -344,14 +344,14 @@ def test_the_folder_of_another_run_is_left_alone(
 def test_a_full_disk_stops_a_reconstruction_with_clear_words(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Path.write_text
+    real = Path.open
 
-    def full(self: Path, *arguments: Any, **named: Any) -> int:
-        if "preflight" in self.name:
+    def full(self: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
+        if "preflight" in self.name and "w" in mode:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
-        return real(self, *arguments, **named)
+        return real(self, mode, *arguments, **named)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "open", full)
     run = tmp_path / "run"
     assert main(["reconstruct", str(whole / "session"), "--config", "smoke", "--out", str(run)]) == 2
     said = capsys.readouterr().err

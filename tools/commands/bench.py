@@ -13,9 +13,9 @@ Side = Annotated[int, Interval(ge=16, le=16384)]
 ClipLength = Annotated[int, Interval(ge=1, le=100_000)]
 Gaussians = Annotated[int, Interval(ge=100, le=5_000_000)]
 Events = Annotated[int, Interval(ge=1, le=1_000_000)]
-EventNumber = Annotated[int, Interval(ge=0, lt=1_000_000)]
-Minutes = Annotated[float, Interval(gt=0, le=100_000)]
-Seed = Annotated[int, Interval(ge=0, lt=2**32)]
+EventNumber = Annotated[int, Interval(ge=0, le=999_999)]
+Minutes = Annotated[float, Interval(ge=0.01, le=100_000)]
+Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Workers = Annotated[int, Interval(ge=1, le=64)]
 
 

@@ -17,7 +17,7 @@ from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.preflight import inspect, preflight
 from simulacra.recon.session import Session
 from simulacra.render.image import write_image
-from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError
+from simulacra.render.runtime.errors import CalibrationError, CaptureError, ConfigError, InputError
 from tests.recon.ellipsoid_person import (
     DEPTH_SCALE,
     QUARTER_TURN,
@@ -220,7 +220,7 @@ def test_cameras_that_move_between_frames_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
 def test_a_depth_scale_that_cannot_be(tmp_path: Path, scale: float) -> None:
-    with pytest.raises(InputError, match="depth scale"):
+    with pytest.raises(ConfigError, match="depth_scale"):
         import_rgbd_rig(tmp_path, tmp_path / "session", RgbdRigOptions(depth_scale=scale))
 
 
