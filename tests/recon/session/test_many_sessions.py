@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,7 @@ ALLOWED_MB = 8.0
 
 
 def now() -> tuple[float, int, int]:
-    """Resident memory in MB, open files, and threads of this process, also those of libraries."""
+    """Resident memory in MB, open files, and threads of this process, also those of libraries and of tests before."""
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     return resident, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
 
@@ -50,6 +49,6 @@ def test_twenty_sessions_leave_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         if number == WARM_UP:
             before = now()
     after = now()
-    assert after[1:] == before[1:]
+    assert after[1] <= before[1]
+    assert after[2] <= before[2]
     assert after[0] - before[0] < ALLOWED_MB
-    assert threading.active_count() == 1
