@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -47,6 +47,27 @@ os.fsync = lambda _: None
 # here.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of outside files for the suite and its children: nothing of a test's sessions stays with the user.
+
+    What is large, is the same for everybody and is checked where it is used is the user's own.
+    """
+    from simulacra.render.runtime.assets import cache_root
+
+    users, cache = cache_root(), tmp_path_factory.mktemp("cache")
+    for kept in ("assets", "body"):
+        try:
+            (users / kept).mkdir(parents=True, exist_ok=True)
+        except OSError:  # a home that cannot be written has no such folder to share, or one that is there
+            if not (users / kept).is_dir():
+                continue
+        (cache / kept).symlink_to((users / kept).resolve())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SIMULACRA_CACHE", str(cache))
+        yield cache
 
 
 @pytest.fixture(scope="session")

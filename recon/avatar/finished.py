@@ -63,5 +63,32 @@ def open_avatar(run: Path) -> FinishedAvatar:
             expected="a run of another configuration than depth_splats",
         )
     check_records(run, ["fit"])
-    body = load_body()
-    return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), load_fit(run / "fit"))
+    body, fit = load_body(), load_fit(run / "fit")
+    check_body(run, body, avatar, fit)
+    return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), fit)
+
+
+def check_body(run: Path, body: BodyModel, avatar: Avatar | None, fit: BodyFit | None) -> None:
+    """That the records of a run are of this body: its shapes, bones, expressions and triangles.
+
+    Raises:
+        RunError: they are of another.
+    """
+    shape = [len(body.phenotype_names), len(body.local_change_names)]
+    expected, found = [], []
+    for record in (avatar, fit):
+        if record is not None:
+            expected += shape
+            found += [len(record.shape.phenotypes), len(record.shape.local_changes)]
+    if fit is not None:
+        expected += [len(body.bone_names), len(body.expression_names)]
+        found += [fit.pose.rotations.shape[1], fit.pose.expression.shape[1]]
+    beyond = avatar is not None and len(avatar) > 0 and int(avatar.binding.faces.max()) >= len(body.faces)
+    if expected != found or beyond:
+        raise RunError(
+            "the records of the run are of another body",
+            where=run,
+            expected=f"sizes {expected}, triangles below {len(body.faces)}",
+            found=f"sizes {found}{', triangles beyond' if beyond else ''}",
+            remedy="reconstruct again with this version",
+        )

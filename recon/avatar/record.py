@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from simulacra.recon.runs.files import write_arrays
+from simulacra.recon.runs.files import read_json, write_arrays
+from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.render.avatar import Avatar, Binding
 from simulacra.render.body.records import BodyShape
 from simulacra.render.gaussians.record import FIELDS, Gaussians
@@ -46,17 +45,38 @@ def save_trained(folder: Path, result: TrainedResult) -> None:
 
 
 def trained_on(folder: Path) -> dict[str, str]:
-    """The device and the rasterizer's backend that trained a record, as `describe_device` has them."""
-    account = json.loads((folder / ACCOUNT).read_text("utf-8"))
-    return {name: account[name] for name in ("device", "backend")}
+    """The device and the rasterizer's backend that trained a record, as `describe_device` has them.
+
+    Raises:
+        RunError: the account is missing or damaged.
+    """
+    account = read_json(folder / ACCOUNT)
+    with record_errors(folder / ACCOUNT):
+        return {name: str(account[name]) for name in ("device", "backend")}
 
 
 def load_trained(folder: Path) -> TrainedResult:
-    """Reads what `save_trained` wrote."""
-    with np.load(folder / RECORD) as stored:
-        arrays = {name: torch.from_numpy(stored[name]) for name in stored.files}
-    gaussians = Gaussians(**{name: arrays[name] for name in FIELDS})
-    if "faces" not in arrays:
-        return TrainedResult(free=gaussians)
-    shape = BodyShape(arrays["phenotypes"], arrays["local_changes"])
-    return TrainedResult(avatar=Avatar(shape, Binding(arrays["faces"], arrays["barycentrics"]), gaussians))
+    """Reads what `save_trained` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    with record_errors(folder / RECORD):
+        arrays = {name: torch.from_numpy(array) for name, array in read_arrays(folder / RECORD).items()}
+        fields = {
+            kind: {name: arrays.pop(name) for name in names if name in arrays}
+            for kind, names in (
+                (Gaussians, FIELDS),
+                (Binding, ("faces", "barycentrics")),
+                (BodyShape, ("phenotypes", "local_changes")),
+            )
+        }
+        for kind, tensors in fields.items():
+            check_arrays(kind, tensors)
+        gaussians = Gaussians(**fields[Gaussians])
+        if not fields[Binding]:
+            return TrainedResult(free=gaussians)
+        binding = Binding(**fields[Binding])
+        if len(binding) != len(gaussians) or (binding.faces < 0).any():
+            raise ValueError("the binding is not of these Gaussians")
+        return TrainedResult(avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians))

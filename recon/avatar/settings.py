@@ -69,7 +69,7 @@ class Densification:
     every: Steps = 0
     until: Share = 0.6
     share: Share = 0.1
-    most: Count = 80_000
+    most: Annotated[int, Interval(ge=1, le=5_000_000)] = 80_000
     least_opacity: Annotated[float, Interval(ge=0, le=0.5)] = 0.05
 
 

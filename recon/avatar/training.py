@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simulacra.recon.runs.files import write_arrays
+from simulacra.recon.runs.records import read_arrays, record_errors
 
 CHECKPOINT = "checkpoint.npz"
 GROUPS = ("tensors", "moments1", "moments2", "state", "losses")
@@ -48,16 +49,22 @@ def save_checkpoint(folder: Path, training: Training) -> None:
 
 
 def restore_checkpoint(folder: Path, device: torch.device) -> Training | None:
-    """What was saved last, on the device (the losses stay on the CPU); None if nothing was."""
+    """What was saved last, on the device (the losses stay on the CPU); None if nothing was.
+
+    Raises:
+        RunError: the file is damaged.
+    """
     path = folder / CHECKPOINT
     if not path.is_file():
         return None
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in GROUPS}
-    with np.load(path) as stored:
-        step = int(stored["step"])
-        for key in stored.files:
+    with record_errors(path):
+        arrays = read_arrays(path)
+        step = int(arrays.pop("step"))
+        for key, array in arrays.items():
             group, _, name = key.partition("/")
-            if group in groups:
-                value = torch.from_numpy(stored[key])
-                groups[group][name] = value if group == "losses" else value.to(device)
+            value = torch.from_numpy(array)
+            if group == "losses" and not (value.ndim == 1 and value.is_floating_point()):
+                raise ValueError(f"{key} is not a number for each step")
+            groups[group][name] = value if group == "losses" else value.to(device)
     return Training(step, **groups)

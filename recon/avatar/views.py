@@ -17,7 +17,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simulacra.recon.runs.files import write_arrays
+from simulacra.recon.runs.mapped import map_arrays
 from simulacra.recon.runs.progress import track
+from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
 from simulacra.render.image import resize_area
@@ -78,13 +80,21 @@ class ViewStore:
         return len(self.views)
 
     def load(self, index: int) -> TrainingView:
-        """Reads one window."""
+        """Reads one window.
+
+        Raises:
+            RunError: its file is missing or damaged.
+        """
         frame, camera = self.views[index]
-        with np.load(_path(self.folder, frame, camera)) as arrays:
+        path = _path(self.folder, frame, camera)
+        with record_errors(path):
+            arrays = read_arrays(path)
             rgb = torch.from_numpy(arrays["rgb"]).float() / 255
             mask = torch.from_numpy(arrays["mask"]).float() / 255
             depth = torch.from_numpy(arrays["depth"]) if "depth" in arrays else None
             K, viewmat = torch.from_numpy(arrays["K"]), torch.from_numpy(arrays["viewmat"])
+            check_arrays(TrainingView, {"rgb": rgb, "mask": mask, "depth": depth})
+            check_arrays(Cameras, {"viewmats": viewmat[None], "Ks": K[None]})
         window = Cameras(viewmat[None], K[None], rgb.shape[1], rgb.shape[0])
         return TrainingView(frame, camera, window, rgb, mask, depth, None if depth is None else depth > 0)
 
@@ -108,8 +118,8 @@ def store_views(
             path = _path(folder, frame, camera)
             if not path.is_file():
                 _store(path, session, image, mask_of(frame, camera), frame, camera, longest_side)
-            with np.load(path) as arrays:
-                (views if "rgb" in arrays else empty).append((frame, camera))
+            with record_errors(path):
+                (views if "rgb" in map_arrays(path) else empty).append((frame, camera))
     return ViewStore(folder, tuple(views), tuple(empty))
 
 

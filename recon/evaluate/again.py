@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from simulacra.recon.avatar.finished import check_body
 from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.evaluate.protocol import Protocol, choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
@@ -70,12 +71,13 @@ def evaluate_run(
             protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
         observed = load_observations(root / "observe") if "observe" in stages else None
         fit = load_fit(root / "fit") if "fit" in stages else None
-        trained = load_trained(root / "avatar")
+        trained, body = load_trained(root / "avatar"), load_body()
+        check_body(root, body, trained.avatar, fit)
         name = LOCKED_FOLDER if protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
         folder = (out or root) / name
         with _made_again(folder) as work:
             made = evaluate_reconstruction(
-                work, session, protocol, load_body(), observed, fit, trained, settings.evaluate
+                work, session, protocol, body, observed, fit, trained, settings.evaluate
             )
             if touched := watch.touched():
                 raise watch.error(touched)
@@ -124,12 +126,13 @@ def _check_trained(root: Path, described: dict[str, Any]) -> dict[str, dict[str,
     recorded = described.get("stages")
     for name, stage in stages.items():
         known = recorded.get(name, {}) if isinstance(recorded, dict) else {}
-        if not isinstance(described.get("config"), dict) or known.get("digest") != stage["digest"]:
+        digest = known.get("digest") if isinstance(known, dict) else None
+        if not isinstance(described.get("config"), dict) or digest != stage["digest"]:
             raise RunError(
                 f"{RUN_FILE} describes another {name} than the one in this run",
                 where=root / RUN_FILE,
                 expected=stage["digest"][:12],
-                found=str(known.get("digest"))[:12],
+                found=str(digest)[:12],
                 remedy=f"a later reconstruction was stopped: {REMEDY}",
             )
     return stages

@@ -76,10 +76,13 @@ class Solution:
 
 
 def fit_piece(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
-    """Shape and poses of one piece; with a piece before, its shape and its last poses stay."""
-    kept = 0 if before is None else OVERLAP
+    """Shape and poses of one piece; with a piece before, its shape and its last poses stay: those not in which nobody
+    was seen, for somebody who comes back is not where the last piece's end was waiting.
+    """
+    shown = np.isfinite(tracks.points[:OVERLAP]).all(-1).any()
+    kept = OVERLAP if before is not None and shown else 0
     rows = keyframes(tracks.seconds, job.config.keyframe_seconds, kept)
-    sparse = _solve_keyframes(job, tracks.of_rows(rows), before)
+    sparse = _solve_keyframes(job, tracks.of_rows(rows), before, kept)
     if len(rows) == len(tracks.frames):
         job.advance(job.config.refine_rounds)
         return sparse
@@ -95,14 +98,13 @@ def keyframes(seconds: np.ndarray, apart: float, kept: int) -> list[int]:
     return sorted({*rows, len(seconds) - 1})
 
 
-def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
+def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: int) -> Solution:
     """From nothing: by landmarks with wide tolerance, with the usual one, then with masks and depth too."""
     evidence = _gather(job, tracks, _MANY_VERTICES if len(tracks.frames) <= _FEW_FRAMES else _FEW_VERTICES)
     maps = _seen_maps(tracks)
-    first = _first_guess(evidence, maps, before)
+    first = _first_guess(evidence, maps, before, kept)
     fingers = first.space.joints.is_hand
     whole_person = {"shape", "bias"} if before is None else set()
-    kept = 0 if before is None else OVERLAP
 
     def free(names: set[str], held: Tensor | None) -> Free:
         return Free(frozenset({"turn", "place", *names}), held, kept)
@@ -192,7 +194,9 @@ def _posed_vertices(evidence: Evidence, maps: tuple[str, ...]) -> Int[Tensor, " 
     return torch.unique(torch.cat([evidence.vertices, *keypoints]))
 
 
-def _first_guess(evidence: Evidence, maps: tuple[str, ...], before: Solution | None) -> Solution:
+def _first_guess(
+    evidence: Evidence, maps: tuple[str, ...], before: Solution | None, kept: int = 0
+) -> Solution:
     """The body standing where the trunk's landmarks are, facing their way, otherwise at rest or as it was before."""
     body, points = evidence.body, evidence.tracks.points
     joints = joint_space(body)
@@ -217,21 +221,22 @@ def _first_guess(evidence: Evidence, maps: tuple[str, ...], before: Solution | N
         _bias_bones(body),
         evidence.config.weights.bias_m,
     )
-    return Solution(space, unknowns) if before is None else _take_over(space, unknowns, before)
+    return Solution(space, unknowns) if before is None else _take_over(space, unknowns, before, kept)
 
 
-def _take_over(space: BodySpace, unknowns: Unknowns, before: Solution) -> Solution:
+def _take_over(space: BodySpace, unknowns: Unknowns, before: Solution, kept: int) -> Solution:
     """The first frames take over from the last of the piece before; the others start from the last one's joints."""
     old, pose = before.unknowns, before.pose()
     # Where nobody is seen in the whole piece, the body waits where it was.
     last, there = axis_angle_to_matrix(pose.rotations[-1:, 0]), pose.translation[-1:]
     orientation = torch.where(space.orientation.isfinite(), space.orientation, last)
     translation = torch.where(space.translation.isfinite(), space.translation, there)
-    orientation[:OVERLAP] = axis_angle_to_matrix(pose.rotations[-OVERLAP:, 0])
-    translation[:OVERLAP] = pose.translation[-OVERLAP:]
+    same = slice(len(pose.translation) - OVERLAP, len(pose.translation) - OVERLAP + kept)
+    orientation[:kept] = axis_angle_to_matrix(pose.rotations[same, 0])
+    translation[:kept] = pose.translation[same]
     joints = old.joints[-1:].repeat(len(unknowns.joints), 1)
     expression = old.expression[-1:].repeat(len(unknowns.joints), 1)
-    joints[:OVERLAP], expression[:OVERLAP] = old.joints[-OVERLAP:], old.expression[-OVERLAP:]
+    joints[:kept], expression[:kept] = old.joints[same], old.expression[same]
     space = replace(space, orientation=orientation, translation=translation)
     return Solution(space, replace(unknowns, joints=joints, expression=expression))
 

@@ -14,14 +14,16 @@ from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.observe.presence import FEWEST_VIEWS, count_views
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
+from simulacra.recon.runs.records import check_arrays, check_count, read_arrays, record_errors
 from simulacra.recon.session import Session
 from simulacra.render.body import BodyPose, BodyShape
 from simulacra.render.body.between import pose_between
-from simulacra.render.runtime.errors import RunError
 
 ARRAYS_FILE = "fit.npz"
 FACTS_FILE = "fit.json"
 SCHEMA = 1
+SHAPE_FIELDS = ("phenotypes", "local_changes")
+POSE_FIELDS = ("rotations", "translation", "expression")
 
 
 @dataclass(frozen=True)
@@ -142,28 +144,23 @@ def load_fit(folder: Path) -> BodyFit:
         RunError: the files are missing or damaged.
     """
     facts = read_json(folder / FACTS_FILE)
-    try:
-        with np.load(folder / ARRAYS_FILE) as arrays:
-            tensors = {
-                name: torch.from_numpy(arrays[name])
-                for name in ("phenotypes", "local_changes", "rotations", "translation", "expression")
-            }
-            return BodyFit(
-                shape=BodyShape(tensors["phenotypes"], tensors["local_changes"]),
-                pose=BodyPose(tensors["rotations"], tensors["translation"], tensors["expression"]),
-                cameras=tuple(facts["cameras"]),
-                summary=facts["summary"],
-                floor_m=facts["floor_m"],
-                viewmats=arrays.get("viewmats"),
-                **{
-                    name: arrays[name]
-                    for name in ("frames", "time_offsets", "bias", "residual_px", "confidence")
-                },
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            "a run's own file cannot be read",
-            where=folder / ARRAYS_FILE,
-            found=error,
-            remedy="delete it and run again",
-        ) from error
+    with record_errors(folder / ARRAYS_FILE):
+        arrays = read_arrays(folder / ARRAYS_FILE)
+        parts = {
+            kind: {name: torch.from_numpy(arrays.pop(name)) for name in names}
+            for kind, names in ((BodyShape, SHAPE_FIELDS), (BodyPose, POSE_FIELDS))
+        }
+        for kind, tensors in parts.items():
+            check_arrays(kind, tensors)
+        check_arrays(BodyFit, arrays)
+        check_count("cameras", facts["cameras"], len(arrays["time_offsets"]))
+        if len(parts[BodyPose]["rotations"]) != len(arrays["frames"]):
+            raise ValueError("there is not one pose for each frame")
+        return BodyFit(
+            shape=BodyShape(**parts[BodyShape]),
+            pose=BodyPose(**parts[BodyPose]),
+            cameras=tuple(map(str, facts["cameras"])),
+            summary=dict(facts["summary"]),
+            floor_m=None if facts["floor_m"] is None else float(facts["floor_m"]),
+            **arrays,
+        )

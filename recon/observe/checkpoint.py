@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -18,6 +18,7 @@ from jaxtyping import Int
 from simulacra.recon.observe.observations import MaskSource
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.runs.mapped import new_array
+from simulacra.recon.runs.records import check_arrays, check_count, read_arrays, record_errors
 
 CHECKPOINT_FOLDER = ".checkpoint"
 
@@ -82,12 +83,23 @@ class Checkpoint:
         write_arrays(path, frames=frames, mask_sources=sources, **stacked)
 
     def iter_chunks(self, camera: str) -> Iterator[Chunk]:
-        """What is kept of a camera, some frames at a time."""
+        """What is kept of a camera, some frames at a time.
+
+        Raises:
+            RunError: a file is damaged.
+        """
         for path in sorted((self.root / camera).glob("[0-9]*.npz")):
-            with np.load(path) as stored:
-                content = dict(stored)
-            frames, sources = content.pop("frames"), content.pop("mask_sources")
-            yield Chunk(frames, tuple(cast(MaskSource, str(source)) for source in sources), content)
+            with record_errors(path):
+                content = read_arrays(path)
+                frames, sources = content.pop("frames"), tuple(map(str, content.pop("mask_sources")))
+                check_arrays(Chunk, {"frames": frames})
+                check_count("sources of masks", sources, len(frames))
+                found = {name: array.shape for name, array in content.items()}
+                if found != {name: (len(frames), *array.shape) for name, array in empty_arrays().items()}:
+                    raise ValueError(f"not the landmarks of {len(frames)} frames: {found}")
+                if not set(sources) <= set(get_args(MaskSource)):
+                    raise ValueError(f"no such source of masks: {set(sources)}")
+            yield Chunk(frames, cast(tuple[MaskSource, ...], sources), content)
 
     def new_array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Room on disk to gather what is kept."""

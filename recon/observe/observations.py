@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -15,8 +15,8 @@ from jaxtyping import Float, Int
 from simulacra.recon.observe.presence import count_views, name_ranges
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.mapped import map_arrays, pack_arrays
+from simulacra.recon.runs.records import check_arrays, check_count, record_errors
 from simulacra.render.image import read_mask
-from simulacra.render.runtime.errors import RunError
 from simulacra.render.runtime.whole_files import whole_file
 
 MaskSource = Literal["session", "pose", "selfie", "none"]
@@ -160,19 +160,19 @@ def load_observations(folder: Path) -> Observations:
         RunError: the files are missing or damaged.
     """
     facts = read_json(folder / FACTS_FILE)
-    try:
+    with record_errors(folder / ARRAYS_FILE):
         arrays = map_arrays(folder / ARRAYS_FILE)
+        frames = np.array(arrays.pop("frames"))
+        check_arrays(Observations, arrays | {"frames": frames})
+        check_count("cameras", facts["cameras"], arrays["pose_score"].shape[1])
+        for sources in facts["mask_sources"].values():
+            check_count("sources of masks", sources, len(frames))
+            if not set(sources) <= set(get_args(MaskSource)):
+                raise ValueError(f"no such source of masks: {set(sources) - set(get_args(MaskSource))}")
         return Observations(
-            frames=np.array(arrays["frames"]),
-            cameras=tuple(facts["cameras"]),
+            frames=frames,
+            cameras=tuple(map(str, facts["cameras"])),
             mask_sources={camera: tuple(sources) for camera, sources in facts["mask_sources"].items()},
             folder=folder,
-            **{name: arrays[name] for name in _FIELDS},
+            **arrays,
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(
-            "a run's own file cannot be read",
-            where=folder / ARRAYS_FILE,
-            found=error,
-            remedy="delete it and run again",
-        ) from error

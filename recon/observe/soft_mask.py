@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from simulacra.recon.observe.roi import Roi, points_to_crop, uncrop
 from simulacra.recon.runs.files import write_arrays
+from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,14 @@ def save_soft_mask(mask: SoftMask, path: Path) -> None:
 
 
 def load_soft_mask(path: Path) -> SoftMask:
-    """Reads back what `save_soft_mask` wrote."""
-    with np.load(path) as stored:
+    """Reads back what `save_soft_mask` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    with record_errors(path):
+        stored = read_arrays(path)
         x, y, width, height, rotation, mirror = (float(value) for value in stored["region"])
         values = stored["values"].astype(np.float32) / np.float32(255.0)
+        check_arrays(SoftMask, {"values": values})
     return SoftMask(values, Roi((x, y), (width, height), rotation, bool(mirror)))

@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pydantic
 from annotated_types import Interval
 
 from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import read_json, write_json
+from simulacra.recon.runs.records import record_errors
 from simulacra.render.runtime.errors import CaptureError, ConfigError
 
 Status = Literal["pass", "warn", "fail"]
@@ -159,6 +161,11 @@ def save_preflight(folder: Path, record: Preflight) -> None:
 
 
 def load_preflight(folder: Path) -> Preflight:
-    """Reads ``preflight.json`` back."""
+    """Reads ``preflight.json`` back.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
     described = read_json(folder / PREFLIGHT_FILE)
-    return Preflight(tuple(Check(**check) for check in described["checks"]), tuple(described["notes"]))
+    with record_errors(folder / PREFLIGHT_FILE):
+        return pydantic.TypeAdapter(Preflight).validate_python(described)

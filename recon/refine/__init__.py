@@ -17,6 +17,7 @@ from simulacra.recon.refine.fusion import fuse
 from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
+from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.recon.session import Session
 
 __all__ = [
@@ -109,9 +110,15 @@ def save_surface(folder: Path, surface: Surface | None) -> None:
 
 
 def load_surface(folder: Path) -> Surface | None:
-    """Reads what `save_surface` wrote."""
-    with np.load(folder / RECORD) as arrays:
-        if not arrays.files:
+    """Reads what `save_surface` wrote.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    with record_errors(folder / RECORD):
+        fields = read_arrays(folder / RECORD)
+        if not fields:
             return None
-        fields = {name: arrays[name] for name in arrays.files}
-    return Surface(frame=int(fields.pop("frame")), spacing=float(fields.pop("spacing")), **fields)
+        frame, spacing = int(fields.pop("frame")), float(fields.pop("spacing"))
+        check_arrays(Surface, fields)
+        return Surface(frame, spacing, **fields)

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: the file was damaged.
     """
     try:
+        check_file(path)
         content = json.loads(path.read_text("utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__} in place of a JSON object")
@@ -61,6 +63,17 @@ def read_json(path: Path) -> dict[str, Any]:
             remedy="`simulacra repair` on the run, or delete it, and run again",
         ) from error
     return content
+
+
+def check_file(path: Path) -> None:
+    """That what is there can be read to an end: a pipe would be waited for, a device has none.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        ValueError: it is no file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("it is not a file")
 
 
 def write_json(path: Path, content: object) -> None:

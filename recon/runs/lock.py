@@ -92,7 +92,7 @@ def _describe_holder(path: Path) -> str:
     try:
         said = json.loads(path.read_text("utf-8"))
         return f"process {said['pid']} on {said['host']}, since {said['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just come or gone
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it has just come or gone
         return "another process"
 
 

@@ -5,17 +5,31 @@ Records of numpy's `savez` are zip archives without compression, so that their a
 
 from __future__ import annotations
 
+import math
 import mmap
+import tokenize
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from simulacra.recon.runs.files import check_file
+
 _BLOCK_BYTES = 1 << 20
-# What the standard library says of an archive with wrong bytes: of another version or method, encrypted or cut off.
-_DAMAGE = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError)
+# What the standard library says of an archive with wrong bytes: of another version or method, encrypted or cut off;
+# and of an array's header, which is Python's text: a size beyond all numbers, one without an end, one too deep.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    TypeError,
+    MemoryError,
+    tokenize.TokenError,
+)
 _LOCAL_HEADER = 30  # bytes of a zip archive's header of one file, before the name and the extra field
 
 
@@ -26,21 +40,32 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
         OSError: the file is missing.
         ValueError: it is damaged, or not such a file.
     """
+    check_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            _check_sizes(members, path.stat().st_size)
             bad = archive.testzip()
             if bad is not None:
                 raise ValueError(f"{bad} is damaged")
-            members = archive.infolist()
+        with path.open("rb") as stream:
+            return {m.filename.removesuffix(".npy"): _map_member(stream, path, m) for m in members}
     except _DAMAGE as error:
         raise ValueError(str(error) or "it ends too soon") from error
-    with path.open("rb") as stream:
-        return {member.filename.removesuffix(".npy"): _map_member(stream, path, member) for member in members}
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    """Before any is read: members are as long as they are in the file, and do not lie in one place."""
+    for member in members:
+        if member.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member.filename} is compressed")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("it holds two arrays of one name")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its arrays are longer than the file")
 
 
 def _map_member(stream: IO[bytes], path: Path, member: zipfile.ZipInfo) -> np.ndarray:
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{member.filename} is compressed")
     stream.seek(member.header_offset)
     header = stream.read(_LOCAL_HEADER)
     stream.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
@@ -49,7 +74,11 @@ def _map_member(stream: IO[bytes], path: Path, member: zipfile.ZipInfo) -> np.nd
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds objects")
-    if 0 in shape:
+    if dtype.kind not in "fiubU":
+        raise ValueError(f"{member.filename} holds neither numbers nor text: {dtype}")
+    if min(shape, default=1) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(f"{member.filename} is of another size than its header says")
+    if 0 in shape or not dtype.itemsize:
         return np.zeros(shape, dtype)
     order = "F" if fortran else "C"
     return np.memmap(path, dtype, "r", stream.tell(), shape, order)  # type: ignore[call-overload]

@@ -176,7 +176,9 @@ def settle_run(root: Path) -> None:
 
 
 def _is_leftover(path: Path) -> bool:
-    return bool(LEFTOVER.fullmatch(path.name)) or (path.name == RUN_FILE and not path.stat().st_size)
+    return bool(LEFTOVER.fullmatch(path.name)) or (
+        path.name == RUN_FILE and path.is_file() and not path.stat().st_size
+    )
 
 
 def _says_session(run_file: Path) -> bool:

@@ -104,13 +104,10 @@ def hash_files(session: Session, names: Iterable[str]) -> str:
 
 
 class SessionWatch:
-    """Whether a session's files are touched while something reads them, without reading them again.
-
-    Args:
-        session: as it was when it was loaded; its fingerprint has to be taken after this.
-    """
+    """Whether a session's files are touched while something reads them, without reading them again."""
 
     def __init__(self, session: Session) -> None:
+        """Looks at a session as it was when it was loaded; its fingerprint has to be taken after this."""
         self._session = session
         self._before = self._look()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,14 +14,19 @@ from simulacra.render.runtime.errors import InputError
 
 # Of all arrays unpacked: a hundred joints for a day.
 LARGEST_REFERENCE = 1 << 29
-# What zip files, numpy's headers and compressed data raise when they are damaged.
+# What zip files, numpy's headers (Python's text, and sizes that no memory has) and compressed data raise when they are
+# damaged.
 DAMAGE = (
     OSError,
     ValueError,
     LookupError,
+    ArithmeticError,
+    TypeError,
     EOFError,
     RuntimeError,
     SyntaxError,
+    MemoryError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

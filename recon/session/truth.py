@@ -27,6 +27,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.runs.files import disk_errors
+from simulacra.recon.runs.records import check_arrays, read_arrays
 from simulacra.recon.session.fingerprint import hash_files
 from simulacra.recon.session.record import Session
 from simulacra.recon.session.reference import DAMAGE
@@ -120,11 +121,11 @@ class Truth:
         """
         path = self.root / "frames" / f"{index:06d}.npz"
         try:
-            with path.open("rb") as stream, np.load(stream) as stored:
-                surface = stored["surface"].astype(np.float32) / POSITION_UNITS
-                kept = {name: stored[name] for name in stored.files if name != "surface"}
-            return TrueFrame(surface=surface, **kept)
-        except (*DAMAGE, KeyError, TypeError) as error:
+            arrays = read_arrays(path)
+            arrays["surface"] = arrays["surface"].astype(np.float32) / POSITION_UNITS
+            check_arrays(TrueFrame, arrays)
+            return TrueFrame(**arrays)
+        except DAMAGE as error:
             raise InputError("a frame's truth cannot be read", where=path, found=error) from error
 
     def view(self, index: int, camera: str) -> TrueView | None:
@@ -138,18 +139,21 @@ class Truth:
             return None
         depth = read_uint16(self.root / f"depth/{name}.png").astype(np.float32) / np.float32(DEPTH_UNITS)
         unit = 2 * read_image(self.root / f"normals/{name}.png") - 1
+        mask = read_mask(self.root / f"masks/{name}.png")
         try:
             with (self.root / f"visible/{name}.npy").open("rb") as stream:
-                bits = np.load(stream)
+                bits = np.load(stream, allow_pickle=False)
+            visible = np.unpackbits(bits, count=int(self.faces.max()) + 1).astype(bool)
+            check_arrays(TrueView, {"depth": depth, "mask": mask, "normals": unit, "visible": visible})
         except DAMAGE as error:
             raise InputError(
-                "visible vertices cannot be read", where=self.root / f"visible/{name}.npy"
+                "what a camera truly saw cannot be read",
+                where=self.root / f"visible/{name}.npy",
+                found=str(error)[:120],
             ) from error
-        count = int(self.faces.max()) + 1
         unit /= np.maximum(np.linalg.norm(unit, axis=-1, keepdims=True), 1e-6)
         unit[depth == 0] = 0
-        visible = np.unpackbits(bits, count=count).astype(bool)
-        return TrueView(depth, read_mask(self.root / f"masks/{name}.png"), unit, visible)
+        return TrueView(depth, mask, unit, visible)
 
 
 def truth_names(session: Session) -> list[str]:
@@ -200,20 +204,20 @@ def read_truth(session: Session) -> Truth | None:
             name: TrueCamera(np.array(c["K"], float), np.array(c["viewmat"], float), float(c["lag"]))
             for name, c in facts["cameras"].items()
         }
-        with (root / "surface.npz").open("rb") as stream, np.load(stream) as stored:
-            faces, layer_of_face = stored["faces"].astype(np.int64), stored["layer_of_face"].astype(np.int64)
+        surface = {name: array.astype(np.int64) for name, array in read_arrays(root / "surface.npz").items()}
+        check_arrays(Truth, surface)
         return Truth(
             root,
             cameras,
             np.array(facts["person"]["phenotypes"], np.float32),
             np.array(facts["person"]["local_changes"], np.float32),
             tuple(facts["joint_names"]),
-            faces,
-            layer_of_face,
+            surface["faces"],
+            surface["layer_of_face"],
             tuple(facts["layers"]),
             facts,
         )
-    except (*DAMAGE, KeyError, TypeError) as error:
+    except (*DAMAGE, AttributeError) as error:
         raise InputError("a session's truth cannot be read", where=path, found=repr(error)[:120]) from error
 
 

@@ -17,9 +17,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +27,12 @@ import numpy as np
 
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.runs.chain import check_records, finished_stages
+from simulacra.recon.runs.files import read_json
+from simulacra.recon.runs.records import read_arrays, record_errors
 from simulacra.render.runtime.errors import RunError
 
 from .charts import Curve
+from .scores_file import read_scores
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
 STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
@@ -132,11 +133,15 @@ def read_run(
             expected="a folder with run.json",
             remedy="give the folder that `simulacra reconstruct` made",
         )
-    described = _read_json(run / "run.json")
+    described = read_json(run / "run.json")
     check_records(run, finished_stages(run))
+    with record_errors(run):
+        return _collect(run, described, (scores or run) / evaluation, beside)
+
+
+def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequence[Path]) -> ReportContent:
     session = _session(described, run)
-    folder = (scores or run) / evaluation
-    metrics = _read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
+    metrics = read_scores(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
         title=str(session.get("name") or run.resolve().name),
         config_name=str(described.get("config_name", "")),
@@ -158,16 +163,6 @@ def read_run(
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError("a file of the run cannot be read", where=path, found=error) from error
-    if not isinstance(content, dict):
-        raise RunError("a file of the run is not what it should be", where=path, expected="a JSON object")
-    return content
-
-
 def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
     """`name`, `notes` and `about` of the run's session, as run.json has them where it has been moved away."""
     named = described.get("session")
@@ -175,7 +170,7 @@ def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
         return {}
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
-            found = _read_json(root / "session.json")
+            found = read_json(root / "session.json")
             notes = [Note("info", text) for text in found.get("notes", ())]
             return {"name": _session_name(root), "about": found.get("about"), "notes": notes}
     notes = [Note("info", text) for text in described.get("session_notes", ())]
@@ -198,7 +193,7 @@ def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Be
         return ()
     given = [Beside(r["metric"], float(r["value"]), r["source"]) for r in metrics.get("references", ())]
     for run in runs:
-        other = _read_json(run / "evaluate" / "metrics.json")
+        other = read_scores(run / "evaluate" / "metrics.json")
         same = other["held_out"]["views"] == metrics["held_out"]["views"]
         source = run.resolve().name + ("" if same else " (other views: not comparable)")
         given += [
@@ -254,25 +249,22 @@ def _stages(described: Mapping[str, Any]) -> tuple[StageCost, ...]:
 def _losses(path: Path) -> tuple[Curve, ...]:
     if not path.is_file():
         return ()
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError("the losses of the run cannot be read", where=path, found=error) from error
-    steps = content.pop("step", None)
-    if steps is None:
-        raise RunError("the losses of the run have no steps", where=path, expected="an array `step`")
-    order = ("total", "l1", "ssim", "mask", "depth")
-    names = [name for name in order if name in content] + sorted(set(content) - set(order))
-    same = [name for name in names if content[name].shape == steps.shape]
-    return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
+    with record_errors(path):
+        content = read_arrays(path)
+        steps = content.pop("step")
+        if steps.ndim != 1 or any(array.dtype.kind not in "iuf" for array in (steps, *content.values())):
+            raise ValueError("not a number for each step")
+        order = ("total", "l1", "ssim", "mask", "depth")
+        names = [name for name in order if name in content] + sorted(set(content) - set(order))
+        same = [name for name in names if content[name].shape == steps.shape]
+        return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
 
 
 def _checks(path: Path) -> tuple[Note, ...]:
     """What preflight found wrong or doubtful, worst first, and how many checks were passed."""
     if not path.is_file():
         return ()
-    checks = _read_json(path).get("checks", [])
+    checks = read_json(path).get("checks", [])
     notes = []
     for status, level in (("fail", "error"), ("warn", "warning")):
         for check in (check for check in checks if check["status"] == status):

@@ -18,6 +18,7 @@ from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import StageResult, digest_folder, open_run, record_run, run_stage
 from simulacra.recon.session import Session, load_session
+from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import AssetError, ConfigError, RunError
 from tests.recon.planted_capture import planted_avatar, planted_fit, planted_session
@@ -65,7 +66,7 @@ def save_run(root: Path, session: Session, body: BodyModel, shift: float = 0.15)
     views = {"cameras": "a,b", "frames": "0,1", "colors": "0,1"}
     keep("fit", {}, views, lambda folder: save_fit(planted_fit(body, avatar, shift), folder))
     keep("avatar", {}, views | digests(), lambda folder: save_trained(folder, TrainedResult(avatar=avatar)))
-    said = {"protocol": json.dumps(protocol.as_json())}
+    said = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     scores = dump_config(SETTINGS.evaluate)
     keep("evaluate", scores, views | said | digests(), lambda folder: write_json(folder / "old.json", {}))
     record_run(run, dump_config(SETTINGS), made, session=str(session.root))

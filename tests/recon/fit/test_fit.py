@@ -104,7 +104,7 @@ def test_a_person_who_comes_late_leaves_for_long_and_comes_back_is_fitted_where_
     pixels, score = scene.observations.pose_px.copy(), scene.observations.pose_score.copy()
     pixels[~there], score[~there] = np.nan, 0.0
     seen = replace(scene.observations, pose_px=pixels, pose_score=score)
-    fit = fit_body(scene.session, seen, replace(TINY, window=6, iterations=8), CAMERAS, body=body)
+    fit = fit_body(scene.session, seen, replace(TINY, window=6, iterations=16), CAMERAS, body=body)
     assert fit.held.tolist() == there.tolist() and fit.views.tolist() == (5 * there).tolist()
     with torch.no_grad():
         points = body.keypoints_at("pose33", body.rest(fit.shape), fit.pose).double().numpy()

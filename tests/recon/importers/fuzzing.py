@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import json
 import os
 import random
@@ -389,6 +390,8 @@ def run_clean(seed: Seed, template: Path, work: Path) -> str:
 def _batch(run: RunCase, cases: range, memory: int) -> tuple[int, list[Finding | str]]:
     """The case after the last one that was done, and the outcomes."""
     read, write = os.pipe()
+    # A decoder with threads that is freed in a child waits there for threads that only the parent has.
+    gc.collect()
     child = os.fork()
     if child == 0:
         torch.set_num_threads(1)  # OpenMP's threads stay with the parent: a child that waits for them hangs

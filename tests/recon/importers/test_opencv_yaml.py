@@ -133,7 +133,7 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "bytes": (InputError, "cannot be read", lambda src: (src / "extri.yml").write_bytes(b"\xff\xfe\xfa")),
     "a list": (CalibrationError, "not a table", lambda src: (src / "extri.yml").write_text("- 1\n")),
     "a bomb": (InputError, "alias", lambda src: (src / "intri.yml").write_text(BOMB)),
-    "deep": (InputError, "deeply", lambda src: (src / "intri.yml").write_text("a: " + "[" * 5000)),
+    "deep": (InputError, "levels deep", lambda src: (src / "intri.yml").write_text("a: " + "[" * 5000)),
     "a key twice": (
         InputError,
         "twice",

@@ -1,5 +1,6 @@
 """Arrays that stay on disk: the bytes of numpy's own files, damage named, and memory that is given back."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,31 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     for name, why in (("small", "compressed"), ("objects", "objects"), ("text", "zip")):
         with pytest.raises(ValueError, match=why):
             map_arrays(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ("(1000000000000,)", "size"),
+        ("(-1,)", "size"),
+        ("(1000000000000, 0)", "."),
+        ("(" * 300, "."),
+        ("(1.5,)", "."),
+    ],
+)
+def test_no_header_asks_for_more_than_the_file_is_long(tmp_path: Path, shape: str, said: str) -> None:
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}"
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("px.npy", member)
+    if shape.endswith(", 0)"):  # of nothing there may be any number
+        assert map_arrays(tmp_path / "a.npz")["px"].size == 0
+        return
+    with pytest.raises(ValueError, match=said):
+        map_arrays(tmp_path / "a.npz")
+
+
+def test_what_would_unpack_to_more_than_the_file_is_not_unpacked(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", px=np.zeros(10_000_000))
+    with pytest.raises(ValueError, match="compressed"):
+        map_arrays(tmp_path / "a.npz")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from simulacra.recon.session import SESSION_FILE, Session, load_session
 from simulacra.recon.session import fingerprint as module
 from simulacra.recon.session.fingerprint import SessionWatch, watched
 from simulacra.recon.session.truth import evidence_fingerprint
+from simulacra.render.runtime import assets
 from simulacra.render.runtime.errors import InputError, RunError
 from tests.recon.ellipsoid_person import synthetic_session
 
@@ -137,6 +140,14 @@ def test_a_spoilt_or_impossible_cache_is_none(
     assert session.fingerprint() == before
     monkeypatch.setattr(module, "cache_root", lambda: kept)  # a file where the folder would be
     assert session.fingerprint() == before
+
+
+def test_the_suite_and_its_children_keep_nothing_with_the_user(cache_of_the_suite: Path) -> None:
+    asked = "from simulacra.render.runtime.assets import cache_root; print(cache_root())"
+    child = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert (assets.cache_root(), Path(child.stdout.strip())) == (cache_of_the_suite, cache_of_the_suite)
+    assert not (cache_of_the_suite / module.CACHE_FOLDER).is_symlink()
+    assert (cache_of_the_suite / "assets").is_symlink()
 
 
 def test_nobody_is_at_home(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

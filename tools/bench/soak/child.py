@@ -45,14 +45,7 @@ class Ending:
 
 
 class Child:
-    """A command that runs.
-
-    Args:
-        words: of the command line, after `simulacra`.
-        folder: where it runs; its output and the journal are kept beside it.
-        disturbances: of its operations on files below the folder.
-        file_limit: the largest file that it may write, bytes.
-    """
+    """A command that runs."""
 
     def __init__(
         self,
@@ -61,6 +54,14 @@ class Child:
         disturbances: Sequence[Disturbance] = (),
         file_limit: int | None = None,
     ) -> None:
+        """Starts it.
+
+        Args:
+            words: of the command line, after `simulacra`.
+            folder: where it runs; its output and the journal are kept beside it.
+            disturbances: of its operations on files below the folder.
+            file_limit: the largest file that it may write, bytes.
+        """
         self.begun = time.monotonic()
         name = f"{folder.name}.{time.monotonic_ns()}"
         self.said, self.journal = folder.with_name(name + ".out"), folder.with_name(name + ".ops")
