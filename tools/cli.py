@@ -124,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _say(error)
     except OSError as error:
-        from simulacra.recon.runs.files import MACHINE_ERRORS, describe_disk_error
+        from simulacra.recon.runs.files import describe_disk_error, is_machine_error
 
-        if error.errno not in MACHINE_ERRORS:
+        if not is_machine_error(error):
             raise
         return _say(describe_disk_error(error))
     except KeyboardInterrupt as stop:

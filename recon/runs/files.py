@@ -30,13 +30,13 @@ DISK_ERRORS = frozenset(
 # Those of them that are never a bug of ours, wherever they come from.
 MACHINE_ERRORS = frozenset(
     getattr(errno, name)
-    for name in "ENOSPC EDQUOT EROFS EIO ESTALE ENXIO ENODEV EMFILE ENFILE ENAMETOOLONG".split()
+    for name in "ENOSPC EDQUOT EROFS EIO ESTALE ENXIO ENODEV EMFILE ENFILE EFBIG ENAMETOOLONG".split()
 )
 NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 INPUT_REMEDIES = dict.fromkeys(NOT_ALLOWED, "change who may read it (chmod)")
 OUTPUT_REMEDIES = (
     dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or give another --out")
-    | dict.fromkeys((*NOT_ALLOWED, errno.EROFS), "change who may write there, or give another --out")
+    | dict.fromkeys((*NOT_ALLOWED, errno.EROFS), "change who may read and write there, or give another --out")
     | dict.fromkeys(
         (errno.EIO, errno.ESTALE), "the disk fails or has gone: look at it, or give another --out"
     )
@@ -102,6 +102,11 @@ def disk_errors(where: Path) -> Iterator[None]:
         if error.errno not in DISK_ERRORS:
             raise
         raise describe_disk_error(error, where) from error
+
+
+def is_machine_error(error: OSError) -> bool:
+    """Whether an error is the machine's, wherever it comes from: one of a disk, or a named file that is not allowed."""
+    return error.errno in MACHINE_ERRORS or (error.errno in NOT_ALLOWED and error.filename is not None)
 
 
 def describe_disk_error(error: OSError, where: Path | None = None) -> UserError:

@@ -185,6 +185,14 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "No space left on device" in said and "free some space" in said
 
 
+def test_a_file_that_is_not_allowed_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, PermissionError(errno.EACCES, "Permission denied", "session/session.json"))
+    assert main(["version"]) == 2
+    assert "where: session/session.json\n" in capsys.readouterr().err
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     for error in (KeyError("ours"), PermissionError(errno.EACCES, "ours")):
         failing(monkeypatch, error)

@@ -128,6 +128,8 @@ def ending(code: int, said: str = "", **facts: bool) -> Ending:
         (ending(1, "Traceback (most recent call last):\nValueError: x"), ()),
         (ending(2, "usage"), ()),
         (ending(130), (signal.SIGTERM,)),
+        (ending(143), (signal.SIGINT,)),
+        (ending(143), ()),
         (ending(-9), ()),
         (ending(-9, hung=True), (signal.SIGKILL,)),
         (ending(0, left=True), ()),
@@ -144,6 +146,7 @@ def test_an_ending_that_no_user_should_see_is_a_violation(one: Ending, killed_by
         (ending(0), ()),
         (ending(2, "error: the disk is full"), ()),
         (ending(130, "Stopped."), (signal.SIGINT,)),
+        (ending(143, "Stopped."), (signal.SIGTERM,)),
         (ending(-9), (signal.SIGKILL,)),
     ],
 )

@@ -16,6 +16,7 @@ from .child import Ending
 from .damage import FOREIGN, damage_run, leave_over, lose_unsynced, session_change
 from .faults import ALL, CHANGES, ERRNOS, LASTING, SIGNALS, Disturbance, fail, send
 from .judge import (
+    STOPPED,
     find_leftovers,
     judge_ending,
     judge_finished,
@@ -100,7 +101,7 @@ def _outcome(done: Disturbed) -> str:
         return "finished"
     if done.ending.code == 2:
         return "named error"
-    return "stopped" if done.ending.code == 130 or done.ending.code < 0 else "broken"
+    return "stopped" if done.ending.code in STOPPED or done.ending.code < 0 else "broken"
 
 
 def _judge_now(scene: Scene, done: Disturbed) -> list[str]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from ...cli import INTERRUPTED, TERMINATED
 from .child import Ending
 from .damage import FOREIGN
 from .reference import COMMANDS, RUN, STAGES, Reference, StageState, digests, read_stages
+
+# The status of a command that a signal stopped in order, and the signal.
+STOPPED = {INTERRUPTED: signal.SIGINT, TERMINATED: signal.SIGTERM}
 
 
 def judge_ending(ending: Ending, killed_by: Collection[int] = ()) -> list[str]:
@@ -25,9 +30,9 @@ def judge_ending(ending: Ending, killed_by: Collection[int] = ()) -> list[str]:
         wrong.append("left a process behind")
     if "Traceback" in ending.said:
         wrong.append(f"traceback: {_last_line(ending.said)}")
-    elif not ending.hung and ending.code not in (0, 2, 130, *(-number for number in killed_by)):
+    elif not ending.hung and ending.code not in (0, 2, *STOPPED, *(-number for number in killed_by)):
         wrong.append(f"status {ending.code}: {_last_line(ending.said)}")
-    if ending.code == 130 and 2 not in killed_by:
+    if STOPPED.get(ending.code, 0) not in (0, *killed_by):
         wrong.append("says that it was stopped, and nobody did")
     if ending.code == 2 and not re.search(r"^error: ", ending.said, re.M):
         wrong.append(f"status 2 without a word: {_last_line(ending.said)}")
