@@ -18,7 +18,7 @@ from simulacra.recon.avatar.settings import Densification, LearningRates
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.render.camera import Cameras
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.gaussians.rasterize import Backend
 from simulacra.render.gaussians.record import FIELDS
 from simulacra.render.rotation import axis_angle_to_matrix, rigid
@@ -125,7 +125,9 @@ class GaussianTrainee:
         window = view.cameras
         if recipe.refine_cameras or bool(training.tensors["turns"].any()):
             window = correct_camera(window, leaves["turns"][camera], leaves["moves"][camera], state["middle"])
-        rendering = rasterize_gaussians(placed, window, screen_offsets=offsets, backend=self.backend)
+        rendering = rasterize_gaussians(
+            placed, window, screen_offsets=offsets, eps2d=OUTLINE_EPS2D, backend=self.backend
+        )
         zeros = gaussians.means.new_zeros(3)
         match = ColorMatch(zeros, zeros)
         if recipe.match_colors:

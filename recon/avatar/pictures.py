@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.image import composite, limited_size, resize_area, write_image
 from simulacra.render.mesh import shade
 
@@ -91,7 +91,7 @@ def write_turntable(
     paths = []
     for index in progress(range(count)):
         with torch.no_grad():
-            drawn = rasterize_gaussians(gaussians, cameras[index])
+            drawn = rasterize_gaussians(gaussians, cameras[index], eps2d=OUTLINE_EPS2D)
         picture = composite(drawn.rgb_premul[0], drawn.alpha[0], backdrop)
         paths.append(folder / TURNTABLE_FOLDER / f"{index:03d}.png")
         write_image(paths[-1], picture.clamp(0, 1).cpu().numpy())

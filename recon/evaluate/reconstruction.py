@@ -34,7 +34,7 @@ from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
 from simulacra.render.avatar import drive, rig_body
 from simulacra.render.body import BodyModel
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.rotation import axis_angle_to_matrix
 
 OBSERVED_FOLDER = "observed"
@@ -126,7 +126,7 @@ def _true_errors(
 def _renderer(session: Session, posed: PosedResult) -> RenderView:
     def render(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
         view = session.cameras_as_tensors(camera).scaled(width, height)
-        drawn = rasterize_gaussians(posed.at(frame, camera), view)
+        drawn = rasterize_gaussians(posed.at(frame, camera), view, eps2d=OUTLINE_EPS2D)
         return drawn.rgb_premul[0], drawn.alpha[0], drawn.depth[0]
 
     return render

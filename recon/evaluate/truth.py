@@ -27,7 +27,7 @@ from simulacra.recon.session import Session
 from simulacra.recon.session.truth import TrueFrame, Truth
 from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.camera import Cameras
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.image import limited_size
 
 # Places on either surface whose distance to the other one is measured, of each frame.
@@ -111,7 +111,7 @@ def true_errors(
 def _draw_depth(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
     """Expected depth in metres, and where the result covers a pixel."""
     with torch.no_grad():
-        drawn = rasterize_gaussians(gaussians, camera)
+        drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
     alpha = drawn.alpha[0]
     return drawn.depth[0] / alpha.clamp(min=LEAST_ALPHA), alpha >= 0.5
 

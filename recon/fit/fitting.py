@@ -53,7 +53,9 @@ def fit_body(
     rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
     with one_thread():
         tracks, views = gather_poses(session, observations, chosen_views(session, cameras), numbers, config)
-        floor = find_floor(session, observations, views, tracks) if config.depth else None
+        floor = (
+            find_floor(session, observations, views, tracks.frames, tracks.points) if config.depth else None
+        )
         # The first piece says who it is: it begins with the first frame in which somebody is there.
         begin = int((np.isfinite(tracks.points).all(-1).sum(1) >= FEWEST_LANDMARKS).argmax())
         pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from simulacra.recon.fit.evidence import unproject
-from simulacra.recon.fit.tracks import FitCapture, PoseTracks, Views
+from simulacra.recon.fit.tracks import FitCapture, Views
 
 _FEET = slice(27, 33)  # ankles, heels and toes among the pose landmarks
 _ABOUT_FEET_M, _UNDER_ANKLES_M = 0.5, 0.3
@@ -22,21 +22,31 @@ _BIN_M = 0.005
 _LOWEST_QUANTILE, _HIDDEN_SOLE_M = 0.005, 0.015
 
 
-def find_floor(session: FitCapture, observations: Any, views: Views, tracks: PoseTracks) -> float | None:
+def find_floor(
+    session: FitCapture,
+    observations: Any,
+    views: Views,
+    frames: Int[np.ndarray, " t"],
+    landmarks: Float[np.ndarray, "t 33 3"],
+) -> float | None:
     """Height of the floor over the world's origin, metres; None where no depth shows it.
 
     It is one height for the whole capture: that of the ground that is seen beside the person's feet, outside of the
     masks; where that is cut away, the lowest place at which the feet were measured.
+
+    Args:
+        frames: numbers in the session.
+        landmarks: of the pose, triangulated, metres; NaN where they could not be.
     """
     ground, feet = [], []
-    rows = np.unique(np.linspace(0, len(tracks.frames) - 1, _MOMENTS).astype(int))
+    rows = np.unique(np.linspace(0, len(frames) - 1, _MOMENTS).astype(int))
     for row in rows:
-        landmarks = tracks.points[row, _FEET]
-        landmarks = landmarks[np.isfinite(landmarks).all(-1)]
-        if not len(landmarks):
+        there = landmarks[row, _FEET]
+        there = there[np.isfinite(there).all(-1)]
+        if not len(there):
             continue
         for column in range(len(views.names)):
-            seen = _points_about(session, observations, views, int(tracks.frames[row]), column, landmarks)
+            seen = _points_about(session, observations, views, int(frames[row]), column, there)
             if seen is not None:
                 ground.append(seen[0])
                 feet.append(seen[1])

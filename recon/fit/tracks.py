@@ -304,14 +304,26 @@ def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[
 
 def _lone(points: Points3D, pose: Detections, views: Views, sure: float) -> np.ndarray:
     """Weights of detections without a triangulated point: a single view still says something, unless others say that
-    there is nothing to see. Where two that see the person place a landmark outside of their own pictures, one that
-    has it within has guessed it: legs before a lens, of somebody who sits behind a desk.
+    there is nothing to see.
+    """
+    silent = np.isfinite(points.points).all(-1) | out_of_all_pictures(pose, views.sizes, sure)
+    return np.where(silent[:, None], 0.0, 0.3 * pose.confidence)
+
+
+def out_of_all_pictures(
+    pose: Detections, sizes: Int[np.ndarray, "c 2"], sure: float
+) -> Bool[np.ndarray, "t 33"]:
+    """Landmarks that no camera shows: two that see the person place them outside of their own pictures, and at most
+    one has them within. That one has guessed: legs before a lens, of somebody who sits behind a desk.
+
+    Args:
+        sizes: width and height of the pictures.
+        sure: confidence of a detection that counts as within.
     """
     known = np.isfinite(pose.pixels).all(-1)
-    within = ((pose.pixels >= 0) & (pose.pixels <= views.sizes[None, :, None])).all(-1)
-    guessed = ((known & ~within).sum(1) >= 2) & ((within & (pose.confidence >= sure)).sum(1) <= 1)
-    silent = np.isfinite(points.points).all(-1) | guessed
-    return np.where(silent[:, None], 0.0, 0.3 * pose.confidence)
+    within = ((pose.pixels >= 0) & (pose.pixels <= sizes[None, :, None])).all(-1)
+    without = (known & ~within).sum(1) >= 2
+    return without & ((within & (pose.confidence >= sure)).sum(1) <= 1)
 
 
 def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:

@@ -10,6 +10,7 @@ from simulacra.render.gaussians.cpu import warmup
 from simulacra.render.gaussians.normals import gaussian_normals
 from simulacra.render.gaussians.rasterize import rasterize_features, rasterize_gaussians
 from simulacra.render.gaussians.record import (
+    OUTLINE_EPS2D,
     FeatureRendering,
     GaussianRendering,
     Gaussians,
@@ -19,6 +20,7 @@ from simulacra.render.gaussians.record import (
 from simulacra.render.gaussians.spherical_harmonics import rgb_from_sh, sh_basis, sh_from_rgb
 
 __all__ = [
+    "OUTLINE_EPS2D",
     "FeatureRendering",
     "GaussianRendering",
     "Gaussians",

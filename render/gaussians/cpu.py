@@ -19,6 +19,7 @@ from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import view as kernels
 from simulacra.render.gaussians.harmonics import rgb_from_sh
 from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
+from simulacra.render.gaussians.reference import DILATION
 from simulacra.render.gaussians.view import Screen, Shapes, TiledGaussians
 
 __all__ = ["rasterize", "rgb_from_sh", "warmup"]
@@ -31,6 +32,7 @@ def rasterize(
     background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
     mode: Mode,
+    eps2d: float,
     also: Collection[Extra],
 ) -> FeatureRendering:
     """Images of all cameras, of colors or any other features of the Gaussians; ``gaussians.sh`` is not
@@ -39,7 +41,7 @@ def rasterize(
     if screen_offsets is None:
         screen_offsets = torch.from_numpy(_zeros(len(gaussians), 2)).expand(len(cameras), -1, -1)
     screens = [
-        Screen(kernels.camera_row(viewmat, K), cameras.width, cameras.height, mode == "antialiased")
+        Screen(kernels.camera_row(viewmat, K), cameras.width, cameras.height, mode == "antialiased", eps2d)
         for viewmat, K in zip(cameras.viewmats, cameras.Ks)
     ]
     views: list[TiledGaussians] = []
@@ -195,7 +197,7 @@ def warmup(progress: Callable[[str], None] | None = None, *, extras: bool = Fals
 
     def draw(features: Tensor, *also: Extra) -> tuple[Tensor, Tensor]:
         background = torch.zeros(features.shape[-1])
-        result = rasterize(gaussians, cameras, features, background, None, "classic", also)
+        result = rasterize(gaussians, cameras, features, background, None, "classic", DILATION, also)
         return result.features_premul.sum(), result.depth.sum()
 
     report("Gaussian rasterizer: projection, sorting, blending")

@@ -19,7 +19,7 @@ from torch import Tensor
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import reference
 from simulacra.render.gaussians.record import Extra, FeatureRendering, Gaussians, Mode, ScreenStatistics
-from simulacra.render.gaussians.reference import DILATION, NEAR
+from simulacra.render.gaussians.reference import NEAR
 from simulacra.render.runtime.errors import MissingExtraError
 
 TILE = 16
@@ -32,6 +32,7 @@ def rasterize(
     background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
     mode: Mode,
+    eps2d: float,
     also: Collection[Extra],
 ) -> FeatureRendering:
     """Images of all cameras, of colors or any other features of the Gaussians, by gsplat; everything must be
@@ -47,7 +48,9 @@ def rasterize(
             f"the cuda backend cannot measure {', '.join(sorted(also))}: gsplat does not; use cpu"
         )
     if not len(gaussians):  # kernels are not launched for nothing
-        return reference.rasterize(gaussians, cameras, features, background, screen_offsets, mode, also)
+        return reference.rasterize(
+            gaussians, cameras, features, background, screen_offsets, mode, eps2d, also
+        )
     opacities = torch.sigmoid(gaussians.logit_opacities)
     width, height, count = cameras.width, cameras.height, len(cameras)
     radii, means2d, depths, conics, compensations = gsplat.fully_fused_projection(
@@ -59,7 +62,7 @@ def rasterize(
         cameras.Ks,
         width,
         height,
-        eps2d=DILATION,
+        eps2d=eps2d,
         near_plane=NEAR,
         calc_compensations=mode == "antialiased",
         opacities=opacities.detach(),  # for tighter boxes

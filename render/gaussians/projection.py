@@ -60,8 +60,6 @@ CAMERA = 16  # rows of (rotation | translation), then fx fy cx cy
 f32 = np.float32
 ZERO, HALF, ONE, TWO = f32(0), f32(0.5), f32(1), f32(2)
 NEAR = f32(reference.NEAR)
-DILATION = f32(reference.DILATION)
-DILATION_SQUARED = f32(reference.DILATION**2)
 MARGIN = f32(0.5 * reference.JACOBIAN_MARGIN)
 MAX_DETERMINANT = f32(reference.MAX_DETERMINANT)
 LOG2_ALPHA_MIN = f32(math.log2(reference.ALPHA_MIN))
@@ -119,6 +117,7 @@ def project(
     tile_width,
     tile_height,
     antialiased,
+    dilation,
     start,
     stop,
     records,
@@ -180,11 +179,11 @@ def project(
             (b0 * r02 + b1 * r12 + b2 * r22) * s2,
         )
         raw_xx, raw_yy = u00 * u00 + u01 * u01 + u02 * u02, u10 * u10 + u11 * u11 + u12 * u12
-        c_xx, c_yy = raw_xx + DILATION, raw_yy + DILATION
+        c_xx, c_yy = raw_xx + dilation, raw_yy + dilation
         c_xy = u00 * u10 + u01 * u11 + u02 * u12
         n0, n1, n2 = u01 * u12 - u02 * u11, u02 * u10 - u00 * u12, u00 * u11 - u01 * u10
         raw = n0 * n0 + n1 * n1 + n2 * n2
-        determinant = raw + (raw_xx + raw_yy) * DILATION + DILATION_SQUARED
+        determinant = raw + (raw_xx + raw_yy) * dilation + dilation * dilation
         conic = HALF_LOG2_E / determinant
 
         log2_opacity = log2_sigmoid(load_rows(logit_opacities, i, last, 1, 0) * LOG2_E)

@@ -20,6 +20,7 @@ from simulacra.render.gaussians.spherical_harmonics import rgb_from_sh
 Backend = Literal["auto", "reference", "cpu", "cuda"]
 
 MOST_CHANNELS = 32
+MOST_EPS2D = 100.0
 SHAPES = ("means", "quats", "log_scales", "logit_opacities")
 
 
@@ -30,6 +31,7 @@ def rasterize_gaussians(
     background: Float[Tensor, "rgb=3"] | None = None,
     screen_offsets: Float[Tensor, "c n 2"] | None = None,
     mode: Mode = "classic",
+    eps2d: float = reference.DILATION,
     also: Collection[Extra] = (),
     backend: Backend = "auto",
 ) -> GaussianRendering:
@@ -49,6 +51,9 @@ def rasterize_gaussians(
         mode: ``classic``, or ``antialiased``: Gaussians that are thinner than a pixel are fainter instead of
             wider (Mip-Splatting's compensation, Yu et al. 2024), so an image looks the same at any size. A
             scene must be drawn in the mode in which it was trained.
+        eps2d: px^2 that are added to every Gaussian's covariance on the screen, so that none falls between pixels
+            (gsplat's argument of that name). A rim of many Gaussians looks wider by it than it is: about half a
+            pixel with the usual 0.3. Like the mode, that of the training.
         also: what to measure besides, each in one more pass: ``median_depth``, and ``weights`` (see
             ``ScreenStatistics``).
         backend: ``reference`` (dense torch, any float type, small scenes), ``cpu`` (compiled, float32),
@@ -60,7 +65,7 @@ def rasterize_gaussians(
         MissingExtraError: the ``cuda`` backend without gsplat.
     """
     backend = choose_backend(gaussians.means.device, backend)
-    _check(cameras, mode, also)
+    _check(cameras, mode, eps2d, also)
     _check_tensors(_tensors(gaussians, cameras) | {"sh": gaussians.sh}, backend)
     centers = cameras.centers()
     if backend == "cpu":
@@ -69,7 +74,7 @@ def rasterize_gaussians(
         rgb = rgb_from_sh(gaussians.sh, gaussians.means, centers)
     if background is None:
         background = gaussians.means.new_zeros(3)
-    drawn = _draw(backend, gaussians, cameras, rgb, background, screen_offsets, mode, also)
+    drawn = _draw(backend, gaussians, cameras, rgb, background, screen_offsets, mode, eps2d, also)
     return GaussianRendering(
         drawn.features_premul, drawn.alpha, drawn.depth, drawn.screen, drawn.median_depth
     )
@@ -83,6 +88,7 @@ def rasterize_features(
     background: Float[Tensor, " f"] | None = None,
     screen_offsets: Float[Tensor, "c n 2"] | None = None,
     mode: Mode = "classic",
+    eps2d: float = reference.DILATION,
     also: Collection[Extra] = (),
     backend: Backend = "auto",
 ) -> FeatureRendering:
@@ -101,7 +107,7 @@ def rasterize_features(
             that do not fit the Gaussians and cameras.
     """
     backend = choose_backend(gaussians.means.device, backend)
-    _check(cameras, mode, also)
+    _check(cameras, mode, eps2d, also)
     channels = features.shape[-1]
     if not 1 <= channels <= MOST_CHANNELS:
         raise ValueError(f"1 to {MOST_CHANNELS} channels can be drawn at once, not {channels}")
@@ -114,7 +120,7 @@ def rasterize_features(
     if background is None:
         background = features.new_zeros(channels)
     features = features.expand(*rows, channels)
-    return _draw(backend, gaussians, cameras, features, background, screen_offsets, mode, also)
+    return _draw(backend, gaussians, cameras, features, background, screen_offsets, mode, eps2d, also)
 
 
 def _draw(
@@ -125,6 +131,7 @@ def _draw(
     background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
     mode: Mode,
+    eps2d: float,
     also: Collection[Extra],
 ) -> FeatureRendering:
     if backend == "cuda":
@@ -133,7 +140,7 @@ def _draw(
         draw = cuda.rasterize
     else:
         draw = reference.rasterize if backend == "reference" else cpu.rasterize
-    return draw(gaussians, cameras, features, background, screen_offsets, mode, also)
+    return draw(gaussians, cameras, features, background, screen_offsets, mode, eps2d, also)
 
 
 def choose_backend(device: torch.device, backend: Backend = "auto") -> Backend:
@@ -151,13 +158,15 @@ def _tensors(gaussians: Gaussians, cameras: Cameras) -> dict[str, Tensor]:
     return tensors | {"viewmats": cameras.viewmats, "Ks": cameras.Ks}
 
 
-def _check(cameras: Cameras, mode: str, also: Collection[str]) -> None:
+def _check(cameras: Cameras, mode: str, eps2d: float, also: Collection[str]) -> None:
     if cameras.width < 1 or cameras.height < 1 or len(cameras) < 1:
         raise ValueError(
             f"nothing to draw: {len(cameras)} cameras of {cameras.width} x {cameras.height} pixels"
         )
     if mode not in get_args(Mode):
         raise ValueError(f"no mode {mode!r}; there are {', '.join(get_args(Mode))}")
+    if not 0 < eps2d <= MOST_EPS2D:
+        raise ValueError(f"eps2d is more than 0 and at most {MOST_EPS2D:g} px^2, not {eps2d}")
     if unknown := set(also) - set(get_args(Extra)):
         raise ValueError(
             f"nothing called {sorted(unknown)} can be measured; only {', '.join(get_args(Extra))}"

@@ -16,6 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 Mode = Literal["classic", "antialiased"]
+# Screen dilation (``eps2d``, px^2) of avatars: small, as many Gaussians lie along an outline, and where their tails add
+# up the usual 0.3 puts it half a pixel outwards.
+OUTLINE_EPS2D = 0.1
 """How a Gaussian thinner than a pixel is drawn: as opaque as a wide one, or as faint as it is thin."""
 
 Extra = Literal["median_depth", "weights"]

@@ -8,8 +8,9 @@ The rules, which every backend keeps (Kerbl et al. 2023, Zwicker et al. 2002; th
 1. A Gaussian is drawn if its centre lies beyond ``NEAR`` along the camera axis and its opacity reaches
    ``ALPHA_MIN``.
 2. Its covariance ``R S S R^T`` goes to the screen through the Jacobian of the perspective at its centre,
-   taken no further than ``JACOBIAN_MARGIN`` of the half image beyond the image's edge; ``DILATION`` px^2 is
-   added to the diagonal. Should the determinant exceed ``MAX_DETERMINANT``, the Gaussian is not drawn.
+   taken no further than ``JACOBIAN_MARGIN`` of the half image beyond the image's edge; ``eps2d`` px^2
+   (``DILATION``, if not given) is added to the diagonal. Should the determinant exceed
+   ``MAX_DETERMINANT``, the Gaussian is not drawn.
    In mode ``antialiased`` the opacity is multiplied by the root of the ratio of the determinants without and
    with the dilation (Yu et al. 2024, "Mip-Splatting"; gsplat's mode of that name), so that its sum over the
    image stays what it was; rules 1 and 3 then look at the product.
@@ -64,6 +65,7 @@ def project(
     width: int,
     height: int,
     mode: Mode = "classic",
+    eps2d: float = DILATION,
 ) -> ScreenGaussians:
     """Rules 1 and 2: centres and covariances in the image of one camera."""
     rotation = viewmat[:3, :3]
@@ -78,7 +80,7 @@ def project(
     jacobian = torch.stack([fx / z, zero, -fx * u / z, zero, fy / z, -fy * v / z], -1).unflatten(-1, (2, 3))
     scales = torch.exp(gaussians.log_scales)
     axes = jacobian @ rotation @ (quat_to_matrix(gaussians.quats) * scales[:, None, :])
-    dilation = DILATION * torch.eye(2, dtype=axes.dtype, device=axes.device)
+    dilation = eps2d * torch.eye(2, dtype=axes.dtype, device=axes.device)
     covariances = axes @ axes.transpose(1, 2) + dilation
     determinants = torch.linalg.det(covariances)
     opacities = torch.sigmoid(gaussians.logit_opacities)
@@ -153,6 +155,7 @@ def rasterize(
     background: Float[Tensor, " f"],
     screen_offsets: Float[Tensor, "c n 2"] | None,
     mode: Mode,
+    eps2d: float,
     also: Collection[Extra],
 ) -> FeatureRendering:
     """Images of all cameras, of colors or any other features of the Gaussians; ``gaussians.sh`` is not
@@ -161,7 +164,7 @@ def rasterize(
     size = (cameras.width, cameras.height)
     views = []
     for i in range(len(cameras)):
-        screen = project(gaussians, cameras.viewmats[i], cameras.Ks[i], *size, mode)
+        screen = project(gaussians, cameras.viewmats[i], cameras.Ks[i], *size, mode, eps2d)
         if screen_offsets is not None:
             screen = replace(screen, means=screen.means + screen_offsets[i])
         order = depth_order(screen.depths)

@@ -51,12 +51,13 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Screen:
-    """A camera: a row of ``CAMERA`` numbers, the image's size, and whether opacities are compensated."""
+    """A camera: a row of ``CAMERA`` numbers, the image's size, whether opacities are compensated, and the dilation."""
 
     camera: np.ndarray
     width: int
     height: int
     antialiased: bool
+    eps2d: float
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,15 @@ def project_tiles(
     size = (screen.width, screen.height, TILE_WIDTH, TILE_HEIGHT)
     colors = features if count == COLORS else np.zeros((n, COLORS), np.float32)
     bounds = split(n, min(threads, max(1, n // PROJECT_BLOCK)), LANES)
-    inputs = (*shapes.arrays(), colors, offsets, screen.camera, *size, screen.antialiased)
+    inputs = (
+        *shapes.arrays(),
+        colors,
+        offsets,
+        screen.camera,
+        *size,
+        screen.antialiased,
+        np.float32(screen.eps2d),
+    )
     outputs = (records, depths, tiles, radii)
     sound: list[bool] = []
     run_ranges(lambda _, a, b: sound.append(project(*inputs, a, b, *outputs)), bounds, threads)

@@ -38,12 +38,12 @@ def fully_fused_projection(
     assert (quats.shape, scales.shape) == ((n, 4), (n, 3))
     assert opacities is None or opacities.shape == (n,)
     assert (viewmats.shape[1:], Ks.shape[1:]) == ((4, 4), (3, 3))
-    assert (eps2d, near_plane) == (reference.DILATION, reference.NEAR)
+    assert near_plane == reference.NEAR
     opaque = torch.full_like(means[:, 0], 30.0)
     gaussians = Gaussians(means, quats, scales.log(), opaque, means.new_zeros(n, 1, 3))
     parts = []
     for viewmat, K in zip(viewmats, Ks):
-        screen = reference.project(gaussians, viewmat, K, width, height, "antialiased")
+        screen = reference.project(gaussians, viewmat, K, width, height, "antialiased", eps2d)
         full = opacities * (screen.opacities if calc_compensations else 1)
         deviations = torch.diagonal(screen.covariances, dim1=1, dim2=2).sqrt().detach()
         radii = (3.33 * deviations).ceil()
