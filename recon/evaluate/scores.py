@@ -17,6 +17,8 @@ WORLD = ""
 # Fewer values than this say nothing about their own spread, so that no interval is given.
 LEAST_FOR_INTERVAL = 5
 RESAMPLES = 2000
+# Indices: a long capture has thousands of groups, and all resamples of those would be 100 MB.
+DRAWN_AT_ONCE = 200_000
 INTERVAL_METHOD = (
     f"percentile bootstrap over frames, {RESAMPLES} resamples, seed 0: all views of a drawn frame are drawn "
     f"together (they share the pose); with fewer than {LEAST_FOR_INTERVAL} frames, over views; with fewer "
@@ -133,7 +135,11 @@ def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float]
         return None
     sums = np.array([sum(group) for group in groups])
     counts = np.array([len(group) for group in groups])
-    drawn = np.random.default_rng(0).integers(0, len(groups), size=(RESAMPLES, len(groups)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.quantile(means, [0.025, 0.975])
+    generator = np.random.default_rng(0)
+    parts = []
+    rows = max(1, DRAWN_AT_ONCE // len(groups))
+    for start in range(0, RESAMPLES, rows):
+        drawn = generator.integers(0, len(groups), size=(min(rows, RESAMPLES - start), len(groups)))
+        parts.append(sums[drawn].sum(1) / counts[drawn].sum(1))
+    low, high = np.quantile(np.concatenate(parts), [0.025, 0.975])
     return float(low), float(high)

@@ -49,6 +49,7 @@ class TriangulationConfig:
 # Distances of proposals to detections that are held at once (8 MiB): long captures and rigs of many cameras are done
 # block by block.
 _MOST_DISTANCES = 1 << 20
+_FRAMES_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -277,5 +278,9 @@ def _covariances(
         pooled = np.array([np.nanmedian(column) if np.isfinite(column).any() else np.nan for column in own.T])
     pooled = np.where(np.isfinite(pooled), np.maximum(pooled, (0.1 * noise_m) ** 2), noise_m**2)
     variance = (4 * pooled + freedom * np.nan_to_num(own)) / (4 + freedom)
-    inverse = np.linalg.inv(information + 1e-9 * np.eye(3)) * variance[..., None, None]
-    return np.where(seen[..., None, None], inverse, np.nan)
+    scale = np.where(seen, variance, np.nan)
+    covariances = np.empty_like(information)
+    for first in range(0, len(information), _FRAMES_AT_ONCE):  # inverses of all would be held several times over
+        rows = slice(first, first + _FRAMES_AT_ONCE)
+        covariances[rows] = np.linalg.inv(information[rows] + 1e-9 * np.eye(3)) * scale[rows, ..., None, None]
+    return covariances

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pydantic
+import pydantic_core
 
 from simulacra.recon.session.lens import Lens, LensModel, check_lens
 from simulacra.recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
@@ -28,6 +30,9 @@ LARGEST_INDEX = 1 << 53
 LONGEST_CAMERA_NAME = 200
 # What the owner of a session writes into `about`; see docs/sessions.md.
 CONSENT_FIELDS = ("subject", "consent", "retain_until")
+
+
+_Kind = TypeVar("_Kind", bound=pydantic.BaseModel)
 
 
 class _Strict(pydantic.BaseModel):
@@ -60,7 +65,9 @@ class _SessionFile(_Strict):
     schema_version: int
     units: str
     cameras: list[_CameraFile]
-    frames: list[_FrameFile]
+    frames: list[
+        Any
+    ]  # of `_FrameFile`, one after the other: thousands at a time would be the most that loading holds
     notes: list[str] = []
     reference: str | None = None
     about: dict[str, Any] = {}
@@ -83,14 +90,10 @@ def load_session(root: str | Path) -> Session:
             remedy="simulacra import --help",
         )
     try:
-        content = path.read_bytes()
-        described = _SessionFile.model_validate_json(content)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            "a session's description is wrong", where=f"{path}, {key}", found=first["msg"]
-        ) from error
+        content = pydantic_core.from_json(path.read_bytes())
+    except ValueError as error:
+        raise InputError("a session's description is no JSON", where=path, found=error) from error
+    described = _validate(_SessionFile, content, str(path))
     if described.schema_version not in READABLE or described.units != "metres":
         raise InputError(
             "a session is of another version",
@@ -102,10 +105,11 @@ def load_session(root: str | Path) -> Session:
     if described.schema_version < 2 and any(camera.lens_model for camera in described.cameras):
         raise InputError("a session of version 1 has no lens models", where=path, expected="schema_version 2")
     cameras = tuple(_camera(camera, path) for camera in described.cameras)
+    frames = _frames(described, path)
     session = Session(
         root,
         cameras,
-        _frames(described, path),
+        frames,
         tuple(described.notes),
         described.about,
         described.reference,
@@ -119,12 +123,23 @@ def load_session(root: str | Path) -> Session:
     return session
 
 
-def _digest(content: bytes) -> str:
+def _validate(model: type[_Kind], content: Any, where: str) -> _Kind:
+    try:
+        return model.model_validate(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            "a session's description is wrong", where=f"{where}, {key}", found=first["msg"]
+        ) from error
+
+
+def _digest(content: dict[str, Any]) -> str:
     """sha256 of a description, without consent and reference: filling them in afterwards asks for no new run."""
-    described = json.loads(content)
-    described.pop("reference", None)
-    for name in (*CONSENT_FIELDS, "reference"):
-        described.get("about", {}).pop(name, None)
+    described = {name: part for name, part in content.items() if name != "reference"}
+    if "about" in described:
+        left_out = (*CONSENT_FIELDS, "reference")
+        described["about"] = {name: part for name, part in described["about"].items() if name not in left_out}
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
@@ -134,21 +149,22 @@ def _frames(described: _SessionFile, path: Path) -> tuple[Frame, ...]:
         raise InputError(
             "a session's cameras need names of their own", where=path, found=", ".join(names) or "none"
         )
-    indices = [frame.index for frame in described.frames]
-    if sorted(set(indices)) != indices or not indices:
-        raise InputError(
-            "a session's frames are not in rising order", where=path, found=f"{len(indices)} frames"
-        )
-    for frame in described.frames:
+    frames = []
+    for place, content in enumerate(described.frames):
+        frame = _validate(_FrameFile, content, f"{path}, frames.{place}")
         unknown = set(frame.sources) - set(names)
         if unknown:
             raise InputError(
                 "a frame names a camera that is not there", where=path, found=", ".join(sorted(unknown))
             )
-    return tuple(
-        Frame(frame.index, {name: Source(s.file, s.number, s.time) for name, s in frame.sources.items()})
-        for frame in described.frames
-    )
+        sources = {name: Source(s.file, s.number, s.time) for name, s in frame.sources.items()}
+        frames.append(Frame(frame.index, sources))
+    indices = [frame.index for frame in frames]
+    if sorted(set(indices)) != indices or not indices:
+        raise InputError(
+            "a session's frames are not in rising order", where=path, found=f"{len(indices)} frames"
+        )
+    return tuple(frames)
 
 
 def _camera(described: _CameraFile, path: Path) -> SessionCamera:
@@ -261,4 +277,7 @@ def describe_session(
         "reference": reference,
         "about": dict(about),
     }
-    return json.dumps(described, indent=1) + "\n"
+    # Written piece by piece: a list of all pieces is many times the text.
+    text = io.StringIO()
+    json.dump(described, text, indent=1)
+    return text.getvalue() + "\n"
