@@ -248,14 +248,14 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 1, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 2, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     before = key | judged | log.digests("avatar", "fit", "observe")
-    log.run("evaluate", 1, settings.evaluate, before, score, lambda _: None)
+    log.run("evaluate", 2, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
 

@@ -24,9 +24,9 @@ LEAST_COSINE = 0.15
 OCCLUSION_M = 0.015
 # Pixels this close to the silhouette are mixed with what is behind.
 MASK_BORDER_PX = 2
-# Standard deviations of a drawn surface point, in spacings: along the surface and through it.
-# Large ones bleed over every edge of the figure; these just close the surface.
-ALONG, THROUGH = 0.45, 0.15
+# Standard deviations of a drawn surface point, in spacings: along the surface and through it. Larger ones bleed over
+# every edge of the figure, smaller ones leave cracks that depth is seen through where the screen's dilation is small.
+ALONG, THROUGH = 0.6, 0.15
 OPACITY_LOGIT = 2.0
 
 
