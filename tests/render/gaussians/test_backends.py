@@ -5,13 +5,14 @@ reference itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulacra.render.gaussians import rasterize_features, rasterize_gaussians
+from simulacra.render.gaussians import rasterize_features, rasterize_gaussians, reference
 from simulacra.render.gaussians.record import Mode
 
 from .conftest import INPUTS, Scene, decided_pixels, make_scene
@@ -33,6 +34,7 @@ def colors(
         background=leaves["background"],
         screen_offsets=leaves["screen_offsets"],
         mode=mode,
+        eps2d=scene.eps2d,
         also=EXTRAS,
         backend=backend,
     )
@@ -50,6 +52,7 @@ def features(
         background=leaves["feature_background"],
         screen_offsets=leaves["screen_offsets"],
         mode=mode,
+        eps2d=scene.eps2d,
         also=EXTRAS,
         backend=backend,
     )
@@ -67,7 +70,7 @@ def with_features(scene: Scene, channels: int, per_camera: bool) -> Scene:
         "features": torch.randn(*shape, generator=g).double(),
         "feature_background": torch.randn(channels, generator=g).double(),
     }
-    return Scene(scene.leaves | more, scene.Ks, scene.width, scene.height)
+    return replace(scene, leaves=scene.leaves | more)
 
 
 def cotangents(decided: torch.Tensor, channels: int, seed: int) -> dict[str, torch.Tensor]:
@@ -141,9 +144,11 @@ modes = st.sampled_from(["classic", "antialiased"])
 
 
 @settings(max_examples=30)
-@given(scene=scenes, seed=st.integers(0, 99), mode=modes)
-def test_cpu_equals_reference(scene: Scene, seed: int, mode: Mode) -> None:
-    compare(scene, seed, mode)
+@given(
+    scene=scenes, seed=st.integers(0, 99), mode=modes, eps2d=st.sampled_from([reference.DILATION, 0.1, 2.0])
+)
+def test_cpu_equals_reference(scene: Scene, seed: int, mode: Mode, eps2d: float) -> None:
+    compare(replace(scene, eps2d=eps2d), seed, mode)
 
 
 @settings(max_examples=30)

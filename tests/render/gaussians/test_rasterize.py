@@ -36,15 +36,16 @@ def balls(
 
 
 @backends
-def test_one_pixel_gaussian_lights_the_first_pixel(backend: str) -> None:
-    """Projected to (0.5, 0.5), a point is the dilation alone: exp(-d^2 / 0.6) around the centre of pixel
-    [0, 0].
+@pytest.mark.parametrize("eps2d", [reference.DILATION, 0.1, 2.0])
+def test_one_pixel_gaussian_lights_the_first_pixel(backend: str, eps2d: float) -> None:
+    """Projected to (0.5, 0.5), a point is the dilation alone: exp(-d^2 / (2 eps2d)) around the centre of
+    pixel [0, 0].
     """
     cameras = camera()
     mean = [(0.5 - 4.0) / 10.0, (0.5 - 3.0) / 10.0, 1.0]
-    alpha = rasterize_gaussians(balls([mean], opacity=0.8), cameras, backend=backend).alpha[0]
+    alpha = rasterize_gaussians(balls([mean], opacity=0.8), cameras, eps2d=eps2d, backend=backend).alpha[0]
     rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(8.0), indexing="ij")
-    expected = 0.8 * torch.exp(-0.5 * (rows**2 + columns**2) / reference.DILATION)
+    expected = 0.8 * torch.exp(-0.5 * (rows**2 + columns**2) / eps2d)
     expected[expected < reference.ALPHA_MIN] = 0
     torch.testing.assert_close(alpha, expected, rtol=1e-5, atol=1e-6)
     assert alpha.argmax() == 0
@@ -165,6 +166,13 @@ def test_radii_bound_what_is_seen(backend: str) -> None:
     assert radius == pytest.approx(math.sqrt(2 * math.log(0.9 * 255) * variance), rel=1e-5)
     touched = (result.alpha[0] > 0).nonzero() + 0.5 - 32.0
     assert touched.abs().max() <= radius < touched.abs().max() + 1
+
+
+@backends
+@pytest.mark.parametrize("eps2d", [0.0, -0.1, float("nan"), float("inf")])
+def test_no_dilation_is_refused(backend: str, eps2d: float) -> None:
+    with pytest.raises(ValueError, match="eps2d is more than 0"):
+        rasterize_gaussians(balls([[0.0, 0.0, 2.0]]), camera(), eps2d=eps2d, backend=backend)
 
 
 @backends
