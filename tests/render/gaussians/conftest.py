@@ -80,7 +80,9 @@ def decided_pixels(scene: Scene, mode: Mode = "classic") -> Tensor:
     leaves = scene.leaves
     decided = []
     for view, K, offsets in zip(leaves["viewmats"], scene.Ks, leaves["screen_offsets"]):
-        screen = reference.project(scene.gaussians(leaves), view, K, scene.width, scene.height, mode, scene.eps2d)
+        screen = reference.project(
+            scene.gaussians(leaves), view, K, scene.width, scene.height, mode, scene.eps2d
+        )
         screen = replace(screen, means=screen.means + offsets)
         order = reference.depth_order(screen.depths)
         alphas = reference.pixel_alphas(screen, scene.width, scene.height)[:, order]

@@ -54,6 +54,7 @@ def test_the_adapter_calls_what_it_means(monkeypatch: pytest.MonkeyPatch, mode: 
             torch.arange(5.0).double(),
             leaves["screen_offsets"],
             mode,
+            scene.eps2d,
             (),
         )
         loss = (result.features_premul * decided).square().sum() + (result.depth * decided[..., 0]).sum()

@@ -144,6 +144,6 @@ def test_unknown_modes_and_extras_are_refused() -> None:
     from simulacra.render.gaussians.rasterize import _check
 
     with pytest.raises(ValueError, match="no mode 'smooth'; there are classic, antialiased"):
-        _check(camera(), "smooth", ())
+        _check(camera(), "smooth", 0.3, ())
     with pytest.raises(ValueError, match=r"nothing called \['mode'\] can be measured"):
-        _check(camera(), "classic", ("mode",))
+        _check(camera(), "classic", 0.3, ("mode",))
