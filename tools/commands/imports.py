@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from simulacra.recon.importers import options
+from simulacra.recon.importers import options, recorder_options
 
 from .arguments import Session, Source, options_of, say_session
 
@@ -53,5 +53,6 @@ LAYOUTS = {
         "nerfstudio": options.NerfstudioOptions,
         "metashape": options.MetashapeOptions,
         "colmap": options.ColmapOptions,
+        "panoptic": recorder_options.PanopticOptions,
     }.items()
 }

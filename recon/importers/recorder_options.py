@@ -1,0 +1,38 @@
+"""What an import of a dataset's or a recorder's own folder can be told, a record an importer (see `options`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from simulacra.recon.importers.options import (
+    FrameRate,
+    LengthUnit,
+    Media,
+    Metres,
+    Up,
+)
+from simulacra.recon.runs.ranges import options
+
+DomeCameras = Literal["hd", "vga"]
+Confidence = Annotated[int, Interval(ge=0, le=2)]
+
+
+@options
+class PanopticOptions(FrameRate):
+    """CMU Panoptic: a folder with calibration_SEQUENCE.json, and hdVideos/hd_00_NN.mp4 or hdImgs/00_NN/.
+
+    Attributes:
+        cameras: which of the dome's; hd and vga run at different rates and are no one capture.
+        units: of the translations; the dome's are centimetres.
+        world_up: which axis of the calibration points up, or as the cameras' horizons have it.
+        floor: height of the floor over the calibration's origin, along up; the dome's is on the floor.
+        media: which to take where there are both.
+    """
+
+    cameras: DomeCameras = "hd"
+    units: LengthUnit = "cm"
+    world_up: Up = "-y"
+    floor: Metres = 0.0
+    media: Media | None = None
