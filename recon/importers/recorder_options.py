@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 
 from simulacra.recon.importers.options import (
+    FolderName,
     FrameRate,
     LengthUnit,
     Media,
@@ -36,3 +37,20 @@ class PanopticOptions(FrameRate):
     world_up: Up = "-y"
     floor: Metres = 0.0
     media: Media | None = None
+
+
+@options
+class ZjuMocapOptions(FrameRate):
+    """ZJU-MoCap and what EasyMocap makes for Neural Body: a folder with annots.npy and CAMERA/FRAME.jpg.
+
+    Attributes:
+        units: of the translations; the data set's are millimetres.
+        world_up: which axis of the calibration points up, or as the cameras' horizons have it.
+        floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
+        mask: folder of the person's masks, whose parts have labels; mask_cihp or mask where there is one.
+    """
+
+    units: LengthUnit = "mm"
+    world_up: Up = "cameras"
+    floor: Metres | None = None
+    mask: FolderName | None = None

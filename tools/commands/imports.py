@@ -54,5 +54,6 @@ LAYOUTS = {
         "metashape": options.MetashapeOptions,
         "colmap": options.ColmapOptions,
         "panoptic": recorder_options.PanopticOptions,
+        "zju-mocap": recorder_options.ZjuMocapOptions,
     }.items()
 }

@@ -127,7 +127,11 @@ def test_what_has_no_partner_is_counted(tmp_path: Path) -> None:
     write_calibration(tmp_path / "src", [*entries, vga, {**vga, "name": "01_02"}])
     session = import_panoptic(tmp_path / "src", tmp_path / "s", PanopticOptions())
     said = " ".join(session.notes)
-    for part in ("1 calibrated cameras have no recording: 00_02", "1 recordings have no calibration: 00_09", "2 vga"):
+    for part in (
+        "1 calibrated cameras have no recording: 00_02",
+        "1 recordings have no calibration: 00_09",
+        "2 vga",
+    ):
         assert part in said
     with pytest.raises(InputError, match="no recordings"):
         import_panoptic(tmp_path / "src", tmp_path / "t", PanopticOptions(cameras="vga"))
