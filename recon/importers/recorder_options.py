@@ -7,9 +7,13 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 
 from simulacra.recon.importers.options import (
+    DepthIs,
+    DepthUnits,
+    FileName,
     FolderName,
     FrameRate,
     LengthUnit,
+    MaskLabel,
     Media,
     Metres,
     Up,
@@ -53,4 +57,42 @@ class ZjuMocapOptions(FrameRate):
     units: LengthUnit = "mm"
     world_up: Up = "cameras"
     floor: Metres | None = None
+    mask: FolderName | None = None
+
+
+@options
+class AzureKinectOptions(FrameRate, MaskLabel):
+    """Azure Kinect: color/ and depth/ images, and the calibration JSON that the device gave (or Open3D's recorder).
+
+    Attributes:
+        world_up: which axis of the color camera points up, or the axis that is nearest to its own up.
+        floor: height of the floor over the camera, along up (negative); the camera is at y = 0 when it is not given.
+        calibration: the file, where it cannot be told from its contents.
+        mask: folder of the person's masks; none when it is not given.
+    """
+
+    world_up: Up = "cameras"
+    floor: Metres | None = None
+    calibration: FileName | None = None
+    mask: FolderName | None = None
+
+
+@options
+class RealsenseOptions(FrameRate, MaskLabel):
+    """RealSense: color/ and depth/ images, and a JSON with librealsense's intrinsics, extrinsics and depth scale.
+
+    Attributes:
+        depth_is: aligned to the color images, or of its own camera; needed where sizes and file leave it open.
+        depth_scale: depth units in a metre, where the file has no depth_scale: 1000, but for an L515 (4000).
+        world_up: which axis of the color camera points up, or the axis that is nearest to its own up.
+        floor: height of the floor over the camera, along up (negative); the camera is at y = 0 when it is not given.
+        calibration: the file, where it cannot be told from its contents.
+        mask: folder of the person's masks; none when it is not given.
+    """
+
+    depth_is: DepthIs | None = None
+    depth_scale: DepthUnits | None = None
+    world_up: Up = "cameras"
+    floor: Metres | None = None
+    calibration: FileName | None = None
     mask: FolderName | None = None

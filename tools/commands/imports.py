@@ -55,5 +55,7 @@ LAYOUTS = {
         "colmap": options.ColmapOptions,
         "panoptic": recorder_options.PanopticOptions,
         "zju-mocap": recorder_options.ZjuMocapOptions,
+        "azure-kinect": recorder_options.AzureKinectOptions,
+        "realsense": recorder_options.RealsenseOptions,
     }.items()
 }
