@@ -96,3 +96,42 @@ class RealsenseOptions(FrameRate, MaskLabel):
     floor: Metres | None = None
     calibration: FileName | None = None
     mask: FolderName | None = None
+
+
+@options
+class PhoneOptions(FrameRate):
+    """Of a phone that was tracked while it recorded color and depth.
+
+    Attributes:
+        still_person: the person did not move while the phone went round them: say so if it is so.
+        count: so many frames of a phone that moves are taken, the sharpest of each stretch.
+        confidence: depth of less confidence is left out: 0 takes all, 2 only the best.
+        floor: height of the floor over the recording's origin, along up (the phone is over it: negative).
+    """
+
+    still_person: bool = False
+    count: Annotated[int, Interval(ge=3, le=400)] = 60
+    confidence: Confidence = 1
+    floor: Metres | None = None
+
+
+@options
+class Record3dOptions(PhoneOptions):
+    """Record3D's export EXR + RGB: a folder with metadata.json, rgb/ and depth/ (EXR: extra exr; or PNG, npz).
+
+    Attributes:
+        world_up: which axis of the poses points up; they begin level with the phone, and not with the floor.
+    """
+
+    world_up: Up = "cameras"
+
+
+@options
+class StrayScannerOptions(PhoneOptions):
+    """Stray Scanner: a folder with rgb.mp4, odometry.csv, camera_matrix.csv, depth/ and confidence/.
+
+    Attributes:
+        world_up: which axis of the poses points up; the phone's own gravity is +y.
+    """
+
+    world_up: Up = "+y"

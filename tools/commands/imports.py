@@ -57,5 +57,7 @@ LAYOUTS = {
         "zju-mocap": recorder_options.ZjuMocapOptions,
         "azure-kinect": recorder_options.AzureKinectOptions,
         "realsense": recorder_options.RealsenseOptions,
+        "record3d": recorder_options.Record3dOptions,
+        "stray-scanner": recorder_options.StrayScannerOptions,
     }.items()
 }
