@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -56,10 +56,10 @@ def of_calibrated_size(
 
     of_name = {camera.name: camera for camera in cameras}
     found, notes = read_each(of_name, check)
-    return list(found.values()), _footage_of(footage, set(found)), notes
+    return list(found.values()), footage_of(footage, found), notes
 
 
-def _footage_of(footage: Footage, names: set[str]) -> Footage:
+def footage_of(footage: Footage, names: Collection[str]) -> Footage:
     """What some of the cameras recorded; moments that none of them recorded are left out."""
     parts = [
         Frame(frame.index, {name: source for name, source in frame.sources.items() if name in names})

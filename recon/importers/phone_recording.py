@@ -9,6 +9,7 @@ resampled to the picture's grid. It holds no more than it did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from simulacra.recon.importers.building import at_rate, copy_file, new_session_f
 from simulacra.recon.importers.chosen_frames import choose_frames, sharpness
 from simulacra.recon.importers.depth_arrays import iter_metres
 from simulacra.recon.importers.depth_grid import resample_depth
+from simulacra.recon.importers.footage import inside
 from simulacra.recon.importers.options import Up
 from simulacra.recon.importers.placing import place
 from simulacra.recon.importers.recorder_options import PhoneOptions
@@ -119,6 +121,22 @@ def make_phone_session(
     return load_session(session)
 
 
+def numbered_files(folder: Path, endings: tuple[str, ...]) -> dict[int, Path]:
+    """Files of a folder by the numbers that their names are; none where there is no such folder.
+
+    Raises:
+        InputError: it has files of several kinds, or links out of it.
+    """
+    if not folder.is_dir():
+        return {}
+    found = (path for path in folder.iterdir() if path.suffix.lower() in endings)
+    files = {int(path.stem): path for path in found if re.fullmatch(r"\d{1,9}", path.stem)}
+    kinds = {path.suffix.lower() for path in files.values()}
+    if len(kinds) > 1:
+        raise InputError("a folder has files of several kinds", where=folder, found=", ".join(sorted(kinds)))
+    return {number: inside(folder, path.name) for number, path in sorted(files.items())}
+
+
 def spread(poses: Float[np.ndarray, "n 4 4"]) -> tuple[float, float]:
     """How far a phone went from where it began, metres, and how far it turned, degrees."""
     turns = np.einsum("nij,ij->n", poses[:, :3, :3], poses[0, :3, :3])  # the trace of R R0^T
@@ -176,6 +194,7 @@ def _write_pictures(
 ) -> dict[int, str]:
     """The session's files by the numbers of the recording's frames."""
     if recording.video and views[0].camera == "phone":
+        next(iter(decode_video(recording.video)))  # one that asks to be shown turned is refused
         target = f"videos/phone{recording.video.suffix.lower()}"
         copy_file(recording.video, work / target, src)
         return dict.fromkeys((view.number for view in views), target)
@@ -225,8 +244,9 @@ def _write_depth(work: Path, recording: PhoneRecording, views: Sequence[_View], 
         Image.fromarray(np.where(stored > 65535, 0, stored).astype(np.uint16)).save(target)
     if not having:
         return ["there is no depth"]
+    share = 100 * np.mean(kept)
     notes = [
-        f"depth of {grid[0]}x{grid[1]} is resampled to {width}x{height}: {100 * np.mean(kept):.0f} % of it is kept"
+        f"depth of {grid[0]}x{grid[1]} is resampled to {width}x{height}: {share:.0f} % of it is believed"
     ]
     lost = len(views) - len(having)
     return [*notes, *([f"{lost} of {len(views)} frames have no depth"] if lost else [])]

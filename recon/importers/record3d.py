@@ -2,19 +2,18 @@
 
     metadata.json    w h K fps poses [frameTimestamps perFrameIntrinsicCoeffs dw dh]
     rgb/             pictures of w x h, or of another size of their shape
-    depth/           metres in the channel R (EXR), or in numpy's arrays; or millimetres in PNG. Smaller than the pictures
+    depth/           metres in the channel R (EXR) or in numpy's arrays, or millimetres in PNG; a smaller map
 
 The app's author says in its library's issues: K is column by column (issue 33, and nerfstudio's reader), poses are
 qx qy qz qw tx ty tz and camera to world (27, 33, 36) with ARKit's camera axes, depth is float metres (53, 67). Poses
-begin at zero: gravity is not in the file (27), so that up is the first camera's own. Recordings of the selfie camera have
-no poses, all are zero: the phone is taken to have stood.
+begin at zero: gravity is not in the file (27), so that up is the first camera's own. Recordings of the selfie camera
+have no poses, all are zero: the phone is taken to have stood.
 
 The app's own .r3d is a ZIP with depth compressed by LZFSE: export it again as EXR + RGB.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from jaxtyping import Float
 
 from simulacra.recon.importers.arkit_poses import poses_of
 from simulacra.recon.importers.depth_arrays import DEPTH_ENDINGS
-from simulacra.recon.importers.footage import IMAGE_ENDINGS, inside
+from simulacra.recon.importers.footage import IMAGE_ENDINGS
 from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_foreign_json
-from simulacra.recon.importers.phone_recording import PhoneRecording, make_phone_session
+from simulacra.recon.importers.phone_recording import PhoneRecording, make_phone_session, numbered_files
 from simulacra.recon.importers.recorder_options import Record3dOptions
 from simulacra.recon.session import Session
 from simulacra.render.image import open_image
@@ -83,7 +82,7 @@ def read_export(folder: Path) -> PhoneRecording:
     data = mapping(read_foreign_json(path), "the metadata", path)
     seven = numbers(data.get("poses"), (None, 7), "poses", path)
     poses = poses_of(seven[:, :4], seven[:, 4:], path, flip=True)
-    pictures = _numbered(folder / "rgb", IMAGE_ENDINGS)
+    pictures = numbered_files(folder / "rgb", IMAGE_ENDINGS)
     there = {n: picture for n, picture in pictures.items() if n < len(poses)}
     if not there:
         raise InputError(
@@ -93,37 +92,14 @@ def read_export(folder: Path) -> PhoneRecording:
     if len(sizes) > 1:
         raise InputError("pictures are of different sizes", where=folder / "rgb", found=sizes)
     size = sizes.pop()
-    notes = (
-        []
-        if len(pictures) == len(poses)
-        else [f"{len(pictures)} pictures and {len(poses)} poses: {len(there)} are taken"]
-    )
+    counts = f"{len(pictures)} pictures and {len(poses)} poses: {len(there)} are taken"
+    notes = [] if len(pictures) == len(poses) else [counts]
     places = [folder / name for name in CONFIDENCE_FOLDERS if (folder / name).is_dir()]
     return PhoneRecording(
-        there, None, size, _intrinsics(data, len(poses), size, path), poses, _times(data, len(poses), path),
-        _numbered(folder / "depth", DEPTH_ENDINGS), _numbered(places[0], IMAGE_ENDINGS) if places else {}, tuple(notes),
+        pictures=there, video=None, size=size, Ks=_intrinsics(data, len(poses), size, path), poses=poses,
+        times=_times(data, len(poses), path), depth=numbered_files(folder / "depth", DEPTH_ENDINGS),
+        confidence=numbered_files(places[0], IMAGE_ENDINGS) if places else {}, notes=tuple(notes),
     )  # fmt: skip
-
-
-def _numbered(folder: Path, endings: tuple[str, ...]) -> dict[int, Path]:
-    """Files by the numbers that their names are; of one kind.
-
-    Raises:
-        InputError: there is no such folder, or it has files of several kinds.
-    """
-    if not folder.is_dir():
-        raise InputError("a folder of the export is missing", where=folder)
-    files = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in endings and re.fullmatch(r"\d{1,9}", path.stem)
-    ]
-    kinds = {path.suffix.lower() for path in files}
-    if len(kinds) > 1:
-        raise InputError("a folder has files of several kinds", where=folder, found=", ".join(sorted(kinds)))
-    return {
-        int(path.stem): inside(folder, path.name) for path in sorted(files, key=lambda path: int(path.stem))
-    }
 
 
 def _intrinsics(

@@ -135,3 +135,18 @@ class StrayScannerOptions(PhoneOptions):
     """
 
     world_up: Up = "+y"
+
+
+@options
+class OpencapOptions(FrameRate):
+    """OpenCap: a session's folder with Videos/Cam0/, its cameraIntrinsicsExtrinsics.pickle and the trials' videos.
+
+    Attributes:
+        trial: which of the recordings, where there are several.
+        world_up: which axis of the checkerboard points up, or as the cameras' horizons have it.
+        floor: height of the floor over the board's first corner, along up (negative); there when it is not given.
+    """
+
+    trial: FolderName | None = None
+    world_up: Up = "cameras"
+    floor: Metres | None = None

@@ -5,9 +5,10 @@
     depth/000000.png    16 bit millimetres, 256x192; .npy in older versions
     confidence/000000.png   0, 1, 2
 
-The app's docs/format.md names the fields. Its OdometryEncoder.swift multiplies ARKit's camera by half a turn about x before it
-writes the quaternion: the camera's axes are OpenCV's, and the pose is camera to world, with gravity along -y. K counts
-from the corner, as ARKit's does. A row may have fx, fy, cx, cy of its own frame (apps that follow the format).
+The app's docs/format.md names the fields. Its OdometryEncoder.swift multiplies ARKit's camera by half a turn about x
+before it writes the quaternion: the camera's axes are OpenCV's, and the pose is camera to world, with gravity along
+-y. K counts from the corner, as ARKit's does. A row may have fx, fy, cx, cy of its own frame (apps that follow the
+format).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from simulacra.recon.importers.arkit_poses import poses_of
 from simulacra.recon.importers.depth_arrays import DEPTH_ENDINGS
 from simulacra.recon.importers.footage import IMAGE_ENDINGS, inside
 from simulacra.recon.importers.foreign_text import numbers, read_text
-from simulacra.recon.importers.phone_recording import PhoneRecording, make_phone_session
+from simulacra.recon.importers.phone_recording import PhoneRecording, make_phone_session, numbered_files
 from simulacra.recon.importers.recorder_options import StrayScannerOptions
 from simulacra.recon.session import Session
 from simulacra.recon.session.video import decode_video
@@ -77,8 +78,10 @@ def read_scan(folder: Path) -> PhoneRecording:
             Ks[:, i, j] = table[name][:taken]
     stamps = table.get("timestamp")
     return PhoneRecording(
-        {}, video, size, Ks, poses[:taken], None if stamps is None else stamps[:taken] - stamps[0],
-        _numbered(folder / "depth", DEPTH_ENDINGS), _numbered(folder / "confidence", IMAGE_ENDINGS), tuple(notes),
+        pictures={}, video=video, size=size, Ks=Ks, poses=poses[:taken],
+        times=None if stamps is None else stamps[:taken] - stamps[0],
+        depth=numbered_files(folder / "depth", DEPTH_ENDINGS),
+        confidence=numbered_files(folder / "confidence", IMAGE_ENDINGS), notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -121,11 +124,3 @@ def _read_odometry(path: Path) -> dict[str, Float[np.ndarray, "n"]]:
                 "odometry has a word that is no number", where=path, found=error
             ) from error
     return table
-
-
-def _numbered(folder: Path, endings: tuple[str, ...]) -> dict[int, Path]:
-    """Files by the numbers that their names are; none where there is no such folder."""
-    if not folder.is_dir():
-        return {}
-    files = [path for path in folder.iterdir() if path.suffix.lower() in endings and path.stem.isdecimal()]
-    return {int(path.stem): inside(folder, path.name) for path in sorted(files)}

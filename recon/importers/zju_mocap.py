@@ -31,7 +31,7 @@ from simulacra.recon.importers.footage import (
     session_names,
 )
 from simulacra.recon.importers.foreign_text import mapping, numbers
-from simulacra.recon.importers.one_by_one import read_each, say_unmatched
+from simulacra.recon.importers.one_by_one import footage_of, read_each, say_unmatched
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.importers.recorder_options import ZjuMocapOptions
@@ -96,7 +96,7 @@ def import_zju_mocap(src: Path, session: Path, options: ZjuMocapOptions) -> Sess
         images, lambda label: _camera(found.cameras[indices[label]], label, footage.sizes[label], where)
     )
     if faults:
-        footage = image_footage({label: images[label] for label in calibrated})
+        footage = footage_of(footage, calibrated)
     placed, T, said = place(
         list(calibrated.values()), scale=METRES[options.units], world_up=options.world_up, floor=options.floor
     )

@@ -59,5 +59,6 @@ LAYOUTS = {
         "realsense": recorder_options.RealsenseOptions,
         "record3d": recorder_options.Record3dOptions,
         "stray-scanner": recorder_options.StrayScannerOptions,
+        "opencap": recorder_options.OpencapOptions,
     }.items()
 }
