@@ -48,7 +48,7 @@ COLOR, DEPTH = "CALIBRATION_CameraPurposePhotoVideo", "CALIBRATION_CameraPurpose
 
 def looks_like(folder: Path) -> str | None:
     """Why a folder is of an Azure Kinect's images, or None."""
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())[:50]):
+    for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())[:50]):
         if any((place / name).is_dir() for name in ("color", "rgb")) and (place / "depth").is_dir():
             found = next((path for path, value in json_files(place) if _fits(value)), None)
             if found is not None:

@@ -24,7 +24,7 @@ from jaxtyping import Float
 from simulacra.recon.importers.color_depth import make_depth_session
 from simulacra.recon.importers.color_depth_files import Recording, find_recordings
 from simulacra.recon.importers.depth_camera_files import DepthCamera, DepthCameraIntrinsics, read_intrinsics
-from simulacra.recon.importers.foreign_text import mapping, number, numbers
+from simulacra.recon.importers.foreign_text import number, numbers
 from simulacra.recon.importers.one_by_one import read_each
 from simulacra.recon.importers.options import ColorDepthOptions, DepthIs, Folders
 from simulacra.recon.importers.recorder_json import find_json, image_size_of, json_files
@@ -36,6 +36,7 @@ PRINCIPAL = (("ppx", "ppy"), ("cx", "cy"))
 SCALES = ("depth_scale", "depth_units", "depth_scale_m")
 # Tables in tables, of a file that somebody wrote by hand.
 DEEPEST = 5
+NAMES = "fx fy ppx ppy width height of color and depth, as librealsense names them"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Device:
 
 def looks_like(folder: Path) -> str | None:
     """Why a folder is of a RealSense's images, or None."""
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())[:50]):
+    for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())[:50]):
         if any((place / name).is_dir() for name in ("color", "rgb")) and (place / "depth").is_dir():
             for path, value in (*json_files(place), *json_files(folder)):
                 if any("ppx" in entry for _, entry in _tables(value)):
@@ -117,13 +118,30 @@ def _one(values: list[Any], what: str, src: Path, remedy: str) -> Any:
 
 
 def _read_device(src: Path, recording: Recording, named: str | None) -> Device:
-    path, value = find_json(
-        [recording.folder, src], named, lambda one: any(_stream_of(keys, entry) for keys, entry in _tables(one)),
-        "fx fy ppx ppy width height of color and depth, as librealsense names them",
-    )  # fmt: skip
-    own = mapping(value, "a calibration", path).get(recording.folder.name, value)
+    where, value = _device_files(src, recording.folder, named)
     sizes = tuple(image_size_of(paths, recording.folder) for paths in (recording.color, recording.depth))
-    return read_device(own, sizes[0], sizes[1], path)
+    return read_device(value, sizes[0], sizes[1], where)
+
+
+def _device_files(src: Path, folder: Path, named: str | None) -> tuple[Path, object]:
+    """What the JSON files beside a device's images say of it, by their names where it is in several.
+
+    Raises:
+        CalibrationError: none says anything.
+    """
+    for place in dict.fromkeys((folder, src)):
+        found = [find_json([folder, src], named, _says, NAMES)] if named else json_files(place)
+        # A rig's file has each device's part under the name of its folder, or is itself called so.
+        parts = [(path, one.get(folder.name, one) if isinstance(one, dict) else one) for path, one in found]
+        parts = [part for part in parts if part[0].stem == folder.name] or parts
+        if any(_says(value) for _, value in parts):
+            together = {path.stem: value for path, value in parts}
+            return (parts[0][0], parts[0][1]) if len(parts) == 1 else (place, together)
+    raise CalibrationError("a camera has no calibration", where=folder, expected=NAMES)
+
+
+def _says(value: object) -> bool:
+    return any(_stream_of(keys, entry) for keys, entry in _tables(value))
 
 
 def read_device(
@@ -187,16 +205,27 @@ def _stream_of(keys: tuple[str, ...], entry: Mapping[str, Any]) -> str | None:
 def _fitting(
     entries: list[Mapping[str, Any]], size: tuple[int, int], where: object
 ) -> DepthCameraIntrinsics | None:
-    """The stream of the images' size; a file may have several resolutions."""
-    for entry in entries:
-        if (entry["width"], entry["height"]) == size:
-            x, y = next(pair for pair in PRINCIPAL if set(pair) <= set(entry))
-            plain = {
-                **{key: entry[key] for key in ("width", "height", "fx", "fy")}, "ppx": entry[x], "ppy": entry[y],
-                "model": entry.get("model", ""), "coeffs": entry.get("coeffs", [0.0] * 5),
-            }  # fmt: skip
-            return read_intrinsics(plain, None, where)
-    return None
+    """The stream of the images' size; a file may have several resolutions.
+
+    Raises:
+        CalibrationError: two of them are, and differ.
+    """
+    found = [_intrinsics(entry, where) for entry in entries if (entry["width"], entry["height"]) == size]
+    if any(not np.allclose(one.K, found[0].K) for one in found):
+        raise CalibrationError(
+            "several streams of the images' size differ", where=where, found=f"{len(found)} of {size[0]}x{size[1]}",
+            remedy="name one file: --calibration FILE",
+        )  # fmt: skip
+    return found[0] if found else None
+
+
+def _intrinsics(entry: Mapping[str, Any], where: object) -> DepthCameraIntrinsics:
+    x, y = next(pair for pair in PRINCIPAL if set(pair) <= set(entry))
+    plain = {
+        **{key: entry[key] for key in ("width", "height", "fx", "fy")}, "ppx": entry[x], "ppy": entry[y],
+        "model": entry.get("model", ""), "coeffs": entry.get("coeffs", [0.0] * 5),
+    }  # fmt: skip
+    return read_intrinsics(plain, None, where)
 
 
 def _depth_is(

@@ -114,3 +114,22 @@ def test_a_rig_in_one_file_whose_second_device_lacks_its_color(tmp_path: Path) -
     measured = session.depth(0, "f2")
     seen = picture(truth[2])[2]
     assert measured is not None and (measured[1] & (seen > 0)).sum() > 0.85 * (seen > 0).sum()
+
+
+def test_streams_in_files_of_their_own(tmp_path: Path) -> None:
+    camera = ring(4)[0]
+    depth = beside(camera)
+    write_frames(tmp_path / "src", camera, depth, 1)
+    T = camera.viewmat @ np.linalg.inv(depth.viewmat)
+    rigid = {"rotation": T[:3, :3].T.ravel().tolist(), "translation": T[:3, 3].tolist()}
+    for name, value in {
+        "color_intrinsics": realsense(camera), "depth_intrinsics": {**realsense(depth), "depth_scale": 0.001},
+        "extrinsics": {"depth_to_color": rigid},
+    }.items():  # fmt: skip
+        (tmp_path / f"src/{name}.json").write_text(json.dumps(value), "utf-8")
+    session = import_realsense(tmp_path / "src", tmp_path / "s", RealsenseOptions())
+    np.testing.assert_allclose(session.cameras[0].K, camera.K, atol=1e-9)
+    assert any("40 mm away" in note for note in session.notes)
+    (tmp_path / "src/color_old.json").write_text(json.dumps({**realsense(camera), "fx": 77.0}), "utf-8")
+    with pytest.raises(CalibrationError, match="differ"):
+        import_realsense(tmp_path / "src", tmp_path / "t", RealsenseOptions())
