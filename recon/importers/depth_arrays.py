@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +19,11 @@ from simulacra.render.image import read_uint16
 from simulacra.render.runtime.errors import InputError
 
 DEPTH_ENDINGS = (".exr", ".png", ".npz", ".npy")
+# What a damaged archive, stream or header raises; RuntimeError where an archive says that it is encrypted.
+DAMAGE = (
+    OSError, ValueError, TypeError, EOFError, RuntimeError,
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+)  # fmt: skip
 # So many files are decoded at a time.
 BATCH = 64
 # Of an array of depth: 64 megapixels of four bytes.
@@ -49,8 +57,7 @@ def read_metres(path: Path) -> Float[np.ndarray, "h w"]:
         return _metres(read_uint16(path), path)
     try:
         return _metres(_read_array(_payload(path)), path)
-    # What a damaged archive or header raises.
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, EOFError, TypeError) as error:
+    except DAMAGE as error:
         raise InputError("an array of depth cannot be read", where=path, found=str(error)[:200]) from error
 
 

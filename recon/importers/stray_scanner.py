@@ -13,7 +13,6 @@ format).
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -95,19 +94,24 @@ def _probe(video: Path) -> tuple[int, tuple[int, int]]:
     return count, size
 
 
+def _rows(text: str) -> list[list[str]]:
+    """Lines of words between commas; the app quotes nothing."""
+    return [[word.strip() for word in line.split(",")] for line in text.splitlines() if line.strip()]
+
+
 def _read_matrix(path: Path) -> Float[np.ndarray, "3 3"]:
-    rows = [[word.strip() for word in row] for row in csv.reader(read_text(path).splitlines()) if row]
+    rows = _rows(read_text(path))
     try:
         return numbers([[float(word) for word in row] for row in rows], (3, 3), "the camera matrix", path)
     except ValueError as error:
-        raise CalibrationError("the camera matrix is not numbers", where=path, found=error) from error
+        raise CalibrationError(
+            "the camera matrix is not numbers", where=path, found=str(error)[:120]
+        ) from error
 
 
 def _read_odometry(path: Path) -> dict[str, Float[np.ndarray, "n"]]:
-    """Columns by their names in small letters; those that are not numbers are left out."""
-    rows = [
-        [word.strip() for word in row] for row in csv.reader(read_text(path, "odometry").splitlines()) if row
-    ]
+    """Columns by their names in small letters."""
+    rows = _rows(read_text(path, "odometry"))
     names = [name.lower() for name in rows[0]] if rows else []
     missing = [name for name in POSE if name not in names]
     if missing or len(rows) < 2 or any(len(row) != len(names) for row in rows):
