@@ -47,7 +47,7 @@ INSTRUCTIONS = frozenset(
     "SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD".split()
 )
 # Text of up to 999 letters, as numpy pads it.
-TEXT = re.compile(r"U\d{1,3}")
+TEXT = re.compile(r"U[1-9]\d{0,2}")
 NUMBERS = {"f8": "f8", "f4": "f4", "f2": "f2", "i8": "i8", "i4": "i4", "i2": "i2", "u1": "u1", "b1": "?"}
 
 
@@ -192,9 +192,9 @@ class _Plain:
             raise TypeError("an array without a type")
         if isinstance(data, list):
             return self.of(data, depth + 1)
-        text = isinstance(dtype.code, str) and TEXT.fullmatch(dtype.code)
-        kind = dtype.code if text else NUMBERS.get(dtype.code)  # type: ignore[call-overload]
-        if kind is None or kind == "U0" or not isinstance(data, bytes):
+        code = dtype.code if isinstance(dtype.code, str) else ""
+        kind = code if TEXT.fullmatch(code) else NUMBERS.get(code)
+        if kind is None or not isinstance(data, bytes):
             raise TypeError(f"an array of {dtype.code}")
         numbers = np.frombuffer(data, dtype.order + kind)
         return numbers.reshape(shape, order="F" if columns_first else "C").copy()

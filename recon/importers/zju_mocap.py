@@ -235,7 +235,7 @@ def _write_masks(work: Path, masks: Mapping[str, Mapping[int, Path]], footage: F
         pixels = np.asarray(open_image(path))
         person = pixels != 0 if pixels.ndim == 2 else pixels[..., :3].any(axis=-1)
         check_same_size(path, (person.shape[1], person.shape[0]), footage.sizes[label])
-        write_image(work / f"masks/{label}/{index:06d}.png", person.astype(np.float32))
+        write_image(work / f"masks/{label}/{index:06d}.png", np.asarray(person, np.float32))
     pictures = sum(len(frame.sources) for frame in footage.frames)
     return (
         [f"{pictures - len(pairs)} of {pictures} pictures have no mask"]
