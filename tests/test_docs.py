@@ -36,7 +36,7 @@ PAGES = [
 ]
 FOLDERS = ("render", "recon", "tools", "tests", "configs", "assets", "docs", "examples")
 SCHEMAS = (ReconstructionConfig, VirtualCaptureConfig, DesignConfig)
-EXTRA_MODULES = {"pillow-heif": "pillow_heif"}
+EXTRA_MODULES = {"pillow-heif": "pillow_heif", "openexr": "OpenEXR"}
 
 
 def text_of(page: Path) -> str:

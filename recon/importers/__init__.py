@@ -1,7 +1,8 @@
 """One file for every foreign layout. What is foreign about it, axes, units, half pixels, ends in that file.
 
-`options` lists what each can be told; `opencv_yaml` is a short one to start at. What they share: `building` (a
-session whole or not at all), `footage` (which files belong to one moment), `placing` (a foreign world made ours).
-What is left reads formats: Apple's (`apple_*`, `heif_*`, `jpeg_parts`, `portrait_file`), COLMAP's, depth cameras',
-foreign text and pickles.
+`options` and `recorder_options` list what each can be told; `opencv_yaml` is a short one to start at. What they share:
+`building` (a session whole or not at all), `footage` (which files belong to one moment), `placing` (a foreign world
+made ours), `one_by_one` (a camera that is wrong costs that camera), `phone_recording` (phones that knew where they
+were). What is left reads formats: Apple's (`apple_*`, `heif_*`, `jpeg_parts`, `portrait_file`), COLMAP's, depth
+cameras', depth in arrays and EXR, foreign text and pickles.
 """

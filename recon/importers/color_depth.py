@@ -59,9 +59,38 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         CalibrationError: intrinsics missing, of another size, or such as cannot be.
         RunError: ``session`` exists already, or the disk is full.
     """
-    depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
     recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
     calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
+    return make_depth_session(src, session, recordings, calibrated, options, notes=notes)
+
+
+def make_depth_session(
+    src: Path,
+    session: Path,
+    recordings: Mapping[str, Recording],
+    calibrated: Mapping[str, DepthCamera],
+    options: ColorDepthOptions,
+    *,
+    notes: list[str],
+    importer: str = "color-depth",
+) -> Session:
+    """A session of color and depth images whose files and cameras have been found.
+
+    Args:
+        src: the capture's folder.
+        session: the new session's folder.
+        recordings: the files of each camera.
+        calibrated: each camera's intrinsics, and where the depth camera is unless depth is aligned.
+        options: what of it is not about finding files and reading calibrations.
+        notes: what was found odd so far.
+        importer: the importer's name, for the session.
+
+    Raises:
+        InputError: damaged files, or of another size than the first of their camera.
+        CalibrationError: a camera that cannot be, or of several one that is not placed.
+        RunError: ``session`` exists already, or the disk is full.
+    """
+    depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
     footage = _footage(recordings, aligned, options.mask_label)
     cameras = [
         _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)
@@ -72,9 +101,9 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
     with new_session_folder(session) as work:
         copy_files(footage, work)
         if not aligned:
-            notes += _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
+            notes = notes + _write_registered(work, recordings, calibrated, footage.sizes, depth_scale)
         write_session(
-            work, placed, frames, importer="color-depth", arguments=asdict(options),
+            work, placed, frames, importer=importer, arguments=asdict(options),
             notes=[*said, *notes, *footage.notes], T_world_source=T, source=src,
         )  # fmt: skip
     return load_session(session)

@@ -1,4 +1,4 @@
-"""Dictionaries of arrays that numpy pickled into .npy files, read without running anything that a pickle may hold.
+"""Dictionaries of arrays that were pickled, into .npy files or plainly, read without running what a pickle may hold.
 
 A pickle is a program, and numpy's own classes are no safe place for it either: a dtype with a few bytes changed
 crashes the interpreter. So none of the named classes is ever made: stand-ins take down what numpy would have been
@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 import pickletools
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -36,18 +37,29 @@ _DAMAGE = (
 # A file of K and RT has 600 bytes.
 MOST_BYTES = 1 << 18
 MOST_ITEMS = 10_000
+# Instructions that make one item, at most: a number in a tuple in a list in a dictionary takes some ten.
+MOST_STEPS = 20
 # What protocols 0 to 5 need for dictionaries, lists, tuples, text, numbers and numpy's way of making arrays.
 INSTRUCTIONS = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT "
-    "STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES UNICODE BINUNICODE SHORT_BINUNICODE EMPTY_LIST LIST "
-    "APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET "
-    "PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD".split()
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
+    "BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BYTEARRAY8 UNICODE BINUNICODE "
+    "SHORT_BINUNICODE EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT "
+    "SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD".split()
 )
+# Text of up to 999 letters, as numpy pads it.
+TEXT = re.compile(r"U[1-9]\d{0,2}")
 NUMBERS = {"f8": "f8", "f4": "f4", "f2": "f2", "i8": "i8", "i4": "i4", "i2": "i2", "u1": "u1", "b1": "?"}
 
 
-def read_pickled_arrays(path: Path) -> dict[str, Any]:
-    """The dictionary of an .npy file: numbers, text, and arrays of numbers.
+def read_pickled_arrays(
+    path: Path, most_bytes: int = MOST_BYTES, most_items: int = MOST_ITEMS
+) -> dict[str, Any]:
+    """The dictionary of an .npy file or of a plain pickle: numbers, text, and arrays of them.
+
+    Args:
+        path: known by its ending: .npy, or anything else for a plain pickle.
+        most_bytes: of the file.
+        most_items: numbers, texts, arrays and what holds them; a shared one counts wherever it is used.
 
     Raises:
         InputError: missing, damaged, or something else than a dictionary of arrays.
@@ -56,8 +68,12 @@ def read_pickled_arrays(path: Path) -> dict[str, Any]:
         raise InputError("a calibration file is missing", where=path)
     try:
         with path.open("rb") as stream:
-            program = _payload(stream.read(MOST_BYTES + 1))
-        loaded = _Plain().of(_ArraysOnly(io.BytesIO(program)).load())
+            content = stream.read(most_bytes + 1)
+        program = _payload(content) if path.suffix == ".npy" else content
+        if len(content) > most_bytes:
+            raise ValueError(f"more than {most_bytes} bytes")
+        _check_program(program, most_items)
+        loaded = _Plain(most_items).of(_ArraysOnly(io.BytesIO(program)).load())
         # A single object is stored as an array of one, without a shape.
         found = loaded[0] if isinstance(loaded, list) and len(loaded) == 1 else loaded
     except _DAMAGE as error:
@@ -80,13 +96,16 @@ def _payload(content: bytes) -> bytes:
     start = 8 + size + int.from_bytes(content[8 : 8 + size], "little")
     if b"O'" not in content[8 + size : start]:
         raise ValueError("an array, and not a dictionary")
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"more than {MOST_BYTES} bytes")
-    program = content[start:]
-    for instruction, _, _ in pickletools.genops(program):
+    return content[start:]
+
+
+def _check_program(program: bytes, most_items: int) -> None:
+    """It has none but the few instructions, not too many of them, and each is whole."""
+    for number, (instruction, _, _) in enumerate(pickletools.genops(program)):
         if instruction.name not in INSTRUCTIONS:
             raise pickle.UnpicklingError(f"instruction {instruction.name}")
-    return program
+        if number > MOST_STEPS * most_items:
+            raise ValueError(f"more than {MOST_STEPS * most_items} instructions")
 
 
 class _Dtype:
@@ -114,6 +133,13 @@ def _scalar(dtype: object, data: object) -> _Array:
     return made
 
 
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
+    """Protocol 5 hands over the bytes at once."""
+    made = _Array()
+    made.state = (1, shape, dtype, order == "F", bytes(data) if isinstance(data, bytearray) else data)
+    return made
+
+
 def _encode(text: str, coding: str) -> bytes:
     """Older protocols write bytes as text."""
     if coding != "latin1":
@@ -124,6 +150,7 @@ def _encode(text: str, coding: str) -> bytes:
 _STAND_INS = {
     ("multiarray", "_reconstruct"): _reconstruct,
     ("multiarray", "scalar"): _scalar,
+    ("numeric", "_frombuffer"): _from_buffer,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
@@ -132,8 +159,8 @@ _STAND_INS = {
 
 class _ArraysOnly(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            module = "multiarray"
+        if re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module):
+            module = module.rsplit(".", 1)[1]
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"{module}.{name} is not an array")
         return _STAND_INS[module, name]
@@ -142,8 +169,8 @@ class _ArraysOnly(pickle._Unpickler):
 class _Plain:
     """What the stand-ins took down, as dictionaries, lists and arrays; of bounded size, for parts may be shared."""
 
-    def __init__(self) -> None:
-        self.left = MOST_ITEMS
+    def __init__(self, most_items: int) -> None:
+        self.left = most_items
 
     def of(self, value: object, depth: int = 0) -> Any:
         self.left -= 1
@@ -165,7 +192,9 @@ class _Plain:
             raise TypeError("an array without a type")
         if isinstance(data, list):
             return self.of(data, depth + 1)
-        if dtype.code not in NUMBERS or not isinstance(data, bytes):
+        code = dtype.code if isinstance(dtype.code, str) else ""
+        kind = code if TEXT.fullmatch(code) else NUMBERS.get(code)
+        if kind is None or not isinstance(data, bytes):
             raise TypeError(f"an array of {dtype.code}")
-        numbers = np.frombuffer(data, dtype.order + NUMBERS[dtype.code])
+        numbers = np.frombuffer(data, dtype.order + kind)
         return numbers.reshape(shape, order="F" if columns_first else "C").copy()

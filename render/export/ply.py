@@ -1,20 +1,25 @@
 """The PLY layout of 3D Gaussian splatting, as its viewers read it.
 
 One vertex a Gaussian: x y z, normals (zero), f_dc_0..2, f_rest_0.. (color after color, as the original code writes
-them), opacity before the sigmoid, log scales, rotation wxyz. The layout says nothing of axes or units; ours are kept
-(+Y up, metres) and named in the header's comments. (Kerbl et al., "3D Gaussian splatting": scene/gaussian_model.py
-gives the only definition of the format.)
+them), opacity before the sigmoid, log scales, rotation wxyz. (Kerbl et al., "3D Gaussian splatting":
+scene/gaussian_model.py gives the only definition of the format.)
+
+The layout says nothing of axes. Its files came of COLMAP's cameras, whose y axis points down, so that viewers expect -Y
+up: SuperSplat and the PlayCanvas engine turn what they load by half a turn about Z (their issue 451 says why), and what
+was turned so before it was written stands in them as it stands here. The header's comments name axes and units.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from simulacra.render.gaussians.record import Gaussians
-from simulacra.render.rotation import quat_normalize
+from simulacra.render.gaussians.spherical_harmonics import sh_basis
+from simulacra.render.rotation import quat_multiply, quat_normalize
 from simulacra.render.runtime.errors import InputError
 from simulacra.render.runtime.whole_files import sync, whole_file
 
@@ -32,21 +37,48 @@ TYPES = {
 }
 SHOWN = 120  # characters of a file in an error
 
-COMMENTS = ("axes: +Y up, right-handed", "units: metres", "written by simulacra")
+Axes = Literal["3dgs", "y-up"]
+"""Up is -Y as splat viewers take it, or +Y as everywhere here."""
+UP = {"3dgs": "-Y", "y-up": "+Y"}
 
 
-def write_ply(path: Path, gaussians: Gaussians) -> None:
+def half_turn(gaussians: Gaussians) -> Gaussians:
+    """The same Gaussians turned by half a turn about the world's Z axis: y up becomes y down, and the other way.
+
+    Two of them give back what there was, but for the sign of the quaternions. Nothing is rounded: only signs change.
+    """
+    sign = torch.tensor([-1.0, -1.0, 1.0])
+    degree = {1: 0, 4: 1, 9: 2, 16: 3}[gaussians.sh.shape[1]]
+    # A harmonic is even or odd under the turn, so that one direction in general position tells its sign.
+    direction = torch.tensor([0.6, 0.3, 0.74])
+    signs = torch.sign(sh_basis(direction, degree) * sh_basis(direction * sign, degree))
+    turn = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    return gaussians.replace(
+        means=gaussians.means * sign.to(gaussians.means),
+        quats=quat_multiply(turn.to(gaussians.quats), gaussians.quats),
+        sh=gaussians.sh * signs.to(gaussians.sh)[:, None],
+    )
+
+
+def write_ply(path: Path, gaussians: Gaussians, axes: Axes = "3dgs") -> None:
     """Writes the file atomically, then reads it back.
+
+    Args:
+        gaussians: +Y up.
+        axes: of the file.
 
     Raises:
         RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
             numbers that are not finite.
     """
+    if axes == "3dgs":
+        gaussians = half_turn(gaussians)
+    comments = (f"axes: {UP[axes]} up, right-handed", "units: metres", "written by simulacra")
     columns = _columns(gaussians)
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values
-    lines = ["ply", FORMAT, *(f"comment {comment}" for comment in COMMENTS), f"element vertex {len(table)}"]
+    lines = ["ply", FORMAT, *(f"comment {comment}" for comment in comments), f"element vertex {len(table)}"]
     lines += [*(f"property float {name}" for name in columns), "end_header", ""]
     unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
     with whole_file(path) as stream:
@@ -63,7 +95,7 @@ def write_ply(path: Path, gaussians: Gaussians) -> None:
 
 
 def read_ply(path: Path) -> Gaussians:
-    """Reads a 3DGS PLY of any spherical-harmonic degree.
+    """Reads a 3DGS PLY of any spherical-harmonic degree, in the file's own axes.
 
     Binary, little-endian, of one element ``vertex``, as all programs write it that we know of. There is room made only
     for what the file can hold.

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
-from simulacra.recon.importers import options
+from simulacra.recon.importers import options, recorder_options
 
 from .arguments import Session, Source, options_of, say_session
 
@@ -53,5 +53,12 @@ LAYOUTS = {
         "nerfstudio": options.NerfstudioOptions,
         "metashape": options.MetashapeOptions,
         "colmap": options.ColmapOptions,
+        "panoptic": recorder_options.PanopticOptions,
+        "zju-mocap": recorder_options.ZjuMocapOptions,
+        "azure-kinect": recorder_options.AzureKinectOptions,
+        "realsense": recorder_options.RealsenseOptions,
+        "record3d": recorder_options.Record3dOptions,
+        "stray-scanner": recorder_options.StrayScannerOptions,
+        "opencap": recorder_options.OpencapOptions,
     }.items()
 }

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from simulacra.recon.importers.azure_kinect import import_azure_kinect
 from simulacra.recon.importers.caliscope import import_caliscope
 from simulacra.recon.importers.colmap import import_colmap
 from simulacra.recon.importers.color_depth import import_color_depth
 from simulacra.recon.importers.metashape import import_metashape
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
+from simulacra.recon.importers.opencap import import_opencap
 from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
 from simulacra.recon.importers.options import (
     CaliscopeOptions,
@@ -33,10 +35,24 @@ from simulacra.recon.importers.options import (
     RgbdRigOptions,
     TruedepthOptions,
 )
+from simulacra.recon.importers.panoptic import import_panoptic
 from simulacra.recon.importers.pose2sim import import_pose2sim
 from simulacra.recon.importers.qualisys import import_qualisys
+from simulacra.recon.importers.realsense import import_realsense
+from simulacra.recon.importers.record3d import import_record3d
+from simulacra.recon.importers.recorder_options import (
+    AzureKinectOptions,
+    OpencapOptions,
+    PanopticOptions,
+    RealsenseOptions,
+    Record3dOptions,
+    StrayScannerOptions,
+    ZjuMocapOptions,
+)
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.importers.stray_scanner import import_stray_scanner
 from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.recon.importers.zju_mocap import import_zju_mocap
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import UserError
 from tests.recon import ellipsoid_person
@@ -46,6 +62,10 @@ from tests.recon.importers import (
     picture_seeds,
     portrait_seeds,
     reader_seeds,
+    test_opencap,
+    test_panoptic,
+    test_phones,
+    test_zju_mocap,
 )
 
 
@@ -159,6 +179,19 @@ def _read_session(src: Path, session: Path) -> None:
 def _metashape(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     foreign_captures.write_metashape(folder, cameras=2, b2=0.1, k1=-0.05, k4=0.001, p1=0.001)
+
+
+def _realsense(folder: Path) -> None:
+    depth_folders.write_separate(folder)
+    path = folder / "calibration.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "depth_scale": 0.001}))
+
+
+def _azure_kinect(folder: Path) -> None:
+    """Open3D's recorder's: images of the device's own modes are large."""
+    depth_folders.write_aligned(folder)
+    path = folder / "camera_intrinsic.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "depth_mode": "NFOV_UNBINNED"}))
 
 
 SEEDS: dict[str, Seed] = {
@@ -283,6 +316,48 @@ SEEDS: dict[str, Seed] = {
     ),
     "ply": Seed(
         reader_seeds.write_gaussians, reader_seeds.read_gaussians, ("*.ply",), ("*.ply",), reader_seeds.say
+    ),
+    "panoptic": Seed(
+        test_panoptic.write_panoptic,
+        lambda src, session: import_panoptic(src, session, PanopticOptions()),
+        ("calibration_*.json",),
+        ("hdImgs/*/*",),
+    ),
+    "zju-mocap": Seed(
+        test_zju_mocap.write_zju,
+        lambda src, session: import_zju_mocap(src, session, ZjuMocapOptions(world_up="+z")),
+        ("annots.npy",),
+        ("Camera_*/*", "mask_cihp/*/*"),
+    ),
+    "azure-kinect": Seed(
+        _azure_kinect,
+        lambda src, session: import_azure_kinect(src, session, AzureKinectOptions()),
+        ("camera_intrinsic.json",),
+        ("color/*", "depth/*"),
+    ),
+    "realsense": Seed(
+        _realsense,
+        lambda src, session: import_realsense(src, session, RealsenseOptions()),
+        ("calibration.json",),
+        ("color/*", "depth/*"),
+    ),
+    "record3d": Seed(
+        lambda folder: test_phones.write_export(folder, ellipsoid_person.ring(3), test_phones.npz),
+        lambda src, session: import_record3d(src, session, Record3dOptions(still_person=True)),
+        ("metadata.json", "depth/*"),
+        ("rgb/*",),
+    ),
+    "stray-scanner": Seed(
+        lambda folder: test_phones.write_scan(folder, ellipsoid_person.ring(3)),
+        lambda src, session: import_stray_scanner(src, session, StrayScannerOptions(still_person=True)),
+        ("odometry.csv", "camera_matrix.csv"),
+        ("depth/*", "confidence/*", "rgb.mp4"),
+    ),
+    "opencap": Seed(
+        lambda folder: test_opencap.write_opencap(folder, {"walk": "walk.mp4"}),
+        lambda src, session: import_opencap(src, session, OpencapOptions(world_up="-y")),
+        ("Videos/*/*.pickle",),
+        ("Videos/*/*/*/*",),
     ),
     "images-rig": Seed(picture_seeds.write_rig, picture_seeds.run, ("images/*/*",), ("images/*/*",)),
 }

@@ -9,6 +9,8 @@ import torch
 
 from simulacra.render.export import read_ply, write_ply
 from simulacra.render.gaussians import Gaussians
+from simulacra.render.gaussians.spherical_harmonics import rgb_from_sh
+from simulacra.render.rotation import quat_normalize, quat_to_matrix
 from simulacra.render.runtime.errors import InputError
 
 
@@ -26,7 +28,7 @@ def some(degree: int, count: int = 7) -> Gaussians:
 @pytest.mark.parametrize("degree", [0, 1, 3])
 def test_it_comes_back_the_same(tmp_path: Path, degree: int) -> None:
     gaussians = some(degree)
-    write_ply(tmp_path / "a.ply", gaussians)
+    write_ply(tmp_path / "a.ply", gaussians, "y-up")
     back = read_ply(tmp_path / "a.ply")
     assert torch.equal(back.means, gaussians.means)
     assert torch.equal(back.sh, gaussians.sh)
@@ -35,7 +37,7 @@ def test_it_comes_back_the_same(tmp_path: Path, degree: int) -> None:
 
 def test_higher_harmonics_lie_color_after_color(tmp_path: Path) -> None:
     gaussians = some(1)
-    write_ply(tmp_path / "a.ply", gaussians)
+    write_ply(tmp_path / "a.ply", gaussians, "y-up")
     header, _, content = (tmp_path / "a.ply").read_bytes().partition(b"end_header\n")
     names = [line.split()[2] for line in header.decode().splitlines() if line.startswith("property float ")]
     assert header.startswith(b"ply\nformat binary_little_endian 1.0\n") and b"\nelement vertex 7\n" in header
@@ -45,6 +47,23 @@ def test_higher_harmonics_lie_color_after_color(tmp_path: Path) -> None:
     assert table["f_rest_1"][4] == gaussians.sh[4, 2, 0].item()
     assert table["f_rest_3"][4] == gaussians.sh[4, 1, 1].item()
     assert table["opacity"][2] == gaussians.logit_opacities[2].item()
+
+
+@pytest.mark.parametrize("degree", [0, 3])
+def test_a_viewer_of_y_down_files_shows_it_upright(tmp_path: Path, degree: int) -> None:
+    """Head over feet, right hand on the right, every color from every side as it is here."""
+    ours = some(degree)
+    write_ply(tmp_path / "a.ply", ours)
+    back = read_ply(tmp_path / "a.ply")
+    turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+    torch.testing.assert_close(back.means @ turn.T, ours.means)
+    torch.testing.assert_close(turn @ quat_to_matrix(back.quats), quat_to_matrix(quat_normalize(ours.quats)))
+    eyes = torch.tensor([[0.4, 1.5, 3.0], [-2.0, 0.3, -1.0], [0.1, 5.0, 0.2]])
+    # The shader of a viewer takes the direction in the file's axes.
+    seen = rgb_from_sh(back.sh, back.means, eyes @ turn)
+    torch.testing.assert_close(seen, rgb_from_sh(ours.sh, ours.means, eyes))
+    if degree:
+        assert not torch.allclose(rgb_from_sh(ours.sh, back.means, eyes @ turn), seen, atol=0.1)
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
@@ -121,7 +140,7 @@ def test_a_header_of_one_of_our_own_files(tmp_path: Path) -> None:
     """To the byte, since other programs read it: what the library plyfile wrote of the same."""
     write_ply(tmp_path / "a.ply", some(0))
     assert (tmp_path / "a.ply").read_bytes().partition(b"end_header\n")[0].decode() == (
-        "ply\nformat binary_little_endian 1.0\ncomment axes: +Y up, right-handed\ncomment units: metres\n"
+        "ply\nformat binary_little_endian 1.0\ncomment axes: -Y up, right-handed\ncomment units: metres\n"
         "comment written by simulacra\nelement vertex 7\n"
         + "".join(
             f"property float {name}\n"
