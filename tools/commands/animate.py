@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import Run
+from .arguments import OptionalPath, Run
 from .warmup import warm_up
 
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
+# A motion of one frame is a pose: long enough to be looked at.
+HELD_SECONDS = 2.0
 
 
 def animate(
@@ -19,28 +21,39 @@ def animate(
     /,
     out: Path,
     camera: Literal["follow", "still"] = "follow",
+    names: OptionalPath = None,
 ) -> None:
-    """Move an avatar by a motion file, and write a video of it.
+    """Move an avatar by a motion file, and write a video of it. A motion of one frame is held for two seconds.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
         motion: a BVH file.
         out: the video to write, .mp4.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
+        names: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
+    from itertools import repeat
+
     from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
     from simulacra.recon.avatar.finished import open_avatar
+    from simulacra.recon.motion import describe_skeleton, find_skeleton, load_bvh
     from simulacra.recon.runs.progress import track
     from simulacra.recon.session.video import write_video
 
     avatar = open_avatar(run)
+    recorded = load_bvh(motion)
+    print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, names))}")
     warm_up(quiet=True)
-    poses = poses_of(avatar, motion, FPS)
+    poses = poses_of(avatar, recorded, FPS, names)
     if camera == "follow":
         cameras = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT)
     else:
         cameras = camera_for(avatar, poses, WIDTH, HEIGHT)
     pictures = draw_motion(avatar, poses, cameras)
     count = len(poses.translation)
+    if count == 1:
+        count = round(HELD_SECONDS * FPS)
+        pictures = repeat(next(pictures), count)
     write_video(out, track(pictures, "drawing", count), FPS)
-    print(f"{out}: {count} pictures, {count / FPS:.1f} s")
+    held = ", one pose" if len(recorded) == 1 else ""
+    print(f"{out}: {count} pictures, {count / FPS:.1f} s{held}")

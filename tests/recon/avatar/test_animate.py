@@ -14,6 +14,7 @@ from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motio
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
 from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.fit import save_fit
+from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
 from simulacra.recon.session.video import iter_video, probe_video, write_video
@@ -210,7 +211,7 @@ def test_a_clip_of_a_motion_file(
     monkeypatch.setattr("simulacra.tools.commands.animate.WIDTH", 48)
     monkeypatch.setattr("simulacra.tools.commands.animate.HEIGHT", 64)
     motion = swing(body, finished, tmp_path / "swing.bvh")
-    expected = len(poses_of(finished, motion, 30.0).translation)
+    expected = len(poses_of(finished, load_bvh(motion), 30.0).translation)
     assert expected >= 4
     animate(run, motion, tmp_path / "clip.mp4")
     facts = probe_video(tmp_path / "clip.mp4")
