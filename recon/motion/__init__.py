@@ -1,5 +1,5 @@
-"""Recorded motion (BVH) and its transfer to the body: `bvh` reads, `anatomy` finds the parts of the person in a hierarchy,
-`stance` how it stands, `skeletons` which joint each bone follows, `retarget` transfers.
+"""Recorded motion (BVH) and its transfer to the body: `bvh` reads, `anatomy` finds the parts of the person in a
+hierarchy, `stance` how it stands, `skeletons` which joint each bone follows, `retarget` transfers.
 """
 
 from simulacra.recon.motion.bvh import load_bvh

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -33,6 +34,10 @@ PARTS = (
 _EVEN, _ALIKE = 0.15, 0.6
 # Both long bones of a limb are more than this part of it, from its first joint to the tips of its fingers or toes.
 _LIMB = 0.5
+# Toes before ankles and knees before the line from hip to ankle, of the length of a leg: less says nothing.
+_CLEARLY_FORWARD = 0.08
+# Joints of one limb, limbs of one joint, and pairs of limbs that are tried: no person has more.
+_MOST = 24
 _LOOKED_AT = 16  # frames, for lengths between joints that are not neighbours
 
 
@@ -185,12 +190,13 @@ def _find_pairs(tree: _Tree, names: list[JointName]) -> tuple[tuple[int, int], t
     """The first joints of both legs, and of both arms, left before right."""
     found: list[tuple[float, tuple[int, int]]] = []
     for below in tree.children:
-        for a, b in combinations(below, 2):
+        longest = sorted(below, key=lambda joint: -float(tree.lengths[joint] + tree.reach[joint]))
+        for a, b in combinations(sorted(longest[:_MOST]), 2):
             if _mirrored(tree, names, a, b):
                 size = sum(float(tree.lengths[j] + tree.reach[j]) for j in (a, b))
                 found.append((size, (b, a) if names[a].side == "right" else (a, b)))
     found.sort(reverse=True)
-    for (_, first), (_, second) in combinations(found, 2):
+    for (_, first), (_, second) in combinations(found[:_MOST], 2):
         inside = {joint for pair in first for joint in tree.below(pair)}
         outside = {joint for pair in second for joint in tree.below(pair)}
         if inside.isdisjoint(outside):
@@ -224,19 +230,19 @@ def _read_limbs(
     tree: _Tree, names: list[JointName], starts: tuple[int, int], wanted: tuple[str, str, str]
 ) -> list[tuple[list[int], tuple[int, ...]]]:
     """The chains of two limbs, and the places in each of three joints: of a leg, hip, knee and ankle."""
-    chains = [tree.chain(start) for start in starts]
+    chains = [tree.chain(start)[:_MOST] for start in starts]
     tries = [list(combinations(range(len(chain)), 3)) for chain in chains]
     if len(chains[0]) == len(chains[1]):
-        best = max(tries[0], key=lambda at: sum(_score(tree, names, chain, at, wanted) for chain in chains))
+        best = max(tries[0], key=lambda at: sum(_score(tree, names, wanted, chain, at) for chain in chains))
         return [(chain, best) for chain in chains]
     return [
-        (chain, max(each, key=lambda at: _score(tree, names, chain, at, wanted)))  # noqa: B023 - called at once
+        (chain, max(each, key=partial(_score, tree, names, wanted, chain)))
         for chain, each in zip(chains, tries, strict=True)
     ]
 
 
 def _score(
-    tree: _Tree, names: list[JointName], chain: list[int], at: tuple[int, ...], wanted: tuple[str, str, str]
+    tree: _Tree, names: list[JointName], wanted: tuple[str, str, str], chain: list[int], at: tuple[int, ...]
 ) -> float:
     """How well three joints of a chain read as a limb: by words, two long straight bones of one length, and fingers."""
     along = np.cumsum(tree.lengths[chain])
@@ -283,9 +289,11 @@ def _read_arms(tree: _Tree, names: list[JointName], starts: tuple[int, int]) -> 
 def _finger_chains(tree: _Tree, names: list[JointName], hand: int) -> list[list[int]]:
     """What goes out from a hand; of a palm with more than one finger, what goes out from it."""
     chains: list[list[int]] = []
-    for joint in tree.children[hand]:
+    open_ = tree.children[hand][::-1]
+    while open_:
+        joint = open_.pop()
         if sum(not tree.site[child] for child in tree.children[joint]) > 1:
-            chains += _finger_chains(tree, names, joint)
+            open_ += tree.children[joint][::-1]
         elif not tree.site[joint]:
             chains.append(
                 [each for each in tree.chain(joint) if not tree.site[each] and "end" not in names[each].parts]
@@ -343,7 +351,9 @@ def _sides_by_toes(
             hip, knee, ankle = (places[:, parts[f"{side}_{part}"][0]] for part in _LEG)
             toes = parts[f"{side}_toes"]
             forward += places[:, toes].mean(1) - ankle if toes else 2 * knee - hip - ankle
-        sense = float((np.cross(up, forward) * hips).sum())
+        legs = places[:, parts["left_foot"][0]] - places[:, parts["left_thigh"][0]]
+        clear = np.abs(forward).sum() > len(SIDES) * _CLEARLY_FORWARD * np.abs(legs).sum()
+        sense = float((np.cross(up, forward) * hips).sum()) if clear else 0.0
         if sense == 0:
             raise InputError(
                 "The motion does not say which side of the person is left",

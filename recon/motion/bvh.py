@@ -167,7 +167,7 @@ def _encoding(start: bytes) -> str:
 
 
 def _number(word: str) -> float:
-    """NaN for what is none, as Python's own 1_000 and foreign digits are. A comma may be the decimal mark, or follow."""
+    """NaN for what is none, as Python's own 1_000 and foreign digits are. A comma is the decimal mark, or follows."""
     try:
         if not word.isascii() or "_" in word:
             return math.nan
@@ -270,11 +270,10 @@ def _read_channels(reader: _Reader, joint: _Joint) -> list[str]:
     known = (*_POSITIONS, *_AXES)
     if joint.channels:
         raise reader.fail("CHANNELS of a joint once", "a second list")
-    words = [word[0].upper() + word[1:] for word in known]
     count = reader.number(f"0 to {len(known)} channels")
     if count not in range(len(known) + 1):
         raise reader.fail(f"0 to {len(known)} channels", f"{count:g}")
-    channels = [reader.keyword(*(word.upper() for word in words)).lower() for _ in range(int(count))]
+    channels = [reader.keyword(*map(str.upper, known)).lower() for _ in range(int(count))]
     if len(set(channels)) < count:
         raise reader.fail("each channel once", " ".join(channels))
     return channels

@@ -1,7 +1,7 @@
 """What the name of a joint says: the side of the person, and the parts that it may stand for.
 
-A word may mean two things (a shoulder is a collar bone to some and an upper arm to others): it only speaks for a reading
-of the hierarchy (`anatomy`), which decides.
+A word may mean two things (a shoulder is a collar bone to some and an upper arm to others): it only speaks for a
+reading of the hierarchy (`anatomy`), which decides.
 """
 
 from __future__ import annotations

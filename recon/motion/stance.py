@@ -215,4 +215,4 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Between directions."""
-    return np.degrees(np.arccos(np.clip((_unit(a) * _unit(b)).sum(-1), -1, 1)))
+    return np.asarray(np.degrees(np.arccos(np.clip((_unit(a) * _unit(b)).sum(-1), -1, 1))))

@@ -136,7 +136,7 @@ WRITERS = {
         ("*Collar", "*Shoulder", "*Elbow", "*Wrist"),
         ("*Hip", "*Knee", "*Ankle"),
     ),
-    "*MPL": Writer(
+    "SMPL": Writer(
         ("L", "R"),
         ("Pelvis", "Spine1", "Spine2", "Spine3"),
         ("Neck", "Head"),
@@ -144,7 +144,7 @@ WRITERS = {
         ("*_Hip", "*_Knee", "*_Ankle", "*_Foot"),
         ends=False,
     ),
-    "*MPL-X": Writer(
+    "SMPL-X": Writer(
         ("left", "right"),
         ("pelvis", "spine1", "spine2", "spine3"),
         ("neck", "head"),
@@ -153,7 +153,7 @@ WRITERS = {
         fingers=("thumb", "index", "middle", "ring", "pinky"),
         finger=lambda side, finger, joint: f"{side}_{finger}{joint}",
     ),
-    "*MPL of Maya": Writer(
+    "SMPL of Maya": Writer(
         ("L", "R"),
         ("m_avg_Pelvis", "m_avg_Spine1", "m_avg_Spine2", "m_avg_Spine3"),
         ("m_avg_Neck", "m_avg_Head"),
@@ -260,8 +260,8 @@ WRITERS = {
         ("A", "B"),
         ("J1", "J2", "J3"),
         ("J4", "J5"),
-        ("KS1", "KS2", "KS3", "KS4"),
-        ("MS1", "MS2", "MS3", "MS4"),
+        ("K*1", "K*2", "K*3", "K*4"),
+        ("M*1", "M*2", "M*3", "M*4"),
     ),
 }
 
