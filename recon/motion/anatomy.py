@@ -82,12 +82,8 @@ class _Tree:
         for joint, parent in enumerate(self.parents):
             if parent >= 0:
                 self.children[parent].append(joint)
-        self.site = [
-            not below
-            and joint > 0
-            and motion.names[joint].startswith(f"{motion.names[self.parents[joint]]}_end")
-            for joint, below in enumerate(self.children)
-        ]
+        sites = motion.end_sites()
+        self.site = [joint in sites for joint in range(len(self.parents))]
         self.reach = np.zeros(len(self.parents))
         for joint in range(len(self.parents) - 1, 0, -1):
             parent = self.parents[joint]
@@ -142,7 +138,7 @@ def find_anatomy(motion: Motion, given: Mapping[str, tuple[str, ...]] | None = N
             "The motion's skeleton is not understood",
             expected="hips with two legs, a trunk with two arms",
             found=f"no {', '.join(missing[:6])} among {len(motion.names)} joints: {', '.join(motion.names[:8])}",
-            remedy="name the joints in a file: --names NAMES.toml (docs/body.md)",
+            remedy="name the joints in a file: --skeleton NAMES.toml (docs/body.md)",
         )
     return Anatomy(parts, tuple(names))
 
@@ -359,7 +355,7 @@ def _sides_by_toes(
                 "The motion does not say which side of the person is left",
                 expected="names with left and right, or feet with toes",
                 found=", ".join(motion.names[:8]),
-                remedy="name the joints in a file: --names NAMES.toml (docs/body.md)",
+                remedy="name the joints in a file: --skeleton NAMES.toml (docs/body.md)",
             )
         if sense < 0:
             _exchange(swapped, parts, (*_LEG, "toes"))

@@ -41,6 +41,15 @@ class Motion:
     def __len__(self) -> int:
         return len(self.rotations)
 
+    def end_sites(self) -> set[int]:
+        """What only says where a chain ends."""
+        inner = set(self.parents.tolist())
+        return {
+            joint
+            for joint, (name, parent) in enumerate(zip(self.names, self.parents, strict=True))
+            if joint and joint not in inner and name.startswith(f"{self.names[parent]}_end")
+        }
+
     def global_rotations(self) -> Float[np.ndarray, "t n 3 3"]:
         """World from joint; identity in the zero pose."""
         turned = self.rotations.copy()

@@ -56,13 +56,11 @@ _BELOW_FLOOR = 0.05
 # Share of a limb's turn about itself that its first bone takes. The elbow's hinge takes none of the forearm's.
 _FIRST_TWIST = {"upperarm01": 0.5, "lowerarm01": 0.0, "upperleg01": 0.5, "lowerleg01": 0.5}
 _BONES = {
-    "upper_arm": "upperarm01",
-    "forearm": "lowerarm01",
-    "hand": "wrist",
-    "thigh": "upperleg01",
-    "shin": "lowerleg01",
+    **{"upper_arm": "upperarm01", "forearm": "lowerarm01", "hand": "wrist"},
+    **{"thigh": "upperleg01", "shin": "lowerleg01", "foot": "foot", "toes": "toe3-1"},
+    **{finger: f"finger{i}-1" for i, finger in enumerate(FINGERS, 1)},
 }
-_BONES |= {"foot": "foot", "toes": "toe3-1", **{name: f"finger{i}-1" for i, name in enumerate(FINGERS, 1)}}
+"""The bone that a part of a recorded skeleton moves, the first of several."""
 
 
 def retarget(
@@ -103,24 +101,35 @@ def retarget(
     low, top = trunk_ends(skeleton.anatomy, positions)
     rotations = _local_rotations(body, heads, turns, corrections, aims, torch.from_numpy(top - low))
 
-    still = BodyPose(
-        rotations,
-        torch.zeros(len(motion), 3, dtype=body.dtype, device=body.device),
-        torch.zeros(len(motion), len(body.expression_names), dtype=body.dtype, device=body.device),
-    )
     # Legs of another length walk as far in steps of their own: else feet slide.
     joints = [skeleton.anatomy.joint(f"{side}_thigh") for side in SIDES]
     hips = places[:, joints].mean(1) * _leg_ratio(heads, skeleton.anatomy, stance)
+    return _stand(body, rest, rotations, hips.to(rotations), start_at_origin)
+
+
+def _stand(
+    body: BodyModel,
+    rest: RestBody,
+    rotations: Float[Tensor, "t j 3"],
+    hips: Float[Tensor, "t 3"],
+    start_at_origin: bool,
+) -> BodyPose:
+    """The poses with the hips where they are to be, and the floor under the soles.
+
+    Raises:
+        InputError: the hips go where nobody does.
+    """
     far = float((hips - hips[0]).abs().max())
     if not far < FARTHEST:
         raise InputError(
             "The motion goes where nobody does", expected=f"< {FARTHEST:g} m", found=f"{far:.3g} m"
         )
-    translation = hips.to(rotations) - _posed_hips(body, rest, still)
+    still = BodyPose(
+        rotations, torch.zeros_like(hips), rotations.new_zeros(len(hips), len(body.expression_names))
+    )
     if start_at_origin:
-        translation = translation - (
-            translation[0] + _posed_hips(body, rest, still)[0]
-        ) * translation.new_tensor([1, 0, 1])
+        hips = hips - hips[0] * hips.new_tensor([1, 0, 1])
+    translation = hips - _posed_hips(body, rest, still)
     soles = lowest_soles(body, rest, BodyPose(rotations, translation, still.expression))
     translation = translation - translation.new_tensor([0, 1, 0]) * soles.quantile(_BELOW_FLOOR)
     return BodyPose(rotations, translation, still.expression)

@@ -132,21 +132,15 @@ def _unused(motion: Motion, followed: set[int]) -> tuple[str, ...]:
     for joint in range(len(motion.names) - 1, 0, -1):
         if joint in used:
             used.add(int(motion.parents[joint]))
-    inner = set(motion.parents.tolist())
-    sites = {
-        i
-        for i, name in enumerate(motion.names)
-        if i not in inner and name.startswith(f"{motion.names[motion.parents[i]]}_end")
-    }
-    return tuple(name for i, name in enumerate(motion.names) if i not in used | sites)
+    used |= motion.end_sites()
+    return tuple(name for joint, name in enumerate(motion.names) if joint not in used)
 
 
 def describe_skeleton(motion: Motion, skeleton: Skeleton, shown: int = 6) -> str:
     """What was recognized, what the file lacks and what is not used, in one line."""
-    sites = sum(1 for name in motion.names if name.endswith("_end"))
     facts = [
         f"{len(motion)} frame{'s' * (len(motion) > 1)} at {motion.fps:.4g} a second",
-        f"{len(motion.names) - sites} joints, {skeleton.name}",
+        f"{len(motion.names) - len(motion.end_sites())} joints, {skeleton.name}",
     ]
     parts = skeleton.anatomy.parts
     lacking = [part for part in ("spine", "neck", "head") if part not in parts]

@@ -26,7 +26,7 @@ def animate(
     /,
     out: Path,
     camera: Literal["follow", "still"] = "follow",
-    names: OptionalPath = None,
+    skeleton: OptionalPath = None,
 ) -> None:
     """Move an avatar by a motion file, and write a video of it. A motion of one frame is held for two seconds.
 
@@ -35,7 +35,7 @@ def animate(
         motion: a BVH file.
         out: the video to write, .mp4.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
-        names: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
+        skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
     from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
@@ -46,9 +46,9 @@ def animate(
         raise InputError("The clip is an MP4", where=out, expected=".mp4", found=out.suffix)
     avatar = open_avatar(run)
     recorded = load_bvh(motion)
-    print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, names))}")
+    print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")
     warm_up(quiet=True)
-    poses = poses_of(avatar, recorded, FPS, names)
+    poses = poses_of(avatar, recorded, FPS, skeleton)
     see = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT) if camera == "follow" else None
     count = _write_clip(out, avatar, poses, see or camera_for(avatar, poses, WIDTH, HEIGHT))
     print(f"{out}: {count} pictures, {count / FPS:.1f} s{', one pose' if len(recorded) == 1 else ''}")

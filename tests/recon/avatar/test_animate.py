@@ -241,4 +241,4 @@ def test_a_clip_of_one_pose_is_held_and_what_was_read_is_said(
     table = tmp_path / "names.toml"
     table.write_text('[joints]\nhead = "nobody"')
     with pytest.raises(InputError, match="a joint that the motion has not"):
-        animate(run, motion, tmp_path / "clip.mp4", names=table)
+        animate(run, motion, tmp_path / "clip.mp4", skeleton=table)

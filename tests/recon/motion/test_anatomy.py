@@ -151,7 +151,7 @@ def test_what_is_no_person_is_refused() -> None:
         offsets=motion.offsets[keep],
         rotations=motion.rotations[:, keep],
     )
-    with pytest.raises(InputError, match=r"not understood[\s\S]*no pelvis[\s\S]*--names"):
+    with pytest.raises(InputError, match=r"not understood[\s\S]*no pelvis[\s\S]*--skeleton"):
         find_skeleton(half)
     no_toes = replace(WRITERS["no names"], leg=("M*1", "M*2", "M*3"))
     straight, _ = write(no_toes)

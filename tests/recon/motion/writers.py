@@ -40,6 +40,7 @@ class Writer:
         before: a joint of no length before each leg.
         crown: a joint on top of the head.
         ends: whether chains end with end sites.
+        high: whether legs hang on the first joint of the spine, and arms on the neck.
     """
 
     sides: tuple[str, str]
@@ -54,6 +55,7 @@ class Writer:
     before: str = ""
     crown: str = ""
     ends: bool = True
+    high: bool = False
 
 
 MIXED = ("Thumb", "Index", "Middle", "Ring", "Pinky")
@@ -184,6 +186,15 @@ WRITERS = {
             f"Bip01 {side} Finger{finger}" + (f"{joint - 1}" if joint > 1 else "")
         ),
     ),
+    "3ds Max, older": Writer(
+        ("L", "R"),
+        ("Bip01_Pelvis", "Bip01_Spine", "Bip01_Spine1"),
+        ("Bip01_Neck", "Bip01_Head"),
+        ("Bip01_*_Clavicle", "Bip01_*_UpperArm", "Bip01_*_Forearm", "Bip01_*_Hand"),
+        ("Bip01_*_Thigh", "Bip01_*_Calf", "Bip01_*_Foot", "Bip01_*_Toe0"),
+        above=("Bip01",),
+        high=True,
+    ),
     "Poser": Writer(
         ("l", "r"),
         ("hip", "abdomen", "chest"),
@@ -289,6 +300,9 @@ def joints_of(writer: Writer) -> tuple[list[Joint], dict[str, tuple[str, ...]]]:
     if writer.crown:
         joints.append((writer.crown, head, CROWN, "head"))
     parts = {"pelvis": (pelvis,), "spine": tuple(spine), "neck": tuple(necks), "head": (head,)}
+    if writer.high:
+        pelvis, chest = spine.pop(0), necks[0]
+        parts |= {"pelvis": (pelvis,), "spine": tuple(spine)}
     for word, side, sign in zip(writer.sides, ("left", "right"), (1, -1), strict=True):
         added, of = _side(writer, word, sign, chest, pelvis)
         joints += added
