@@ -126,7 +126,12 @@ def find_anatomy(motion: Motion, given: Mapping[str, tuple[str, ...]] | None = N
             joint is not there.
     """
     tree, names = _Tree(motion), read_names(motion.names)
-    parts = _find_parts(motion, tree, names)
+    try:
+        parts = _find_parts(motion, tree, names)
+    except InputError:
+        if given is None:
+            raise
+        parts = {}  # what is not found is in the table, or is missed below
     if given is not None:
         parts |= {
             part: tuple(_index(motion, part, name) for name in joints) for part, joints in given.items()

@@ -250,7 +250,8 @@ def _straighten(
 ) -> dict[str, Tensor]:
     """World turns of the spine, its bones turned as one so that the line from hips to neck is in a direction."""
     start = world["root"] @ (heads[SPINE[0]] - _trunk_foot(heads))
-    way = sum(world[bone] @ (heads[after] - heads[bone]) for bone, after in pairwise((*SPINE, NECK[0])))
+    bones = [world[bone] @ (heads[after] - heads[bone]) for bone, after in pairwise((*SPINE, NECK[0]))]
+    way = torch.stack(bones).sum(0)
     aim = torch.nn.functional.normalize(aim, dim=-1)
     # Where a sphere of the spine's length about its foot meets the line.
     along = (aim * start).sum(-1, keepdim=True)
