@@ -185,6 +185,8 @@ def test_every_writers_person_moves_as_recorded(
     motion, _ = write(WRITERS[writer], zero, walk(frames), frames, Z_UP)
     pose = retarget(motion, body, rest)
     assert limb_angles(body, rest, motion, pose).max() < np.radians(3)
+    if frames > 1:  # the control: of other frames they are not
+        assert limb_angles(body, rest, motion.frames(np.arange(frames)[::-1]), pose).max() > np.radians(10)
     assert trunk_angles(body, rest, motion, pose, shoulders=False).max() < np.radians(5)
     assert trunk_angles(body, rest, motion, pose, shoulders=True).max() < np.radians(5)
     places = heads(body, rest, pose)
