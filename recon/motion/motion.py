@@ -14,6 +14,8 @@ from simulacra.render.runtime.errors import InputError
 # Frames by joints: a rotation is 72 bytes, and a few copies of all of them are in memory at once. A quarter of an hour
 # of 80 joints at 120 frames a second is 8.6 million.
 MOST_TURNS = 10_000_000
+# Frames by which the last one may be missed: 0.0333333 s, as it is written, is not quite a thirtieth.
+_FULL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class Motion:
             raise InputError(
                 "A motion cannot be resampled to this rate", expected="frames a second above zero", found=fps
             )
-        count = math.floor(min((len(self) - 1) / self.fps * fps, 2.0 * MOST_TURNS) + 1e-6) + 1
+        count = math.floor(min((len(self) - 1) / self.fps * fps, 2.0 * MOST_TURNS) + _FULL) + 1
         if count * len(self.names) > MOST_TURNS:
             raise InputError(
                 "A motion cannot be resampled to this rate",

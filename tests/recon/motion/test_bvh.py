@@ -84,6 +84,8 @@ def test_resampling_keeps_frames_and_goes_between_them() -> None:
     angles = np.arctan2(twice.rotations[:, knee, 2, 1], twice.rotations[:, knee, 1, 1])
     assert np.allclose(angles, [0, 0.4, 0.8, 1.2, 1.6])
     assert np.allclose(motion.resampled(15.0).root_positions[:, 0], [0, 2])
+    # A frame time is written with few digits: the last frame is not lost by it.
+    assert len(replace(sticks(frames=12), fps=1 / 0.0333333).resampled(30.0)) == 12
     for fps, slow in ((0.0, motion), (1e9, motion), (1e300, motion), (1e6, replace(motion, fps=1 / 60))):
         with pytest.raises(InputError, match="rate"):
             slow.resampled(fps)
