@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.avatar.pictures import BACKDROP
-from simulacra.recon.motion import load_bvh, retarget
+from simulacra.recon.motion import Motion, retarget
 from simulacra.render.body import BodyPose
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import OUTLINE_EPS2D, rasterize_gaussians
@@ -28,14 +28,16 @@ FOLLOW_SECONDS = 0.5
 BATCH = 32
 
 
-def poses_of(avatar: FinishedAvatar, motion: Path, fps: float) -> BodyPose:
+def poses_of(avatar: FinishedAvatar, motion: Motion, fps: float, names: Path | None = None) -> BodyPose:
     """The motion on this person's body, at a rate of pictures a second.
 
+    Args:
+        names: a table of the skeleton's joints.
+
     Raises:
-        InputError: not a BVH file, or a skeleton of unknown names.
+        InputError: a skeleton that is not understood.
     """
-    recorded = load_bvh(motion)
-    return retarget(recorded, avatar.body, avatar.rig.rest, fps=fps if len(recorded) > 1 else None)
+    return retarget(motion, avatar.body, avatar.rig.rest, fps=fps if len(motion) > 1 else None, names=names)
 
 
 def camera_for(avatar: FinishedAvatar, poses: BodyPose, width: int, height: int) -> Cameras:

@@ -1,133 +1,48 @@
 """Biovision hierarchies (.bvh): a skeleton of offsets and a table of Euler angles.
 
-The format has no standard for units, axes or the rest pose; all three are what the writer chose, and are kept here as
+The format has no standard for units, axes or the zero pose; all three are what the writer chose, and are kept here as
 they are (`retarget` deals with them). Described in M. Meredith and S. Maddock, "Motion capture file formats
-explained", 2001.
+explained", 2001. Writers differ in more: in capitals, in blanks within names and before numbers, in names of end sites,
+in where a row is broken, in whether a joint's own position replaces its offset. All is read that means only one thing.
 """
 
 from __future__ import annotations
 
+import codecs
+import itertools
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from simulacra.recon.motion.motion import MOST_TURNS, Motion
 from simulacra.render.runtime.errors import InputError
 
-_AXES = {"Xrotation": 0, "Yrotation": 1, "Zrotation": 2}
-_POSITIONS = ("Xposition", "Yposition", "Zposition")
+_AXES = {"xrotation": 0, "yrotation": 1, "zrotation": 2}
+_POSITIONS = ("xposition", "yposition", "zposition")
 
 # What a file may hold. The largest that we know: 200 joints with fingers and a face; hours of them are cut into clips.
 MOST_BYTES = 128 << 20
 MOST_JOINTS = 2000
 LONGEST_NAME = 256
-# Frames by joints: a rotation is 72 bytes, and a few copies of all of them are in memory at once. A quarter of an hour
-# of 80 joints at 120 frames a second is 8.6 million.
-MOST_TURNS = 10_000_000
 # Of any number: a kilometre in micrometres, and squares of it are far from single precision's end.
 LARGEST = 1e9
-SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 60.0  # seconds
+# Seconds. What is longer are frames a second or milliseconds, by mistake; the time of a single frame is of no matter.
+SHORTEST_FRAME, LONGEST_FRAME = 1e-4, 1.0
 SHOWN = 80  # characters of a file in an error
-
-
-@dataclass(frozen=True)
-class Motion:
-    """A skeleton in `t` frames of motion, in the units and axes of its file.
-
-    Attributes:
-        names: of the joints, parents before children; an end site is a joint called after its parent with `_end`.
-        parents: -1 for the root, which is the first.
-        offsets: of each joint from its parent at rest; of the root from the origin.
-        rotations: local, parent from joint; identity at rest.
-        root_positions: of the root joint, its offset included.
-        fps: frames a second.
-    """
-
-    names: tuple[str, ...]
-    parents: Int[np.ndarray, "n"]
-    offsets: Float[np.ndarray, "n 3"]
-    rotations: Float[np.ndarray, "t n 3 3"]
-    root_positions: Float[np.ndarray, "t 3"]
-    fps: float
-
-    def __len__(self) -> int:
-        return len(self.rotations)
-
-    def global_rotations(self) -> Float[np.ndarray, "t n 3 3"]:
-        """World from joint; identity at rest."""
-        turned = self.rotations.copy()
-        for joint, parent in enumerate(self.parents):
-            if parent >= 0:
-                turned[:, joint] = turned[:, parent] @ self.rotations[:, joint]
-        return turned
-
-    def positions(self) -> Float[np.ndarray, "t n 3"]:
-        """Of all joints in the world."""
-        turned = self.global_rotations()
-        places = np.repeat(self.root_positions[:, None], len(self.names), axis=1)
-        for joint, parent in enumerate(self.parents):
-            if parent >= 0:
-                places[:, joint] = places[:, parent] + turned[:, parent] @ self.offsets[joint]
-        return places
-
-    def rest_positions(self) -> Float[np.ndarray, "n 3"]:
-        """Of all joints, no joint turned, the root at the origin."""
-        places = np.zeros_like(self.offsets)
-        for joint, parent in enumerate(self.parents):
-            if parent >= 0:
-                places[joint] = places[parent] + self.offsets[joint]
-        return places
-
-    def resampled(self, fps: float) -> Motion:
-        """The same motion at another rate: positions linearly, rotations along the shortest arc between frames.
-
-        Raises:
-            InputError: the rate is not a positive number, or gives more frames than a motion may have.
-        """
-        if not (math.isfinite(fps) and fps > 0):
-            raise InputError(
-                "A motion cannot be resampled to this rate", expected="frames a second above zero", found=fps
-            )
-        count = math.floor(min((len(self) - 1) / self.fps * fps, 2.0 * MOST_TURNS) + 1e-6) + 1
-        if count * len(self.names) > MOST_TURNS:
-            raise InputError(
-                "A motion cannot be resampled to this rate",
-                expected=f"at most {MOST_TURNS // len(self.names)} frames of {len(self.names)} joints",
-                found=f"{(len(self) - 1) / self.fps:g} s at {fps:g} frames a second",
-            )
-        at = np.arange(count) * (self.fps / fps)
-        before = np.minimum(at.astype(np.int64), len(self) - 1)
-        after = np.minimum(before + 1, len(self) - 1)
-        share = at - before
-        between = np.swapaxes(self.rotations[before], -1, -2) @ self.rotations[after]
-        turned = self.rotations[before] @ _partial(between, share[:, None])
-        places = (
-            self.root_positions[before] * (1 - share[:, None]) + self.root_positions[after] * share[:, None]
-        )
-        return replace(self, rotations=turned, root_positions=places, fps=fps)
-
-
-def _partial(
-    rotations: Float[np.ndarray, "t n 3 3"], share: Float[np.ndarray, "t 1"]
-) -> Float[np.ndarray, "t n 3 3"]:
-    """Rotations by a share of their angle, about their axis."""
-    from scipy.spatial.transform import Rotation
-
-    vectors = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec().reshape(*rotations.shape[:2], 3)
-    return (
-        Rotation.from_rotvec((vectors * share[..., None]).reshape(-1, 3)).as_matrix().reshape(rotations.shape)
-    )
+# What a joint's own position may vary, in parts of the skeleton's median bone, and still be its offset in a few digits.
+_STILL = 1e-3
 
 
 @dataclass
 class _Joint:
     name: str
     parent: int
-    offset: tuple[float, float, float]
+    offset: tuple[float, float, float] | None
     channels: list[str]
 
 
@@ -148,14 +63,19 @@ class _Reader:
                 "The motion is too large", where=path, expected=f"<= {MOST_BYTES} bytes", found=self.size
             )
         self._lines = self._stream()
-        self._words: Iterator[re.Match[str]] = iter(())
+        self._words: Iterator[str] = iter(())
 
     def _stream(self) -> Iterator[str]:
         try:
-            with self.path.open(encoding="utf-8-sig") as stream:
+            with self.path.open("rb") as file:
+                start = file.read(4096)
+            encoding = _encoding(start)
+            # Names of joints may be in any old code page: what is no UTF-8 is kept as its number, for they need only
+            # differ.
+            with self.path.open(encoding=encoding, errors="backslashreplace") as stream:
                 for self.line, line in enumerate(stream, 1):
                     yield line
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, UnicodeError) as error:
             raise InputError(
                 "The motion cannot be read", where=self.path, expected="a .bvh text file", found=error
             ) from error
@@ -170,24 +90,44 @@ class _Reader:
 
     def next(self, expected: str) -> str:
         while True:
-            for found in self._words:
-                return found.group()
+            for word in self._words:
+                return word
             line = next(self._lines, None)
             if line is None:
                 raise self.fail(expected, "the end of the file")
-            self._words = re.finditer(r"\S+", line)
+            self._words = (found.group() for found in re.finditer(r"\S+", line))
+
+    def push(self, word: str) -> None:
+        self._words = itertools.chain([word], self._words)
 
     def keyword(self, *allowed: str) -> str:
+        """The next word, which is one of these, in capitals or not."""
         word = self.next(" or ".join(allowed))
-        if word not in allowed:
+        if word.upper() not in allowed:
             raise self.fail(" or ".join(allowed), word)
-        return word
+        return word.upper()
+
+    def label(self, *words: str) -> None:
+        """Words with a colon after them, wherever their blanks are."""
+        expected = " ".join(words) + ":"
+        wanted, found = "".join(words).lower(), ""
+        while len(found) < len(wanted):
+            found += self.next(expected).lower()
+            if not (found.startswith(wanted) or wanted.startswith(found)):
+                raise self.fail(expected, found)
+        rest = found[len(wanted) :].lstrip(":") or self.next("a number").lstrip(":")
+        if rest:
+            self.push(rest)
 
     def name(self) -> str:
-        word = self.next("a joint's name")
-        if len(word) > LONGEST_NAME:
-            raise self.fail(f"a joint's name of at most {LONGEST_NAME} characters", word)
-        return word
+        """All words before the bracket."""
+        words: list[str] = []
+        while (word := self.next("a joint's name, and {")) != "{":
+            words.append(word)
+            if sum(map(len, words)) > LONGEST_NAME:
+                raise self.fail(f"a joint's name of at most {LONGEST_NAME} characters", " ".join(words))
+        self.push("{")
+        return " ".join(words)
 
     def number(self, expected: str = f"a number within {LARGEST:g}") -> float:
         word = self.next(expected)
@@ -196,6 +136,12 @@ class _Reader:
             raise self.fail(expected, word)
         return value
 
+    def numbers_follow(self) -> bool:
+        """Whether the next word is a number; it stays to be read."""
+        word = self.next("a bracket")
+        self.push(word)
+        return math.isfinite(_number(word))
+
     def count(self, expected: str, most: int) -> int:
         value = self.number(expected)
         if not 1 <= value <= most or value != int(value):
@@ -203,14 +149,30 @@ class _Reader:
         return int(value)
 
     def rows(self) -> Iterator[str]:
-        """The lines after that of the last word, but for empty ones."""
-        return (line for line in self._lines if not line.isspace())
+        """What is left of this line, and the lines after it."""
+        return itertools.chain([" ".join(self._words)], self._lines)
+
+
+def _encoding(start: bytes) -> str:
+    """Of a text by its first bytes.
+
+    Raises:
+        UnicodeError: no text.
+    """
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in start:
+        raise UnicodeError("bytes of no text")
+    return "utf-8-sig"
 
 
 def _number(word: str) -> float:
-    """NaN for what is none, as Python's own 1_000 and foreign digits are."""
+    """NaN for what is none, as Python's own 1_000 and foreign digits are. A comma is the decimal mark, or follows."""
     try:
-        return float(word) if word.isascii() and "_" not in word else math.nan
+        if not word.isascii() or "_" in word:
+            return math.nan
+        word = word.removesuffix(",")
+        return float(word if "." in word else word.replace(",", ".", 1))
     except ValueError:
         return math.nan
 
@@ -218,7 +180,8 @@ def _number(word: str) -> float:
 def load_bvh(path: Path) -> Motion:
     """Read a .bvh file, in time and memory that grow with its size.
 
-    Position channels of joints other than the root are not used: the offsets stand for them.
+    A position of a joint other than the root stands for its offset, or is added to it: whichever is nearer to the
+    offsets that the file has.
 
     Raises:
         InputError: missing, unreadable, beyond the bounds of this module, or not sound BVH; says the line and what was
@@ -232,102 +195,128 @@ def load_bvh(path: Path) -> Motion:
     if channels == 0:
         raise reader.fail("a joint with CHANNELS", "none in the hierarchy")
     reader.keyword("MOTION")
-    reader.keyword("Frames:")
+    reader.label("Frames")
     # A number and what parts it from the next are two bytes: no file holds more frames than that, whatever it says.
     most = min(MOST_TURNS // len(joints), (reader.size + 1) // (2 * channels))
     frames = reader.count(f"1 to {most} frames of {len(joints)} joints in {reader.size} bytes", most)
-    reader.keyword("Frame")
-    reader.keyword("Time:")
-    expected = f"a frame time of {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} seconds"
-    seconds = reader.number(expected)
-    if not SHORTEST_FRAME <= seconds <= LONGEST_FRAME:
-        raise reader.fail(expected, seconds)
+    reader.label("Frame", "Time")
+    seconds = _read_frame_time(reader, frames)
     rotations, positions = _decode(joints, _read_table(reader, frames, channels))
+    offsets, shifts = _settle(np.array([joint.offset for joint in joints], dtype=np.float64), positions)
     return Motion(
         names=tuple(joint.name for joint in joints),
         parents=np.array([joint.parent for joint in joints]),
-        offsets=np.array([joint.offset for joint in joints]),
+        offsets=offsets,
         rotations=rotations,
-        root_positions=positions,
+        root_positions=positions.get(0, np.zeros((frames, 3))) + offsets[0],
         fps=1 / seconds,
+        shifts=shifts,
     )
+
+
+def _read_frame_time(reader: _Reader, frames: int) -> float:
+    expected = f"a frame time of {SHORTEST_FRAME:g} to {LONGEST_FRAME:g} seconds"
+    seconds = reader.number(expected)
+    if SHORTEST_FRAME <= seconds <= LONGEST_FRAME:
+        return seconds
+    if frames == 1:
+        return LONGEST_FRAME
+    raise reader.fail(f"{expected} (neither frames a second nor milliseconds)", f"{seconds:g}")
 
 
 def _read_joints(reader: _Reader) -> list[_Joint]:
     """The hierarchy from its root's name to its last bracket; a list of open joints, for files nest as they like."""
-    joints = [_read_joint(reader, -1, reader.name())]
+    joints = [_Joint(reader.name() or "root", -1, None, [])]
+    reader.keyword("{")
     names, inside = {joints[0].name}, [0]
     while inside:
         joint = joints[inside[-1]]
-        word = reader.keyword("CHANNELS", "JOINT", "End", "}")
+        word = reader.keyword("OFFSET", "CHANNELS", "JOINT", "END", "}")
         if word == "}":
+            if joint.offset is None:
+                raise reader.fail(f"OFFSET of {joint.name}", "}")
             inside.pop()
-            continue
-        if word == "CHANNELS":
+        elif word == "OFFSET":
+            _read_offset(reader, joint)
+        elif word == "CHANNELS":
             joint.channels = _read_channels(reader, joint)
-            continue
-        if word == "End":
-            reader.keyword("Site")
-        name = reader.name() if word == "JOINT" else f"{joint.name}_end"
-        if name in names:
-            raise reader.fail("each joint once", f"a second {name}")
-        if len(joints) == MOST_JOINTS:
-            raise reader.fail(f"at most {MOST_JOINTS} joints and end sites", "more")
-        joints.append(_read_joint(reader, inside[-1], name))
-        names.add(name)
-        inside.append(len(joints) - 1)
+        else:
+            if len(joints) == MOST_JOINTS:
+                raise reader.fail(f"at most {MOST_JOINTS} joints and end sites", "more")
+            written = reader.name()
+            reader.keyword("{")
+            joints.append(_Joint(_unique(joint, word, written, names), inside[-1], None, []))
+            names.add(joints[-1].name)
+            inside.append(len(joints) - 1)
     return joints
 
 
-def _read_joint(reader: _Reader, parent: int, name: str) -> _Joint:
-    reader.keyword("{")
-    reader.keyword("OFFSET")
-    return _Joint(name, parent, (reader.number(), reader.number(), reader.number()), [])
+def _unique(parent: _Joint, word: str, written: str, names: set[str]) -> str:
+    """A name that no other joint has: an end site's is its parent's with `_end`; a second such gets a number."""
+    name = written if word == "JOINT" and written else f"{parent.name}_end"
+    return name if name not in names else f"{name}#{len(names)}"
+
+
+def _read_offset(reader: _Reader, joint: _Joint) -> None:
+    if joint.offset is not None:
+        raise reader.fail("OFFSET of a joint once", "a second one")
+    joint.offset = (reader.number(), reader.number(), reader.number())
+    # Some write the angles of their rest pose behind it; the channels count from zero all the same.
+    while reader.numbers_follow():
+        reader.number()
 
 
 def _read_channels(reader: _Reader, joint: _Joint) -> list[str]:
     known = (*_POSITIONS, *_AXES)
     if joint.channels:
         raise reader.fail("CHANNELS of a joint once", "a second list")
-    count = reader.count(f"1 to {len(known)} channels", len(known))
-    channels = [reader.keyword(*known) for _ in range(count)]
+    count = reader.number(f"0 to {len(known)} channels")
+    if count not in range(len(known) + 1):
+        raise reader.fail(f"0 to {len(known)} channels", f"{count:g}")
+    channels = [reader.keyword(*map(str.upper, known)).lower() for _ in range(int(count))]
     if len(set(channels)) < count:
         raise reader.fail("each channel once", " ".join(channels))
     return channels
 
 
 def _read_table(reader: _Reader, frames: int, channels: int) -> Float[np.ndarray, "t c"]:
-    """The numbers of all frames; rows are lines."""
-    table, found, first = np.empty((frames, channels)), 0, reader.line
-    for found, line in enumerate(reader.rows(), 1):
-        if found > frames:
-            continue
-        words = line.split(maxsplit=channels)
+    """The numbers of all frames. A row is a line, or as many lines as its writer likes."""
+    table, filled, first, uneven = np.empty(frames * channels), 0, reader.line, 0
+    for line in reader.rows():
+        words = line.rstrip("\x1a \t\r\n").split(maxsplit=len(table) - filled)
+        if len(words) > len(table) - filled:
+            raise _miscounted(reader, frames, channels, first, "more", uneven)
         values = np.fromiter(map(_number, words), np.float64, len(words))
-        if len(words) != channels or not (np.abs(values) <= LARGEST).all():
-            raise reader.fail(
-                f"{channels} finite numbers within {LARGEST:g}, one for each channel",
-                f"{'more' if len(words) > channels else len(words)} words"
-                if len(words) != channels
-                else "something else than such numbers",
-            )
-        table[found - 1] = values
-    if found != frames:
-        raise InputError(
-            "The motion has not the frames that it says",
-            where=reader.path,
-            expected=f"{frames} lines of numbers after line {first}",
-            found=found,
-        )
-    return table
+        if not (np.abs(values) <= LARGEST).all():
+            raise reader.fail(f"finite numbers within {LARGEST:g}", "something else than such numbers")
+        table[filled : filled + len(words)] = values
+        filled += len(words)
+        if not uneven and filled % channels:
+            uneven = reader.line
+    if filled != len(table):
+        rest = f" and {filled % channels} numbers" if filled % channels else ""
+        raise _miscounted(reader, frames, channels, first, f"{filled // channels}{rest}", uneven)
+    return table.reshape(frames, channels)
+
+
+def _miscounted(
+    reader: _Reader, frames: int, channels: int, first: int, found: str, uneven: int
+) -> InputError:
+    return InputError(
+        "The motion has not the frames that it says",
+        where=f"{reader.path}, line {uneven}, the first of another length" if uneven else reader.path,
+        expected=f"{frames} lines of {channels} numbers, one for each channel, after line {first}",
+        found=found,
+        remedy="write the file again; or set Frames: to what it holds",
+    )
 
 
 def _decode(
     joints: list[_Joint], table: Float[np.ndarray, "t c"]
-) -> tuple[Float[np.ndarray, "t n 3 3"], Float[np.ndarray, "t 3"]]:
-    """Local rotations, multiplied in the order of the channels, and the root's positions."""
+) -> tuple[Float[np.ndarray, "t n 3 3"], dict[int, np.ndarray]]:
+    """Local rotations, multiplied in the order of the channels, and the positions, `t 3`, of joints that have some."""
     rotations = np.tile(np.eye(3), (len(table), len(joints), 1, 1))
-    positions = np.tile(np.array(joints[0].offset), (len(table), 1))
+    positions: dict[int, np.ndarray] = {}
     column = 0
     for index, joint in enumerate(joints):
         for channel in joint.channels:
@@ -335,9 +324,29 @@ def _decode(
             column += 1
             if channel in _AXES:
                 rotations[:, index] = rotations[:, index] @ _about(_AXES[channel], np.radians(values))
-            elif index == 0:
-                positions[:, _POSITIONS.index(channel)] += values
+            else:
+                place = positions.setdefault(index, np.zeros((len(table), 3)))
+                place[:, _POSITIONS.index(channel)] = values
     return rotations, positions
+
+
+def _settle(
+    offsets: Float[np.ndarray, "n 3"], positions: dict[int, np.ndarray]
+) -> tuple[Float[np.ndarray, "n 3"], dict[int, np.ndarray]]:
+    """Offsets of the joints with their own positions in them, and the places in each frame of those that move."""
+    offsets = offsets.copy()
+    lengths = np.linalg.norm(offsets[1:], axis=1)
+    still = _STILL * float(np.median(lengths[lengths > 0])) if (lengths > 0).any() else 0.0
+    shifts = {}
+    for joint, values in positions.items():
+        if joint == 0:
+            continue
+        middle = np.median(values, axis=0)
+        added = np.linalg.norm(middle) < np.linalg.norm(middle - offsets[joint])
+        if np.ptp(values, axis=0).max() > still:
+            shifts[joint] = values + offsets[joint] if added else values
+        offsets[joint] = middle + offsets[joint] if added else middle
+    return offsets, shifts
 
 
 def _about(axis: int, angles: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t 3 3"]:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import Run
+from .arguments import OptionalPath, Run
 from .warmup import warm_up
 
+if TYPE_CHECKING:
+    from simulacra.recon.avatar.finished import FinishedAvatar
+    from simulacra.render.body import BodyPose
+    from simulacra.render.camera import Cameras
+
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
+# A motion of one frame is a pose: long enough to be looked at.
+HELD_SECONDS = 2.0
 
 
 def animate(
@@ -19,28 +26,45 @@ def animate(
     /,
     out: Path,
     camera: Literal["follow", "still"] = "follow",
+    skeleton: OptionalPath = None,
 ) -> None:
-    """Move an avatar by a motion file, and write a video of it.
+    """Move an avatar by a motion file, and write a video of it. A motion of one frame is held for two seconds.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
         motion: a BVH file.
         out: the video to write, .mp4.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
+        skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
-    from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
+    from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
+    from simulacra.recon.motion import describe_skeleton, find_skeleton, load_bvh
+    from simulacra.render.runtime.errors import InputError
+
+    if out.suffix.lower() not in ("", ".mp4", ".m4v"):
+        raise InputError("The clip is an MP4", where=out, expected=".mp4", found=out.suffix)
+    avatar = open_avatar(run)
+    recorded = load_bvh(motion)
+    print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")
+    warm_up(quiet=True)
+    poses = poses_of(avatar, recorded, FPS, skeleton)
+    see = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT) if camera == "follow" else None
+    count = _write_clip(out, avatar, poses, see or camera_for(avatar, poses, WIDTH, HEIGHT))
+    print(f"{out}: {count} pictures, {count / FPS:.1f} s{', one pose' if len(recorded) == 1 else ''}")
+
+
+def _write_clip(out: Path, avatar: FinishedAvatar, poses: BodyPose, cameras: Cameras) -> int:
+    """The number of pictures; one pose is drawn once and held."""
+    from itertools import repeat
+
+    from simulacra.recon.avatar.animate import draw_motion
     from simulacra.recon.runs.progress import track
     from simulacra.recon.session.video import write_video
 
-    avatar = open_avatar(run)
-    warm_up(quiet=True)
-    poses = poses_of(avatar, motion, FPS)
-    if camera == "follow":
-        cameras = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT)
-    else:
-        cameras = camera_for(avatar, poses, WIDTH, HEIGHT)
-    pictures = draw_motion(avatar, poses, cameras)
-    count = len(poses.translation)
+    pictures, count = draw_motion(avatar, poses, cameras), len(poses.translation)
+    if count == 1:
+        count = round(HELD_SECONDS * FPS)
+        pictures = repeat(next(pictures), count)
     write_video(out, track(pictures, "drawing", count), FPS)
-    print(f"{out}: {count} pictures, {count / FPS:.1f} s")
+    return count

@@ -14,6 +14,7 @@ from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motio
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
 from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.fit import save_fit
+from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
 from simulacra.recon.session.video import iter_video, probe_video, write_video
@@ -210,10 +211,34 @@ def test_a_clip_of_a_motion_file(
     monkeypatch.setattr("simulacra.tools.commands.animate.WIDTH", 48)
     monkeypatch.setattr("simulacra.tools.commands.animate.HEIGHT", 64)
     motion = swing(body, finished, tmp_path / "swing.bvh")
-    expected = len(poses_of(finished, motion, 30.0).translation)
+    expected = len(poses_of(finished, load_bvh(motion), 30.0).translation)
     assert expected >= 4
     animate(run, motion, tmp_path / "clip.mp4")
     facts = probe_video(tmp_path / "clip.mp4")
     assert (facts.frames, facts.width, facts.height) == (expected, 48, 64)
     frames = list(iter_video(tmp_path / "clip.mp4", [0, expected - 1]))
     assert np.abs(frames[0].astype(float) - frames[1]).mean() > 2  # the person has turned
+
+
+def test_a_clip_of_one_pose_is_held_and_what_was_read_is_said(
+    body: BodyModel,
+    finished: FinishedAvatar,
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("simulacra.tools.commands.animate.WIDTH", 32)
+    monkeypatch.setattr("simulacra.tools.commands.animate.HEIGHT", 32)
+    motion = swing(body, finished, tmp_path / "pose.bvh", frames=1)
+    animate(run, motion, tmp_path / "clip.mp4")
+    assert probe_video(tmp_path / "clip.mp4").frames == 60
+    said = capsys.readouterr().out
+    assert "pose.bvh: 1 frame at 30 a second; 104 joints, MakeHuman's default rig; not used: " in said
+    assert "60 pictures, 2.0 s, one pose" in said
+    with pytest.raises(InputError, match="MP4"):
+        animate(run, motion, tmp_path / "clip.gif")
+    table = tmp_path / "names.toml"
+    table.write_text('[joints]\nhead = "nobody"')
+    with pytest.raises(InputError, match="a joint that the motion has not"):
+        animate(run, motion, tmp_path / "clip.mp4", skeleton=table)

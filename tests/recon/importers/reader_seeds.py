@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulacra.recon.motion import load_bvh
-from simulacra.recon.motion.retarget import find_skeleton, world_from_motion
+from simulacra.recon.motion import find_skeleton, load_bvh
+from simulacra.recon.motion.stance import find_stance
 from simulacra.render.export import read_ply, write_ply
 from simulacra.render.gaussians import Gaussians
 from tests.recon.motion.planted import as_bvh, sticks
@@ -24,11 +24,10 @@ def write_motion(folder: Path) -> None:
 
 
 def read_motion(src: Path, out: Path) -> None:
-    """Reads and resamples it, and looks for its skeleton, as what moves an avatar does."""
+    """Reads and resamples it, and looks for its skeleton and its stance, as what moves an avatar does."""
     motion = load_bvh(src / "motion.bvh")
-    skeleton = find_skeleton(motion)
-    world_from_motion(skeleton, dict(zip(motion.names, motion.rest_positions(), strict=True)))
-    for values in (motion.positions(), motion.resampled(60.0).rotations):
+    stance = find_stance(motion, find_skeleton(motion).anatomy)
+    for values in (motion.positions(), motion.resampled(60.0).rotations, stance.places, stance.world):
         if not np.isfinite(values).all():
             raise AssertionError("a motion of what no number is")
     out.mkdir()

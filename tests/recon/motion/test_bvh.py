@@ -84,6 +84,8 @@ def test_resampling_keeps_frames_and_goes_between_them() -> None:
     angles = np.arctan2(twice.rotations[:, knee, 2, 1], twice.rotations[:, knee, 1, 1])
     assert np.allclose(angles, [0, 0.4, 0.8, 1.2, 1.6])
     assert np.allclose(motion.resampled(15.0).root_positions[:, 0], [0, 2])
+    # A frame time is written with few digits: the last frame is not lost by it.
+    assert len(replace(sticks(frames=12), fps=1 / 0.0333333).resampled(30.0)) == 12
     for fps, slow in ((0.0, motion), (1e9, motion), (1e300, motion), (1e6, replace(motion, fps=1 / 60))):
         with pytest.raises(InputError, match="rate"):
             slow.resampled(fps)
@@ -116,9 +118,13 @@ def test_resampling_keeps_frames_and_goes_between_them() -> None:
         ("Frame Time: 0.025", "Frame Time: nan", "line 18"),
         ("Frame Time: 0.025", "Frame Time: 1e-320", "line 18"),
         ("Frame Time: 0.025", "Frame Time: 1e6", "line 18"),
+        ("Frame Time: 0.025", "Frame Time: 30", "neither frames a second nor milliseconds"),
+        ("Frame Time: 0.025", "Frame Time: 33.333", "neither frames a second nor milliseconds"),
+        ("10 0 0 0 0 90 0 90 0", "10 0 0 0 0 1,234.5 0 90 0", "line 20"),
         ("10 0 0 0 0 90 0 90 0", "10 0 0 0 0 90 0 1e300 0", "line 20"),
         ("10 0 0 0 0 90 0 90 0", "10 0 0 0 0 90 0 1_0 0", "line 20"),
-        ("JOINT Knee", "JOINT Hips", "line 6"),
+        ("  OFFSET 0 -4 0\n", "", "OFFSET of Knee"),
+        ("  OFFSET 0 -4 0\n", "  OFFSET 0 -4 0\n  OFFSET 0 -4 0\n", "a second one"),
         ("MOTION\n", "", "line 16"),
         ("Frames: 2", "Frames: 0", "line 17"),
         ("Frames: 2", "Frames: 3", "3 lines"),
@@ -136,6 +142,98 @@ def test_malformed_files_say_where(tmp_path: Path, wrong: str, right: str, where
         load_bvh(written(tmp_path, SMALL.replace(wrong, right, 1)))
     assert where in str(caught.value)
     assert max(map(len, str(caught.value).splitlines())) < 300, "what is wrong is shown in part"
+
+
+@pytest.mark.parametrize(
+    ("as_written", "as_others_write"),
+    [
+        ("Frames: 2", "Frames:2"),
+        ("Frames: 2", "FRAMES : 2"),
+        ("Frames: 2", "Frames 2"),
+        ("Frame Time: 0.025", "Frame Time:0.025"),
+        ("Frame Time: 0.025", "FrameTime: 0,025"),
+        ("End Site", "End site"),
+        ("End Site", "END SITE"),
+        ("End Site", "End Site LeftToe"),
+        ("End Site\n    {", "End Site {"),
+        ("HIERARCHY\nROOT", "Hierarchy\nRoot"),
+        ("Xposition Yposition Zposition Zrotation", "xposition yposition ZPosition ZROTATION"),
+        ("OFFSET 0 -4 0", "OFFSET 0.0, -4.0, 0.0"),
+        ("OFFSET 0 -4 0", "OFFSET 0 -4 0 90 0 1e-5"),
+        ("    OFFSET 0 -3 0", "    OFFSET 0 -3 0\n    CHANNELS 0"),
+        (
+            "OFFSET 0 -4 0\n    CHANNELS 3 Zrotation Xrotation Yrotation",
+            "CHANNELS 3 Zrotation Xrotation Yrotation\n    OFFSET 0 -4 0",
+        ),
+        ("0 0 0 0 0 0 0 0 0\n10", "0 0 0 0 0\n0 0 0 0\n10"),
+        ("0 0 0 0 0 0 0 0 0\n10", "0 0 0 0 0 0 0 0 0 10"),
+        ("10 0 0 0 0 90 0 90 0\n", "10 0 0 0 0 90 0 90 0\n\n  \n\x1a"),
+        ("10 0 0 0 0 90 0 90 0\n", "10,0 0 0 0 0 9,0e1 0 90 0"),
+        ("\n", "\r\n"),
+    ],
+)
+def test_what_other_writers_write_means_the_same(
+    tmp_path: Path, as_written: str, as_others_write: str
+) -> None:
+    assert as_written in SMALL
+    expected = load_bvh(written(tmp_path, SMALL))
+    path = tmp_path / "others.bvh"
+    path.write_bytes(SMALL.replace(as_written, as_others_write).encode())
+    found = load_bvh(path)
+    assert found.names == expected.names and found.fps == pytest.approx(expected.fps)
+    assert np.allclose(found.positions(), expected.positions())
+    assert np.allclose(found.rotations, expected.rotations)
+
+
+def test_texts_of_other_encodings_and_names_of_other_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "motion.bvh"
+    for name, content in {
+        "Bip01 L Thigh": SMALL.replace("Knee", "Bip01 L Thigh").encode(),
+        "左ひざ": SMALL.replace("Knee", "左ひざ").encode("utf-16"),
+        "Knie\\xe9": SMALL.replace("Knee", "Knieé").encode("latin-1"),
+        "Hips#1": SMALL.replace("Knee", "Hips").encode("utf-8-sig"),
+    }.items():
+        path.write_bytes(content)
+        assert load_bvh(path).names[1] == name
+    two = "JOINT Heel { OFFSET 0 0 -1 End Site { OFFSET 0 0 -1 } } "
+    motion = load_bvh(
+        written(tmp_path, SMALL.replace("End Site", two + "End Site { OFFSET 1 0 0 } End Site"))
+    )
+    assert motion.names == ("Hips", "Knee", "Heel", "Heel_end", "Knee_end", "Knee_end#5")
+
+
+def test_a_single_frame_may_have_any_time(tmp_path: Path) -> None:
+    one = SMALL.replace("Frames: 2", "Frames: 1").replace("10 0 0 0 0 90 0 90 0\n", "")
+    for time in ("0", "0.0333", "33", "1e9"):
+        motion = load_bvh(written(tmp_path, one.replace("0.025", time)))
+        assert len(motion) == 1 and 0 < motion.fps < 1e4
+
+
+SIX = "CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+
+
+@pytest.mark.parametrize(
+    ("offset", "rows", "knee"),
+    [
+        ("0 -4 0", ("0 -4 0", "0 -4 0"), (-4, -4)),  # the offset again
+        ("0 -4 0", ("0 0 0", "0 0 0"), (-4, -4)),  # nothing on top of it
+        ("0 0 0", ("0 -4 0", "0 -4 0"), (-4, -4)),  # instead of it
+        ("0 -4 0", ("0 -5 0", "0 -5 0"), (-5, -5)),
+        ("0 -4 0", ("0 -4 0", "0 -6 0"), (-4, -6)),  # it moves
+        ("0 -4 0", ("0 0 0", "0 1 0"), (-4, -3)),
+    ],
+)
+def test_positions_of_joints_stand_for_their_offsets_or_are_added(
+    tmp_path: Path, offset: str, rows: tuple[str, str], knee: tuple[float, float]
+) -> None:
+    text = SMALL.replace(
+        "OFFSET 0 -4 0\n    CHANNELS 3 Zrotation Xrotation Yrotation", f"OFFSET {offset}\n    {SIX}"
+    )
+    text = text[: text.index("0 0 0 0 0 0 0 0 0")] + "".join(f"0 0 0 0 0 0 {row} 0 0 0\n" for row in rows)
+    motion = load_bvh(written(tmp_path, text))
+    assert np.allclose(motion.positions()[:, 1, 1] - 2, knee)
+    halfway = motion.resampled(80.0).positions()
+    assert halfway[1, 1, 1] - 2 == pytest.approx(sum(knee) / 2)
 
 
 def nested(joints: int, deep: bool) -> str:
@@ -195,8 +293,8 @@ def test_large_files_take_time_and_memory_by_their_size(tmp_path: Path) -> None:
         "few": "1.0",
         "many": "1.0",
         "deep": "15999.0",
-        "row": "2 lines of numbers after line 18",
-        "frames": "1100000 lines of numbers after line 18",
+        "row": "2 lines of 9 numbers, one for each channel, after line 18",
+        "frames": "1100000 lines of 9 numbers, one for each channel, after line 18",
         "name": "a joint's name of at most 256 characters",
         "digits": "-5.0",
     }

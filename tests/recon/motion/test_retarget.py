@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from simulacra.recon.motion import Motion, load_bvh, retarget
-from simulacra.recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn, world_from_motion
+from simulacra.recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn
+from simulacra.recon.motion.stance import find_stance
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import AssetError, InputError
 from tests.recon.motion.planted import in_other_axes, own_skeleton, sticks
+from tests.recon.motion.test_anatomy import Z_UP, walk
+from tests.recon.motion.writers import WRITERS, write
 
 LIMBS = [
     ("upperarm01", "lowerarm01"),
@@ -22,6 +27,7 @@ LIMBS = [
     ("upperleg01", "lowerleg01"),
     ("lowerleg01", "foot"),
 ]
+RECORDED = [("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot")]
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +54,36 @@ def direction(places: dict[str, Tensor], start: str, end: str) -> Tensor:
 
 def limb_angles(body: BodyModel, rest: RestBody, motion: Motion, pose: BodyPose) -> Tensor:
     """Angles between limbs of the body and of the recorded skeleton, radians, `t limbs`."""
-    skeleton = find_skeleton(motion)
-    turn = world_from_motion(skeleton, dict(zip(motion.names, motion.rest_positions(), strict=True)))
-    recorded = dict(zip(motion.names, torch.from_numpy(motion.positions() @ turn.T).unbind(1), strict=True))
+    anatomy = find_skeleton(motion).anatomy
+    turn = find_stance(motion, anatomy).world
+    recorded = torch.from_numpy(motion.positions() @ turn.T)
     posed = heads(body, rest, pose)
     angles = []
-    for side in (".L", ".R"):
-        for start, end in LIMBS:
-            theirs = direction(recorded, skeleton.bones[start + side], skeleton.bones[end + side])
+    for side, word in ((".L", "left"), (".R", "right")):
+        for (start, end), (first, second) in zip(LIMBS, RECORDED, strict=True):
+            ends = [recorded[:, anatomy.joint(f"{word}_{part}")] for part in (first, second)]
+            theirs = torch.nn.functional.normalize(ends[1] - ends[0], dim=-1)
             ours = direction(posed, start + side, end + side).double()
             angles.append(torch.acos((theirs * ours).sum(-1).clamp(-1, 1)))
     return torch.stack(angles, -1)
+
+
+def trunk_angles(body: BodyModel, rest: RestBody, motion: Motion, pose: BodyPose, shoulders: bool) -> Tensor:
+    """Angles between the body's trunk and the recorded one, radians, `t`: from between the hips to the neck, or to
+    between the shoulders.
+    """
+    anatomy = find_skeleton(motion).anatomy
+    recorded = torch.from_numpy(motion.positions() @ find_stance(motion, anatomy).world.T)
+    posed = heads(body, rest, pose)
+
+    def middle(part: str) -> Tensor:
+        return sum(recorded[:, anatomy.joint(f"{side}_{part}")] for side in ("left", "right")) / 2
+
+    top = middle("upper_arm") if shoulders else recorded[:, anatomy.joint("neck")]
+    ours = (posed["upperarm01.L"] + posed["upperarm01.R"]) / 2 if shoulders else posed["neck01"]
+    theirs = torch.nn.functional.normalize(top - middle("thigh"), dim=-1)
+    ours = torch.nn.functional.normalize(ours - (posed["upperleg01.L"] + posed["upperleg01.R"]) / 2, dim=-1)
+    return torch.acos((theirs * ours.double()).sum(-1).clamp(-1, 1))
 
 
 def test_a_t_pose_is_a_t_pose(body: BodyModel, rest: RestBody) -> None:
@@ -135,7 +160,7 @@ def test_axes_and_units_of_the_file_do_not_matter(body: BodyModel, rest: RestBod
 def test_the_bodys_own_skeleton_comes_back(body: BodyModel, rest: RestBody) -> None:
     """Exactly, bone by bone: no correction is needed where both rest in the same pose."""
     rng = np.random.default_rng(3)
-    followed = find_skeleton(own_skeleton(body, rest, np.zeros((1, 104, 3)))).bones
+    followed = find_skeleton(own_skeleton(body, rest, np.zeros((1, 104, 3)))).direct
     rotations = (
         rng.normal(0, 0.3, (2, 104, 3)) * np.array([name in followed for name in body.bone_names])[:, None]
     )
@@ -143,23 +168,93 @@ def test_the_bodys_own_skeleton_comes_back(body: BodyModel, rest: RestBody) -> N
     assert torch.allclose(pose.rotations, torch.from_numpy(rotations).float(), atol=1e-4)
 
 
-def test_unknown_joints_and_impossible_skeletons(body: BodyModel, rest: RestBody) -> None:
-    motion = sticks()
-    renamed = Motion(
-        tuple("Leg_" + name if "UpLeg" in name else name for name in motion.names),
-        motion.parents,
-        motion.offsets,
-        motion.rotations,
-        motion.root_positions,
-        motion.fps,
+@pytest.mark.parametrize(
+    ("writer", "zero", "frames"),
+    [
+        ("LAFAN1", "line", 4),
+        ("Rokoko", "own", 4),
+        ("SMPL of Maya", "stance", 4),
+        ("Biovision, short", "own", 1),
+        ("no names", "line", 1),
+    ],
+)
+def test_every_writers_person_moves_as_recorded(
+    body: BodyModel, rest: RestBody, writer: str, zero: str, frames: int
+) -> None:
+    """Also of one frame only, and in axes with Z up: limbs within 3 degrees, the trunk within 5."""
+    motion, _ = write(WRITERS[writer], zero, walk(frames), frames, Z_UP)
+    pose = retarget(motion, body, rest)
+    assert limb_angles(body, rest, motion, pose).max() < np.radians(3)
+    if frames > 1:  # the control: of other frames they are not
+        assert limb_angles(body, rest, motion.frames(np.arange(frames)[::-1]), pose).max() > np.radians(10)
+    assert trunk_angles(body, rest, motion, pose, shoulders=False).max() < np.radians(5)
+    assert trunk_angles(body, rest, motion, pose, shoulders=True).max() < np.radians(5)
+    places = heads(body, rest, pose)
+    upright, across = (
+        direction(places, "upperleg01.L", "head"),
+        direction(places, "upperleg01.R", "upperleg01.L"),
     )
-    with pytest.raises(InputError, match="nearest is CMU, without LeftUpLeg, RightUpLeg"):
-        retarget(renamed, body, rest)
-    lying = in_other_axes(motion, np.eye(3), 1.0)
-    hips = [lying.names.index(name) for name in ("LeftUpLeg", "RightUpLeg")]
-    lying.offsets[hips] = [[0, 1, 0], [0, -1, 0]]
-    with pytest.raises(InputError, match="not a person standing"):
-        retarget(lying, body, rest)
+    assert upright[:, 1].min() > 0.95 and across[:, 0].min() > 0.95
+    face = body.keypoints["pose33"](body.pose(rest, pose))
+    assert (face[:, 0, 2] > face[:, 7:9, 2].mean(1) + 0.05).all()  # the nose before the ears, towards +Z
+
+
+def test_fingers_close_and_the_chest_bends(body: BodyModel, rest: RestBody) -> None:
+    """Mixamo's names without its own: fists by 80 degrees a joint, and the uppermost of three joints by 40."""
+    quarter, bend = np.radians(80), np.radians(40)
+    closing = {
+        f"{finger}{phalanx} {sign}": np.array([[0, 0, 0], [0, 0, -sign * quarter]])
+        for finger in ("index", "little")
+        for phalanx in (1, 2, 3)
+        for sign in (1, -1)
+    }
+    bending = {"chest": np.array([[0, 0, 0], [bend, 0, 0]]), "neck": np.array([[0, 0, 0], [-bend, 0, 0]])}
+    pose = retarget(write(WRITERS["Mixamo"], "stance", closing | bending, 2)[0], body, rest)
+    still, moved = body.pose(rest, pose, vertices=body.soles[:1]).T_world_bone[..., :3, :3]
+    turn = dict(zip(body.bone_names, moved @ still.transpose(-1, -2), strict=True))
+
+    def angle(a: str, b: str | None = None) -> float:
+        change = turn[a] if b is None else turn[b].T @ turn[a]
+        return float(torch.rad2deg(torch.acos(((change.trace() - 1) / 2).clamp(-1, 1))))
+
+    for side in (".L", ".R"):
+        for finger in (2, 5):
+            for upper, lower in ((f"finger{finger}-1", "wrist"), (f"finger{finger}-3", f"finger{finger}-2")):
+                assert angle(upper + side, lower + side) == pytest.approx(80, abs=0.5)
+        assert angle(f"finger3-2{side}", f"wrist{side}") < 0.5
+    # The skeleton's bend is at one joint, the body's spread over bones: the line from hips to neck is kept.
+    assert angle("spine01") == pytest.approx(40, abs=5) and angle("root") < 0.5 and angle("head") < 0.5
+
+
+def test_hands_without_fingers_stay_as_they_are(body: BodyModel, rest: RestBody) -> None:
+    pose = retarget(write(WRITERS["Mixamo of a game"], "stance", walk(2), 2)[0], body, rest)
+    fingers = [i for i, name in enumerate(body.bone_names) if name.startswith(("finger", "metacarpal"))]
+    assert pose.rotations[:, fingers].abs().max() < 1e-5
+
+
+def test_feet_that_rest_along_the_shin_stand_flat(body: BodyModel, rest: RestBody) -> None:
+    """Some zero poses have toes straight below the ankle; the frames bend them forward."""
+    motion, _ = write(WRITERS["Mixamo of a game"])
+    for side in ("Left", "Right"):
+        foot, toe = (motion.names.index(f"{side}{name}") for name in ("Foot", "ToeBase"))
+        motion.offsets[toe] = [0, -13, 0]
+        motion.rotations[:, foot] = Rotation.from_rotvec([-np.pi / 2, 0, 0]).as_matrix()
+    places = heads(body, rest, retarget(motion, body, rest))
+    assert direction(places, "foot.L", "toe3-1.L")[0, 2] > 0.95
+
+
+def test_impossible_skeletons(body: BodyModel, rest: RestBody) -> None:
+    motion, _ = write(WRITERS["Mixamo of a game"])
+    far = replace(
+        motion, root_positions=motion.root_positions + np.arange(3)[:, None] * np.array([1e8, 0, 0])
+    )
+    with pytest.raises(InputError, match="goes where nobody does"):
+        retarget(far, body, rest)
+    names = motion.names
+    for joint in ("LeftLeg", "RightLeg"):
+        motion.offsets[names.index(joint)] *= 1e5
+    with pytest.raises(InputError, match="no person's"):
+        retarget(motion, body, rest)
 
 
 def test_smallest_turn() -> None:
@@ -179,7 +274,8 @@ def test_recorded_motions(
     motion = load_bvh(capture_folder("motion_bvh") / f"{name}.bvh").resampled(fps)
     pose = retarget(motion, body, rest)
     assert torch.isfinite(pose.rotations).all()
-    assert limb_angles(body, rest, motion, pose).max() < np.radians(4)
+    assert limb_angles(body, rest, motion, pose).max() < np.radians(3)
+    assert trunk_angles(body, rest, motion, pose, shoulders=True).max() < np.radians(5)
     soles = lowest_soles(body, rest, pose)
     # At most a twentieth of the frames is below the floor, and half of them stand on it or step over it closely.
     assert (soles < -2e-3).float().mean() <= 0.06 and soles.median() < 0.05
