@@ -31,6 +31,7 @@ from simulacra.recon.importers.footage import (
     copy_files,
     image_footage,
     inside,
+    visible,
     with_depth,
     with_masks,
 )
@@ -111,6 +112,8 @@ def _calibration(src: Path, recording: Recording, options: ColorDepthOptions) ->
     names = (file,) if file else CALIBRATION_FILES
     places = dict.fromkeys((recording.folder, src))
     found = [path for place in places for name in names if (path := inside(place, name)).is_file()]
+    if not found and not file:
+        found = [path for place in places for path in visible(place) if path.name.lower() in names]
     given = [value for value in astuple(options.intrinsics) if value is not None]
     if given:
         if len(given) < 4:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import Run
+from .arguments import Run, check_file
 from .warmup import warm_up
 
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
@@ -33,6 +33,7 @@ def animate(
     from simulacra.recon.runs.progress import track
     from simulacra.recon.session.video import write_video
 
+    check_file(out, (".mp4", ".m4v"), "a video")
     avatar = open_avatar(run)
     warm_up(quiet=True)
     poses = poses_of(avatar, motion, FPS)
