@@ -124,7 +124,7 @@ def find_videos(
         )
     if len(match_files(videos, cameras, folder)) < len(cameras):
         videos = list_videos(folder, deep=True)
-    return _assigned(src, folder, videos, cameras, "videos", remedy, strict)
+    return assign_files(src, folder, videos, cameras, "videos", remedy, strict)
 
 
 def video_folder(src: Path) -> Path:
@@ -146,7 +146,7 @@ def find_camera_images(folder: Path, cameras: Mapping[str, Sequence[str]]) -> Ca
             "there are no images", where=folder, expected="CAM/FRAME.jpg or .png", found=say_contents(folder)
         )
     ordered = sorted(files, key=lambda path: natural(path.name))
-    return _assigned(folder, folder, ordered, cameras, "images", None, True)
+    return assign_files(folder, folder, ordered, cameras, "images", None, True)
 
 
 def _pictures_of(path: Path) -> list[Path]:
@@ -168,7 +168,7 @@ def _pictures_of(path: Path) -> list[Path]:
 # -- which file is whose ---------------------------------------------------------------------------
 
 
-def _assigned(
+def assign_files(
     root: Path,
     folder: Path,
     files: Sequence[Path],
@@ -177,7 +177,20 @@ def _assigned(
     remedy: str | None,
     strict: bool,
 ) -> CameraFiles:
-    """Each camera's file by the rules of this module, and in words what was found."""
+    """Each camera's file by the rules of this module, and in words what was found.
+
+    Args:
+        root: the capture, which no file may lie out of, also through links.
+        folder: where they were looked for.
+        files: in it or below it.
+        cameras: all names of a camera, by its label.
+        what: they are.
+        remedy: what else can be done where names do not say which is whose.
+        strict: cameras and files that are both left over are an error.
+
+    Raises:
+        InputError: none of a camera, or names that do not say which is whose.
+    """
     found = match_files(files, cameras, folder)
     without = [label for label in cameras if label not in found]
     spare = [path for path in files if path not in found.values()]

@@ -246,6 +246,19 @@ class ImagesOptions:
 
 
 @options
+class VideosOptions(FrameRate):
+    """Videos of cameras that recorded a board too, phones on tripods: a folder with a video for each camera.
+
+    Attributes:
+        board: the folder of the board's recording by the same cameras, with board.toml; SRC/board where it is there.
+        floor_moment: a moment (frame number) at which the board lay on the floor.
+    """
+
+    board: Path | None = None
+    floor_moment: Annotated[str, "MOMENT"] | None = None
+
+
+@options
 class Intrinsics:
     """Intrinsics of the only camera as numbers, in pixels of the color image: all four, or none.
 

@@ -22,6 +22,7 @@ from simulacra.recon.importers.finding import (
     folder_named,
     list_videos,
     say_contents,
+    video_folder,
 )
 from simulacra.recon.importers.footage import VIDEO_ENDINGS, list_images, visible
 from simulacra.recon.importers.pose2sim import is_camera_table
@@ -204,6 +205,11 @@ def _sniff_truedepth(src: Path) -> str | None:
     return None
 
 
+def _sniff_videos(src: Path) -> str | None:
+    videos = list_videos(video_folder(src)) if src.is_dir() else []
+    return f"{len(videos)} videos" if len(videos) > 1 else None
+
+
 def _sniff_images(src: Path) -> str | None:
     if src.is_file():
         return f"the video {src.name}" if src.suffix.lower() in VIDEO_ENDINGS else None
@@ -252,5 +258,6 @@ SNIFFERS: tuple[Sniffer, ...] = (
     # Beside Qualisys' own file a table is a conversion of it, with next to no lens.
     Sniffer("pose2sim", "videos, a TOML file with cameras' tables", _videos_with(_is_camera_table), "likely"),
     Sniffer("color-depth", "folders color and depth", _sniff_color_depth, "likely", color_depth_words),
+    Sniffer("videos", "a video for each camera", _sniff_videos, "possible", words("--board", "BOARD")),
     Sniffer("images", "a video file, or images", _sniff_images, "possible", words("--stature", "1.75")),
 )

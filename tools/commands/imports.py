@@ -59,6 +59,7 @@ OPTIONS: dict[str, type] = {
     "truedepth": options.TruedepthOptions,
     "color-depth": options.ColorDepthOptions,
     "images": options.ImagesOptions,
+    "videos": options.VideosOptions,
     "opencv-yaml": options.OpencvYamlOptions,
     "pose2sim": options.Pose2simOptions,
     "nerfstudio": options.NerfstudioOptions,
