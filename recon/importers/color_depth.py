@@ -63,6 +63,7 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
     depth_scale, aligned = options.depth_scale, options.depth_is == "aligned"
     recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
     calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
+    notes += dict.fromkeys(note for camera in calibrated.values() for note in camera.notes)
     footage = _footage(recordings, aligned, options.mask_label)
     cameras = [
         _camera(name, camera, footage.sizes[name], depth_scale, alone=len(calibrated) == 1)

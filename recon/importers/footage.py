@@ -72,11 +72,16 @@ def video_footage(videos: Mapping[str, Path]) -> Footage:
 
 
 def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
-    """A note where videos differ in length."""
-    if len({video.frames for video in facts.values()}) == 1:
-        return ()
-    counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
-    return (f"videos differ in length: {counts}",)
+    """Notes where videos differ in length, and where they are turned to be shown."""
+    notes = [
+        f"{name} is shown turned by {video.turned} degrees, as players do: its calibration has to be of such pictures"
+        for name, video in facts.items()
+        if video.turned
+    ]
+    if len({video.frames for video in facts.values()}) > 1:
+        counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
+        notes.append(f"videos differ in length: {counts}")
+    return tuple(notes)
 
 
 def image_footage(
@@ -337,7 +342,10 @@ def check_calibrated_size(
             where=f"{where}, camera {name}",
             expected=expected,
             found=actual,
-            remedy="calibrate at the size of the recording",
+            remedy="a video is shown turned, and was not when it was calibrated: take the turn out of the file (ffmpeg "
+            "-display_rotation 0 -i IN -c copy OUT), or calibrate with it"
+            if calibrated == found[::-1]
+            else "calibrate at the size of the recording",
         )
     return [f"{name}: calibrated at {expected}, its video is {actual}; K is taken as it is"]
 

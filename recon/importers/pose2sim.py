@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from simulacra.recon.importers.building import horizon_up, nearest_axis
+from simulacra.recon.importers.building import nearest_axis
 from simulacra.recon.importers.finding import (
     CameraFiles,
     find_videos,
@@ -50,7 +50,7 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 NEEDED = frozenset({"size", "matrix", "distortions", "rotation", "translation"})
 # From the origin, metres: a table that says more is in another unit.
 FARTHEST = 100.0
-# Degrees: cameras whose horizons lean more than this from +z are not of a z-up world, or lie on their side.
+# Degrees: cameras whose upright leans more than this from +z are not of a z-up world, or lie on their side.
 MOST_LEAN = 45.0
 
 
@@ -222,16 +222,17 @@ def _check_metres(cameras: Sequence[SessionCamera], where: Path) -> LengthUnit:
 
 
 def _check_z_up(cameras: Sequence[SessionCamera], where: Path) -> Up:
-    """Pose2Sim's up, unless the cameras' horizons say something else.
+    """Pose2Sim's up, unless the cameras' own, which their pictures have on the whole, is another.
 
     Raises:
         CalibrationError: they do.
     """
-    up, _ = horizon_up([camera.viewmat for camera in cameras])
+    mean = -np.mean([camera.viewmat[1, :3] for camera in cameras], axis=0)
+    up = mean / max(float(np.linalg.norm(mean)), 1e-9)
     if up[2] < np.cos(np.radians(MOST_LEAN)):
         axis, angle = nearest_axis(up)
         raise CalibrationError(
-            "Pose2Sim's worlds are z-up, and the horizons of these cameras say otherwise",
+            "Pose2Sim's worlds are z-up, and these cameras stand upright in another",
             where=where,
             found=f"up within {angle:.0f} degrees of {axis}",
             remedy=f"--world-up cameras, or {axis}, for a table of another program; --world-up +z for cameras that lie "

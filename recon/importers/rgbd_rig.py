@@ -29,6 +29,7 @@ from simulacra.recon.importers.building import (
 )
 from simulacra.recon.importers.finding import file_named, folder_named, say_contents
 from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask, natural, visible
+from simulacra.recon.importers.foreign_text import say_unused
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import turn_upright
@@ -105,7 +106,8 @@ def _list_frames(src: Path) -> tuple[list[str], list[str], list[str]]:
     if not frames:
         raise InputError("the capture has no frame", where=src / "COLOR", expected="a folder a frame")
     params = [path for path in visible(_part(src, "PARAM") / frames[0]) if path.suffix.lower() == ".npy"]
-    lacks = {path.stem: _lacking(path) for path in sorted(params, key=lambda path: natural(path.name))}
+    read = {path: read_pickled_arrays(path) for path in sorted(params, key=lambda path: natural(path.name))}
+    lacks = {path.stem: [key for key in ("K", "RT") if one.get(key) is None] for path, one in read.items()}
     names = [name for name, missing in lacks.items() if not missing]
     notes = [
         f"{name} has no {' and no '.join(missing)}: left out" for name, missing in lacks.items() if missing
@@ -117,12 +119,8 @@ def _list_frames(src: Path) -> tuple[list[str], list[str], list[str]]:
             expected="CAM.npy files of K and RT",
             found="; ".join(notes)[:300] or say_contents(_part(src, "PARAM")),
         )
+    notes += say_unused({str(key) for one in read.values() for key in one} - {"K", "RT"}, params[0])
     return frames, names, [f"found {len(frames)} frames of {len(names)} cameras", *notes]
-
-
-def _lacking(path: Path) -> list[str]:
-    param = read_pickled_arrays(path)
-    return [key for key in ("K", "RT") if param.get(key) is None]
 
 
 def _part(src: Path, part: str) -> Path:

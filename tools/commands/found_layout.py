@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import re
 import shlex
 import sys
@@ -29,7 +30,11 @@ def with_found_layout(words: Sequence[str], layouts: Mapping[str, type]) -> list
     Raises:
         InputError: SRC is not there, or what it is cannot be told, or the files do not say all that is needed.
     """
-    if list(words[:1]) != ["import"] or len(words) < 2 or words[1] in layouts or words[1].startswith("-"):
+    if list(words[:1]) != ["import"] or len(words) < 2 or words[1].startswith("-"):
+        return list(words)
+    positional = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
+    # A folder may be called as a layout is: videos.
+    if words[1] in layouts and not (len(positional) == 2 and Path(words[1]).exists()):
         return list(words)
     if not Path(words[1]).exists() and len(words) > 3 and difflib.get_close_matches(words[1], layouts, 1):
         return list(words)  # a layout that is mistyped

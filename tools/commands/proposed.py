@@ -9,7 +9,7 @@ from .configurations import brought_configs
 if TYPE_CHECKING:
     from simulacra.recon.session import Session
 
-# Cameras from which one or two can be held out, and moments from which every tenth can.
+# Cameras of which one or two can be held out, and moments of one camera of which every tenth can.
 FEWEST_CAMERAS = 5
 FEWEST_MOMENTS = 20
 RING = "studio_rgbd"
@@ -34,8 +34,10 @@ def propose_words(session: Session) -> list[str]:
         ]
     if session.about.get("importer") == "caliscope":
         return ["--config", DESK]
+    if len(cameras) > 1 and moments > 1:
+        return ["--config", FILM]
     if moments >= FEWEST_MOMENTS:
-        return ["--config", FILM] if len(cameras) > 1 else ["--views.held_out_every", "10"]
+        return ["--views.held_out_every", "10"]
     return _hold_out(_spread(cameras, max(1, len(cameras) // 8))) if len(cameras) >= FEWEST_CAMERAS else []
 
 

@@ -32,11 +32,13 @@ from simulacra.recon.importers.options import (
     QualisysOptions,
     RgbdRigOptions,
     TruedepthOptions,
+    VideosOptions,
 )
 from simulacra.recon.importers.pose2sim import import_pose2sim
 from simulacra.recon.importers.qualisys import import_qualisys
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.recon.importers.videos import import_videos
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import UserError
 from tests.recon import ellipsoid_person
@@ -220,6 +222,18 @@ SEEDS: dict[str, Seed] = {
         lambda src, session: import_nerfstudio(src, session, NerfstudioOptions(scale=1.0, world_up="+z")),
         ("transforms.json",),
         ("images/*/*", "masks/*/*", "depths/*/*"),
+    ),
+    "nerfstudio-vhap": Seed(
+        foreign_captures.write_vhap,
+        lambda src, session: import_nerfstudio(src, session, NerfstudioOptions(scale=1.0, world_up="+z")),
+        ("transforms.json",),
+        ("images/*", "masks/*"),
+    ),
+    "videos": Seed(
+        foreign_captures.write_calibrated_videos,
+        lambda src, session: import_videos(src, session, VideosOptions()),
+        ("board/calibration.json",),
+        ("*.mp4",),
     ),
     "metashape": Seed(
         _metashape,

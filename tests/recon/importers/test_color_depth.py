@@ -362,3 +362,16 @@ def test_aligned_depth_of_fewer_pixels_is_resampled(tmp_path: Path) -> None:
     assert not depth[0][:16].any()
     assert any("depth of 24x24 is resampled" in note for note in session.notes)
     assert "camera: found 2 color and 2 depth images" in session.notes
+
+
+def test_keys_of_the_calibration_that_are_not_used_are_named(tmp_path: Path) -> None:
+    write_separate(tmp_path / "src")
+    path = tmp_path / "src/calibration.json"
+    described = json.loads(path.read_text())
+    described["serial"] = "0042"
+    described["depth"]["scale"] = 0.001
+    path.write_text(json.dumps(described))
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="separate")
+    )
+    assert "not used of calibration.json: depth.scale, serial" in session.notes

@@ -12,10 +12,10 @@ from PIL import Image
 
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
 from simulacra.recon.importers.options import NerfstudioOptions
-from simulacra.recon.session import Lens, SessionCamera
+from simulacra.recon.session import Lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, picture
-from tests.recon.importers.foreign_captures import assert_cameras_are, write_nerfstudio
+from tests.recon.importers.foreign_captures import assert_cameras_are, write_nerfstudio, write_vhap
 
 
 def test_a_camera_looks_along_its_minus_z(tmp_path: Path) -> None:
@@ -213,31 +213,6 @@ def test_is_fisheye_is_the_fisheye(tmp_path: Path) -> None:
     _edit(lambda d: d.update(is_fisheye=False))(tmp_path / "src")
     session = import_nerfstudio(tmp_path / "src", tmp_path / "t", NerfstudioOptions(scale=1.0, world_up="+z"))
     assert session.cameras[0].lens == Lens("brown", (0.05, -0.01, 0.002, -0.001, 0.0, 0.0, 0.0))
-
-
-def write_vhap(src: Path, *, top: bool) -> tuple[SessionCamera, ...]:
-    """A sequence of VHAP: 3 timesteps of 2 cameras, images/TTTTT_CC.png, masks, intrinsics in each frame."""
-    truth = write_nerfstudio(
-        src,
-        cameras=2,
-        frames=3,
-        masks=True,
-        name_of=lambda camera, frame: f"images/{frame:05d}_{camera:0>2}.png",
-    )
-
-    def change(described: dict[str, Any]) -> None:
-        described.pop("camera_model")
-        described |= {"timestep_indices": [0, 1, 2], "camera_indices": [0, 1], "w": 96, "h": 96}
-        if top:
-            described |= {"fl_x": 5.0, "fl_y": 5.0, "cx": 1.0, "cy": 1.0}
-        for frame in described["frames"]:
-            time, camera = Path(frame["file_path"]).stem.split("_")
-            frame |= {"timestep_index": int(time), "timestep_id": time, "camera_index": int(camera)}
-            frame |= {"camera_id": f"22{camera}", "flame_param_path": f"flame_param/{time}.npz"}
-            frame["fg_mask_path"] = frame.pop("mask_path")
-
-    _edit(change)(src)
-    return truth
 
 
 @pytest.mark.parametrize("top", [True, False])

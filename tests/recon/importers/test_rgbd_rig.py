@@ -308,6 +308,7 @@ def test_what_is_missing_of_a_camera_costs_that_view(tmp_path: Path) -> None:
     assert session.has(0, "2") and not session.has(1, "2")
     for note in (
         "3 has no RT: left out",
+        "not used of 0.npy: dist",
         "1 has no depth in 1 of 2 frames",
         "2 has no image in 1 of 2 frames",
     ):

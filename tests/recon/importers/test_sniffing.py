@@ -127,6 +127,14 @@ def test_import_without_a_layout_is_the_command_with_it(
     assert "is of the layout opencv-yaml: intri.yml, extri.yml" in capsys.readouterr().err
 
 
+def test_a_folder_that_is_called_as_a_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_qualisys(tmp_path / "pose2sim", cameras=1, frames=1)
+    assert parse(["import", "pose2sim", "s"]).args[:2] == (Path("pose2sim"), Path("s"))  # type: ignore[attr-defined]
+    assert parse(["import", "pose2sim", "s"]).func is parse(["import", "qualisys", "x", "s"]).func  # type: ignore[attr-defined]
+    assert parse(["import", "pose2sim", "x", "s"]).func is not parse(["import", "pose2sim", "s"]).func  # type: ignore[attr-defined]
+
+
 def test_what_the_files_do_not_say_is_asked_for_with_the_whole_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,7 +171,7 @@ def test_the_last_line_is_the_whole_next_command(
         "caliscope": ([], "desk_face"),
     }[layout]
     if layout == "qualisys":
-        write_qualisys(src, frames=24)
+        write_qualisys(src, frames=2)
     elif layout == "rgbd-rig":
         write_rgbd_rig(src, size=32)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from simulacra.tools.cli import main
 from tests.recon.ellipsoid_person import write_video
+from tests.recon.importers.foreign_captures import assert_cameras_are, write_calibrated_videos
 
 WIDTH, HEIGHT, FOCAL = 640, 480, 560.0
 COLUMNS, ROWS, SQUARE = 7, 5, 0.06
@@ -123,29 +125,22 @@ def test_without_a_board_it_is_said_how_to_record_one(
         import_videos(tmp_path, tmp_path / "s", VideosOptions())
 
 
-def test_a_calibration_that_is_there_is_taken(phones: Path, session: Session, tmp_path: Path) -> None:
-    cameras = [
-        {
-            "name": camera.name, "width": WIDTH, "height": HEIGHT, "K": camera.K.tolist(),
-            "viewmat": camera.viewmat.tolist(), "distortion": [0.0] * 5,
-        }
-        for camera in session.cameras[:2]
-    ]  # fmt: skip
-    text = str({"schema": 1, "units": "metres", "posed": True, "cameras": cameras})
-    (tmp_path / "calibration.json").write_text(text.replace("'", '"').replace("True", "true"))
-    made = import_videos(phones, tmp_path / "s", VideosOptions(board=tmp_path))
-    assert made.camera_names == NAMES[:2], "what is not calibrated is left out"
-    assert "right.MOV has no calibration: left out" in made.notes
-    np.testing.assert_allclose(made.cameras[1].viewmat, session.cameras[1].viewmat)
-    (tmp_path / "calibration.json").write_text(text.replace("'", '"').replace("True", "false"))
+def test_a_calibration_that_is_there_is_taken(tmp_path: Path) -> None:
+    truth = write_calibrated_videos(tmp_path / "src", cameras=3)
+    path = tmp_path / "src/board/calibration.json"
+    described = json.loads(path.read_text())
+    described["cameras"].pop()
+    path.write_text(json.dumps(described))
+    made = import_videos(tmp_path / "src", tmp_path / "s", VideosOptions())
+    assert_cameras_are(made.cameras, truth[:2])
+    assert "2.mp4 has no calibration: left out" in made.notes
+    path.write_text(json.dumps({**described, "posed": False}))
     with pytest.raises(InputError, match="lenses only"):
-        import_videos(phones, tmp_path / "t", VideosOptions(board=tmp_path))
-    text = text.replace(f"'width': {WIDTH}", f"'width': {HEIGHT}").replace(
-        f"'height': {HEIGHT}", f"'height': {WIDTH}"
-    )
-    (tmp_path / "calibration.json").write_text(text.replace("'", '"').replace("True", "true"))
-    with pytest.raises(CalibrationError):
-        import_videos(phones, tmp_path / "u", VideosOptions(board=tmp_path))
+        import_videos(tmp_path / "src", tmp_path / "t", VideosOptions())
+    described["cameras"][0]["width"] = 97
+    path.write_text(json.dumps(described))
+    with pytest.raises(CalibrationError, match="another image size"):
+        import_videos(tmp_path / "src", tmp_path / "t", VideosOptions())
 
 
 def test_a_camera_is_called_as_its_video_or_its_folder(tmp_path: Path) -> None:
