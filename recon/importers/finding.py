@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from simulacra.recon.importers.footage import (
     IMAGE_ENDINGS,
@@ -35,6 +36,7 @@ from simulacra.recon.importers.footage import (
 from simulacra.recon.importers.options import Media
 from simulacra.render.runtime.errors import InputError
 
+Key = TypeVar("Key")
 # Sub-folders in which footage is looked for: videos/cam1/DCIM/100GOPRO/GX010042.MP4.
 DEEPEST = 4
 # Names that a message lists.
@@ -119,7 +121,7 @@ def find_videos(
         raise InputError(
             "there is no video",
             where=folder,
-            expected=f"NAME with {', '.join(VIDEO_ENDINGS)}",
+            expected=f"videos/NAME with {', '.join(VIDEO_ENDINGS)}",
             found=say_contents(folder),
         )
     if len(match_files(videos, cameras, folder)) < len(cameras):
@@ -153,15 +155,15 @@ def _pictures_of(path: Path) -> list[Path]:
     """A camera's pictures: those of its folder, or of the only one in it that has some."""
     if path.is_file():
         return [inside(path.parent, path.name)]
-    found = list_images(path)
+    inner: Path = path
     for _ in range(DEEPEST):
-        if found:
+        if found := list_images(inner):
+            # Within the camera's folder, so that no link in it leads elsewhere.
             return [inside(path, one.relative_to(path).as_posix()) for one in found]
-        inner = [one for one in visible(path) if one.is_dir()] if path.is_dir() else []
-        if len(inner) != 1:
+        folders = [one for one in visible(inner) if one.is_dir()]
+        if len(folders) != 1:
             return []
-        path = inner[0]
-        found = list_images(path)
+        inner = folders[0]
     return []
 
 
@@ -193,7 +195,8 @@ def assign_files(
     """
     found = match_files(files, cameras, folder)
     without = [label for label in cameras if label not in found]
-    spare = [path for path in files if path not in found.values()]
+    taken = set(found.values())
+    spare = [path for path in files if path not in taken]
     if not found or (strict and without and spare):
         raise InputError(
             f"the names of {what} and cameras do not say which belong together",
@@ -225,43 +228,65 @@ def match_files(
     Raises:
         InputError: several files of a camera, or a file of several cameras.
     """
-    every: tuple[Callable[[Path, str], bool], ...] = (
-        lambda path, name: path.stem == name or path.name == name,
-        lambda path, name: plain_name(path.stem) == plain_name(name),
-        lambda path, name: _alone_in(path, name, files, folder),
-        lambda path, name: _is_word_in(name.lower(), path.stem.lower()),
-    )
-    found: dict[str, Path] = {}
-    for rule in every[:rules]:
-        free = [path for path in files if path not in found.values()]
+    owners: dict[Path, str] = {}
+    for rule in (_by_letter, _by_plain_name, _by_folder, _by_word)[:rules]:
+        fits = rule([path for path in files if path not in owners], folder)
+        done = set(owners.values())
         for label, names in cameras.items():
-            fits = [path for path in free if label not in found and any(rule(path, name) for name in names)]
-            if len(fits) > 1:
+            paths = (
+                [] if label in done else list(dict.fromkeys(path for name in names for path in fits(name)))
+            )
+            if len(paths) > 1:
                 raise InputError(
                     f"camera {label} has more than one file",
                     where=folder,
-                    found=_listed(_relative(path, folder) for path in fits),
+                    found=_listed(_relative(path, folder) for path in paths),
                     remedy="leave one of them",
                 )
-            if fits and fits[0] in found.values():
-                taken = next(other for other, path in found.items() if path == fits[0])
-                raise InputError(
-                    "one file could be two cameras'",
-                    where=fits[0],
-                    found=f"{taken}, {label}",
-                    remedy="name them apart",
-                )
-            if fits:
-                found[label] = fits[0]
+            for path in paths:
+                if path in owners:
+                    raise InputError(
+                        "one file could be two cameras'",
+                        where=path,
+                        found=f"{owners[path]}, {label}",
+                        remedy="name them apart",
+                    )
+                owners[path] = label
+    return {label: path for path, label in owners.items()}
+
+
+# What of some files fits a camera's name.
+Fits = Callable[[str], Sequence[Path]]
+
+
+def _by_letter(files: Sequence[Path], folder: Path) -> Fits:
+    index = _index((key, path) for path in files for key in {path.stem, path.name})
+    return lambda name: index.get(name, ())
+
+
+def _by_plain_name(files: Sequence[Path], folder: Path) -> Fits:
+    index = _index((plain_name(path.stem), path) for path in files)
+    return lambda name: index.get(plain_name(name), ())
+
+
+def _by_folder(files: Sequence[Path], folder: Path) -> Fits:
+    """Files that lie alone in a folder below the one that is looked in, by that folder's name."""
+    inner = _index(
+        (parent, path) for path in files for parent in path.relative_to(folder).parents if parent.name
+    )
+    index = _index((plain_name(parent.name), paths[0]) for parent, paths in inner.items() if len(paths) == 1)
+    return lambda name: index.get(plain_name(name), ())
+
+
+def _by_word(files: Sequence[Path], folder: Path) -> Fits:
+    return lambda name: [path for path in files if _is_word_in(name.lower(), path.stem.lower())]
+
+
+def _index(pairs: Iterable[tuple[Key, Path]]) -> dict[Key, list[Path]]:
+    found: dict[Key, list[Path]] = {}
+    for key, path in pairs:
+        found.setdefault(key, []).append(path)
     return found
-
-
-def _alone_in(path: Path, name: str, files: Sequence[Path], folder: Path) -> bool:
-    """Whether a folder of that name, below the one that is looked in, has this file only."""
-    for parent in path.relative_to(folder).parents:
-        if parent.name and plain_name(parent.name) == plain_name(name):
-            return sum((folder / parent) in one.parents for one in files) == 1
-    return False
 
 
 def _is_word_in(name: str, text: str) -> bool:

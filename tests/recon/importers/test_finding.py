@@ -89,6 +89,14 @@ def test_a_link_that_leads_out_of_the_capture_is_refused(tmp_path: Path) -> None
         find_videos(tmp_path / "src", NAMES)
 
 
+def test_a_linked_folder_in_a_cameras_folder_is_refused(tmp_path: Path) -> None:
+    lay(tmp_path, "elsewhere/0.jpg", "src/images/cam_02/0.jpg")
+    (tmp_path / "src/images/cam_01").mkdir()
+    (tmp_path / "src/images/cam_01/rgb").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="outside"):
+        find_camera_images(tmp_path / "src/images", NAMES)
+
+
 def test_pictures_lie_in_folders_of_any_depth(tmp_path: Path) -> None:
     lay(
         tmp_path,
