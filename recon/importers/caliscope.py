@@ -121,7 +121,9 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
     entries = described.get("cameras")
     if not isinstance(entries, dict) or not entries:
         raise InputError("a calibration has no camera", where=path, expected="[cameras.N] tables")
-    cameras, notes, unused = {}, [], set()
+    cameras: dict[str, SessionCamera] = {}
+    notes: list[str] = []
+    unused: set[str] = set()
     for key, entry in entries.items():
         name = f"cam_{key}"
         where = f"{path}, camera {key}"

@@ -129,7 +129,9 @@ def read_tables(path: Path) -> tuple[dict[str, Pose2simTable], list[str]]:
         for key, entry in read_toml(path).items()
         if isinstance(entry, dict) and not NEEDED.isdisjoint(entry)
     }
-    tables, notes, unused = {}, [], set()
+    tables: dict[str, Pose2simTable] = {}
+    notes: list[str] = []
+    unused: set[str] = set()
     for key, entry in entries.items():
         lacks = sorted(NEEDED - {name for name, value in entry.items() if value is not None})
         if lacks:

@@ -186,6 +186,7 @@ def _board_file(board: Path) -> Path | None:
                 described = read_toml(path)
             except UserError:
                 continue
-            if "columns" in described.get("charuco", described):
+            inner = described.get("charuco", described)
+            if isinstance(inner, dict) and "columns" in inner:
                 return path
     return None

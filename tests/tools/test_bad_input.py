@@ -84,7 +84,7 @@ IMPORTS: list[tuple[str, str, Edit, tuple[str, ...]]] = [
         lambda p: write_depth(p / DEPTH, np.ones((20, 20))),
         (DEPTH, "96x96", "20x20"),
     ),
-    ("rgbd-rig", "no calibration", lambda p: [x.unlink() for x in p.glob("PARAM/F1/*")], ("PARAM/F1", "no calibration")),
+    ("rgbd-rig", "no calibration", lambda p: shutil.rmtree(p / "PARAM/F1"), ("PARAM/F1", "no calibration")),
     ("rgbd-rig", "truncated calibration", lambda p: cut(p / PARAM), (PARAM,)),
     ("rgbd-rig", "NaN in K", lambda p: edit_param(p / PARAM, set_entries("K", (0, 2), np.nan)), (PARAM, "finite")),
     ("rgbd-rig", "singular K", lambda p: edit_param(p / PARAM, set_entries("K", 1, 0.0)), (PARAM, "pinhole")),

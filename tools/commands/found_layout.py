@@ -67,7 +67,9 @@ def _the_one(src: Path, words: Sequence[str], layouts: Mapping[str, type]) -> Si
             where=src,
             found="; ".join(f"{one.sniffer.layout}: {one.reason} in {one.src}" for one in found[:6]),
             remedy="import one of them: "
-            + " | ".join(_command(one, words[2:], layouts) for one in found[:2]),
+            + " | ".join(
+                _command(one, words[2:], _needed(layouts[one.sniffer.layout], words[2:])) for one in found[:2]
+            ),
         )
     return found[0]
 
@@ -84,16 +86,9 @@ def other_layout(src: Path, layout: str) -> Sighting | None:
 
 def _command(sighting: Sighting, rest: Sequence[str], needed: Mapping[str, object]) -> str:
     """The whole command with what was given, and values for what was not."""
-    proposed = list(sighting.sniffer.propose(sighting.src))
-    pairs = list(zip(proposed[::2], proposed[1::2]))
-    given = _options(rest)
-    more = [
-        word
-        for name, value in pairs
-        if name[2:] in needed or not needed
-        if name[2:] not in given
-        for word in (name, value)
-    ]
+    proposed = list(sighting.sniffer.propose(sighting.src)) if needed else []
+    pairs = [pair for pair in zip(proposed[::2], proposed[1::2]) if pair[0].removeprefix("--") in needed]
+    more = [word for pair in pairs for word in pair]
     return shlex.join(["simulacra", "import", sighting.sniffer.layout, str(sighting.src), *rest, *more])
 
 

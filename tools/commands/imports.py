@@ -41,7 +41,7 @@ def import_layout(layout: str, record: type) -> Callable[..., None]:
             if (found := other_layout(src, layout)) is None:
                 raise
             raise InputError(
-                error.what, where=error.where, expected=error.expected, found=error.found,
+                error.what, where=error.where, expected=error.expected, found=error.found, code=error.code,
                 remedy=f"{found.src} is of the layout {found.sniffer.layout} ({found.reason}): "
                 f"{shlex.join(['simulacra', 'import', str(found.src), str(session)])}",
             ) from error  # fmt: skip
