@@ -222,7 +222,8 @@ def match_moments(images: Mapping[str, Sequence[Path]]) -> dict[str, dict[int, P
         return {name: {0: paths[0]} for name, paths in images.items()}
     most = max(len(re.findall(r"\d+", path.stem)) for paths in images.values() for path in paths)
     places = [-1, *range(min(most, 8))]
-    for key in (lambda path: path.stem, *(partial(_number_at, place=place) for place in places)):
+    rules: list[Callable[[Path], str | None]] = [lambda path: path.stem]
+    for key in [*rules, *(partial(_number_at, place=place) for place in places)]:
         keys = {name: [key(path) for path in paths] for name, paths in images.items()}
         unique = all(len(set(found)) == len(found) and None not in found for found in keys.values())
         shared = set.intersection(*(set(found) for found in keys.values()))

@@ -36,6 +36,9 @@ ORDER: tuple[Confidence, ...] = ("possible", "likely", "certain")
 # Levels of sub-folders in which captures are looked for.
 DEEPEST = 3
 HEAD_BYTES = 1 << 16
+# Files of a folder that are looked into, and JPEG files among them.
+MOST_FILES = 50
+MOST_PORTRAITS = 3
 PORTRAIT_ENDINGS = (".heic", ".heif")
 # Of Apple's depth in a JPEG file: in the XMP of its second image, behind the first.
 APPLE_DEPTH = b"ns.apple.com/depthData"
@@ -84,21 +87,34 @@ def find_capture(src: Path) -> list[Sighting]:
     """
     if not src.exists():
         raise InputError("there is no such capture", where=src, expected="a folder, or a file")
-    direct = sniff_layouts(src)
-    if src.is_file() or any(one.sniffer.confidence != "possible" for one in direct):
+    direct = sniff_layouts(src) if src.is_file() else _sniff_folder(src)
+    if src.is_file() or _sure(direct):
         return direct
-    alone = [one for path in visible(src) if path.is_file() for one in sniff_layouts(path)]
-    if alone := [one for one in alone if one.sniffer.confidence == "certain"]:
-        return alone
     level = [src]
     for _ in range(DEEPEST):
         level = [
             path for folder in level for path in visible(folder) if path.is_dir() and not path.is_symlink()
         ]
-        found = [one for path in level for one in sniff_layouts(path) if one.sniffer.confidence != "possible"]
-        if found:
+        if found := _sure([one for path in level for one in _sniff_folder(path)]):
             return found
     return direct
+
+
+def _sure(found: Sequence[Sighting]) -> list[Sighting]:
+    return [one for one in found if one.sniffer.confidence != "possible"]
+
+
+def _sniff_folder(folder: Path) -> list[Sighting]:
+    """Of a folder; or of a file in it that is a capture, or of its only one that could be."""
+    direct = sniff_layouts(folder)
+    if _sure(direct):
+        return direct
+    inner = [path for path in visible(folder) if path.is_file()]
+    # Portraits are read through for their depth: hundreds of images in a folder are none.
+    jpegs = [path for path in inner if path.suffix.lower() in (".jpg", ".jpeg")]
+    looked = [path for path in inner[:MOST_FILES] if path not in jpegs or len(jpegs) <= MOST_PORTRAITS]
+    files = [one for path in looked for one in sniff_layouts(path)]
+    return _sure(files) or direct or (files if len(files) == 1 else [])
 
 
 def sniff_layouts(src: Path) -> list[Sighting]:
