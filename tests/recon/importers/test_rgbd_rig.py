@@ -296,7 +296,7 @@ def test_what_is_missing_of_a_camera_costs_that_view(tmp_path: Path) -> None:
     write_rgbd_rig(src, frames=(FRAME, "FRAME0002"))
     (src / "DEPTH/FRAME0002/1.png").unlink()
     (src / "COLOR/FRAME0002/2.png").unlink()
-    write_param(_param(src).with_name("3.npy"), {"K": np.eye(3)})
+    write_param(_param(src).with_name("3.npy"), {"K": np.eye(3), "dist": np.zeros(5)})
     (src / "COLOR" / FRAME / "0.png").rename(src / "COLOR" / FRAME / "0.PNG")
     (src / "COLOR/.AppleDouble").mkdir()
     (src / "COLOR").rename(src / "Color")
