@@ -76,7 +76,7 @@ def find_footage(src: Path, names: Mapping[str, str], media: Media | None) -> Fo
     there: list[Media] = [
         kind
         for kind, usual in MEDIA_FOLDERS.items()
-        if (found := folder_named(src, usual)) and holds(found, kind)
+        if (folder := folder_named(src, usual)) and holds(folder, kind)
     ]
     if not there and list_videos(src):
         there = ["videos"]

@@ -223,7 +223,8 @@ def match_moments(images: Mapping[str, Sequence[Path]]) -> dict[str, dict[int, P
     most = max(len(re.findall(r"\d+", path.stem)) for paths in images.values() for path in paths)
     places = [-1, *range(min(most, 8))]
     rules: list[Callable[[Path], str | None]] = [lambda path: path.stem]
-    for key in [*rules, *(partial(_number_at, place=place) for place in places)]:
+    rules += [partial(_number_at, place=place) for place in places]
+    for key in rules:
         keys = {name: [key(path) for path in paths] for name, paths in images.items()}
         unique = all(len(set(found)) == len(found) and None not in found for found in keys.values())
         shared = set.intersection(*(set(found) for found in keys.values()))

@@ -153,7 +153,8 @@ def read_tables(path: Path) -> tuple[dict[str, Pose2simTable], list[str]]:
 
 
 def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCamera:
-    size = image_size(*numbers(entry["size"], (2,), "size", where).tolist(), where)
+    width, height = numbers(entry["size"], (2,), "size", where).tolist()
+    size = image_size(width, height, where)
     K = numbers(entry["matrix"], (3, 3), "matrix", where)
     K[:2, 2] += 0.5
     distortion = tuple(numbers(entry["distortions"], (None,), "distortions", where).tolist())
