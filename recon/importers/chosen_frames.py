@@ -72,5 +72,5 @@ def shown_frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     Raises:
         InputError: missing, not a video, damaged or cut off, or to be shown turned by no quarter.
     """
-    for frame in decode_video(path):
+    for frame in decode_video(path, may_turn=True):
         yield shown_pixels(frame)

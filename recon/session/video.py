@@ -49,7 +49,7 @@ def probe_video(path: Path) -> VideoFacts:
     """
     times: list[float | None] = []
     width = height = turned = 0
-    for frame in decode_video(path):
+    for frame in decode_video(path, may_turn=True):
         turned = int(frame.rotation) % 360
         width, height = (frame.height, frame.width) if turned in (90, 270) else (frame.width, frame.height)
         times.append(None if frame.time is None else float(frame.time))
@@ -75,7 +75,7 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
     if sorted(wanted) != wanted:
         raise ValueError("frames of a video are read in rising order")
     position = 0
-    for number, frame in enumerate(decode_video(path)):
+    for number, frame in enumerate(decode_video(path, may_turn=True)):
         if position == len(wanted):
             return
         while position < len(wanted) and wanted[position] == number:
@@ -153,7 +153,7 @@ def _stretch(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "
         with av.open(str(path), metadata_errors="replace") as container:
             for number, frame in _frames_from_key(container, table, numbers[0]):
                 while position < len(numbers) and numbers[position] == number:
-                    _check_frame(frame, path, number)
+                    _check_frame(frame, path, number, may_turn=True)
                     yield shown_pixels(frame)
                     position += 1
                 if position == len(numbers):
@@ -194,11 +194,15 @@ def _frames_from_key(
                 place += 1
 
 
-def decode_video(path: Path) -> Iterator[av.VideoFrame]:
+def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFrame]:
     """All frames in the order of presentation as they are stored, raising at the first sign of damage.
 
+    Args:
+        path: the video.
+        may_turn: frames that ask to be shown turned by quarters are given too.
+
     Raises:
-        InputError: missing, not a video, damaged or cut off; or to be shown mirrored, or turned by no quarter.
+        InputError: missing, not a video, damaged or cut off; or to be shown turned or mirrored.
     """
     if not path.is_file():
         raise InputError("a video is missing", where=path)
@@ -213,7 +217,7 @@ def decode_video(path: Path) -> Iterator[av.VideoFrame]:
             for packet in container.demux(stream):
                 tally.add_packet(packet)
                 for frame in packet.decode():
-                    _check_frame(frame, path, count)
+                    _check_frame(frame, path, count, may_turn)
                     yield frame
                     count += 1
                     tally.add_frame(frame)
@@ -278,7 +282,7 @@ def _expected_frames(container: InputContainer, stream: VideoStream, tally: _Tal
     return max(announced, tally.promised) - max(tally.lost, 0)
 
 
-def _check_frame(frame: av.VideoFrame, path: Path, number: int) -> None:
+def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) -> None:
     if frame.is_corrupt:
         raise InputError(
             "a video is damaged", where=f"{path}, frame {number}", remedy="copy it again from the source"
@@ -289,8 +293,13 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int) -> None:
             where=path,
             remedy="encode it again without the mirror, as it was recorded",
         )
-    if frame.rotation % 90:
-        raise InputError("a video is to be shown turned by no quarter", where=path, found=frame.rotation)
+    if frame.rotation % (90 if may_turn else 360):
+        raise InputError(
+            "a video is to be shown turned" + (" by no quarter" if may_turn else ""),
+            where=path,
+            found=f"{frame.rotation} degrees",
+            remedy="take the turn out of the file: ffmpeg -display_rotation 0 -i IN -c copy OUT",
+        )
 
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:

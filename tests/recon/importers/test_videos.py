@@ -60,7 +60,7 @@ def write_phones(folder: Path) -> None:
     """left.MOV and on of a grey room, and board/left/IMG_0007.MOV and on of a board that is turned and moved."""
     paper, rng = printed(), np.random.default_rng(3)
     moments = []
-    for _ in range(24):
+    for _ in range(14):
         T = np.eye(4)
         turn = Rotation.from_euler(
             "xyz", rng.uniform([-35, -35, -40], [35, 35, 40]), degrees=True

@@ -248,7 +248,9 @@ def test_what_is_to_be_shown_mirrored_is_refused_however_it_is_read(
 def test_what_is_to_be_shown_turned_is_turned_however_it_is_read(tmp_path: Path) -> None:
     """As players and OpenCV do: phones hold their sensor sideways, and say so in the file."""
     path = plain("v.mp4", LATE, options=CLOSED, matrix=TURN)(tmp_path)
-    facts, stored = probe_video(path), next(decode_video(path))
+    with pytest.raises(InputError, match="to be shown turned"):
+        next(decode_video(path))
+    facts, stored = probe_video(path), next(decode_video(path, may_turn=True))
     assert (facts.width, facts.height, facts.turned) == (64, 96, stored.rotation % 360) and facts.turned in (
         90,
         270,
