@@ -90,12 +90,12 @@ def session(phones: Path, tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def test_cameras_stand_as_they_were_planted(session: Session) -> None:
-    """To a millimetre and a tenth of a degree of each other: the board is drawn without noise, videos are encoded."""
+    """A focal length that is off by 1 % moves its camera by as much of the 1.1 m to the board, and no turn by much."""
     assert session.camera_names == NAMES and len(session.frames) == 3
     found, truth = [camera.viewmat for camera in session.cameras], planted_viewmats()
     for a, b in ((0, 1), (1, 2)):
         relative = (found[a] @ np.linalg.inv(found[b])) @ np.linalg.inv(truth[a] @ np.linalg.inv(truth[b]))
-        assert np.linalg.norm(relative[:3, 3]) < 0.004
+        assert np.linalg.norm(relative[:3, 3]) < 0.011
         assert np.degrees(Rotation.from_matrix(relative[:3, :3]).magnitude()) < 0.2
     for camera in session.cameras:
         np.testing.assert_allclose(np.diag(camera.K)[:2], FOCAL, rtol=0.01)
