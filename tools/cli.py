@@ -33,7 +33,8 @@ from .commands.design import design, design_schema
 from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.export_session import export_session
-from .commands.imports import LAYOUTS
+from .commands.found_layout import with_found_layout
+from .commands.imports import LAYOUTS, OPTIONS
 from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
@@ -74,7 +75,8 @@ COMMANDS: dict[str, Command] = {
 # Commands with commands of their own, and what they do.
 FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
     "import": (
-        "Make a session out of a capture: its cameras and frames checked, its conventions turned into ours.",
+        "Make a session out of a capture: its cameras and frames checked, its conventions turned into ours. "
+        "`import SRC SESSION` finds out which layout SRC has.",
         LAYOUTS,
     ),
     "calibrate": (
@@ -199,7 +201,7 @@ def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
     if words[:1] == ["import"] and words[1:2] and words[1] in OLD_LAYOUTS:
         sys.stderr.write(f"note: {words[1]} is called {OLD_LAYOUTS[words[1]]} now\n")
         words[1] = OLD_LAYOUTS[words[1]]
-    return words
+    return with_found_layout(words, OPTIONS)
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

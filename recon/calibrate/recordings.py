@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from simulacra.recon.calibrate.boards import Board, Corners, detect_board
 from simulacra.recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
-from simulacra.recon.importers.footage import IMAGE_ENDINGS, VIDEO_ENDINGS
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, VIDEO_ENDINGS, visible
 from simulacra.recon.runs.progress import Progress
 from simulacra.recon.session.video import iter_video, probe_video
 from simulacra.render.image import read_image
@@ -84,8 +84,8 @@ def find_pictures(src: Path, most: int = MOST_FRAMES) -> dict[str, tuple[Recorde
         raise InputError(
             "there is no recording", where=src, expected="a folder with a video or a folder a camera"
         )
-    videos = sorted(path for path in src.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
-    folders = {path.name: _images(path) for path in sorted(src.iterdir()) if path.is_dir()}
+    videos = [path for path in visible(src) if path.suffix.lower() in VIDEO_ENDINGS]
+    folders = {path.name: _images(path) for path in visible(src) if path.is_dir()}
     folders = {name: files for name, files in folders.items() if files}
     if bool(videos) == bool(folders):
         raise InputError(
@@ -145,7 +145,7 @@ def gather_views(pictures: Mapping[str, Sequence[RecordedFrame]], board: Board) 
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in READABLE_ENDINGS)
+    return [path for path in visible(folder) if path.suffix.lower() in READABLE_ENDINGS]
 
 
 def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[RecordedFrame, ...]]:

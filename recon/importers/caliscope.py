@@ -28,8 +28,9 @@ from simulacra.recon.importers.building import (
     new_session_folder,
     write_session,
 )
+from simulacra.recon.importers.finding import find_videos
 from simulacra.recon.importers.footage import check_calibrated_size
-from simulacra.recon.importers.foreign_text import read_toml
+from simulacra.recon.importers.foreign_text import read_toml, say_unused
 from simulacra.recon.importers.options import CaliscopeOptions
 from simulacra.recon.importers.placing import place
 from simulacra.recon.runs.progress import track
@@ -48,6 +49,8 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 
 CALIBRATION_FILE = "camera_array.toml"
 TIMESTAMP_FILES = ("timestamps.csv", "frame_time_history.csv")
+# What a camera's table has to have.
+NEEDED = ("size", "matrix", "distortions", "rotation", "translation")
 # Recordings lie at most this deep: calibration/extrinsic, recordings/NAME.
 DEEPEST = 3
 
@@ -118,7 +121,9 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
     entries = described.get("cameras")
     if not isinstance(entries, dict) or not entries:
         raise InputError("a calibration has no camera", where=path, expected="[cameras.N] tables")
-    cameras, notes = {}, []
+    cameras: dict[str, SessionCamera] = {}
+    notes: list[str] = []
+    unused: set[str] = set()
     for key, entry in entries.items():
         name = f"cam_{key}"
         where = f"{path}, camera {key}"
@@ -127,12 +132,17 @@ def read_camera_array(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
         if entry.get("ignore"):
             notes.append(f"{name} is marked to be ignored in the calibration: left out")
             continue
+        lacks = [part for part in NEEDED if entry.get(part) is None]
+        if lacks:
+            notes.append(f"{name} has no {', '.join(lacks)}: it is not calibrated, and left out")
+            continue
         cameras[name] = _read_camera(name, entry, where)
+        unused |= set(entry) - {*NEEDED, "ignore", "fisheye", "rotation_count", "cam_id", "port"}
         if entry.get("rotation_count"):
             notes.append(f"{name} was shown turned by {entry['rotation_count']} quarters; its images are not")
     if not cameras:
-        raise InputError("every camera of a calibration is ignored", where=path)
-    return cameras, notes
+        raise InputError("every camera of a calibration is ignored", where=path, found="; ".join(notes)[:300])
+    return cameras, notes + say_unused(unused, path)
 
 
 def _read_camera(name: str, entry: Mapping[str, Any], where: str) -> SessionCamera:
@@ -263,24 +273,13 @@ def _match_videos(
     folder: Path, cameras: Mapping[str, SessionCamera], stamps: Mapping[str, Sequence[Stamp]]
 ) -> tuple[dict[str, Path], list[str]]:
     """The video of each calibrated camera that recorded anything, and what was left out."""
-    videos, notes = {}, []
-    for name in cameras:
-        number = name.removeprefix("cam_")
-        found = [path for stem in ("cam", "port") if (path := folder / f"{stem}_{number}.mp4").is_file()]
-        if found and name in stamps:
-            videos[name] = found[0]
-        elif name in stamps:
-            raise InputError(
-                "a video is missing",
-                where=folder / f"{name}.mp4",
-                expected="one for every camera of the timestamps",
-            )
-        else:
-            notes.append(f"{name} is calibrated and recorded nothing")
-    notes += [f"{name} recorded and is not calibrated: left out" for name in stamps if name not in cameras]
-    if not videos:
+    recorded = {name: (name, name.replace("cam_", "port_")) for name in cameras if name in stamps}
+    if not recorded:
         raise InputError("no calibrated camera recorded anything", where=folder)
-    return videos, notes
+    found = find_videos(folder, recorded, strict=False)
+    notes = [f"{name} is calibrated and recorded nothing" for name in cameras if name not in stamps]
+    notes += [f"{name} recorded and is not calibrated: left out" for name in stamps if name not in cameras]
+    return found.files, [*found.notes, *notes]
 
 
 def _check_video(

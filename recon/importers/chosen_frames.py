@@ -1,6 +1,6 @@
 """Sharp frames of a video, evenly spaced: what a turn-around is reconstructed from.
 
-Videos of phones ask to be shown turned. Nothing has been calibrated yet, so that frames are taken as shown.
+Videos of phones ask to be shown turned, and are taken as shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from simulacra.recon.session.video import decode_video
+from simulacra.recon.session.video import decode_video, shown_pixels
 from simulacra.render.runtime.errors import InputError
 
 # Sharpness is measured at this size: of what pixels of any camera can show, not of its noise.
@@ -67,13 +67,10 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray
 
 
 def shown_frames(path: Path) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """All frames, turned as the file asks for: FFmpeg's rotation is anticlockwise, in degrees.
+    """All frames, turned as the file asks for.
 
     Raises:
         InputError: missing, not a video, damaged or cut off, or to be shown turned by no quarter.
     """
     for frame in decode_video(path, may_turn=True):
-        if frame.rotation % 90:
-            raise InputError("a video is to be shown turned by no quarter", where=path, found=frame.rotation)
-        turns = (frame.rotation // 90) % 4
-        yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+        yield shown_pixels(frame)

@@ -23,6 +23,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from simulacra.recon.importers.colmap_model import ColmapCamera, ColmapImage, read_model
+from simulacra.recon.importers.finding import files_below, say_contents
 from simulacra.recon.importers.footage import (
     IMAGE_ENDINGS,
     check_calibrated_size,
@@ -61,11 +62,19 @@ def import_colmap(src: Path, session: Path, options: ColmapOptions) -> Session:
     root = inside(src, options.images)
     if not root.is_dir():
         raise InputError("the images of a model are missing", where=root, remedy="say where: --images FOLDER")
-    for image in registered:
-        if not inside(root, image.name).is_file():
-            raise InputError("an image of the model is missing", where=root / image.name)
+    lost = [image.name for image in registered if not inside(root, image.name).is_file()]
+    registered = [image for image in registered if image.name not in lost]
+    if not registered:
+        raise InputError(
+            "the images of the model are missing",
+            where=root,
+            expected=", ".join(lost)[:200],
+            found=say_contents(root),
+        )
     chosen = _layout(registered, options.layout, root)
     groups, notes = _group(registered, chosen)
+    if lost:
+        notes.append(f"{len(lost)} images of the model are missing: left out ({lost[0]} and on)")
     names = session_names(groups)
     pictures, missed = _pictures(root, registered, groups, chosen)
     footage = image_footage({names[label]: found for label, found in pictures.items()})
@@ -159,8 +168,8 @@ def _pictures(
     """The picture files of each camera by moment: with folders all that are there, not the registered ones only."""
     on_disk = {
         path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file()
+        for path in files_below(root)
+        if path.suffix.lower() in IMAGE_ENDINGS
     }
     known = {image.name for image in registered}
     if layout == "flat":

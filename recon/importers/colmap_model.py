@@ -11,6 +11,7 @@ begin with one or two focal lengths and the principal point; what follows is the
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -103,6 +104,9 @@ def read_model(folder: Path) -> tuple[dict[int, ColmapCamera], list[ColmapImage]
         paths = folder / f"cameras{ending}", folder / f"images{ending}"
         if all(path.is_file() for path in paths):
             cameras, images = read_cameras(paths[0]), list(read_images(paths[1]))
+            if ending == ".txt":
+                _check_stated(paths[0], "Number of cameras", len(cameras))
+                _check_stated(paths[1], "Number of images", len(images))
             break
     else:
         raise InputError(
@@ -184,6 +188,18 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                     yield number, line.strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("a model cannot be read", where=path, found=error) from error
+
+
+def _check_stated(path: Path, what: str, count: int) -> None:
+    """COLMAP's count in a comment at the top, against what was read; files by hand have none."""
+    with path.open(encoding="utf-8") as stream:
+        head = "".join(stream.readline(LONGEST_LINE) for _ in range(8))
+    stated = re.search(rf"^#\s*{what}:\s*(\d{{1,12}})", head, re.MULTILINE)
+    if stated and int(stated[1]) != count:
+        raise InputError(
+            "a model is not of as many entries as it says: cut off, or changed by hand", where=path,
+            expected=int(stated[1]), found=count, remedy="export it again, or take the comment out",
+        )  # fmt: skip
 
 
 def _text_cameras(path: Path) -> dict[int, ColmapCamera]:

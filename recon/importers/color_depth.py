@@ -31,6 +31,7 @@ from simulacra.recon.importers.footage import (
     copy_files,
     image_footage,
     inside,
+    visible,
     with_depth,
     with_masks,
 )
@@ -61,6 +62,7 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
     """
     recordings, notes = find_recordings(src, options.folders, _moments_by(options.matches))
     calibrated = {name: _calibration(src, recording, options) for name, recording in recordings.items()}
+    notes += dict.fromkeys(note for camera in calibrated.values() for note in camera.notes)
     return make_depth_session(src, session, recordings, calibrated, options, notes=notes)
 
 
@@ -140,6 +142,8 @@ def _calibration(src: Path, recording: Recording, options: ColorDepthOptions) ->
     names = (file,) if file else CALIBRATION_FILES
     places = dict.fromkeys((recording.folder, src))
     found = [path for place in places for name in names if (path := inside(place, name)).is_file()]
+    if not found and not file:
+        found = [path for place in places for path in visible(place) if path.name.lower() in names]
     given = [value for value in astuple(options.intrinsics) if value is not None]
     if given:
         if len(given) < 4:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from simulacra.recon.importers.footage import inside, list_images, match_moments, session_names
+from simulacra.recon.importers.finding import say_contents
+from simulacra.recon.importers.footage import inside, list_images, match_moments, session_names, visible
 from simulacra.recon.importers.foreign_text import read_text
 from simulacra.recon.importers.options import Folders
 from simulacra.render.runtime.errors import InputError
@@ -128,13 +129,14 @@ def _owners(src: Path, folders: Folders) -> dict[str, Path]:
     """The folders that hold a camera's color and depth folders each: the capture's own, or several in it."""
     if _folder(src, folders.color, COLOR_FOLDERS, "color") is not None:
         return {"camera": src}
-    inner = [path for path in sorted(src.iterdir()) if path.is_dir()]
+    inner = [path for path in visible(src) if path.is_dir()]
     owners = {p.name: p for p in inner if _folder(p, folders.color, COLOR_FOLDERS, "color") is not None}
     if not owners:
         raise InputError(
             "there are no color images",
             where=src,
             expected=f"a folder {folders.color or ', '.join(COLOR_FOLDERS)}, or one in a folder a camera",
+            found=say_contents(src),
             remedy="name it: --color FOLDER",
         )
     return {name: owners[label] for label, name in session_names(owners).items()}
@@ -144,7 +146,7 @@ def _folder(owner: Path, named: str | None, usual: Sequence[str], what: str) -> 
     if named is not None:
         path = inside(owner, named)
         return path if path.is_dir() else None
-    found = [path for path in sorted(owner.iterdir()) if path.is_dir() and path.name.lower() in usual]
+    found = [path for path in visible(owner) if path.name.lower() in usual and list_images(path)]
     if len(found) > 1:
         raise InputError(
             f"there are several folders that could be the {what} images",
@@ -168,6 +170,7 @@ def _match_by_name(found: Mapping[str, _Listing]) -> tuple[dict[str, Recording],
     moments = match_moments(lists)
     recordings, notes = {}, []
     for name, one in found.items():
+        notes.append(f"{name}: found {len(one.color)} color and {len(one.depth)} depth images")
         color = moments[f"{name}/color"]
         others = {
             kind: {i: path for i, path in moments.get(f"{name}/{kind}", {}).items() if i in color}

@@ -15,19 +15,33 @@ places a camera among others. Open3D and librealsense have the first pixel's cen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_foreign_json
+from simulacra.recon.importers.foreign_text import (
+    image_size,
+    mapping,
+    number,
+    numbers,
+    read_foreign_json,
+    say_unused,
+)
 from simulacra.recon.importers.options import LengthUnit, PixelCentre
 from simulacra.recon.importers.placing import METRES
 from simulacra.recon.session import Lens
 from simulacra.recon.session.lens import check_lens
 from simulacra.render.runtime.errors import CalibrationError
+
+# Keys that are used, or say nothing of the camera (Open3D's class and version).
+KNOWN = {
+    "width", "height", "fx", "fy", "cx", "cy", "ppx", "ppy", "model", "coeffs", "distortion", "intrinsic_matrix",
+    "intrinsic", "extrinsic", "color", "colour", "depth", "depth_to_color", "rotation", "translation",
+    "world_to_color", "class_name", "version_major", "version_minor",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,12 +68,14 @@ class DepthCamera:
         depth: of the depth camera; None where depth lies over the color image.
         T_color_depth: color camera out of depth camera, metres.
         viewmat: world to color camera, metres; None where the file does not place it.
+        notes: which of the file's keys are not used.
     """
 
     color: DepthCameraIntrinsics
     depth: DepthCameraIntrinsics | None = None
     T_color_depth: Float[np.ndarray, "4 4"] | None = None
     viewmat: Float[np.ndarray, "4 4"] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def plain_intrinsics(
@@ -85,6 +101,15 @@ def read_depth_camera(path: Path, pixel_centre: PixelCentre | None, units: Lengt
         CalibrationError: none of the layouts, or numbers that cannot be.
     """
     described = mapping(read_foreign_json(path), "a calibration", path)
+    inner = [(f"{key}.{k}", k) for key, value in described.items() if isinstance(value, dict) for k in value]
+    unused = [name for name, key in [*((k, k) for k in described), *inner] if key not in KNOWN]
+    return replace(_read(described, pixel_centre, units, path), notes=tuple(say_unused(unused, path)))
+
+
+def _read(
+    described: Mapping[str, Any], pixel_centre: PixelCentre | None, units: LengthUnit | None, path: Path
+) -> DepthCamera:
+    """Any of the layouts."""
     if "extrinsic" in described or "intrinsic" in described:
         matrix = numbers(described.get("extrinsic"), (16,), "extrinsic", path).reshape(4, 4).T
         view = read_intrinsics(described.get("intrinsic"), pixel_centre, path)

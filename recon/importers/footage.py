@@ -6,6 +6,7 @@ in the folder that they are looked for in, also through links: a calibration can
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
-from simulacra.recon.importers.options import Media
+from simulacra.recon.importers.depth_grid import resample_depth
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
 from simulacra.recon.session.video import VideoFacts, probe_video
@@ -29,6 +31,8 @@ VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".m4v")
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 # Encoders pad or crop to whole macroblocks (1080 <-> 1088, 0.7 %); anything beyond is another recording.
 SIZE_TOLERANCE = 0.01
+# Width over height of two grids of one view: 256x192 and 1920x1440 are the same, rounded sizes nearly.
+SAME_SHAPE = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Footage:
         frames: the session's frames, whose sources are the keys of ``files``.
         files: for each file of the session (relative), the file that it is linked to or copied from.
         mask_label: what is the person in masks that are of labels.
+        resampled: files of depth on a smaller grid, and the width and height that they get.
     """
 
     sizes: Mapping[str, tuple[int, int]]
@@ -47,46 +52,7 @@ class Footage:
     files: Mapping[str, Path]
     notes: tuple[str, ...] = field(default=())
     mask_label: int | None = None
-
-
-def find_footage(src: Path, names: Mapping[str, str], media: Media | None) -> Footage:
-    """``videos/CAM.mp4``, or ``images/CAM/FRAME.jpg``, or one ``images/CAM.jpg`` for each camera.
-
-    Args:
-        names: of the session's cameras, by what the capture calls them.
-        media: which of the two; needed where both are there.
-
-    Raises:
-        InputError: none, both and ``media`` not given, a camera without, or a file that cannot be read.
-    """
-    there: list[Media] = [kind for kind in ("images", "videos") if (src / kind).is_dir()]
-    if media is None and len(there) != 1:
-        raise InputError(
-            "a capture has both images and videos" if there else "a capture has neither images nor videos",
-            where=src,
-            expected="images/CAM/FRAME.jpg or videos/CAM.mp4",
-            remedy="say which: --media images, or --media videos" if there else None,
-        )
-    if (media or there[0]) == "videos":
-        return video_footage({name: find_video(src / "videos", label) for label, name in names.items()})
-    images = {name: _camera_images(src / "images", label) for label, name in names.items()}
-    return image_footage(match_moments(images))
-
-
-def find_video(folder: Path, name: str) -> Path:
-    """The one video of that name.
-
-    Raises:
-        InputError: none, or several.
-    """
-    found = [path for ending in VIDEO_ENDINGS if (path := folder / f"{name}{ending}").is_file()]
-    if len(found) != 1:
-        raise InputError(
-            "a camera has several videos" if found else "a camera's video is missing",
-            where=folder / f"{name}.mp4",
-            found=", ".join(path.name for path in found) or None,
-        )
-    return inside(folder, found[0].name)
+    resampled: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def video_footage(videos: Mapping[str, Path]) -> Footage:
@@ -106,11 +72,16 @@ def video_footage(videos: Mapping[str, Path]) -> Footage:
 
 
 def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
-    """A note where videos differ in length."""
-    if len({video.frames for video in facts.values()}) == 1:
-        return ()
-    counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
-    return (f"videos differ in length: {counts}",)
+    """Notes where videos differ in length, and where they are turned to be shown."""
+    notes = [
+        f"{name} is shown turned by {video.turned} degrees, as players do: its calibration has to be of such pictures"
+        for name, video in facts.items()
+        if video.turned
+    ]
+    if len({video.frames for video in facts.values()}) > 1:
+        counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
+        notes.append(f"videos differ in length: {counts}")
+    return tuple(notes)
 
 
 def image_footage(
@@ -133,8 +104,11 @@ def image_footage(
         sources.setdefault(index, {})[name] = Source(target, None, (times or {}).get(index))
     frames = tuple(Frame(index, sources[index]) for index in sorted(sources))
     missed = {name: len(frames) - len(found) for name, found in images.items()}
-    notes = tuple(f"{name} missed {n} of {len(frames)} frames" for name, n in missed.items() if n)
-    return Footage(sizes, frames, files, notes)
+    notes = [f"{name} missed {n} of {len(frames)} frames" for name, n in missed.items() if n]
+    gaps = frames[-1].index + 1 - frames[0].index - len(frames) if frames else 0
+    if gaps:
+        notes.append(f"the numbers of the images leave out {gaps} moments, and so do the session's")
+    return Footage(sizes, frames, files, tuple(notes))
 
 
 def with_masks(footage: Footage, masks: Mapping[tuple[str, int], Path], label: int | None = None) -> Footage:
@@ -148,8 +122,32 @@ def with_masks(footage: Footage, masks: Mapping[tuple[str, int], Path], label: i
 
 
 def with_depth(footage: Footage, depth: Mapping[tuple[str, int], Path]) -> Footage:
-    """With depth by camera and frame, which must be 16 bit PNG files of the images' sizes."""
-    return _with_pictures(footage, depth, "depth", read_uint16)
+    """With depth by camera and frame, 16 bit PNG files of the images' sizes.
+
+    Depth of the same view on another grid, as phones with LiDAR have it (256x192 under 1920x1440), is resampled.
+
+    Raises:
+        InputError: damaged, not 16 bit PNG, or of another shape than its camera's images.
+    """
+    resampled: dict[str, tuple[int, int]] = {}
+    grids: dict[str, tuple[int, int]] = {}
+    for (name, index), path in depth.items():
+        height, width = read_uint16(path).shape
+        size = footage.sizes[name]
+        if (width, height) != size and abs(width * size[1] / (height * size[0]) - 1) <= SAME_SHAPE:
+            resampled[f"depth/{name}/{index:06d}.png"] = size
+            grids[name] = (width, height)
+    same = {key: path for key, path in depth.items() if f"depth/{key[0]}/{key[1]:06d}.png" not in resampled}
+    notes = [
+        f"{name}: depth of {width}x{height} is resampled to the images' {footage.sizes[name][0]}x"
+        f"{footage.sizes[name][1]}: it holds no more than it did"
+        for name, (width, height) in grids.items()
+    ]
+    found = _with_pictures(footage, same, "depth", read_uint16)
+    others = {f"depth/{n}/{i:06d}.png": path for (n, i), path in depth.items() if (n, i) not in same}
+    return replace(
+        found, files={**found.files, **others}, resampled=resampled, notes=(*footage.notes, *notes)
+    )
 
 
 def _with_pictures(
@@ -171,7 +169,11 @@ def _with_pictures(
 def copy_files(footage: Footage, folder: Path) -> None:
     """Everything that was recorded, into a session's folder. Masks of labels become black and white."""
     for target, path in footage.files.items():
-        if target.startswith("masks/"):
+        if target in footage.resampled:
+            found = resample_depth(read_uint16(path).astype(np.float64), *footage.resampled[target])
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.rint(found).astype(np.uint16)).save(folder / target)
+        elif target.startswith("masks/"):
             copy_mask(path, folder / target, footage.mask_label)
         else:
             copy_file(path, folder / target)
@@ -201,6 +203,7 @@ def check_same_size(path: Path, found: tuple[int, int], expected: tuple[int, int
             where=path,
             expected=f"{expected[0]}x{expected[1]}",
             found=f"{found[0]}x{found[1]}",
+            remedy="export the pictures, masks and depth of a camera in one size, or leave this one out",
         )
 
 
@@ -208,33 +211,58 @@ def check_same_size(path: Path, found: tuple[int, int], expected: tuple[int, int
 
 
 def match_moments(images: Mapping[str, Sequence[Path]]) -> dict[str, dict[int, Path]]:
-    """Pictures of one moment have one name in all cameras, or end in one number; moments are counted from 0.
+    """Pictures of one moment have one name in all cameras, or one number at one place of it; moments count from 0.
+
+    Where numbers leave gaps the moments do too, so that a rate holds over them (`_moments_of`).
 
     Raises:
         InputError: several pictures a camera, and neither names nor numbers say which belong together.
     """
     if all(len(paths) == 1 for paths in images.values()):
         return {name: {0: paths[0]} for name, paths in images.items()}
-    for key in (lambda path: path.stem, _last_number):
+    most = max(len(re.findall(r"\d+", path.stem)) for paths in images.values() for path in paths)
+    places = [-1, *range(min(most, 8))]
+    rules: list[Callable[[Path], str | None]] = [lambda path: path.stem]
+    rules += [partial(_number_at, place=place) for place in places]
+    for key in rules:
         keys = {name: [key(path) for path in paths] for name, paths in images.items()}
         unique = all(len(set(found)) == len(found) and None not in found for found in keys.values())
         shared = set.intersection(*(set(found) for found in keys.values()))
         if unique and shared:
-            moments = sorted({k for found in keys.values() for k in found}, key=natural)
-            place = {moment: index for index, moment in enumerate(moments)}
+            place_of = _moments_of({k for found in keys.values() for k in found if k is not None})
             return {
-                name: {place[k]: path for k, path in zip(keys[name], paths)} for name, paths in images.items()
+                name: {place_of[k]: path for k, path in zip(keys[name], paths) if k is not None}
+                for name, paths in images.items()
             }
     raise InputError(
         "which images belong to one moment cannot be told from their names",
         where=next(iter(images.values()))[0].parent.parent,
-        expected="one name, or one number at the end of the names, in all cameras",
+        expected="one name, or one number at one place of the names, in all cameras",
+        found="; ".join(f"{name}: {paths[0].name} and on" for name, paths in list(images.items())[:4])[:300],
     )
 
 
-def _last_number(path: Path) -> str | None:
-    found = re.findall(r"\d+", path.stem)
-    return found[-1].lstrip("0") or "0" if found else None
+def _moments_of(keys: Iterable[str]) -> dict[str, int]:
+    """Where each name stands among all: by its number, in steps of the numbers, or by its place where it has none.
+
+    Numbers of which more than half would be missing are no count of pictures: those of times, say.
+    """
+    ordered = sorted(keys, key=natural)
+    numbers = [_number_at(key) for key in ordered]
+    starts = {re.sub(r"\d+$", "", key) for key in ordered}
+    if len(starts) == 1 and all(number is not None for number in numbers):
+        values = [int(number or 0) for number in numbers]
+        step = math.gcd(*(value - values[0] for value in values)) or 1
+        spread = (values[-1] - values[0]) // step + 1
+        if len(set(values)) == len(values) and spread < 2 * len(values):
+            return {key: (value - values[0]) // step for key, value in zip(ordered, values)}
+    return {key: index for index, key in enumerate(ordered)}
+
+
+def _number_at(name: Path | str, place: int = -1) -> str | None:
+    """One of the numbers in a name, without leading zeros: the last, or the one at a place."""
+    found = re.findall(r"\d+", name.stem if isinstance(name, Path) else name)
+    return found[place].lstrip("0") or "0" if -len(found) <= place < len(found) else None
 
 
 def natural(name: object) -> tuple[tuple[int, int, str], ...]:
@@ -243,18 +271,16 @@ def natural(name: object) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
 
 
-def _camera_images(folder: Path, name: str) -> list[Path]:
-    one = [path for ending in IMAGE_ENDINGS if (path := folder / f"{name}{ending}").is_file()]
-    found = list_images(folder / name) if (folder / name).is_dir() else one
-    if not found:
-        raise InputError("a camera's images are missing", where=folder / name, expected="FRAME.jpg or .png")
-    return [inside(folder, path.relative_to(folder).as_posix()) for path in found]
-
-
 def list_images(folder: Path) -> list[Path]:
-    """The picture files of a folder in natural order."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
+    """The picture files of a folder in natural order; none where there is no such folder."""
+    found = (path for path in visible(folder) if path.suffix.lower() in IMAGE_ENDINGS and path.is_file())
     return sorted(found, key=lambda path: natural(path.name))
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, without what systems hide: ``.DS_Store``, and ``._A.jpg`` beside every file from a Mac."""
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in found if not path.name.startswith(".")]
 
 
 # -- names -----------------------------------------------------------------------------------------
@@ -318,7 +344,10 @@ def check_calibrated_size(
             where=f"{where}, camera {name}",
             expected=expected,
             found=actual,
-            remedy="calibrate at the size of the recording",
+            remedy="a video is shown turned, and was not when it was calibrated: take the turn out of the file (ffmpeg "
+            "-display_rotation 0 -i IN -c copy OUT), or calibrate with it"
+            if calibrated == found[::-1]
+            else "calibrate at the size of the recording",
         )
     return [f"{name}: calibrated at {expected}, its video is {actual}; K is taken as it is"]
 

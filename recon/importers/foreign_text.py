@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ MOST_VALUES = 5_000_000
 # Parts of a dotted name in TOML, bare or quoted; begun only where a name begins, so that it is looked at once.
 _LONG_NAME = re.compile(r"""(?<![\w."'-])(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){16}""")
 XML_CHUNK = 1 << 16
+# Keys that a note names.
+MOST_NAMED = 12
 MOST_ELEMENTS = 500_000
 
 
@@ -178,15 +180,26 @@ def number(value: object, what: str, where: object) -> float:
 
 
 def image_size(width: object, height: object, where: object) -> tuple[int, int]:
-    """Width and height as whole pixels.
+    """Width and height as whole pixels: calibrations that were scaled have others, and are rounded.
 
     Raises:
-        CalibrationError: not whole numbers from 1 to 65536.
+        CalibrationError: not numbers from 1 to 65536.
     """
     found = number(width, "the width", where), number(height, "the height", where)
-    if any(not 1 <= side <= 65536 or side != round(side) for side in found):
-        raise CalibrationError("an image size cannot be", where=where, found=f"{found[0]:g}x{found[1]:g}")
+    if any(not 1 <= side <= 65536 for side in found):
+        raise CalibrationError(
+            "an image size cannot be", where=where, expected="1 to 65536 pixels",
+            found=f"{found[0]:g}x{found[1]:g}", remedy="write the size of the recording, in pixels",
+        )  # fmt: skip
     return round(found[0]), round(found[1])
+
+
+def say_unused(keys: Iterable[str], where: Path) -> list[str]:
+    """A note that names the keys of a file that nothing is made of."""
+    named = sorted(set(keys))
+    more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+    said = ", ".join(repr(key[:40])[1:-1] for key in named[:MOST_NAMED])
+    return [f"not used of {where.name}: {said}{more}"] if named else []
 
 
 def mapping(value: object, what: str, where: object) -> Mapping[str, Any]:

@@ -22,7 +22,15 @@ from PIL import Image
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
 from simulacra.recon.importers.chosen_frames import choose_frames, measure_sharpness, read_frames
-from simulacra.recon.importers.footage import VIDEO_ENDINGS, inside, list_images, match_moments, session_names
+from simulacra.recon.importers.finding import MEDIA_FOLDERS, folder_named, list_videos, say_contents
+from simulacra.recon.importers.footage import (
+    VIDEO_ENDINGS,
+    inside,
+    list_images,
+    match_moments,
+    session_names,
+    visible,
+)
 from simulacra.recon.importers.options import ImagesOptions
 from simulacra.recon.importers.placing import place
 from simulacra.recon.importers.portrait_file import EXIF_TURNS, read_exif
@@ -185,23 +193,26 @@ def _collect(src: Path, folder: Path, options: ImagesOptions) -> Pictures:
     if not src.is_dir():
         raise InputError("there are no pictures", where=src, expected="a video, or a folder of images")
     images = list_images(src)
-    rig = src / "images" if (src / "images").is_dir() else src
-    cameras = {p.name: list_images(p) for p in sorted(rig.iterdir()) if p.is_dir()}
+    named = folder_named(src, MEDIA_FOLDERS["images"])
+    rig = named or src
+    cameras = {path.name: list_images(path) for path in visible(rig) if path.is_dir()}
     cameras = {name: paths for name, paths in cameras.items() if paths}
     if images and not cameras:
         _check_still(src, options)
         chosen = [(f"v{i:03d}", path.name, inside(src, path.name)) for i, path in enumerate(images)]
         return _from_files(src, folder, chosen, rig=False)
-    if rig == src / "images" and not cameras and not images and (found := list_images(rig)):
+    if named and not cameras and not images and (found := list_images(rig)):
         _check_still(src, options)
         chosen = [(f"v{i:03d}", path.name, inside(rig, path.name)) for i, path in enumerate(found)]
         return _from_files(src, folder, chosen, rig=False)
     if images or len(cameras) < 2:
+        videos = list_videos(src)
         raise InputError(
             "it cannot be told which pictures belong to which camera",
             where=src,
             expected="a folder of images, or images/CAM/ for two cameras and more",
-            found=f"{len(images)} images, {len(cameras)} folders with images",
+            found=f"{len(images)} images, {len(cameras)} folders with images; in all {say_contents(src)}",
+            remedy=f"a turn-around is one video: give its file, {videos[0]}" if videos else None,
         )
     moments = match_moments(cameras)
     moment = options.moment

@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.importers.finding import files_below, match_files, say_contents
 from simulacra.recon.importers.footage import (
     IMAGE_ENDINGS,
     check_calibrated_size,
@@ -32,6 +33,7 @@ from simulacra.recon.importers.footage import (
     inside,
     make_session,
     session_names,
+    visible,
 )
 from simulacra.recon.importers.foreign_text import image_size, number, numbers, read_xml
 from simulacra.recon.importers.options import MetashapeOptions
@@ -58,7 +60,9 @@ def import_metashape(src: Path, session: Path, options: MetashapeOptions) -> Ses
     path = _find_xml(src, options.xml)
     calibrated, notes = read_metashape(path)
     root = inside(src, options.images)
-    files = _find_images(root, list(calibrated))
+    files, said = _find_images(root, list(calibrated))
+    notes += said
+    calibrated = {label: calibrated[label] for label in files}
     names = session_names(calibrated)
     footage = image_footage({names[label]: {0: file} for label, file in files.items()})
     for label, camera in calibrated.items():
@@ -221,7 +225,7 @@ def _viewmat(
 def _find_xml(src: Path, xml: str | None) -> Path:
     if xml is not None:
         return inside(src, xml)
-    found = sorted(src.glob("*.xml")) if src.is_dir() else []
+    found = [path for path in visible(src) if path.suffix.lower() == ".xml"]
     if len(found) != 1:
         raise InputError(
             "there is more than one XML file" if found else "there is no XML file of cameras",
@@ -233,23 +237,20 @@ def _find_xml(src: Path, xml: str | None) -> Path:
     return inside(src, found[0].name)
 
 
-def _find_images(root: Path, labels: list[str]) -> dict[str, Path]:
-    """The photograph of each label, which is a file's name with or without its ending."""
+def _find_images(root: Path, labels: list[str]) -> tuple[dict[str, Path], list[str]]:
+    """The photograph of each label, which is a file's name with or without its ending, and what was left out."""
     if not root.is_dir():
         raise InputError("the photographs are missing", where=root, remedy="say where: --images FOLDER")
-    by_name: dict[str, list[Path]] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in IMAGE_ENDINGS and path.is_file():
-            for key in {path.name, path.stem}:
-                by_name.setdefault(key, []).append(path)
-    files = {}
-    for label in labels:
-        found = by_name.get(label, [])
-        if len(found) != 1:
-            raise InputError(
-                "a label is the name of several photographs" if found else "a photograph is missing",
-                where=root / label[:200],
-                found=", ".join(path.relative_to(root).as_posix() for path in found)[:200] or None,
-            )
-        files[label] = inside(root, found[0].relative_to(root).as_posix())
-    return files
+    photographs = [path for path in files_below(root) if path.suffix.lower() in IMAGE_ENDINGS]
+    found = match_files(photographs, {label: (label,) for label in labels}, root, rules=2)
+    if not found:
+        raise InputError(
+            "no photograph has the name of a camera", where=root, expected=", ".join(labels)[:200],
+            found=say_contents(root),
+        )  # fmt: skip
+    lost = [label for label in labels if label not in found]
+    notes = [f"found photographs of {len(found)} of {len(labels)} cameras in {root.name}"]
+    if lost:
+        notes.append(f"{len(lost)} cameras have no photograph: left out ({lost[0]} and on)")
+    ordered = [label for label in labels if label in found]
+    return {label: inside(root, found[label].relative_to(root).as_posix()) for label in ordered}, notes

@@ -1,30 +1,25 @@
-"""nerfstudio: ``transforms.json`` and the images that it names, maybe with masks and depth.
+"""nerfstudio: ``transforms.json`` and the images that it names, maybe with masks and depth. VHAP's sequences too.
 
-A frame's ``transform_matrix`` takes its camera to the world; the camera looks along -z with y up (OpenGL). Intrinsics
-(``fl_x fl_y cx cy w h``, ``camera_model``, ``k1 k2 k3 k4 p1 p2``) stand at the top for all frames, or in each. Its
-pixels are ours. ``OPENCV`` and ``PERSPECTIVE`` are OpenCV's lens, with a k4 of r^8 that nerfstudio has beside it;
-``OPENCV_FISHEYE`` is OpenCV's fisheye module, and with p1 or p2 COLMAP's thin prism one. ``applied_transform`` says
-what was done to an earlier world: the poses are of the world after it, and it is not undone.
+The file is read by `transforms_json`. Its world has no unit and no certain up: both have to be said. Masks are white
+where the person is. Depth is along the axis; nerfstudio takes it as millimetres unless told otherwise on its own
+command line, so the unit has to be said, unless the file has a ``depth_unit_scale_factor`` (metres in a unit; our own
+export writes it).
 
-Its world has no unit and no certain up: both have to be said. Masks are white where the person is. Depth is along the
-axis; nerfstudio takes it as millimetres unless told otherwise on its own command line, so the unit has to be said,
-unless the file has a ``depth_unit_scale_factor`` (metres in a unit; our own export writes it).
-
-A session has cameras that stand still, and moments: frames of one ``time`` are one moment, frames of one pose are
-one camera.
+A session has cameras that stand still, and moments: frames of one ``timestep_index`` (VHAP, GaussianAvatars) or one
+``time`` are one moment, frames of one ``camera_index`` or one pose are one camera.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.importers.finding import say_contents
 from simulacra.recon.importers.footage import (
     Footage,
     check_calibrated_size,
@@ -33,36 +28,16 @@ from simulacra.recon.importers.footage import (
     make_session,
     match_moments,
     session_names,
+    visible,
     with_depth,
     with_masks,
 )
-from simulacra.recon.importers.foreign_text import image_size, mapping, number, numbers, read_foreign_json
+from simulacra.recon.importers.foreign_text import number
 from simulacra.recon.importers.options import Moments, NerfstudioOptions
 from simulacra.recon.importers.placing import place
-from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
-from simulacra.render.runtime.errors import CalibrationError, InputError
-
-INTRINSICS = ("camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h", "k1", "k2", "k3", "k4", "p1", "p2")
-PERSPECTIVE = ("OPENCV", "PERSPECTIVE", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
-# OpenGL's camera axes out of OpenCV's, and the other way round.
-FLIP = np.diag([1.0, -1.0, -1.0, 1.0])
-
-
-@dataclass(frozen=True)
-class TransformsFrame:
-    """One frame of the file: a picture, the camera that took it (still without a name), and when."""
-
-    file: str
-    camera: SessionCamera
-    time: float | None
-    mask: str | None
-    depth: str | None
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """The same for shots of one camera that stood still."""
-        one = self.camera
-        return one.K.tobytes(), one.viewmat.tobytes(), one.lens, one.width, one.height
+from simulacra.recon.importers.transforms_json import FLIP, TransformsFrame, read_transforms, same_camera
+from simulacra.recon.session import Session, SessionCamera, check_camera
+from simulacra.render.runtime.errors import InputError
 
 
 def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> Session:
@@ -78,14 +53,11 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
         CalibrationError: a camera that cannot be, or one of another image size.
         RunError: ``session`` exists already, or the disk is full.
     """
-    path = src if src.suffix == ".json" else src / "transforms.json"
+    path = _find_file(src)
     root = path.parent
-    described = mapping(read_foreign_json(path), "the file", path)
-    shots = _read_frames(described, path)
-    notes = [f"{len(shots)} frames of the file"]
-    if "applied_transform" in described:
-        notes.append("the file's applied_transform was done to an earlier world and is not undone")
+    described, shots, notes = read_transforms(path)
     groups, times = _group(shots, _moments(shots, options.moments, path), root)
+    notes += _check_stated(described, groups)
     names = session_names(_labels(groups))
     named = dict(zip(names.values(), groups))
     unit = _depth_scale(described, shots, options.depth_scale, path)
@@ -108,6 +80,33 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
     )  # fmt: skip
 
 
+def _find_file(src: Path) -> Path:
+    path = src if src.suffix.lower() == ".json" else src / "transforms.json"
+    others = [one.name for one in visible(src) if one.name.startswith("transforms") and one.suffix == ".json"]
+    if not path.is_file():
+        raise InputError(
+            "a data set's transforms.json is missing",
+            where=path,
+            found=", ".join(others)[:200] or say_contents(path.parent),
+            remedy=f"give one of them: import nerfstudio {src / others[0]} ..." if others else None,
+        )
+    return path
+
+
+def _check_stated(described: Mapping[str, Any], groups: Sequence[Mapping[int, TransformsFrame]]) -> list[str]:
+    """VHAP lists its timesteps and cameras: what of them has no frame."""
+    read = {
+        "camera_indices": len(groups),
+        "timestep_indices": len({index for one in groups for index in one}),
+    }
+    notes = []
+    for key, count in read.items():
+        stated = described.get(key)
+        if isinstance(stated, list) and len(stated) != count:
+            notes.append(f"the file's {key} are {len(stated)}, and it has frames of {count}")
+    return notes
+
+
 def _footage(
     root: Path,
     named: Mapping[str, Mapping[int, TransformsFrame]],
@@ -126,86 +125,6 @@ def _footage(
             if shot.depth is not None:
                 depth[name, index] = inside(root, shot.depth)
     return with_depth(with_masks(image_footage(images, times), masks, mask_label), depth)
-
-
-# -- the file --------------------------------------------------------------------------------------
-
-
-def _read_frames(described: Mapping[str, Any], path: Path) -> list[TransformsFrame]:
-    frames = described.get("frames")
-    if not isinstance(frames, list) or not frames:
-        raise InputError("a data set has no frames", where=path, expected='"frames": [...]')
-    shots = [
-        _read_frame(described, mapping(frame, "a frame", path), f"{path}, frame {k}")
-        for k, frame in enumerate(frames)
-    ]
-    twice = [file for file, count in Counter(shot.file for shot in shots).items() if count > 1]
-    if twice:
-        raise InputError("an image is there twice", where=path, found=twice[0])
-    return shots
-
-
-def _read_frame(described: Mapping[str, Any], frame: Mapping[str, Any], where: str) -> TransformsFrame:
-    files = {key: frame.get(key) for key in ("file_path", "mask_path", "depth_file_path")}
-    if not isinstance(files["file_path"], str) or not all(isinstance(f, str | None) for f in files.values()):
-        raise InputError("a frame does not name its files", where=where, found=str(files)[:120])
-    values = dict(described)
-    for key in INTRINSICS:
-        if key in frame and key in described and frame[key] != described[key]:
-            raise CalibrationError(
-                "intrinsics stand at the top and in a frame, and differ",
-                where=where,
-                expected=f"{key} {str(described[key])[:40]}",
-                found=str(frame[key])[:40],
-            )
-        if key in frame:
-            values[key] = frame[key]
-    camera = _camera(values, frame.get("transform_matrix"), f"{where}, {files['file_path'][:80]}")
-    time = None if frame.get("time") is None else number(frame["time"], "time", where)
-    return TransformsFrame(files["file_path"], camera, time, files["mask_path"], files["depth_file_path"])
-
-
-def _camera(values: Mapping[str, Any], transform: object, where: str) -> SessionCamera:
-    """A camera of the file's world and unit."""
-    width, height = image_size(values.get("w"), values.get("h"), where)
-    fx, fy, cx, cy = (number(values.get(key), key, where) for key in ("fl_x", "fl_y", "cx", "cy"))
-    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
-    lens = _lens(values, where)
-    if lens is not None:
-        check_lens(lens, where)
-    rows = len(transform) if isinstance(transform, list) else 4
-    c2w = np.eye(4)
-    c2w[: min(rows, 4)] = numbers(transform, (3 if rows == 3 else 4, 4), "transform_matrix", where)
-    viewmat = np.eye(4)
-    viewmat[:3, :3] = FLIP[:3, :3] @ c2w[:3, :3].T
-    viewmat[:3, 3] = -viewmat[:3, :3] @ c2w[:3, 3]
-    if not np.allclose(c2w[3], [0, 0, 0, 1]):
-        raise CalibrationError("a transform's last row is not 0 0 0 1", where=where, found=c2w[3].tolist())
-    check_camera("of the file", K, viewmat, width, height, where)
-    # Of a rotation in few digits the transpose is not the inverse: the inverse comes back from an export as it was.
-    viewmat[:] = np.linalg.inv(c2w @ FLIP)
-    viewmat[3] = (0, 0, 0, 1)
-    return SessionCamera("", width, height, K, viewmat, lens)
-
-
-def _lens(values: Mapping[str, Any], where: str) -> Lens | None:
-    model = values.get("camera_model", "PERSPECTIVE")
-    k1, k2, k3, k4, p1, p2 = (
-        number(values.get(key, 0.0), key, where) for key in ("k1", "k2", "k3", "k4", "p1", "p2")
-    )
-    if model == "OPENCV_FISHEYE":
-        if p1 or p2:
-            return Lens("thin_prism_fisheye", (k1, k2, p1, p2, k3, k4, 0.0, 0.0))
-        return Lens("opencv_fisheye", (k1, k2, k3, k4))
-    if model not in PERSPECTIVE:
-        raise CalibrationError(
-            "a camera model is not supported", where=where, expected=", ".join((*PERSPECTIVE, "OPENCV_FISHEYE")),
-            found=str(model)[:40],
-        )  # fmt: skip
-    if k4:
-        return Lens("brown", (k1, k2, k3, k4, p1, p2, 0.0))
-    plain = (k1, k2, p1, p2, k3) if k3 else (k1, k2, p1, p2)
-    return Lens("opencv", plain) if any(plain) else None
 
 
 def _depth_scale(
@@ -239,12 +158,15 @@ def _depth_scale(
 # -- cameras and moments ---------------------------------------------------------------------------
 
 
-def _moments(shots: Sequence[TransformsFrame], moments: Moments | None, path: Path) -> Moments:
+def _moments(shots: Sequence[TransformsFrame], moments: Moments | None, path: Path) -> Moments | None:
+    """How frames become moments; None: by the file's timesteps."""
     timed = sum(shot.time is not None for shot in shots)
     if moments == "time" and timed < len(shots):
         raise InputError("frames lack a time", where=path, expected=len(shots), found=timed)
     if moments is not None:
         return moments
+    if all(shot.timestep is not None for shot in shots):
+        return None
     if timed == len(shots):
         return "time"
     if timed or len({shot.key for shot in shots}) < len(shots):
@@ -258,36 +180,55 @@ def _moments(shots: Sequence[TransformsFrame], moments: Moments | None, path: Pa
 
 
 def _group(
-    shots: Sequence[TransformsFrame], moments: Moments, root: Path
+    shots: Sequence[TransformsFrame], moments: Moments | None, root: Path
 ) -> tuple[list[dict[int, TransformsFrame]], dict[int, float] | None]:
     """For each camera its shots by the moment's index; and the moments' times, where they have some."""
     if moments == "one":
         return [{0: shot} for shot in shots], None
-    cameras: dict[tuple[object, ...], list[TransformsFrame]] = {}
+    cameras: dict[object, list[TransformsFrame]] = {}
     for shot in shots:
         cameras.setdefault(shot.key, []).append(shot)
-    if len(cameras) == len(shots) > 1 and len({shot.time for shot in shots}) > 1:
-        raise InputError(
-            "a session's cameras stand still, and here every frame has a pose of its own",
-            where=root,
-            remedy="--moments one, if the person stood still while the camera was carried round",
-        )
+    _check_still(cameras.values(), shots, root)
     if moments == "names":
         of_path = {root / shot.file: shot for shot in shots}
         matched = match_moments(
             {str(k): [root / s.file for s in taken] for k, taken in enumerate(cameras.values())}
         )
         return [{k: of_path[path] for k, path in found.items()} for found in matched.values()], None
-    times = sorted({shot.time for shot in shots if shot.time is not None})
-    index_of = {time: index for index, time in enumerate(times)}
-    found = [{index_of[s.time]: s for s in taken if s.time is not None} for taken in cameras.values()]
+    stamps = [shot.time if moments == "time" else shot.timestep for shot in shots]
+    places = sorted({stamp for stamp in stamps if stamp is not None})
+    index_of = {stamp: index for index, stamp in enumerate(places)}
+    stamp_of = dict(zip((shot.file for shot in shots), stamps))
+    found = [
+        {index_of[stamp]: s for s in taken if (stamp := stamp_of[s.file]) is not None}
+        for taken in cameras.values()
+    ]
     if any(len(one) < len(taken) for one, taken in zip(found, cameras.values())):
         raise InputError("a camera has two frames of one time", where=root)
-    return found, dict(enumerate(times))
+    return found, dict(enumerate(places)) if moments == "time" else None
+
+
+def _check_still(
+    cameras: Iterable[Sequence[TransformsFrame]], shots: Sequence[TransformsFrame], root: Path
+) -> None:
+    """A camera by its index has one pose; by their poses all cameras but not all frames are different."""
+    groups = list(cameras)
+    moves = any(not same_camera(shot.camera, taken[0].camera) for taken in groups for shot in taken[1:])
+    alone = len(groups) == len(shots) > 1 and len({shot.moment for shot in shots}) > 1
+    if moves or alone:
+        raise InputError(
+            "a session's cameras stand still, and here "
+            + ("a camera has several poses or lenses" if moves else "every frame has a pose of its own"),
+            where=root,
+            remedy="--moments one, if the person stood still while the camera was carried round",
+        )
 
 
 def _labels(groups: Sequence[Mapping[int, TransformsFrame]]) -> list[str]:
-    """What to call cameras: their folders where each has its own, or their files where each has one; or numbers."""
+    """What to call cameras: as the file does, or their folders, or their files where each has one; or numbers."""
+    called = [next(iter(taken.values())).label for taken in groups]
+    if len(set(called)) == len(called) and None not in called:
+        return [label for label in called if label is not None]
     files = [[Path(shot.file) for shot in taken.values()] for taken in groups]
     folders = [{path.parent.name for path in paths} for paths in files]
     flat = [next(iter(names)) for names in folders]

@@ -34,7 +34,6 @@ from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.importers.recorder_options import OpencapOptions
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
-from simulacra.recon.session.video import decode_video
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 PARAMETERS = "cameraIntrinsicsExtrinsics.pickle"
@@ -68,21 +67,20 @@ def import_opencap(src: Path, session: Path, options: OpencapOptions) -> Session
         f"trial {trial}",
         *say_unmatched([n for n in folders if n not in videos], "cameras have no video of it"),
     ]
-    checked, turned = read_each(videos, lambda name: _check_shown(videos[name]))
-    footage = video_footage(checked)
+    footage = video_footage(videos)
     files = {name: inside(src, _relative(folder / PARAMETERS, src)) for name, folder in folders.items()}
     calibrated, faults = read_each(
-        checked, lambda name: read_parameters(files[name], footage.sizes[name], name)
+        videos, lambda name: read_parameters(files[name], footage.sizes[name], name)
     )
     footage = footage_of(footage, calibrated)
-    if not any("sync" in path.stem.lower() for path in checked.values()):
+    if not any("sync" in path.stem.lower() for path in videos.values()):
         notes.append("no video's name says that it was synchronised: phones run free")
     cameras, T_world_source, said = place(
         list(calibrated.values()), scale=METRES["mm"], world_up=options.world_up, floor=options.floor
     )
     return make_session(
         session, cameras, footage, importer="opencap", arguments={"src": src.name, **asdict(options)},
-        notes=[*notes, *turned, *faults, *said], T_world_source=T_world_source, source=src, fps=options.fps,
+        notes=[*notes, *faults, *said], T_world_source=T_world_source, source=src, fps=options.fps,
     )  # fmt: skip
 
 
@@ -140,18 +138,6 @@ def _video_of(folder: Path) -> Path | None:
     synchronised = [path for path in videos if "sync" in path.stem.lower()]
     of_its_name = [path for path in videos if path.stem == folder.name]
     return next((chosen[0] for chosen in (synchronised, of_its_name, videos) if len(chosen) == 1), None)
-
-
-def _check_shown(video: Path) -> Path:
-    """K is of the picture as it is shown: one that is stored turned would need another K."""
-    frame = next(iter(decode_video(video, may_turn=True)), None)
-    if frame is not None and frame.rotation:
-        raise InputError(
-            "a phone's video is stored turned, and its calibration is of the upright picture", where=video,
-            found=f"{frame.rotation} degrees",
-            remedy=f"encode it upright: ffmpeg -i {video.name} -crf 12 {video.stem}_sync.mp4",
-        )  # fmt: skip
-    return video
 
 
 def read_parameters(path: Path, size: tuple[int, int], name: str) -> SessionCamera:

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.footage import check_calibrated_size, find_footage, make_session, session_names
-from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_yaml
+from simulacra.recon.importers.finding import find_footage
+from simulacra.recon.importers.footage import check_calibrated_size, make_session, session_names
+from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_yaml, say_unused
 from simulacra.recon.importers.options import OpencvYamlOptions
 from simulacra.recon.importers.placing import METRES, place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera
@@ -53,7 +54,8 @@ def import_opencv_yaml(src: Path, session: Path, options: OpencvYamlOptions) -> 
     labels, notes = _labels(intri, extri, src)
     names = session_names(labels)
     footage = find_footage(src, names, options.media)
-    found = [_camera(label, name, intri, extri, footage.sizes[name], src) for label, name in names.items()]
+    recorded = {label: name for label, name in names.items() if name in footage.sizes}
+    found = [_camera(label, name, intri, extri, footage.sizes[name], src) for label, name in recorded.items()]
     cameras, T_world_source, said = place(
         found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
     )
@@ -77,7 +79,12 @@ def _labels(intri: Mapping[str, Any], extri: Mapping[str, Any], src: Path) -> tu
         )
     if len(set(listed)) != len(listed):
         raise CalibrationError("two cameras have one name", where=src / "intri.yml", found=str(listed)[:120])
-    placed = [name for name in listed if f"T_{name}" in extri]
+    needs = {"K": intri, "T": extri}
+    lacks = {
+        name: [f"{key}_{name}" for key, file in needs.items() if f"{key}_{name}" not in file]
+        for name in listed
+    }
+    placed = [name for name in listed if not lacks[name]]
     if not placed:
         raise CalibrationError(
             "no camera has intrinsics and a place",
@@ -85,7 +92,22 @@ def _labels(intri: Mapping[str, Any], extri: Mapping[str, Any], src: Path) -> tu
             expected="K_CAM in intri.yml, T_CAM in extri.yml",
             found=f"names {', '.join(listed)[:120] or 'none'}",
         )
-    return placed, [f"{name} has no place in extri.yml: left out" for name in listed if name not in placed]
+    notes = [
+        f"{name} has no {' and no '.join(missing)}: left out" for name, missing in lacks.items() if missing
+    ]
+    unlisted = sorted({key[2:] for key in intri if key.startswith("K_")} - set(listed))
+    if unlisted:
+        notes.append(
+            f"not in the file's list of {len(listed)} names, and left out: {', '.join(unlisted)[:200]}"
+        )
+    known = {
+        f"{key}_{name}"
+        for name in (*listed, *unlisted)
+        for key in ("K", "dist", "D", "W", "H", "R", "Rot", "T")
+    }
+    for file, name in ((intri, "intri.yml"), (extri, "extri.yml")):
+        notes += say_unused(set(file) - known - {"names"}, src / name)
+    return placed, notes
 
 
 def _camera(

@@ -129,14 +129,14 @@ class Pose2simOptions(FrameRate):
 
     Attributes:
         match: cameras to videos by their names, or by their order as Pose2Sim does.
-        units: of the translations; Pose2Sim's are metres.
-        world_up: which axis of the calibration points up, or as the cameras' horizons have it.
+        units: of the translations; metres as Pose2Sim has them, where that can be.
+        world_up: which axis points up, or as the cameras' horizons have it; +z where they do not contradict it.
         floor: height of the floor over the calibration's origin, along up; the origin when it is not given.
     """
 
     match: Match = "names"
-    units: LengthUnit = "m"
-    world_up: Up = "+z"
+    units: LengthUnit | None = None
+    world_up: Up | None = None
     floor: Metres | None = None
 
 
@@ -243,6 +243,19 @@ class ImagesOptions:
     model: SolvedLens = "SIMPLE_RADIAL"
     world_up: Up = "cameras"
     floor: Metres | None = None
+
+
+@options
+class VideosOptions(FrameRate):
+    """Videos of cameras that recorded a board too, phones on tripods: a folder with a video for each camera.
+
+    Attributes:
+        board: the folder of the board's recording by the same cameras, with board.toml; SRC/board where it is there.
+        floor_moment: a moment (frame number) at which the board lay on the floor.
+    """
+
+    board: Path | None = None
+    floor_moment: Annotated[str, "MOMENT"] | None = None
 
 
 @options

@@ -21,11 +21,12 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, upright, write_session
+from simulacra.recon.importers.finding import find_videos, folder_named
 from simulacra.recon.importers.footage import (
     SIZE_TOLERANCE,
-    VIDEO_ENDINGS,
     check_calibrated_size,
     video_footage,
+    visible,
 )
 from simulacra.recon.importers.foreign_text import read_text, read_xml
 from simulacra.recon.importers.options import QualisysOptions
@@ -33,6 +34,8 @@ from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.session import Frame, Lens, Session, SessionCamera, check_camera, load_session
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
+# What a camera's element has to have.
+PARTS = ("transform", "intrinsic", "fov_video")
 REFERENCE_FILE = "reference/joints.npz"
 # Intrinsics are whole numbers of 1/64 pixel.
 SUBPIXELS = 64
@@ -71,8 +74,9 @@ def import_qualisys(src: Path, session: Path, options: QualisysOptions) -> Sessi
     """
     reference = options.reference
     calibration = _find_calibration(src)
-    calibrated = read_qca(calibration)
-    videos, notes = _match_videos(src, calibrated, calibration)
+    calibrated, left_out = read_calibrated(calibration)
+    found = find_videos(src, {camera.name: (camera.name,) for camera in calibrated}, strict=False)
+    videos, notes = found.files, [*left_out, *found.notes]
     footage = video_footage(videos)
     T_world_source = upright("+z")
     cameras = []
@@ -105,15 +109,34 @@ def read_qca(path: Path) -> tuple[QcaCamera, ...]:
         InputError: unreadable, not XML, or XML with a document type (a calibration has none, an attack has).
         CalibrationError: an attribute is missing or not a number, or a camera that cannot be.
     """
-    root = read_xml(path)
-    elements = root.findall("cameras/camera")
+    return read_calibrated(path)[0]
+
+
+def read_calibrated(path: Path) -> tuple[tuple[QcaCamera, ...], list[str]]:
+    """The cameras of a .qca.txt that are calibrated for video, and what was left out.
+
+    Raises:
+        InputError: as `read_qca`.
+        CalibrationError: as `read_qca`.
+    """
+    elements = read_xml(path).findall("cameras/camera")
     if not elements:
         raise InputError("a calibration has no camera", where=path, expected="<cameras><camera ...>")
-    cameras = tuple(_read_camera(element, path) for element in elements)
+    lacks = [[tag for tag in PARTS if element.find(tag) is None] for element in elements]
+    cameras = tuple(_read_camera(element, path) for element, missing in zip(elements, lacks) if not missing)
+    notes = [
+        f"{element.get('serial', 'a camera without a serial')} has no <{'>, <'.join(missing)}>: left out"
+        for element, missing in zip(elements, lacks)
+        if missing
+    ]
+    if not cameras:
+        raise CalibrationError(
+            "no camera of a calibration is complete", where=path, found="; ".join(notes)[:300]
+        )
     names = [camera.name for camera in cameras]
     if len(set(names)) != len(names):
         raise CalibrationError("two cameras have one serial", where=path, found=", ".join(names))
-    return cameras
+    return cameras, notes
 
 
 def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float[np.ndarray, "t k 3"]]:
@@ -134,6 +157,7 @@ def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float
     rows = [_read_trc_row(line, len(names), path, 6 + i) for i, line in enumerate(lines[5:]) if line.strip()]
     if not rows:
         raise InputError("a reference has no frame", where=path)
+    _check_counts(header, {"NumFrames": len(rows), "NumMarkers": len(names)}, path)
     joints = np.array([row[1] for row in rows]).reshape(len(rows), len(names), 3)
     times = np.array([row[0] for row in rows])
     if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
@@ -141,6 +165,17 @@ def read_trc(path: Path) -> tuple[tuple[str, ...], Float[np.ndarray, "t"], Float
     if (np.abs(joints) > FARTHEST).any():
         raise InputError("a reference has positions that cannot be", where=path)
     return names, times, joints * scale
+
+
+def _check_counts(header: Mapping[str, str], read: Mapping[str, int], path: Path) -> None:
+    """What a file says that it has, against what was read."""
+    for key, count in read.items():
+        stated = header.get(key, "").strip()
+        if stated and stated != str(count):
+            raise InputError(
+                f"a reference is not of as many as its {key} says: cut off, or changed by hand", where=path,
+                expected=stated[:40], found=count, remedy="export it again",
+            )  # fmt: skip
 
 
 def _read_trc_row(line: str, count: int, path: Path, number: int) -> tuple[float, list[float]]:
@@ -160,7 +195,8 @@ def _read_trc_row(line: str, count: int, path: Path, number: int) -> tuple[float
 def _find_calibration(src: Path) -> Path:
     if not src.is_dir():
         raise InputError("there is no such capture folder", where=src)
-    found = sorted({*src.glob("*.qca.txt"), *src.glob("calibration/*.qca.txt")})
+    places = [place for place in (src, folder_named(src, ("calibration", "calib"))) if place is not None]
+    found = [path for place in places for path in visible(place) if path.name.lower().endswith(".qca.txt")]
     if len(found) != 1:
         raise InputError(
             "a Qualisys capture needs one calibration",
@@ -235,40 +271,6 @@ def _viewmat(transform: Mapping[str, float]) -> Float[np.ndarray, "4 4"]:
 
 
 # -- videos ----------------------------------------------------------------------------------------
-
-
-def _match_videos(
-    src: Path, cameras: Sequence[QcaCamera], calibration: Path
-) -> tuple[dict[str, Path], list[str]]:
-    """Each camera's video, by a name that is or holds its serial, and what was left out."""
-    folder = src / "videos"
-    files = (
-        [p for p in sorted(folder.glob("*")) if p.suffix.lower() in VIDEO_ENDINGS] if folder.is_dir() else []
-    )
-    if not files:
-        raise InputError("there is no video", where=folder, expected=f"NAME with {', '.join(VIDEO_ENDINGS)}")
-    videos: dict[str, Path] = {}
-    for camera in cameras:
-        exact = [path for path in files if path.stem == camera.name]
-        found = exact or [path for path in files if camera.name in path.stem]
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
-            raise InputError(f"camera {camera.name} has more than one video", where=folder, found=names)
-        if found:
-            videos[camera.name] = found[0]
-    if not videos:
-        raise InputError(
-            "no video has a calibrated camera's name",
-            where=folder,
-            expected=f"{', '.join(camera.name for camera in cameras)} ({calibration.name})",
-            found=", ".join(path.name for path in files),
-        )
-    notes = [
-        f"{camera.name} is calibrated and has no video" for camera in cameras if camera.name not in videos
-    ]
-    used = set(videos.values())
-    notes += [f"{path.name} has no calibration: left out" for path in files if path not in used]
-    return videos, notes
 
 
 def _session_camera(

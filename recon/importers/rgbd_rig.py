@@ -12,6 +12,7 @@ shows the person.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +27,9 @@ from simulacra.recon.importers.building import (
     new_session_folder,
     write_session,
 )
-from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask
+from simulacra.recon.importers.finding import file_named, folder_named, say_contents
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask, natural, visible
+from simulacra.recon.importers.foreign_text import say_unused
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
 from simulacra.recon.importers.placing import turn_upright
@@ -56,18 +59,18 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
         RunError: the session is there already, or cannot be written.
     """
     depth_scale = options.depth_scale
-    frames, names = _list_frames(src)
-    notes: list[str] = []
+    frames, names, notes = _list_frames(src)
     with new_session_folder(session) as folder:
-        cameras = [_read_camera(src, frames[0], name) for name in names]
+        cameras = [_read_camera(src, frames, name) for name in names]
         T, said = turn_upright(cameras, options.world_up or "cameras")
         notes.append(said)
         cameras = [_in_world(camera, T) for camera in cameras]
         notes += _note_uncalibrated(src, frames, names)
-        described = []
+        described, lacking = [], Counter[str]()
         for index, frame in enumerate(track(frames, "frames", len(frames))):
             _check_calibration(src, frames[0], frame, names)
-            described.append(_copy_frame(src, folder, frame, index, cameras, options.mask_label))
+            described.append(_copy_frame(src, folder, frame, index, cameras, options.mask_label, lacking))
+        notes += [f"{what} in {count} of {len(frames)} frames" for what, count in lacking.items()]
         # In the first frame that shows the person: people walk in.
         heights = ((frame, _floor(src, frame, cameras, options)) for frame in frames)
         shown, floor = next((found for found in heights if found[1] is not None), (frames[0], None))
@@ -80,7 +83,7 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
                 f"the floor is put at the person's lowest measured point in {shown}, {1000 * floor:.0f} mm in the "
                 "source"
             )
-        scale = depth_scale if (src / "DEPTH").is_dir() else None
+        scale = depth_scale if folder_named(src, ("DEPTH",)) else None
         finished = [replace(camera, depth_scale=scale) for camera in cameras]
         write_session(
             folder, finished, at_rate(described, options.fps, src), importer="rgbd-rig", arguments=asdict(options),
@@ -89,39 +92,50 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
     return load_session(session)
 
 
-def _list_frames(src: Path) -> tuple[list[str], list[str]]:
-    """Frame folders and camera names, numbers in the order of numbers."""
+def _list_frames(src: Path) -> tuple[list[str], list[str], list[str]]:
+    """Frame folders and names of calibrated cameras, numbers in the order of numbers; what was found and left out."""
     for part in ("COLOR", "PARAM"):
-        if not (src / part).is_dir():
+        if folder_named(src, (part,)) is None:
             raise InputError(
                 "a folder of the capture is missing",
                 where=src / part,
                 expected="COLOR, DEPTH, MASK and PARAM in it",
+                found=say_contents(src),
             )
-    frames = sorted((p.name for p in (src / "COLOR").iterdir() if p.is_dir()), key=_natural)
+    frames = sorted((path.name for path in visible(_part(src, "COLOR")) if path.is_dir()), key=natural)
     if not frames:
         raise InputError("the capture has no frame", where=src / "COLOR", expected="a folder a frame")
-    names = sorted((p.stem for p in (src / "PARAM" / frames[0]).glob("*.npy")), key=_natural)
+    params = [path for path in visible(_part(src, "PARAM") / frames[0]) if path.suffix.lower() == ".npy"]
+    read = {path: read_pickled_arrays(path) for path in sorted(params, key=lambda path: natural(path.name))}
+    lacks = {path.stem: [key for key in ("K", "RT") if one.get(key) is None] for path, one in read.items()}
+    names = [name for name, missing in lacks.items() if not missing]
+    notes = [
+        f"{name} has no {' and no '.join(missing)}: left out" for name, missing in lacks.items() if missing
+    ]
     if not names:
-        raise InputError(
-            "the capture has no calibration", where=src / "PARAM" / frames[0], expected="CAM.npy files"
+        raise CalibrationError(
+            "the capture has no calibration",
+            where=_part(src, "PARAM") / frames[0],
+            expected="CAM.npy files of K and RT",
+            found="; ".join(notes)[:300] or say_contents(_part(src, "PARAM")),
         )
-    return frames, names
+    notes += say_unused({str(key) for one in read.values() for key in one} - {"K", "RT"}, params[0])
+    return frames, names, [f"found {len(frames)} frames of {len(names)} cameras", *notes]
 
 
-def _natural(name: str) -> tuple[int, str]:
-    digits = "".join(c for c in name if c.isdigit())
-    return (int(digits) if digits else -1, name)
+def _part(src: Path, part: str) -> Path:
+    """A folder of the capture, by its name in any case."""
+    return folder_named(src, (part,)) or src / part
 
 
-def _read_camera(src: Path, frame: str, name: str) -> SessionCamera:
+def _read_camera(src: Path, frames: Sequence[str], name: str) -> SessionCamera:
     """A camera of the source with a pinhole K, still in the source's world."""
-    path = src / "PARAM" / frame / f"{name}.npy"
+    path = _part(src, "PARAM") / frames[0] / f"{name}.npy"
     param = read_pickled_arrays(path)
     try:
         K, RT = np.asarray(param["K"], float), np.asarray(param["RT"], float)
-    except (KeyError, TypeError, ValueError) as error:
-        raise CalibrationError("a calibration lacks K or RT", where=path, found=repr(param)[:120]) from error
+    except (TypeError, ValueError) as error:
+        raise CalibrationError("K or RT is not numbers", where=path, found=repr(param)[:120]) from error
     if K.shape != (3, 3) or RT.shape != (3, 4) or not (np.isfinite(K).all() and np.isfinite(RT).all()):
         raise CalibrationError(
             "a calibration is not finite 3x3 and 3x4 matrices",
@@ -132,7 +146,14 @@ def _read_camera(src: Path, frame: str, name: str) -> SessionCamera:
     upright_K[:2, 2] += 0.5
     viewmat = np.eye(4)
     viewmat[:3] = turn @ RT
-    image = read_image(_color_file(src, frame, name))
+    color = next(
+        (found for frame in frames if (found := _file(src, "COLOR", frame, name, IMAGE_ENDINGS))), None
+    )
+    if color is None:
+        raise InputError(
+            "a calibrated camera has no image", where=_part(src, "COLOR"), expected=f"{name}.jpg or .png"
+        )
+    image = read_image(color)
     height, width = image.shape[:2]
     check_camera(name, upright_K, viewmat, width, height, path)
     return SessionCamera(name, width, height, upright_K, viewmat)
@@ -168,8 +189,10 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], options: Rgb
     """Height of the person's lowest measured points, metres; None where depth and masks show nobody."""
     heights = []
     for camera in cameras:
-        depth_file, mask_file = (src / part / frame / f"{camera.name}.png" for part in ("DEPTH", "MASK"))
-        if not depth_file.is_file() or not mask_file.is_file():
+        depth_file, mask_file = (
+            _file(src, part, frame, camera.name, (".png",)) for part in ("DEPTH", "MASK")
+        )
+        if depth_file is None or mask_file is None:
             continue
         depth = read_uint16(depth_file).astype(np.float32) / np.float32(options.depth_scale)
         inside = (depth > 0) & (read_mask(mask_file, options.mask_label) > 0.5)
@@ -186,17 +209,21 @@ def _floor(src: Path, frame: str, cameras: Sequence[SessionCamera], options: Rgb
 
 def _note_uncalibrated(src: Path, frames: Sequence[str], names: Sequence[str]) -> list[str]:
     """What COLOR holds of cameras without a calibration."""
-    stems = {path.stem for frame in frames for path in (src / "COLOR" / frame).iterdir() if path.is_file()}
+    images = (path for frame in frames for path in visible(_part(src, "COLOR") / frame))
+    stems = {path.stem for path in images if path.suffix.lower() in IMAGE_ENDINGS}
     return [f"camera {name} has images and no calibration: left out" for name in sorted(stems - set(names))]
 
 
 def _check_calibration(src: Path, first: str, frame: str, names: Sequence[str]) -> None:
     """A session's cameras stand still; a later frame without PARAM is taken to have the first one's."""
-    if frame == first or not (src / "PARAM" / frame).is_dir():
+    folder = _part(src, "PARAM")
+    if frame == first:
         return
     for name in names:
-        path = src / "PARAM" / frame / f"{name}.npy"
-        before, now = read_pickled_arrays(src / "PARAM" / first / f"{name}.npy"), read_pickled_arrays(path)
+        path = folder / frame / f"{name}.npy"
+        if not path.is_file():
+            continue
+        before, now = read_pickled_arrays(folder / first / f"{name}.npy"), read_pickled_arrays(path)
         for key in ("K", "RT"):
             same = key in now and np.shape(now[key]) == np.shape(before[key])
             if not same or not np.allclose(now[key], before[key], rtol=1e-6, atol=1e-6):
@@ -215,24 +242,34 @@ def _copy_frame(
     index: int,
     cameras: Sequence[SessionCamera],
     mask_label: int | None,
+    lacking: Counter[str],
 ) -> Frame:
-    """Copies what a frame's cameras recorded, after reading all of it: a damaged file is found here, not in use."""
+    """Copies what a frame's cameras recorded, after reading all of it: a damaged file is found here, not in use.
+
+    What is not there is counted in ``lacking``, in words.
+    """
     sources = {}
     for camera in cameras:
-        color = _color_file(src, frame, camera.name)
+        color = _file(src, "COLOR", frame, camera.name, IMAGE_ENDINGS)
+        if color is None:
+            lacking[f"{camera.name} has no image"] += 1
+            continue
         _check_size(read_image(color), camera, color)
         target = f"images/{camera.name}/{index:06d}{color.suffix.lower()}"
         copy_file(color, folder / target, src)
         sources[camera.name] = Source(target)
         name = f"{camera.name}/{index:06d}.png"
-        if (src / "DEPTH").is_dir():
-            path = src / "DEPTH" / frame / f"{camera.name}.png"
-            _check_size(read_uint16(path), camera, path)
-            copy_file(path, folder / "depth" / name, src)
-        if (src / "MASK").is_dir():
-            path = src / "MASK" / frame / f"{camera.name}.png"
-            _check_size(read_mask(path, mask_label), camera, path)
-            copy_mask(path, folder / "masks" / name, mask_label, src)
+        for part in ("DEPTH", "MASK"):
+            path = _file(src, part, frame, camera.name, (".png",))
+            if path is None:
+                if folder_named(src, (part,)):
+                    lacking[f"{camera.name} has no {part.lower()}"] += 1
+            elif part == "DEPTH":
+                _check_size(read_uint16(path), camera, path)
+                copy_file(path, folder / "depth" / name, src)
+            else:
+                _check_size(read_mask(path, mask_label), camera, path)
+                copy_mask(path, folder / "masks" / name, mask_label, src)
     return Frame(index, sources)
 
 
@@ -246,9 +283,5 @@ def _check_size(image: np.ndarray, camera: SessionCamera, path: Path) -> None:
         )
 
 
-def _color_file(src: Path, frame: str, name: str) -> Path:
-    for ending in IMAGE_ENDINGS:
-        path = src / "COLOR" / frame / f"{name}{ending}"
-        if path.is_file():
-            return path
-    raise InputError("an image of the capture is missing", where=src / "COLOR" / frame / f"{name}.jpg")
+def _file(src: Path, part: str, frame: str, name: str, endings: Sequence[str]) -> Path | None:
+    return file_named(_part(src, part) / frame, name, endings)

@@ -280,7 +280,9 @@ def _covariances(
     variance = (4 * pooled + freedom * np.nan_to_num(own)) / (4 + freedom)
     scale = np.where(seen, variance, np.nan)
     covariances = np.empty_like(information)
-    for first in range(0, len(information), _FRAMES_AT_ONCE):  # inverses of all would be held several times over
+    for first in range(
+        0, len(information), _FRAMES_AT_ONCE
+    ):  # inverses of all would be held several times over
         rows = slice(first, first + _FRAMES_AT_ONCE)
         covariances[rows] = np.linalg.inv(information[rows] + 1e-9 * np.eye(3)) * scale[rows, ..., None, None]
     return covariances

@@ -1,4 +1,4 @@
-"""Frames of a video by number, exactly, one at a time in memory."""
+"""Frames of a video by number, exactly, one at a time in memory; turned by quarters as players and OpenCV show them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,21 @@ _FAR = 60
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What decoding a whole video showed; times in seconds, None for a frame without a time stamp."""
+    """What decoding a whole video showed.
+
+    Attributes:
+        frames: how many.
+        width: of a picture as it is shown.
+        height: of a picture as it is shown.
+        times: seconds; None for a frame without a time stamp.
+        turned: degrees, anticlockwise, by which the stored pictures are turned to be shown: 0, 90, 180 or 270.
+    """
 
     frames: int
     width: int
     height: int
     times: tuple[float | None, ...]
+    turned: int = 0
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -39,13 +48,21 @@ def probe_video(path: Path) -> VideoFacts:
         InputError: missing, not a video, without a frame, or damaged (saying after which frame).
     """
     times: list[float | None] = []
-    width = height = 0
-    for frame in decode_video(path):
-        width, height = frame.width, frame.height
+    width = height = turned = 0
+    for frame in decode_video(path, may_turn=True):
+        turned = int(frame.rotation) % 360
+        width, height = (frame.height, frame.width) if turned in (90, 270) else (frame.width, frame.height)
         times.append(None if frame.time is None else float(frame.time))
     if not times:
         raise InputError("a video has no frame", where=path)
-    return VideoFacts(len(times), width, height, tuple(times))
+    return VideoFacts(len(times), width, height, tuple(times), turned)
+
+
+def shown_pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+    """RGB pixels as they are shown: FFmpeg's rotation is anticlockwise, in degrees."""
+    pixels = frame.to_ndarray(format="rgb24")
+    turns = (int(frame.rotation) // 90) % 4
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
@@ -58,11 +75,11 @@ def iter_video(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray,
     if sorted(wanted) != wanted:
         raise ValueError("frames of a video are read in rising order")
     position = 0
-    for number, frame in enumerate(decode_video(path)):
+    for number, frame in enumerate(decode_video(path, may_turn=True)):
         if position == len(wanted):
             return
         while position < len(wanted) and wanted[position] == number:
-            yield frame.to_ndarray(format="rgb24")
+            yield shown_pixels(frame)
             position += 1
     if position < len(wanted):
         raise InputError(
@@ -136,8 +153,8 @@ def _stretch(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "
         with av.open(str(path), metadata_errors="replace") as container:
             for number, frame in _frames_from_key(container, table, numbers[0]):
                 while position < len(numbers) and numbers[position] == number:
-                    _check_frame(frame, path, number, may_turn=False)
-                    yield frame.to_ndarray(format="rgb24")
+                    _check_frame(frame, path, number, may_turn=True)
+                    yield shown_pixels(frame)
                     position += 1
                 if position == len(numbers):
                     return
@@ -178,11 +195,11 @@ def _frames_from_key(
 
 
 def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFrame]:
-    """All frames in the order of presentation, raising at the first sign of damage.
+    """All frames in the order of presentation as they are stored, raising at the first sign of damage.
 
     Args:
         path: the video.
-        may_turn: frames that ask to be shown turned (not mirrored) are given too, as they are stored.
+        may_turn: frames that ask to be shown turned by quarters are given too.
 
     Raises:
         InputError: missing, not a video, damaged or cut off; or to be shown turned or mirrored.
@@ -276,12 +293,12 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) 
             where=path,
             remedy="encode it again without the mirror, as it was recorded",
         )
-    if frame.rotation and not may_turn:
+    if frame.rotation % (90 if may_turn else 360):
         raise InputError(
-            "a video is to be shown turned, and whether its calibration is of the turned image is not known",
+            "a video is to be shown turned" + (" by no quarter" if may_turn else ""),
             where=path,
             found=f"{frame.rotation} degrees",
-            remedy="encode it again without the turn, as it was calibrated",
+            remedy="take the turn out of the file: ffmpeg -display_rotation 0 -i IN -c copy OUT",
         )
 
 

@@ -74,7 +74,7 @@ QCA, TOML = "calibration/Calib.qca.txt", "camera_array.toml"
 RECORDING = "calibration/extrinsic/"
 # Layout, what is wrong, how it comes about, and what the message must name.
 IMPORTS: list[tuple[str, str, Edit, tuple[str, ...]]] = [
-    ("rgbd-rig", "missing image", lambda p: (p / COLOR).unlink(), ("missing", "COLOR/F2/2")),
+    ("rgbd-rig", "no image of a camera", lambda p: [x.unlink() for x in p.glob("COLOR/*/2.*")], ("no image", "2.jpg")),
     ("rgbd-rig", "truncated image", lambda p: cut(p / COLOR), ("cannot be read", COLOR)),
     ("rgbd-rig", "truncated depth", lambda p: cut(p / DEPTH), ("cannot be read", DEPTH)),
     ("rgbd-rig", "empty mask file", lambda p: (p / "MASK/F2/0.png").write_bytes(b""), ("MASK/F2/0.png",)),
@@ -84,7 +84,7 @@ IMPORTS: list[tuple[str, str, Edit, tuple[str, ...]]] = [
         lambda p: write_depth(p / DEPTH, np.ones((20, 20))),
         (DEPTH, "96x96", "20x20"),
     ),
-    ("rgbd-rig", "missing calibration", lambda p: (p / "PARAM/F2/1.npy").unlink(), ("PARAM/F2/1.npy",)),
+    ("rgbd-rig", "no calibration", lambda p: shutil.rmtree(p / "PARAM/F1"), ("PARAM/F1", "no calibration")),
     ("rgbd-rig", "truncated calibration", lambda p: cut(p / PARAM), (PARAM,)),
     ("rgbd-rig", "NaN in K", lambda p: edit_param(p / PARAM, set_entries("K", (0, 2), np.nan)), (PARAM, "finite")),
     ("rgbd-rig", "singular K", lambda p: edit_param(p / PARAM, set_entries("K", 1, 0.0)), (PARAM, "pinhole")),
@@ -130,7 +130,7 @@ IMPORTS: list[tuple[str, str, Edit, tuple[str, ...]]] = [
         lambda p: edit_text(p / TOML, "size = [96, 96]", "size = [128, 96]"),
         ("another image size", "cam_0.mp4", "128x96"),
     ),
-    ("caliscope", "missing video", lambda p: (p / RECORDING / "cam_1.mp4").unlink(), ("cam_1.mp4",)),
+    ("caliscope", "no video", lambda p: [x.unlink() for x in p.rglob("*.mp4")], ("no video", RECORDING[:-1])),
     ("caliscope", "truncated video", lambda p: cut(p / RECORDING / "cam_1.mp4"), ("cam_1.mp4",)),
     ("caliscope", "no timestamps", lambda p: (p / RECORDING / "timestamps.csv").unlink(), ("timestamps.csv",)),
     ("caliscope", "cut timestamps", lambda p: cut(p / RECORDING / "timestamps.csv", 0.5), ("timestamps",)),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import OptionalPath, Run
+from .arguments import OptionalPath, Run, check_file
 from .warmup import warm_up
 
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ def animate(
     from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
     from simulacra.recon.motion import describe_skeleton, find_skeleton, load_bvh
-    from simulacra.render.runtime.errors import InputError
 
-    if out.suffix.lower() not in ("", ".mp4", ".m4v"):
-        raise InputError("The clip is an MP4", where=out, expected=".mp4", found=out.suffix)
+    check_file(out, (".mp4", ".m4v"), "a video")
     avatar = open_avatar(run)
     recorded = load_bvh(motion)
     print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")

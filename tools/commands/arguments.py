@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import types
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -11,6 +12,7 @@ from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from simulacra.recon.runs.ranges import bounds
+from simulacra.render.runtime.errors import RunError
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
 Session = Annotated[Positional[Path], arg(metavar="SESSION")]
@@ -61,10 +63,59 @@ def word_for(hint: Any) -> str:
     return "TEXT" if hint is str else getattr(hint, "__name__", str(hint)).upper()
 
 
+# Endings of files: a folder that is called so would be taken for one.
+FILE_ENDINGS = (
+    ".ply", ".splat", ".spz", ".glb", ".gltf", ".fbx", ".obj", ".mp4", ".mov", ".avi", ".gif", ".webm", ".png", ".jpg",
+    ".json", ".yaml", ".html", ".zip", ".tar", ".gz", ".npz",
+)  # fmt: skip
+
+
+def check_file(out: Path, endings: tuple[str, ...], what: str, option: str = "--out") -> None:
+    """That a file to be written is called what it will be: another ending is another format, which is not written.
+
+    Raises:
+        RunError: another ending, or a folder of that name.
+    """
+    if out.suffix.lower() not in ("", *endings):
+        raise RunError(
+            f"{what} is written as {endings[0]}, and the file is called otherwise",
+            where=out,
+            expected=" or ".join(endings),
+            found=out.suffix,
+            remedy=f"{option} {shlex.quote(str(out.with_suffix(endings[0])))}; other programs make {out.suffix} of it",
+        )
+    if out.is_dir():
+        raise RunError(
+            "a folder has the name of the file", where=out, remedy=f"name a file: {out / f'NAME{endings[0]}'}"
+        )
+
+
+def check_folder(out: Path, what: str) -> None:
+    """That a folder to be made is not called as a file is.
+
+    Raises:
+        RunError: it is.
+    """
+    if out.suffix.lower() in FILE_ENDINGS:
+        raise RunError(
+            f"{what} is a folder, and its name is a file's",
+            where=out,
+            found=out.suffix,
+            remedy=f"name it without the ending: {shlex.quote(str(out.with_suffix('')))}",
+        )
+
+
 def say_session(session: Path) -> None:
-    """What the importer noted, and what to do next."""
+    """What the importer noted, what there is now, and the whole next command."""
     from simulacra.recon.session import load_session
 
-    for note in load_session(session).notes:
+    from .proposed import propose_words, say_recorded
+
+    made = load_session(session)
+    for note in made.notes:
         print(f"note: {note}")
-    print(f"{session} is made. Next: simulacra reconstruct {session} --config NAME --out RUN")
+    print(
+        f"{session} is made: {say_recorded(made)}. Is it usable? {shlex.join(['simulacra', 'check', str(session)])}"
+    )
+    command = ["simulacra", "reconstruct", str(session), *propose_words(made), "--out", f"{session}-run"]
+    print(f"Next: {shlex.join(command)}")

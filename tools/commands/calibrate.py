@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import ConfigError, RunError
 
-from .arguments import OptionalPath, Session, Source, WorldUp, say_session
+from .arguments import OptionalPath, Session, Source, WorldUp, check_file, say_session
 
 if TYPE_CHECKING:
     from simulacra.recon.calibrate import BoardSeen
@@ -193,6 +193,8 @@ def calibrate_clocks(
     from simulacra.recon.runs.files import disk_errors, write_json
     from simulacra.recon.session import load_session
 
+    if json is not None:
+        check_file(json, (".json",), "a record", "--json")
     loaded, observations = load_session(session), load_observations(observed)
     cameras = [loaded.camera(name) for name in observations.cameras if name in loaded.camera_names]
     names = [camera.name for camera in cameras]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from .arguments import Run
+from .arguments import Run, check_file
 
 
 def export(run: Run, /, to: Literal["ply"], out: Path, axes: Literal["3dgs", "y-up"] = "3dgs") -> None:
@@ -21,6 +21,7 @@ def export(run: Run, /, to: Literal["ply"], out: Path, axes: Literal["3dgs", "y-
     from simulacra.recon.runs.files import disk_errors
     from simulacra.render.export import write_ply
 
+    check_file(out, (".ply",), "an avatar")
     avatar = open_avatar(run)
     gaussians = avatar.posed(avatar.body.zero_pose())
     with disk_errors(out):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from .arguments import Session
+from .arguments import Session, check_folder
 
 
 def export_session(
@@ -25,5 +25,6 @@ def export_session(
     from simulacra.recon.export_session import export_session as run
     from simulacra.recon.session import load_session
 
+    check_folder(out, "what is written")
     written = run(load_session(session), to, out, distorted=distorted)
     print(f"{out}: {len(written)} pictures")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import shlex
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from tyro.conf import arg
 
 from simulacra.recon.importers import options, recorder_options
+from simulacra.render.runtime.errors import InputError
 
-from .arguments import Session, Source, options_of, say_session
+from .arguments import Session, Source, check_folder, options_of, say_session
+from .found_layout import other_layout
 
 SRC_AND_SESSION = """
 Args:
@@ -31,7 +34,17 @@ def import_layout(layout: str, record: type) -> Callable[..., None]:
     def run(src: Source, session: Session, /, options: Any) -> None:
         name = layout.replace("-", "_")
         module = importlib.import_module(f"simulacra.recon.importers.{name}")
-        getattr(module, f"import_{name}")(src, session, options)
+        check_folder(session, "a session")
+        try:
+            getattr(module, f"import_{name}")(src, session, options)
+        except InputError as error:
+            if (found := other_layout(src, layout)) is None:
+                raise
+            raise InputError(
+                error.what, where=error.where, expected=error.expected, found=error.found, code=error.code,
+                remedy=f"{found.src} is of the layout {found.sniffer.layout} ({found.reason}): "
+                f"{shlex.join(['simulacra', 'import', str(found.src), str(session)])}",
+            ) from error  # fmt: skip
         say_session(session)
 
     run.__doc__ = inspect.cleandoc(record.__doc__ or "").partition("Attributes:")[0] + SRC_AND_SESSION
@@ -39,26 +52,25 @@ def import_layout(layout: str, record: type) -> Callable[..., None]:
     return run
 
 
-LAYOUTS = {
-    layout: import_layout(layout, record)
-    for layout, record in {
-        "rgbd-rig": options.RgbdRigOptions,
-        "qualisys": options.QualisysOptions,
-        "caliscope": options.CaliscopeOptions,
-        "truedepth": options.TruedepthOptions,
-        "color-depth": options.ColorDepthOptions,
-        "images": options.ImagesOptions,
-        "opencv-yaml": options.OpencvYamlOptions,
-        "pose2sim": options.Pose2simOptions,
-        "nerfstudio": options.NerfstudioOptions,
-        "metashape": options.MetashapeOptions,
-        "colmap": options.ColmapOptions,
-        "panoptic": recorder_options.PanopticOptions,
-        "zju-mocap": recorder_options.ZjuMocapOptions,
-        "azure-kinect": recorder_options.AzureKinectOptions,
-        "realsense": recorder_options.RealsenseOptions,
-        "record3d": recorder_options.Record3dOptions,
-        "stray-scanner": recorder_options.StrayScannerOptions,
-        "opencap": recorder_options.OpencapOptions,
-    }.items()
+OPTIONS: dict[str, type] = {
+    "rgbd-rig": options.RgbdRigOptions,
+    "qualisys": options.QualisysOptions,
+    "caliscope": options.CaliscopeOptions,
+    "truedepth": options.TruedepthOptions,
+    "color-depth": options.ColorDepthOptions,
+    "images": options.ImagesOptions,
+    "videos": options.VideosOptions,
+    "opencv-yaml": options.OpencvYamlOptions,
+    "pose2sim": options.Pose2simOptions,
+    "nerfstudio": options.NerfstudioOptions,
+    "metashape": options.MetashapeOptions,
+    "colmap": options.ColmapOptions,
+    "panoptic": recorder_options.PanopticOptions,
+    "zju-mocap": recorder_options.ZjuMocapOptions,
+    "azure-kinect": recorder_options.AzureKinectOptions,
+    "realsense": recorder_options.RealsenseOptions,
+    "record3d": recorder_options.Record3dOptions,
+    "stray-scanner": recorder_options.StrayScannerOptions,
+    "opencap": recorder_options.OpencapOptions,
 }
+LAYOUTS = {layout: import_layout(layout, record) for layout, record in OPTIONS.items()}

@@ -9,7 +9,7 @@ from tyro.conf import Suppress
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath, Session
+from .arguments import Config, OptionalPath, Session, check_folder
 from .configurations import config_file, config_name
 from .warmup import warm_up
 
@@ -47,6 +47,7 @@ def reconstruct(
         return
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+    check_folder(out, "a run")
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
     run(session, resolved, out, config_name(config))

@@ -13,7 +13,7 @@ from simulacra.recon.importers.options import DepthUnits
 from simulacra.recon.runs.ranges import Seed
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath
+from .arguments import Config, OptionalPath, check_file, check_folder
 from .configurations import config_file
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def stage(
         return
     if out is None:
         raise RunError("A folder for the session is needed", remedy="say which: --out SESSION")
+    check_folder(out, "a session")
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
         f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
@@ -65,12 +66,13 @@ def stage_people(out: Path, count: Annotated[int, Interval(ge=1, le=10_000)] = 1
     """A contact sheet of virtual people, each whole and their face.
 
     Args:
-        out: the picture to write, .png.
+        out: the picture to write, .png or .jpg.
         count: how many people.
         seed: of the first; the others have the seeds after it.
     """
     from ..virtual.sheet import write_sheet
 
+    check_file(out, (".png", ".jpg"), "a picture")
     write_sheet(out, count, seed)
 
 
@@ -80,10 +82,11 @@ def stage_sensors(captures: Path, out: Path, depth_scale: DepthUnits = 10000.0, 
     Args:
         captures: a folder with RGB-D rigs (COLOR, DEPTH, MASK, PARAM) and with raw depth and its reference (depth_map,
             high_quality_depth, mask) somewhere below it.
-        out: the picture to write, .png.
+        out: the picture to write, .png or .jpg.
         depth_scale: of the rigs: depth units in a metre.
         seed: of the virtual persons and their sensors.
     """
     from ..virtual.sensors.command import compare_sensors
 
+    check_file(out, (".png", ".jpg"), "a picture")
     compare_sensors(captures, out, depth_scale, seed)

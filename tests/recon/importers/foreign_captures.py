@@ -186,6 +186,45 @@ def write_nerfstudio(
     return made
 
 
+def write_vhap(folder: Path, *, top: bool = True) -> tuple[SessionCamera, ...]:
+    """A sequence of VHAP: 3 timesteps of 2 cameras, images/TTTTT_CC.png, masks, intrinsics in each frame.
+
+    ``top``: others stand at the top.
+    """
+    truth = write_nerfstudio(
+        folder, cameras=2, frames=3, masks=True,
+        name_of=lambda camera, frame: f"images/{frame:05d}_{camera:0>2}.png",
+    )  # fmt: skip
+    path = folder / "transforms.json"
+    described = json.loads(path.read_text())
+    described.pop("camera_model")
+    described |= {"timestep_indices": [0, 1, 2], "camera_indices": [0, 1], "w": SIZE, "h": SIZE}
+    if top:
+        described |= {"fl_x": 5.0, "fl_y": 5.0, "cx": 1.0, "cy": 1.0}
+    for frame in described["frames"]:
+        time, camera = Path(frame["file_path"]).stem.split("_")
+        frame |= {"timestep_index": int(time), "timestep_id": time, "camera_index": int(camera)}
+        frame |= {"camera_id": f"22{camera}", "flame_param_path": f"flame_param/{time}.npz"}
+        frame["fg_mask_path"] = frame.pop("mask_path")
+    path.write_text(json.dumps(described))
+    return truth
+
+
+def write_calibrated_videos(folder: Path, *, cameras: int = 2, frames: int = 2) -> tuple[SessionCamera, ...]:
+    """0.mp4 and on, and board/calibration.json as `calibrate board` writes it; the cameras in our world."""
+    made = ring(cameras)
+    entries = []
+    for camera in made:
+        write_video(folder / f"{camera.name}.mp4", [picture(camera, frame)[0] for frame in range(frames)])
+        entry: dict[str, object] = {"name": camera.name, "width": camera.width, "height": camera.height}
+        entry |= {"K": camera.K.tolist(), "viewmat": camera.viewmat.tolist(), "distortion": [0.0] * 5}
+        entries.append(entry)
+    described = {"schema": 1, "units": "metres", "posed": True, "cameras": entries}
+    (folder / "board").mkdir(parents=True, exist_ok=True)
+    (folder / "board/calibration.json").write_text(json.dumps(described), "utf-8")
+    return made
+
+
 def metashape_sensor(
     number: int, K: np.ndarray, kind: str = "frame", size: int = SIZE, **extra: float
 ) -> str:

@@ -34,6 +34,7 @@ from simulacra.recon.importers.options import (
     QualisysOptions,
     RgbdRigOptions,
     TruedepthOptions,
+    VideosOptions,
 )
 from simulacra.recon.importers.panoptic import import_panoptic
 from simulacra.recon.importers.pose2sim import import_pose2sim
@@ -52,6 +53,7 @@ from simulacra.recon.importers.recorder_options import (
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
 from simulacra.recon.importers.stray_scanner import import_stray_scanner
 from simulacra.recon.importers.truedepth import import_truedepth
+from simulacra.recon.importers.videos import import_videos
 from simulacra.recon.importers.zju_mocap import import_zju_mocap
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import UserError
@@ -253,6 +255,18 @@ SEEDS: dict[str, Seed] = {
         lambda src, session: import_nerfstudio(src, session, NerfstudioOptions(scale=1.0, world_up="+z")),
         ("transforms.json",),
         ("images/*/*", "masks/*/*", "depths/*/*"),
+    ),
+    "nerfstudio-vhap": Seed(
+        foreign_captures.write_vhap,
+        lambda src, session: import_nerfstudio(src, session, NerfstudioOptions(scale=1.0, world_up="+z")),
+        ("transforms.json",),
+        ("images/*", "masks/*"),
+    ),
+    "videos": Seed(
+        foreign_captures.write_calibrated_videos,
+        lambda src, session: import_videos(src, session, VideosOptions()),
+        ("board/calibration.json",),
+        ("*.mp4",),
     ),
     "metashape": Seed(
         _metashape,

@@ -125,7 +125,6 @@ def test_rotation_vectors_of_newer_versions_are_read(tmp_path: Path) -> None:
         ("matrix = [[", "matrix = [[nan, 0.0, 1.0], [", "finite numbers of its shape"),
         ("distortions = [0.0, 0.0, 0.0, 0.0, 0.0]", "distortions = [0.0]", "OpenCV"),
         ("distortions = [0.0,", "distortions = [inf,", "finite"),
-        ("translation = ", "moved = ", "no translation"),
         ("size = [96, 96]", "size = [0, 96]", "size cannot be"),
         ("rotation = ", "rotation = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0]] # ", "mirrors"),
         ("ignore = false", "ignore = false\nfisheye = true", "fisheye"),

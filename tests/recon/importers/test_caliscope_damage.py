@@ -50,7 +50,10 @@ BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
         InputError,
         lambda src: _table(src).write_text(_table(src).read_text().replace("false", "true")),
     ),
-    "no matrix": (CalibrationError, lambda src: _line(_table(src), "matrix", "")),
+    "no matrix": (
+        InputError,
+        lambda src: _table(src).write_text(_table(src).read_text().replace("matrix", "matrices")),
+    ),
     "K singular": (
         CalibrationError,
         lambda src: _line(_table(src), "matrix", "matrix = [[96.0, 0, 48], [0, 0, 48], [0, 0, 1]]"),
@@ -74,7 +77,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
         lambda src: _change_rows(src, lambda rows: rows.append(rows[1])),
     ),
     "a row too few": (InputError, lambda src: _change_rows(src, lambda rows: rows.pop())),
-    "video missing": (InputError, lambda src: (src / RECORDING / "cam_1.mp4").unlink()),
+    "no video": (InputError, lambda src: [path.unlink() for path in (src / RECORDING).glob("*.mp4")]),
     "video truncated": (InputError, lambda src: _cut(src / RECORDING / "cam_1.mp4")),
 }
 
@@ -120,3 +123,14 @@ def test_fuzzed_files_are_named_errors(tmp_path: Path, name: str) -> None:
         except InputError:
             refused += 1
     assert refused > 300
+
+
+def test_what_a_camera_lacks_costs_that_camera(tmp_path: Path) -> None:
+    write_caliscope(tmp_path, cameras=3, frames=4)
+    _line(_table(tmp_path), "matrix", "gain = 3")
+    (tmp_path / RECORDING / "cam_1.mp4").unlink()
+    (tmp_path / RECORDING / "cam_2.mp4").rename(tmp_path / RECORDING / "Cam_2.MP4")
+    session = import_caliscope(tmp_path, tmp_path / "s", CaliscopeOptions(world_up="+z"))
+    assert session.camera_names == ("cam_2",)
+    assert "cam_0 has no matrix: it is not calibrated, and left out" in session.notes
+    assert "cam_1 is calibrated and has no video: left out" in session.notes

@@ -262,7 +262,11 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "no model": (InputError, "no COLMAP model", lambda src: shutil.rmtree(src / "sparse")),
     "no images file": (InputError, "missing", lambda src: (src / "sparse/0/images.txt").unlink()),
     "no images": (InputError, "missing", lambda src: shutil.rmtree(src / "images")),
-    "an image less": (InputError, "missing", lambda src: (src / "images/1.png").unlink()),
+    "a count in a comment": (
+        InputError,
+        "as many entries",
+        _edit("images.txt", "# images", "# images\n# Number of images: 4, mean observations per image: 2"),
+    ),
     "an unknown model": (
         CalibrationError,
         "not supported",
@@ -328,3 +332,11 @@ def test_quaternions_are_scipys(tmp_path: Path) -> None:
     for image, camera in zip(images, truth):
         turn = Rotation.from_matrix(image.viewmat[:3, :3].T @ camera.viewmat[:3, :3])
         np.testing.assert_allclose(turn.apply([0, 1, 0]), [0, 0, 1], atol=1e-9)
+
+
+def test_an_image_that_is_missing_costs_its_camera(tmp_path: Path) -> None:
+    truth = write_colmap(tmp_path / "src")
+    (tmp_path / "src/images/1.png").unlink()
+    session = import_colmap(tmp_path / "src", tmp_path / "s", ColmapOptions(scale=1.0, world_up="+z"))
+    assert_cameras_are(session.cameras, (truth[0], truth[2]))
+    assert "1 images of the model are missing: left out (1.png and on)" in session.notes

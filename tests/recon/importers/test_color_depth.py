@@ -1,6 +1,7 @@
 """Folders of color and depth: cameras, depth and moments come back, what is not said is asked for."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -196,7 +197,7 @@ def _eight_bits(src: Path) -> None:
 
 
 def _small_depth(src: Path) -> None:
-    assert cv2.imwrite(str(src / "depth/depth_00003.png"), np.ones((48, 48), np.uint16))
+    assert cv2.imwrite(str(src / "depth/depth_00003.png"), np.ones((48, 36), np.uint16))
 
 
 def _outside(src: Path) -> None:
@@ -220,12 +221,12 @@ BAD: dict[str, tuple[type[Exception], Harm]] = {
     "two calibrations": (InputError, lambda src: (src / "intrinsic.json").write_text("{}")),
     "no depth folder": (InputError, lambda src: (src / "depth").rename(src / "z")),
     "no color folder": (InputError, lambda src: (src / "color").rename(src / "c")),
-    "two color folders": (InputError, lambda src: (src / "rgb").mkdir()),
+    "two color folders": (InputError, lambda src: shutil.copytree(src / "color", src / "rgb")),
     "no depth image": (InputError, lambda src: [path.unlink() for path in (src / "depth").iterdir()]),
     "image truncated": (InputError, lambda src: _cut(src / "color/color_00003.png")),
     "depth truncated": (InputError, lambda src: _cut(src / "depth/depth_00003.png")),
     "depth of 8 bits": (InputError, _eight_bits),
-    "depth of another size": (InputError, _small_depth),
+    "depth of another shape": (InputError, _small_depth),
     "a link out of the folder": (InputError, _outside),
     "names that do not match": (
         InputError,
@@ -340,3 +341,37 @@ def test_a_real_recording_has_a_person_in_metres(
     assert both.mean() > 0.1
     assert abs(np.median(a[both] - b[both])) < 0.004
     assert 1.0 < np.median(a[both]) < 1.7
+
+
+def test_aligned_depth_of_fewer_pixels_is_resampled(tmp_path: Path) -> None:
+    """As phones with LiDAR have it, 256x192 under 1920x1440: half of the picture near, half of it far."""
+    write_aligned(tmp_path / "src", frames=2)
+    near, far = 1200, 2400
+    for path in (tmp_path / "src/depth").iterdir():
+        stored = np.full((24, 24), near, np.uint16)
+        stored[:, 12:], stored[:4] = far, 0
+        assert cv2.imwrite(str(path), stored)
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="aligned")
+    )
+    depth = session.depth(1, "camera")
+    assert depth is not None
+    # Neither a mean of the two surfaces nor depth where none was measured, up to the pixels of one step.
+    np.testing.assert_allclose(depth[0][16:, :48], 1.2, atol=1e-6)
+    np.testing.assert_allclose(depth[0][16:, 48:], 2.4, atol=1e-6)
+    assert not depth[0][:16].any()
+    assert any("depth of 24x24 is resampled" in note for note in session.notes)
+    assert "camera: found 2 color and 2 depth images" in session.notes
+
+
+def test_keys_of_the_calibration_that_are_not_used_are_named(tmp_path: Path) -> None:
+    write_separate(tmp_path / "src")
+    path = tmp_path / "src/calibration.json"
+    described = json.loads(path.read_text())
+    described["serial"] = "0042"
+    described["depth"]["scale"] = 0.001
+    path.write_text(json.dumps(described))
+    session = import_color_depth(
+        tmp_path / "src", tmp_path / "s", ColorDepthOptions(depth_scale=SCALE, depth_is="separate")
+    )
+    assert "not used of calibration.json: depth.scale, serial" in session.notes

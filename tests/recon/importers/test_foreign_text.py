@@ -115,6 +115,7 @@ def test_numbers_that_are() -> None:
     np.testing.assert_array_equal(numbers([["1.5", 2]], (1, None), "K", "here"), [[1.5, 2.0]])
     assert number("3e2", "f", "here") == 300.0
     assert image_size("640", 480.0, "here") == (640, 480)
-    for wrong in ((0, 5), (5, -1), (5.5, 5), (70000, 5), (True, 5), (None, 5)):
+    assert image_size(1913.79, 1085.758, "here") == (1914, 1086)
+    for wrong in ((0, 5), (5, -1), (0.9, 5), (70000, 5), (True, 5), (None, 5)):
         with pytest.raises(CalibrationError):
             image_size(*wrong, "here")

@@ -1,5 +1,6 @@
 """Metashape's XML means what its manual says; what it cannot say is asked for."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,10 +122,10 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "far off": (CalibrationError, "principal point", _edit("<cx>", "<cx>1000")),
     "a number less": (CalibrationError, "transform", _edit("<transform>", "<transform>1 ")),
     "one label twice": (CalibrationError, "label", _edit("photo 1", "photo 0")),
-    "no photograph": (InputError, "photograph is missing", lambda src: (src / "images/photo 1.png").unlink()),
+    "no photograph": (InputError, "photographs are missing", lambda src: shutil.rmtree(src / "images")),
     "two photographs": (
         InputError,
-        "several",
+        "more than one",
         lambda src: (
             (src / "images/again").mkdir(),
             (src / "images/again/photo 1.png").write_bytes((src / "images/photo 1.png").read_bytes()),
@@ -153,3 +154,12 @@ def test_bad_files_harm_nothing(tmp_path: Path, harm: str) -> None:
     with pytest.raises(expected, match=says):
         import_metashape(src, out / "session", MetashapeOptions(scale=1.0, world_up="+z"))
     assert [path.name for path in out.iterdir()] == ["earlier"]
+
+
+def test_a_photograph_that_is_missing_costs_its_camera(tmp_path: Path) -> None:
+    truth = write_metashape(tmp_path / "src")
+    (tmp_path / "src/images/photo 1.png").unlink()
+    (tmp_path / "src/images/photo 0.png").rename(tmp_path / "src/images/Photo 0.PNG")
+    session = import_metashape(tmp_path / "src", tmp_path / "s", MetashapeOptions(scale=1.0, world_up="+z"))
+    assert_cameras_are(session.cameras, (truth[0], truth[2]), atol=1e-7)
+    assert "1 cameras have no photograph: left out (photo 1 and on)" in session.notes

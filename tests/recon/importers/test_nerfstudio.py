@@ -1,19 +1,21 @@
 """transforms.json means what nerfstudio means by it; what it cannot say is asked for."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from simulacra.recon.importers.nerfstudio import import_nerfstudio
 from simulacra.recon.importers.options import NerfstudioOptions
 from simulacra.recon.session import Lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import frame_number, picture
-from tests.recon.importers.foreign_captures import assert_cameras_are, write_nerfstudio
+from tests.recon.importers.foreign_captures import assert_cameras_are, write_nerfstudio, write_vhap
 
 
 def test_a_camera_looks_along_its_minus_z(tmp_path: Path) -> None:
@@ -150,8 +152,14 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "a key twice": (InputError, "twice", _text('{"w": 1, "w": 2}')),
     "a list": (CalibrationError, "not a table", _text("[1]")),
     "no frames": (InputError, "no frames", _edit(lambda d: d.pop("frames"))),
-    "no width": (CalibrationError, "width", _edit(lambda d: d["frames"][1].pop("w"))),
-    "no focal length": (CalibrationError, "fl_x", _edit(lambda d: d["frames"][1].pop("fl_x"))),
+    "no focal length": (InputError, "no fl_x", _edit(lambda d: [one.pop("fl_x") for one in d["frames"]])),
+    "a fisheye and none": (
+        CalibrationError,
+        "two things",
+        _edit(lambda d: d.update(camera_model="OPENCV", is_fisheye=True)),
+    ),
+    "a fisheye of words": (CalibrationError, "neither", _edit(lambda d: d.update(is_fisheye="yes"))),
+    "a lens of instant-ngp": (CalibrationError, "not supported", _edit(lambda d: d.update(ftheta_p0=1.0))),
     "a large integer": (CalibrationError, "fl_x", _frame("fl_x", 10**400)),
     "nan": (CalibrationError, "cx", _frame("cx", float("nan"))),
     "true": (CalibrationError, "k1", _frame("k1", True)),
@@ -171,7 +179,7 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "out of it": (InputError, "outside", _frame("file_path", "../../x.png")),
     "absolute": (InputError, "outside", _frame("file_path", "/etc/passwd")),
     "a mask out of it": (InputError, "outside", _frame("mask_path", "../x.png")),
-    "no image": (InputError, "missing", _frame("file_path", "images/none.png")),
+    "no image": (InputError, "missing", lambda src: shutil.rmtree(src / "images")),
     "a number for a name": (InputError, "name its files", _frame("file_path", 3)),
     "an image twice": (InputError, "twice", _frame("file_path", "images/0/0000.png")),
     "half a surrogate": (InputError, "cannot be", _frame("file_path", "images/\ud800.png")),
@@ -192,3 +200,84 @@ def test_bad_files_harm_nothing(tmp_path: Path, harm: str) -> None:
     with pytest.raises(expected, match=says):
         import_nerfstudio(src, out / "session", NerfstudioOptions(scale=1.0, world_up="+z"))
     assert [path.name for path in out.iterdir()] == ["earlier"]
+
+
+def test_is_fisheye_is_the_fisheye(tmp_path: Path) -> None:
+    """instant-ngp's flag, without a camera_model: OpenCV's fisheye of k1 to k4, not its polynomial in r."""
+    write_nerfstudio(tmp_path / "src", is_fisheye=True, k1=0.05, k2=-0.01, k3=0.002, k4=-0.001, p1=0, p2=0)
+    _edit(lambda d: d.pop("camera_model"))(tmp_path / "src")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    assert {camera.lens for camera in session.cameras} == {
+        Lens("opencv_fisheye", (0.05, -0.01, 0.002, -0.001))
+    }
+    _edit(lambda d: d.update(is_fisheye=False))(tmp_path / "src")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "t", NerfstudioOptions(scale=1.0, world_up="+z"))
+    assert session.cameras[0].lens == Lens("brown", (0.05, -0.01, 0.002, -0.001, 0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("top", [True, False])
+@pytest.mark.parametrize("moments", [None, "names"])
+def test_sequences_of_vhap(tmp_path: Path, top: bool, moments: str | None) -> None:
+    truth = write_vhap(tmp_path / "src", top=top)
+    options = NerfstudioOptions(scale=1.0, world_up="+z", moments=moments)  # type: ignore[arg-type]
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", options)
+    assert session.camera_names == ("2200", "2201") and session.frame_indices == (0, 1, 2)
+    assert_cameras_are(session.cameras, truth)
+    assert [frame_number(session.image(k, "2201")) for k in (2, 0)] == [2, 0]
+    assert np.array_equal(session.mask(1, "2201"), picture(truth[1], 1)[1])
+    assert any("not used of transforms.json: frames.flame_param_path" in note for note in session.notes)
+
+
+def test_a_timestep_that_is_not_there_is_said(tmp_path: Path) -> None:
+    write_vhap(tmp_path / "src", top=True)
+    _edit(lambda d: d.update(timestep_indices=list(range(9))))(tmp_path / "src")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    assert "the file's timestep_indices are 9, and it has frames of 3" in session.notes
+    _edit(lambda d: d["frames"][1].update(transform_matrix=np.eye(4).tolist()))(tmp_path / "src")
+    with pytest.raises(InputError, match="several poses"):
+        import_nerfstudio(tmp_path / "src", tmp_path / "t", NerfstudioOptions(scale=1.0, world_up="+z"))
+
+
+@pytest.mark.parametrize("key", ["fl_x", "transform_matrix", "file"])
+def test_what_a_frame_lacks_costs_that_frame(tmp_path: Path, key: str) -> None:
+    truth = write_nerfstudio(tmp_path / "src")
+    if key == "file":
+        (tmp_path / "src/images/1/0000.png").unlink()
+    else:
+        _edit(lambda d: d["frames"][1].pop(key))(tmp_path / "src")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    assert_cameras_are(session.cameras, (truth[0], truth[2]))
+    assert "2 of 3 frames of the file" in session.notes
+    assert any(note.startswith("1 frames are left out") and "0000.png" in note for note in session.notes)
+
+
+def test_an_angle_of_view_and_names_without_ending(tmp_path: Path) -> None:
+    """Blender's synthetic scenes: one angle for all, the size in the pictures, ./train/r_0 for r_0.png."""
+    write_nerfstudio(tmp_path / "src", cameras=2)
+
+    def change(described: dict[str, Any]) -> None:
+        described["camera_angle_x"] = 2 * np.arctan(0.5)
+        for frame in described["frames"]:
+            for name in ("fl_x", "fl_y", "cx", "cy", "w", "h"):
+                frame.pop(name)
+            frame["file_path"] = f"./{frame['file_path'].removesuffix('.png')}"
+
+    _edit(change)(tmp_path / "src")
+    session = import_nerfstudio(tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z"))
+    np.testing.assert_allclose(session.cameras[1].K, [[96, 0, 48], [0, 96, 48], [0, 0, 1]], atol=1e-12)
+
+
+def test_depth_of_fewer_pixels_is_resampled(tmp_path: Path) -> None:
+    """A phone's LiDAR: 24 x 24 under 96 x 96; a plane stays one."""
+    write_nerfstudio(tmp_path / "src", cameras=2, depth=1000.0)
+    for path in (tmp_path / "src").glob("depths/*/*.png"):
+        Image.fromarray(np.full((24, 24), 1500, np.uint16)).save(path)
+    session = import_nerfstudio(
+        tmp_path / "src", tmp_path / "s", NerfstudioOptions(scale=1.0, world_up="+z", depth_scale=1000.0)
+    )
+    depth = session.depth(0, "1")
+    assert depth is not None and depth[0].shape == (96, 96)
+    np.testing.assert_allclose(depth[0], 1.5, atol=1e-6)
+    assert (
+        "1: depth of 24x24 is resampled to the images' 96x96: it holds no more than it did" in session.notes
+    )

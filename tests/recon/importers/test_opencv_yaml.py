@@ -1,5 +1,6 @@
 """EasyMocap's files mean what OpenCV means by them; units are asked for; damaged ones are named errors."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -139,12 +140,12 @@ BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
         "twice",
         lambda src: (src / "intri.yml").write_text((src / "intri.yml").read_text() + "names: []\n"),
     ),
-    "K missing": (CalibrationError, "K_02 is missing", _replace("intri.yml", "K_02", "K_x")),
     "K not finite": (CalibrationError, "K_01", _replace("intri.yml", "data: [ ", "data: [ .nan, ")),
     "K of another size": (CalibrationError, "shape", _replace("intri.yml", "rows: 3", "rows: 4")),
     "no place": (InputError, "no camera has", lambda src: (src / "extri.yml").write_text("names:\n  - '01'\n")),
     "rotations differ": (CalibrationError, "differ", _replace("extri.yml", VECTOR, f"{VECTOR}0.5, 0., 0. ]\nrest: [ ")),
-    "no images": (InputError, "missing", lambda src: (src / "images/02").rename(src / "images/x")),
+    "no images": (InputError, "neither images nor videos", lambda src: shutil.rmtree(src / "images")),
+    "another name": (InputError, "belong", lambda src: (src / "images/02").rename(src / "images/x")),
     "an image of another size": (
         InputError,
         "size",
@@ -207,3 +208,32 @@ def test_a_matrix_is_written_as_opencv_writes_it(tmp_path: Path) -> None:
     (tmp_path / "m.yml").write_text("%YAML:1.0\n---\n" + opencv_matrix("K", np.arange(6.0).reshape(2, 3) / 3))
     storage = cv2.FileStorage(str(tmp_path / "m.yml"), cv2.FILE_STORAGE_READ)
     np.testing.assert_allclose(storage.getNode("K").mat(), np.arange(6.0).reshape(2, 3) / 3, atol=1e-11)
+
+
+def test_what_is_missing_of_a_camera_costs_that_camera(tmp_path: Path) -> None:
+    truth = write_easymocap(tmp_path / "src", frames=1)
+    _replace("intri.yml", "K_02", "F_02")(tmp_path / "src")
+    session = import_opencv_yaml(
+        tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m", world_up="+z")
+    )
+    assert_cameras_are(session.cameras, (truth[0], truth[2]))
+    said = "\n".join(session.notes)
+    assert "02 has no K_02: left out" in said and "not used of intri.yml: F_02" in said
+    assert "02 has no calibration: left out" in said
+    shutil.rmtree(tmp_path / "src/images/02")
+    shutil.rmtree(tmp_path / "src/images/03")
+    session = import_opencv_yaml(
+        tmp_path / "src", tmp_path / "t", OpencvYamlOptions(units="m", world_up="+z")
+    )
+    assert session.camera_names == ("01",) and "03 is calibrated and has no images: left out" in session.notes
+
+
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    """As GoPro, Sony and iPhones name their videos; a session's are in small letters."""
+    write_easymocap(tmp_path / "src", video=True, frames=2)
+    videos = tmp_path / "src/videos"
+    for path, name in zip(sorted(videos.iterdir()), ("1.MP4", "2.MOV", "3.Mp4")):
+        path.rename(videos / name)
+    session = import_opencv_yaml(tmp_path / "src", tmp_path / "s", OpencvYamlOptions(units="m"))
+    assert {path.name for path in (session.root / "videos").iterdir()} == {"01.mp4", "02.mov", "03.mp4"}
+    assert "found videos of 3 of 3 cameras in videos: 1.MP4, 2.MOV, 3.Mp4" in session.notes

@@ -1,8 +1,10 @@
 """Pose2Sim's tables are its own conversion of the Qualisys calibration that we read ourselves."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from simulacra.recon.importers.qualisys import import_qualisys, read_qca
 from simulacra.recon.session import Lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import SIZE, frame_number
-from tests.recon.importers.foreign_captures import assert_cameras_are, write_pose2sim
+from tests.recon.importers.foreign_captures import assert_cameras_are, write_pose2sim, z_up
 
 
 def _table(src: Path) -> Path:
@@ -106,19 +108,23 @@ def _edit(old: str, new: str) -> Callable[[Path], object]:
 
 BAD: dict[str, tuple[type[Exception], str, Callable[[Path], object]]] = {
     "no calibration": (InputError, "one calibration", lambda src: _table(src).unlink()),
-    "two": (InputError, "one calibration", lambda src: (src / "calibration/b.toml").write_text("")),
+    "two": (InputError, "one calibration", lambda src: shutil.copy(_table(src), src / "b.toml")),
     "not TOML": (InputError, "not TOML", lambda src: _table(src).write_text("[cam")),
     "deep": (InputError, "not TOML", lambda src: _table(src).write_text("a = " + "[" * 100000)),
     "huge": (InputError, "not TOML", lambda src: _table(src).write_text("a = " + "9" * 100000)),
     "no camera": (CalibrationError, "no camera", lambda src: _table(src).write_text("[metadata]\n")),
-    "no rotation": (CalibrationError, "rotation", _edit("rotation", "rot")),
     "nan": (CalibrationError, "rotation", _edit("rotation = [", "rotation = [nan, ")),
     "a word": (CalibrationError, "size", _edit(f"size = [ {SIZE}.0", 'size = [ "wide"')),
-    "half a pixel": (CalibrationError, "image size", _edit(f"size = [ {SIZE}.0", "size = [ 95.5")),
+    "no size": (CalibrationError, "image size", _edit(f"size = [ {SIZE}.0", "size = [ 0.0")),
     "another size": (CalibrationError, "another image size", _edit(f"size = [ {SIZE}.0", "size = [ 128.0")),
     "fisheye a number": (CalibrationError, "lens", _edit("fisheye = false", "fisheye = 3")),
     "one coefficient": (CalibrationError, "lens", _edit("[ 0.0, 0.0, 0.0, 0.0]", "[ 0.0]")),
-    "no video": (InputError, "belong together", lambda src: (src / "videos/cam02.mp4").unlink()),
+    "no video": (InputError, "no video", lambda src: shutil.rmtree(src / "videos")),
+    "another name": (
+        InputError,
+        "belong",
+        lambda src: (src / "videos/cam02.mp4").rename(src / "videos/b.mp4"),
+    ),
     "not a video": (InputError, "cannot be read", lambda src: (src / "videos/cam02.mp4").write_text("no")),
     "far away": (
         CalibrationError,
@@ -138,3 +144,68 @@ def test_bad_captures_harm_nothing(tmp_path: Path, harm: str) -> None:
     with pytest.raises(expected, match=says):
         import_pose2sim(src, out / "session", Pose2simOptions())
     assert [path.name for path in out.iterdir()] == ["earlier"]
+
+
+def test_videos_are_called_by_the_name_in_the_table(tmp_path: Path) -> None:
+    """Anipose and FreeMoCap: tables cam_0 and on, whose name is what the video is called."""
+    truth = write_pose2sim(tmp_path / "src", frames=2)
+    path, videos = _table(tmp_path / "src"), tmp_path / "src/videos"
+    for number, name in enumerate("CAB", start=1):
+        path.write_text(path.read_text().replace(f'name = "cam_{number:02d}"', f'name = "{name}"'))
+        (videos / f"cam{number:02d}.mp4").rename(videos / f"{name}.mp4")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
+    assert session.camera_names == ("cam_01", "cam_02", "cam_03")
+    assert_cameras_are(session.cameras, truth)
+    assert (session.root / "videos/cam_02.mp4").read_bytes() == (videos / "A.mp4").read_bytes()
+
+
+def test_a_size_that_is_not_whole_is_rounded_and_said(tmp_path: Path) -> None:
+    write_pose2sim(tmp_path / "src", frames=2)
+    _edit(f"size = [ {SIZE}.0, {SIZE}.0]", f"size = [ {SIZE - 0.2}, {SIZE + 0.4}]")(tmp_path / "src")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
+    assert (session.cameras[0].width, session.cameras[0].height) == (SIZE, SIZE)
+    assert f"cam_01: its size of [{SIZE - 0.2}, {SIZE + 0.4}] is rounded" in session.notes
+
+
+@pytest.mark.parametrize("key", ["rotation", "matrix", "size"])
+def test_what_a_table_lacks_costs_its_camera(tmp_path: Path, key: str) -> None:
+    truth = write_pose2sim(tmp_path / "src", frames=2)
+    _edit(f"{key} =", f"my_{key} =")(tmp_path / "src")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
+    assert_cameras_are(session.cameras, truth[1:])
+    assert f"cam_01 has no {key} in Calib.toml: left out" in session.notes
+    assert any("cam01.mp4 has no calibration" in note for note in session.notes)
+
+
+def test_keys_that_are_not_used_are_named(tmp_path: Path) -> None:
+    write_pose2sim(tmp_path / "src", frames=2)
+    _edit("fisheye = false", 'fisheye = false\nmodel = "omni"\nshutter = 3')(tmp_path / "src")
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
+    assert "not used of Calib.toml: model, shutter" in session.notes
+
+
+def test_tables_of_another_unit_or_world_are_asked_about(tmp_path: Path) -> None:
+    """Anipose's millimetres and its first camera's axes are neither metres nor z-up; said so, they are taken."""
+    truth = write_pose2sim(tmp_path / "src", frames=2)
+    path, text = _table(tmp_path / "src"), _table(tmp_path / "src").read_text()
+    for camera in truth:
+        metres = str(z_up(camera)[:3, 3].tolist())
+        millimetres = str((1000 * z_up(camera)[:3, 3]).tolist())
+        text = text.replace(f"translation = {metres}", f"translation = {millimetres}")
+    path.write_text(text)
+    with pytest.raises(CalibrationError, match="--units mm"):
+        import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions())
+    session = import_pose2sim(tmp_path / "src", tmp_path / "s", Pose2simOptions(units="mm"))
+    assert_cameras_are(session.cameras, truth)
+    for camera in truth:
+        theirs, ours = (
+            str(cv2.Rodrigues(turn[:3, :3])[0].ravel().tolist()) for turn in (z_up(camera), camera.viewmat)
+        )
+        text = text.replace(f"rotation = {theirs}", f"rotation = {ours}")
+    path.write_text(text)
+    with pytest.raises(CalibrationError, match=r"z-up[\s\S]*--world-up cameras, or \+y"):
+        import_pose2sim(tmp_path / "src", tmp_path / "t", Pose2simOptions(units="mm"))
+    session = import_pose2sim(
+        tmp_path / "src", tmp_path / "t", Pose2simOptions(units="mm", world_up="cameras")
+    )
+    np.testing.assert_allclose(session.cameras[1].viewmat[:3, :3], truth[1].viewmat[:3, :3], atol=1e-9)

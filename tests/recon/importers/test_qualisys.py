@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +147,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "focal length zero": (CalibrationError, lambda src: edit(src, 'focalLengthV="', 'focalLengthV="0" x="')),
     "no focal length": (CalibrationError, lambda src: edit(src, 'focalLengthV="', 'focal="')),
     "rotation mirrored": (CalibrationError, lambda src: _mirror(src)),
-    "no videos": (InputError, lambda src: (src / "videos").rename(src / "films")),
+    "no videos": (InputError, lambda src: shutil.rmtree(src / "videos")),
     "no calibrated video": (InputError, lambda src: [p.rename(p.with_name(f"gopro{p.stem[-1]}.mp4")) for p in list((src / "videos").iterdir())]),  # noqa: E501
     "video truncated": (InputError, lambda src: _cut(src / "videos/cam1.mp4")),
     "video empty": (InputError, lambda src: (src / "videos/cam1.mp4").write_bytes(b"")),
@@ -233,3 +234,28 @@ def test_the_real_capture_sees_its_reference(capture_folder: Callable[[str], Pat
                     errors.append(np.linalg.norm(local[:2] / local[2] - pose[mark, :2]))
         # 1920 pixels high; the two differ by what a joint is, and the third camera lags.
         assert np.median(errors) < 25, name
+
+
+def test_what_a_camera_lacks_costs_that_camera(tmp_path: Path) -> None:
+    """A marker camera without video has no field of view; videos may lie beside the calibration, in capitals."""
+    src = tmp_path / "src"
+    truth = write_qualisys(src)
+    edit(src, "<fov_video", "<fov_max")
+    for path in sorted((src / "videos").iterdir()):
+        path.rename(src / f"Take_1_{path.stem}.AVI")
+    calibration(src).rename(src / "calib.QCA.txt")
+    session = import_qualisys(src, tmp_path / "s", QualisysOptions())
+    assert session.camera_names == ("cam1", "cam2")
+    np.testing.assert_allclose(session.cameras[0].viewmat, truth[1].viewmat, atol=1e-6)
+    assert "cam0 has no <fov_video>: left out" in session.notes
+
+
+@pytest.mark.parametrize("key", ["NumFrames", "NumMarkers"])
+def test_a_reference_of_other_counts_than_it_says_is_refused(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "joints.trc"
+    write_trc(path, ["Hip", "Knee"], [0.0, 1 / 30], np.zeros((2, 2, 3)))
+    lines = path.read_text().splitlines()
+    lines[2] = lines[2].replace("2\t2", "3\t2" if key == "NumFrames" else "2\t5")
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=key):
+        read_trc(path)

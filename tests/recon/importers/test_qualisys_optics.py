@@ -54,7 +54,7 @@ def test_a_video_is_found_by_a_serial_in_its_name(tmp_path: Path) -> None:
     (source / "videos/cam1.mp4").rename(source / "videos/walk_Miqus_cam1.mp4")
     assert import_qualisys(source, tmp_path / "session", QualisysOptions()).camera_names == ("cam0", "cam1")
     (source / "videos/cam1_again.mp4").write_bytes((source / "videos/cam0.mp4").read_bytes())
-    with pytest.raises(InputError, match="more than one video"):
+    with pytest.raises(InputError, match="cam1 has more than one file"):
         import_qualisys(source, tmp_path / "second", QualisysOptions())
 
 

@@ -170,9 +170,8 @@ def _resize(path: Path) -> None:
 
 BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "no COLOR": (InputError, lambda src: (src / "COLOR").rename(src / "COLOUR")),
-    "image missing": (InputError, lambda src: (src / "COLOR" / FRAME / "2.png").unlink()),
+    "no image": (InputError, lambda src: [p.unlink() for p in (src / "COLOR" / FRAME).iterdir()]),
     "image truncated": (InputError, lambda src: _truncate(src / "COLOR" / FRAME / "2.png")),
-    "depth missing": (InputError, lambda src: (src / "DEPTH" / FRAME / "2.png").unlink()),
     "depth truncated": (InputError, lambda src: _truncate(src / "DEPTH" / FRAME / "2.png")),
     "mask truncated": (InputError, lambda src: _truncate(src / "MASK" / FRAME / "2.png")),
     "depth of another size": (InputError, lambda src: _resize(src / "DEPTH" / FRAME / "2.png")),
@@ -182,7 +181,7 @@ BAD: dict[str, tuple[type[Exception], Callable[[Path], object]]] = {
     "param empty": (InputError, lambda src: _param(src).write_bytes(b"")),
     "param an attack": (InputError, lambda src: np.save(_param(src), np.array(Attack(), dtype=object))),
     "param a bare array": (InputError, lambda src: np.save(_param(src), np.eye(3))),
-    "param without RT": (CalibrationError, lambda src: write_param(_param(src), {"K": np.eye(3)})),
+    "RT square": (CalibrationError, lambda src: write_param(_param(src), {"K": np.eye(3), "RT": np.eye(4)})),
     "K not a number": (CalibrationError, lambda src: _write(src, K=np.full((3, 3), np.nan))),
     "K singular": (CalibrationError, lambda src: _write(src, K=np.ones((3, 3)))),
     "K zero": (CalibrationError, lambda src: _write(src, K=np.zeros((3, 3)))),
@@ -290,3 +289,27 @@ def test_masks_of_zero_and_one_are_taken_where_that_is_said(label: int | None, t
         assert expected.any()
         np.testing.assert_array_equal(session.mask(session.frame_indices[0], name), expected)
     assert path.read_bytes() == stored
+
+
+def test_what_is_missing_of_a_camera_costs_that_view(tmp_path: Path) -> None:
+    src = tmp_path / "src"
+    write_rgbd_rig(src, frames=(FRAME, "FRAME0002"))
+    (src / "DEPTH/FRAME0002/1.png").unlink()
+    (src / "COLOR/FRAME0002/2.png").unlink()
+    write_param(_param(src).with_name("3.npy"), {"K": np.eye(3), "dist": np.zeros(5)})
+    (src / "COLOR" / FRAME / "0.png").rename(src / "COLOR" / FRAME / "0.PNG")
+    (src / "COLOR/.AppleDouble").mkdir()
+    (src / "COLOR").rename(src / "Color")
+    session = import_rgbd_rig(
+        src, tmp_path / "session", RgbdRigOptions(depth_scale=DEPTH_SCALE, world_up="+y")
+    )
+    assert session.camera_names == ("0", "1", "2", "4", "5")
+    assert session.has(1, "1") and session.depth(1, "1") is None and session.mask(1, "1") is not None
+    assert session.has(0, "2") and not session.has(1, "2")
+    for note in (
+        "3 has no RT: left out",
+        "not used of 0.npy: dist",
+        "1 has no depth in 1 of 2 frames",
+        "2 has no image in 1 of 2 frames",
+    ):
+        assert note in session.notes
