@@ -47,13 +47,18 @@ COLOR, DEPTH = "CALIBRATION_CameraPurposePhotoVideo", "CALIBRATION_CameraPurpose
 
 
 def looks_like(folder: Path) -> str | None:
-    """Why a folder is of an Azure Kinect's images, or None."""
-    for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())[:50]):
-        if any((place / name).is_dir() for name in ("color", "rgb")) and (place / "depth").is_dir():
-            found = next((path for path, value in json_files(place) if _fits(value)), None)
-            if found is not None:
-                return f"{found.relative_to(folder)} beside color and depth images"
-    return None
+    """Why a folder is of an Azure Kinect's images, or of the folders of several, or None."""
+    if found := _calibration_beside(folder):
+        return f"{found.relative_to(folder)} beside color and depth images"
+    inner = sorted(path for path in folder.glob("*") if path.is_dir())[:50]
+    owned = [found for place in inner if (found := _calibration_beside(place))]
+    return f"{owned[0].relative_to(folder)}, and {len(owned)} cameras" if len(owned) > 1 else None
+
+
+def _calibration_beside(place: Path) -> Path | None:
+    if not any((place / name).is_dir() for name in ("color", "rgb")) or not (place / "depth").is_dir():
+        return None
+    return next((path for path, value in json_files(place) if _fits(value)), None)
 
 
 def import_azure_kinect(src: Path, session: Path, options: AzureKinectOptions) -> Session:

@@ -55,13 +55,20 @@ class Device:
 
 
 def looks_like(folder: Path) -> str | None:
-    """Why a folder is of a RealSense's images, or None."""
-    for place in (folder, *sorted(path for path in folder.glob("*") if path.is_dir())[:50]):
-        if any((place / name).is_dir() for name in ("color", "rgb")) and (place / "depth").is_dir():
-            for path, value in (*json_files(place), *json_files(folder)):
-                if any("ppx" in entry for _, entry in _tables(value)):
-                    return f"ppx in {path.relative_to(folder)}, beside color and depth images"
-    return None
+    """Why a folder is of a RealSense's images, or of the folders of several, or None."""
+    if found := _calibration_beside(folder, folder):
+        return f"ppx in {found.relative_to(folder)}, beside color and depth images"
+    inner = sorted(path for path in folder.glob("*") if path.is_dir())[:50]
+    owned = [found for place in inner if (found := _calibration_beside(place, folder))]
+    return f"ppx in {owned[0].relative_to(folder)}, and {len(owned)} cameras" if len(owned) > 1 else None
+
+
+def _calibration_beside(place: Path, folder: Path) -> Path | None:
+    """The file of a lens beside color and depth, or in the folder around them."""
+    if not any((place / name).is_dir() for name in ("color", "rgb")) or not (place / "depth").is_dir():
+        return None
+    files = (*json_files(place), *(json_files(folder) if folder != place else ()))
+    return next((path for path, value in files if any("ppx" in entry for _, entry in _tables(value))), None)
 
 
 def import_realsense(src: Path, session: Path, options: RealsenseOptions) -> Session:

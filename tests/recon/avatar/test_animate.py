@@ -236,7 +236,7 @@ def test_a_clip_of_one_pose_is_held_and_what_was_read_is_said(
     said = capsys.readouterr().out
     assert "pose.bvh: 1 frame at 30 a second; 104 joints, MakeHuman's default rig; not used: " in said
     assert "60 pictures, 2.0 s, one pose" in said
-    with pytest.raises(RunError, match="a video is written as .mp4"):
+    with pytest.raises(RunError, match=r"a video is written as \.mp4"):
         animate(run, motion, tmp_path / "clip.gif")
     table = tmp_path / "names.toml"
     table.write_text('[joints]\nhead = "nobody"')

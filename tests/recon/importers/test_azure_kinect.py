@@ -120,7 +120,9 @@ def test_depth_is_drawn_into_the_color_camera(tmp_path: Path) -> None:
     # A depth pixel is 11 mm wide there, of a round surface; millimetres are rounded.
     assert np.median(error) < 0.003 and np.quantile(error, 0.9) < 0.02
     assert (
-        looks_like(tmp_path / "src") and looks_like(tmp_path) and looks_like(tmp_path / "src/color") is None
+        looks_like(tmp_path / "src")
+        and looks_like(tmp_path) is None
+        and looks_like(tmp_path / "src/color") is None
     )
     # The wrong way round would show: 40 mm are 12 pixels there.
     camera = described["CalibrationInformation"]["Cameras"][1]
