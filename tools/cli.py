@@ -109,7 +109,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with _tidy_when_terminated():
-            parse(words)()
+            command = parse(words)
+            from simulacra.recon.runs.progress import working
+
+            with working(words[0]):
+                command()
     except UserError as error:
         return _say(error)
     except OSError as error:

@@ -188,9 +188,7 @@ def test_what_is_not_there_is_said_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "words", [["import", "rgbd-rig", "a"], ["export", "run", "--to", "exe"], []]
-)
+@pytest.mark.parametrize("words", [["import", "rgbd-rig", "a"], ["export", "run", "--to", "exe"], []])
 def test_misuse_is_status_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.preflight.record import say_number
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.render.image import read_image
 from simulacra.render.runtime.whole_files import sync
@@ -100,6 +101,7 @@ def write_report(path: Path, content: ReportContent) -> None:
         # The policy lets this script run and no other, so that one that got past the escaping would not.
         script_digest=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         protocol=metrics["protocol"] if metrics else None,
+        worst=_worst(content.views),
         settings=metrics["settings"] if metrics else {},
         headlines=_headlines(metrics, content.beside),
         cameras=cameras,
@@ -155,6 +157,17 @@ def _view(view: ComparedPictures) -> dict[str, Any]:
             for name in chosen
         ],
     }
+
+
+def _worst(views: Sequence[ComparedPictures]) -> tuple[int, str] | None:
+    """The shown view that is least like its photograph: its number on the page, and what is said of it."""
+    scored = [
+        (view.values["psnr_fg"], number) for number, view in enumerate(views) if "psnr_fg" in view.values
+    ]
+    if len(scored) < 2:
+        return None
+    value, number = min(scored)
+    return number, f"camera {views[number].camera}, frame {views[number].frame}, {say_number(value)} dB"
 
 
 def _headlines(metrics: Mapping[str, Any] | None, beside: Sequence[Beside]) -> list[Headline]:
