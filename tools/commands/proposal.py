@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ def _hold_out(session: Session, config: str, reason: str, *, moves: bool = True)
         every = 0
     options = {}
     if tuple(cameras) != views.held_out_cameras:
-        options["views.held_out_cameras"] = json.dumps(list(cameras))
+        plain = cameras and all(re.fullmatch(r"[\w-]+", name) for name in cameras)
+        options["views.held_out_cameras"] = ",".join(cameras) if plain else json.dumps(list(cameras))
     if every != views.held_out_every:
         options["views.held_out_every"] = str(every)
     return Proposal(config, reason, options)
