@@ -36,7 +36,7 @@ class Verdict:
     Attributes:
         usable: which of the three.
         sentence: the verdict and its first reasons.
-        do: what to do about these reasons, a sentence; "" where there is nothing to be done.
+        do: what to do about these reasons, in sentences; "" where there is nothing to be done.
     """
 
     usable: Usable
@@ -59,7 +59,7 @@ def judge(reasons: Sequence[Reason]) -> Verdict:
     more = [f"{len(faults) - REASONS} more"] if len(faults) > REASONS else []
     said = f"{usable.capitalize()}, because {_and([*faults[:REASONS], *more])}."
     remedies = [r.remedy for r in told if r.remedy and r.fault in faults[:REASONS]]
-    return Verdict(usable, said, as_sentence("; ".join(dict.fromkeys(remedies))))
+    return Verdict(usable, said, " ".join(map(as_sentence, dict.fromkeys(remedies))))
 
 
 def judge_session(record: Preflight) -> Verdict:
@@ -92,6 +92,6 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """Upper case in front, a stop behind."""
+    """The text with upper case in front and a stop behind; nothing where there is none."""
     text = text.strip()
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""

@@ -33,6 +33,7 @@ def test_a_sound_session_passes_and_the_page_holds_its_pictures(
     said = capsys.readouterr().out
     assert said.startswith(("Usable.", "Usable with care, because "))
     assert "0 failed" in said and "depth-frame" in said
+    assert said.endswith(f"Next: simulacra reconstruct {session.root} --out RUN\n")
     record = json.loads((tmp_path / "out" / "preflight.json").read_text())
     assert {check["status"] for check in record["checks"]} <= {"pass", "warn"}
     page = (tmp_path / "out" / "check.html").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt 
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
     if record.failed():
         raise SystemExit(2)
+    print(f"Next: {shlex.join(['simulacra', 'reconstruct', str(session), '--out', 'RUN'])}")
 
 
 def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:

@@ -40,10 +40,12 @@ class Proposal:
     reason: str
     options: dict[str, str]
 
-    def words(self) -> str:
+    def words(self) -> list[str]:
         """As options of the command line."""
-        options = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in self.options.items()]
-        return " ".join([f"--config {self.config}", *options])
+        options = [
+            word for name, value in self.options.items() for word in (f"--{name.replace('_', '-')}", value)
+        ]
+        return ["--config", self.config, *options]
 
 
 def propose_config(session: Session, *, body: bool = True) -> Proposal:
@@ -64,7 +66,7 @@ def propose_config(session: Session, *, body: bool = True) -> Proposal:
         return _hold_out(session, "desk_face", f"{seen} ({said})")
     if 2 * depth > len(cameras):
         return _hold_out(session, "studio_rgbd", f"it has depth ({said})")
-    return _hold_out(session, "multiview_video", f"it has color cameras around a whole body ({said})")
+    return _hold_out(session, "multiview_video", f"it is of color alone ({said})")
 
 
 def say_proposal(proposal: Proposal, protocol: Protocol, session: Path) -> str:
@@ -73,7 +75,7 @@ def say_proposal(proposal: Proposal, protocol: Protocol, session: Path) -> str:
     Args:
         session: as it was named on the command line.
     """
-    command = f"simulacra reconstruct {shlex.quote(str(session))} {proposal.words()} --out RUN"
+    command = shlex.join(["simulacra", "reconstruct", str(session), *proposal.words(), "--out", "RUN"])
     return (
         f"no --config is given: {proposal.config} fits this session, because {proposal.reason}\n"
         f"held out: {held_out(protocol)}\n"

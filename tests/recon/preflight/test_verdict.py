@@ -43,7 +43,7 @@ def test_many_reasons_are_counted_and_many_cameras_too() -> None:
     doubts = [replace(DARK, code=code, where="a, b, c, d, e", remedy=f"do {code}") for code in codes]
     _, sentence, do = verdict(*doubts)
     assert sentence.count("(a, b, c and 2 more)") == REASONS and sentence.endswith("; and 2 more.")
-    assert do == "Do " + "; do ".join(codes[:REASONS]) + "."
+    assert do == " ".join(f"Do {code}." for code in codes[:REASONS])
 
 
 def test_every_code_has_its_fault_in_words() -> None:
