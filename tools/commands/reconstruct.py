@@ -56,9 +56,11 @@ def reconstruct(
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
     run(session, resolved, out, config_name(config))
-    from ..report import write_run_report
+    from ..report import read_run, write_run_report
 
     report = write_run_report(out).resolve()
+    if verdict := read_run(out).verdict:
+        print(f"{verdict.sentence} {verdict.do}".strip())
     print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 

@@ -18,7 +18,7 @@ from simulacra.recon.preflight import Check, Preflight, save_preflight
 from simulacra.recon.preflight.verdict import Verdict
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
-from simulacra.tools.report import read_run, write_run_report
+from simulacra.tools.report import read_run, write_report, write_run_report
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.report.write import duration, person_box
 
@@ -194,6 +194,18 @@ def test_the_report_begins_with_a_verdict(run: Path) -> None:
     sentence = "Usable with care, because avatar and person overlap by 0.71 of 1 only."
     assert usable(run, mask_iou=0.71) == ("usable with care", sentence)
     assert usable(run, mask_iou=0.3)[0] == "not usable"
+
+
+def test_the_worst_view_comes_first_and_is_named(run: Path) -> None:
+    content = read_run(run)
+    (view,) = content.views
+    other = replace(view, frame=7, values=dict(view.values) | {"psnr_fg": 14.58})
+    write_report(run / "two.html", replace(content, views=(view, other)))
+    text = text_of((run / "two.html").read_text("utf-8"))
+    assert "Worst of those shown: camera 2, frame 7, 15 dB" in text
+    assert text.index("Camera 2, frame 7") < text.index("Camera 2, frame 0")
+    # A single one is neither.
+    assert "orst" not in text_of(write_run_report(run).read_text("utf-8"))
 
 
 def test_what_is_known_of_the_session_and_of_the_scores_calls_for_care(run: Path) -> None:
