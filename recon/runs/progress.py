@@ -66,8 +66,9 @@ def working(description: str) -> contextlib.AbstractContextManager[object]:
 
 
 def say_seconds(seconds: float) -> str:
-    """`35 s`, `12 min`."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    """`35 s`, `12 min 05 s`."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
 def _bar(description: str, total: int, done: int) -> RichProgress:
