@@ -55,9 +55,10 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     """``numba.njit`` whose disk cache is where our other files are; where none can be, every process compiles."""
 
     def decorate(function: Function) -> Function:
-        before = numba.core.config.CACHE_DIR
+        config: Any = numba.core.config  # whose values are made when it is imported
+        before = config.CACHE_DIR
         # Numba decides where a function is kept when it is decorated; what others decorate stays theirs to decide.
-        numba.core.config.CACHE_DIR = before or _own_folder(os.environ.get("SIMULACRA_CACHE"))
+        config.CACHE_DIR = before or _own_folder(os.environ.get("SIMULACRA_CACHE"))
         try:
             return numba.njit(**options)(function)
         except RuntimeError as error:  # Numba has no narrower one
@@ -65,7 +66,7 @@ def njit(**options: Any) -> Callable[[Function], Function]:
                 raise
             return numba.njit(**(options | {"cache": False}))(function)
         finally:
-            numba.core.config.CACHE_DIR = before
+            config.CACHE_DIR = before
 
     return decorate
 
