@@ -43,7 +43,7 @@ def reconstruct(
     """
     from simulacra.recon.pipeline import reconstruct as run
     from simulacra.recon.runs.configuration import format_config, load_config
-    from simulacra.recon.session import SESSION_FILE
+    from simulacra.recon.session import SESSION_FILE, load_session
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
@@ -53,6 +53,8 @@ def reconstruct(
         return
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+    if not (session / SESSION_FILE).is_file():
+        load_session(session)  # says what is missing, before anybody waits for kernels
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
     run(session, resolved, out, config_name(config))
