@@ -35,6 +35,7 @@ from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_su
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.progress import working
 from simulacra.recon.runs.ranges import Frames
 from simulacra.recon.runs.stages import (
     WORK_FILE,
@@ -294,15 +295,16 @@ class StageLog:
             with watched(self.watch, work, keep=WORK_FILE):
                 compute(work)
 
-        record, result = run_stage(
-            self.run_folder,
-            name,
-            version=version,
-            config=described,
-            inputs=inputs,
-            compute=compute_watched,
-            load=load,
-        )
+        with working(name):
+            record, result = run_stage(
+                self.run_folder,
+                name,
+                version=version,
+                config=described,
+                inputs=inputs,
+                compute=compute_watched,
+                load=load,
+            )
         self.results.append(result)
         how = "unchanged" if result.skipped else f"{result.seconds:6.1f} s  {result.peak_mb:6.0f} MiB"
         print(f"{name:10s} {how}", file=sys.stderr, flush=True)

@@ -6,6 +6,7 @@ Symbols: ``c`` cameras, ``n`` points, ``h w`` rows and columns of the image.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral
 
 import torch
 from jaxtyping import Float
@@ -23,12 +24,30 @@ class Cameras:
         Ks: intrinsics in pixels, zero skew.
         width: columns of the image.
         height: rows of the image.
+
+    Raises:
+        ValueError: matrices of other shapes, another number of one than of the other, a size in parts of pixels.
     """
 
     viewmats: Float[Tensor, "c 4 4"]
     Ks: Float[Tensor, "c 3 3"]
     width: int
     height: int
+
+    def __post_init__(self) -> None:
+        views, intrinsics = tuple(self.viewmats.shape), tuple(self.Ks.shape)
+        if len(views) != 3 or len(intrinsics) != 3 or (views[1:], intrinsics[1:]) != ((4, 4), (3, 3)):
+            raise ValueError(
+                f"cameras have viewmats of shape (c, 4, 4) and Ks of shape (c, 3, 3), not {views} and {intrinsics}; "
+                "one camera is a batch of one: viewmat[None], K[None]"
+            )
+        if views[0] != intrinsics[0]:
+            raise ValueError(
+                f"{views[0]} viewmats and {intrinsics[0]} Ks: every camera has one of each; "
+                f"the same K for all is K.expand({views[0]}, 3, 3)"
+            )
+        if not isinstance(self.width, Integral) or not isinstance(self.height, Integral):
+            raise ValueError(f"an image has whole pixels, not {self.width!r} x {self.height!r}")
 
     def __len__(self) -> int:
         return self.viewmats.shape[0]

@@ -15,8 +15,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int32
-from numba import njit
 
+from simulacra.render.runtime.compiled import njit
 from simulacra.render.runtime.threads import run_split
 
 BLOCK = 1024  # points a partial sum of the bones' gradients

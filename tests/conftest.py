@@ -21,6 +21,12 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# The suite has a cache of its own (below), but what was compiled is kept from one run of it to the next.
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR",
+    str(Path(os.environ.get("SIMULACRA_CACHE") or Path.home() / ".cache" / "simulacra") / "kernels"),
+)
+
 CHECKED = ("simulacra.render", "simulacra.recon")
 if early := [name for name in sys.modules if name.startswith(CHECKED)]:
     raise RuntimeError(f"{early} imported before the shape checks were switched on")

@@ -74,7 +74,9 @@ def help_of(*words: str) -> str:
 
 def commands_of(*words: str) -> set[str]:
     """The commands that a help lists."""
-    return set(re.findall(r"• ([\w-]+)", help_of(*words)))
+    return set(
+        re.findall(r"• ([\w-]+)" if words else r"^ {2}([a-z][\w-]*) {2}", help_of(*words), re.MULTILINE)
+    )
 
 
 @functools.cache

@@ -13,9 +13,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Union, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_type_hints
 
 import tyro
 
@@ -27,7 +27,7 @@ from .commands.animate import animate
 from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
-from .commands.configurations import config_options
+from .commands.configurations import config_options, names_for
 from .commands.demo import demo
 from .commands.design import design, design_schema
 from .commands.evaluate import evaluate
@@ -35,23 +35,12 @@ from .commands.export import export
 from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
 from .commands.imports import LAYOUTS, OPTIONS
+from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
-from .commands.version import version
+from .commands.version import version, version_line
 from .commands.warmup import warmup
-
-DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machine.
-
-In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
-whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
-`animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
-`calibrate` cameras, `export-session` for other programs, `repair` of runs that were damaged, `stage` records virtual
-captures whose truth is known, `design` says what a rig would give, `bench` measures this machine. Each has its own
---help.
-
-Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
-(zsh, fish likewise)."""
 
 Command = Callable[..., None]
 Constructor = Callable[..., Command]
@@ -122,7 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     try:
         with _tidy_when_terminated():
-            parse(words)()
+            command = parse(words)
+            from simulacra.recon.runs.progress import working
+
+            with working(words[0]):
+                command()
     except UserError as error:
         return _say(error)
     except OSError as error:
@@ -165,21 +158,42 @@ def _tidy_when_terminated() -> Iterator[None]:
 
 def parse(arguments: Sequence[str]) -> Command:
     """The command that the words ask for, ready to be called. Help and misuse end the program here."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        raise SystemExit(0 if arguments else USER_ERROR)
+    if arguments[0] in ("-V", "--version"):
+        return version_line
+    _refuse_mistyped(arguments)
     words, overrides = split_overrides(_with_todays_layout(arguments))
     # Options of a configuration are known once the code that it configures is loaded: for their help and completion.
-    shown = CONFIGURED.keys() if any(word.startswith("--tyro-") for word in words) else set()
+    completing = any(word.startswith("--tyro-") for word in words)
+    shown = CONFIGURED.keys() if completing else set()
     if {"-h", "--help"} & set(words):
         shown = CONFIGURED.keys() & {words[0]}
     choices = {
         name: _with_options(command, CONFIGURED[name]()) if name in shown else _later(command)
         for name, command in COMMANDS.items()
     } | {name: _family(*family) for name, family in FAMILIES.items()}
+    if completing:
+        _complete_configs(choices)
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
-    command: Command = tyro.cli(
-        _one_of(choices), prog="simulacra", description=DESCRIPTION, args=words, config=markers
-    )
+    command: Command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
     _check_ranges(command)
     return functools.partial(command, overrides=overrides) if overrides else command
+
+
+def _refuse_mistyped(words: Sequence[str]) -> None:
+    """Refuses a command that there is not, in our own words.
+
+    Raises:
+        ConfigError: names the nearest.
+    """
+    if words[0].startswith("-"):
+        return
+    refuse_unknown(words[0], [*COMMANDS, *FAMILIES])
+    # `import` takes a folder too, and says itself what it could be.
+    if words[0] in FAMILIES and words[0] != "import" and words[1:2] and not words[1].startswith("-"):
+        refuse_unknown(words[1], FAMILIES[words[0]][1], words[0])
 
 
 def _check_ranges(call: Command) -> None:
@@ -264,6 +278,18 @@ def _with_options(command: Command, schema: type) -> Constructor:
         "overrides": Annotated[options, tyro.conf.arg(name="")]
     }
     return shown
+
+
+def _complete_configs(choices: Mapping[str, Constructor]) -> None:
+    """Names of configurations as the choices of `--config`; only completion may take files for none."""
+    for name, constructor in choices.items():
+        signature = inspect.signature(constructor)
+        if "config" in signature.parameters:
+            names = names_for(name if name in ("stage", "design") else "")
+            named = signature.parameters["config"].replace(default=names[0])
+            parameters = {**signature.parameters, "config": named}
+            constructor.__signature__ = signature.replace(parameters=list(parameters.values()))  # type: ignore[attr-defined]
+            constructor.__annotations__["config"] = Literal[tuple(names)]
 
 
 def _family(about: str, commands: dict[str, Command]) -> Constructor:

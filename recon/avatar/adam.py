@@ -7,9 +7,9 @@ from typing import no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float
-from numba import njit
 from torch import Tensor
 
+from simulacra.render.runtime.compiled import njit
 from simulacra.render.runtime.threads import run_split
 
 # An epsilon this small because Gaussians that one view barely touches have tiny gradients.

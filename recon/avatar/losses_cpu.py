@@ -12,8 +12,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int
-from numba import njit
 
+from simulacra.render.runtime.compiled import njit
 from simulacra.render.runtime.threads import run_split
 
 # A depth error beyond this is another surface, metres.

@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Float32
-from numba import njit
 
+from simulacra.render.runtime.compiled import njit
 from simulacra.render.runtime.threads import run_split
 
 WINDOW = 11

@@ -107,7 +107,7 @@ def _check_placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
     return checks + check_values(
         "camera-height", {c.name: float(centre[1]) for c, centre in zip(cameras, centres)},
         warn=lambda v: not v > -0.05, worse=lambda v: -v, unit="m", limit="> -0.05",
-        remedy="y = 0 is not the floor: motion will float or sink",
+        remedy="import again with the floor at y = 0: motion floats or sinks otherwise",
     )  # fmt: skip
 
 

@@ -280,25 +280,32 @@ def _check_match(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]:
     """Brightness, contrast and color of each camera against the others'."""
     matches = match_colors(stats)
     return [
-        # sRGB values: 0.6 doublings are 1.3 stops of light, more than front and back of a person differ in a room.
+        # sRGB values: 1.5 (2^0.6) is 1.3 stops of light, more than front and back of a person differ in a room.
         *check_values(
-            "brightness-match", {n: m.offset for n, m in matches.items()}, warn=lambda v: abs(v) > 0.6, worse=abs,
-            unit="doublings of the pixel value", limit="within 0.6",
+            "brightness-match", {n: 2**m.offset for n, m in matches.items()}, warn=lambda v: _factor(v) > 2**0.6,
+            worse=_factor,
+            unit="times as bright as in the other cameras", limit="0.66 to 1.5",
             remedy="lock exposure and gain to the same on all cameras, or match colors before training",
         ),
-        # The slope of logarithms is the gamma: 2.2 against 1 is 1.14, and 1.4 is half a doubling.
+        # The slope of logarithms is the gamma: 2.2 of one recorder against 1 of another is far beyond.
         *check_values(
-            "contrast-match", {n: m.slope for n, m in matches.items() if m.slope is not None},
-            warn=lambda v: abs(v) > 0.5, worse=abs, unit="doublings of gamma", limit="within 0.5",
+            "contrast-match", {n: 2**m.slope for n, m in matches.items() if m.slope is not None},
+            warn=lambda v: _factor(v) > 2**0.5, worse=_factor,
+            unit="times the contrast of the other cameras", limit="0.71 to 1.4",
             remedy="the same picture profile and gamma on all cameras; haze or stray light on a lens?",
         ),
         # Cameras of different make disagree by some 15 % after white balance; 30 % is a color cast to the eye.
         *check_values(
-            "color-match", {n: m.chroma for n, m in matches.items()}, warn=lambda v: v > 0.4,
-            unit="doublings of red or blue over green", limit="<= 0.4",
+            "color-match", {n: 2**m.chroma for n, m in matches.items()}, warn=lambda v: v > 2**0.4,
+            unit="times as much red or blue over green, or as little, as in the other cameras", limit="<= 1.3",
             remedy="lock the white balance to the same on all cameras, or match colors",
         ),
     ]  # fmt: skip
+
+
+def _factor(value: float) -> float:
+    """How many times more, or less."""
+    return max(value, 1 / value)
 
 
 def _red_over_blue(color: Float[np.ndarray, "3"]) -> float:
@@ -327,8 +334,9 @@ def _check_channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Ch
     value = swapped[named[0]] if swapped else skin.get(least, -parts.get(least, 0.0))
     return [
         Check(
-            "channel-order", ", ".join(named), value, "doublings of red over blue", "skin > -0.2, parts as the others",
-            status, "red and blue are exchanged (BGR written as RGB): convert the images",
+            "channel-order", ", ".join(named), 2**value, "times as much red as blue",
+            "skin over 0.87, parts as in the other cameras", status,
+            "red and blue are exchanged (BGR written as RGB): convert the images",
         )
     ]  # fmt: skip
 
@@ -362,10 +370,11 @@ def _check_sharpness(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Check]
     spread = float(np.median([abs(v - usual) for v in detail.values()]))
     within = float(np.clip(6 * spread, 1.0, 2.0)) if len(detail) > 3 else 1.5
     checks = check_values(
-        "blur", detail,
-        # Sharp pictures of people have -2 to -3; a blur of one pixel costs 1.3 doublings, of two pixels 3.
-        warn=lambda v: v < -4.5 or (len(detail) > 1 and v < usual - within), worse=lambda v: -v,
-        unit="log2 of fine over coarse detail", limit=f">= -4.5, and within {within:.1f} of the other cameras",
+        "blur", {name: 2**value for name, value in detail.items()},
+        # Sharp pictures of people have 2^-2 to 2^-3; a blur of one pixel divides it by 2.5, of two pixels by 8.
+        warn=lambda v: v < 2**-4.5 or (len(detail) > 1 and v < 2 ** (usual - within)), worse=lambda v: -v,
+        unit="times as much fine detail as coarse",
+        limit=f">= 0.044, and {2**-within:.2f} times as much as in the other cameras",
         remedy="focus, clean the lens, shorter exposure; was the picture enlarged or compressed?",
     )  # fmt: skip
     middle = float(np.median(list(noise.values())))

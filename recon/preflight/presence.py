@@ -59,7 +59,7 @@ def check_presence(session: Session, samples: SessionSamples) -> list[Check]:
     cut = {c.name: _share_cut_off(c, session) for c in bare if c.bodies}
     checks += check_values(
         "person-in-frame", cut, warn=lambda v: v > 0.25, unit="of the body's landmarks are out of the image",
-        limit="<= 0.25", remedy="part of the person is outside of the image: hands, feet or hips will be guesses",
+        limit="<= 0.25", remedy="move the cameras back or turn them: hands, feet or hips are guesses otherwise",
     )  # fmt: skip
     leans = {c.name: _lean(c, session) for c in samples.cameras if c.bodies}
     turns = {

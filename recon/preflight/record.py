@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -76,18 +79,42 @@ class Check:
 
     def line(self) -> str:
         """The check in one line."""
-        said = f"{self.status:4s} {self.code}: {self.measured:.4g} {self.unit} ({self.limit}) {self.where}".strip()
+        said = f"{self.status:4s} {self.code}: {self.measure()} ({self.limit}) {self.where}".strip()
         return f"{said}: {self.evidence}" if self.evidence else said
 
     def found(self) -> str:
         """What was measured, and what speaks for it."""
-        said = f"{self.code} {self.measured:.3g} {self.unit}".strip()
+        said = f"{self.code} {self.measure()}"
         return f"{said} ({self.evidence})" if self.evidence else said
+
+    def measure(self) -> str:
+        """What was measured, with its unit: two digits, or as many as tell it from the limit's own numbers."""
+        limits = re.findall(r"-?\d+(?:\.\d+)?", self.limit)
+        of_limits = {float(number) for number in limits} - {self.measured}
+        said = [say_number(self.measured, digits) for digits in (2, 3, 4)]
+        apart = [number for number in said if not _is_one_of(number, of_limits)]
+        return f"{(apart or said)[0]} {self.unit}".strip()
 
     @property
     def places(self) -> tuple[str, ...]:
         """``where``, one by one."""
         return tuple(self.where.replace(" and ", ", ").split(", "))
+
+
+def say_number(value: float, digits: int = 2) -> str:
+    """A number for people: so many digits that count, whole numbers whole, and nothing smaller than a thousandth."""
+    if not math.isfinite(value) or (value == round(value) and abs(value) < 10_000):
+        return f"{value:.0f}"
+    if abs(value) < 0.001:
+        return "less than 0.001"
+    return format(Decimal(f"{value:.{digits - 1}e}"), "f")
+
+
+def _is_one_of(number: str, values: set[float]) -> bool:
+    try:
+        return float(number) in values
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
-from numba import njit
 from scipy import ndimage
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth
 from simulacra.recon.refine.silhouettes import measure_silhouettes
 from simulacra.render.camera import Cameras
+from simulacra.render.runtime.compiled import njit
 from simulacra.render.runtime.errors import ConfigError
 from simulacra.render.runtime.threads import run_split
 

@@ -91,6 +91,26 @@ def rasterize(
     return FeatureRendering(images[..., :-1], alpha[..., 0], images[..., -1], statistics)
 
 
+def require_card(device: torch.device) -> None:
+    """Refuses to draw what lies on no card.
+
+    Raises:
+        MissingExtraError: gsplat is not installed.
+        ValueError: it lies on another device.
+    """
+    _gsplat()
+    if device.type != "cuda":
+        here = (
+            "move Gaussians and cameras there (.to('cuda'))"
+            if torch.cuda.is_available()
+            else "torch sees none here"
+        )
+        raise ValueError(
+            f"the cuda backend draws what lies on an NVIDIA card, and this lies on {device}: {here}, "
+            "or take backend='cpu'"
+        )
+
+
 def _gsplat() -> Any:
     try:
         import gsplat

@@ -60,8 +60,9 @@ def rasterize_gaussians(
             ``cuda`` (gsplat), or ``auto``: by the device of ``gaussians.means`` (``choose_backend``).
 
     Raises:
-        ValueError: numbers that are not finite, quaternions of length zero, types or devices that the backend
-            cannot take, extras that the ``cuda`` backend does not have.
+        ValueError: a backend that there is not, numbers that are not finite, quaternions of length zero, types or
+            devices that the backend cannot take, ``cuda`` for Gaussians that are on no card, extras that it does not
+            have, a background that is no tensor of three numbers.
         MissingExtraError: the ``cuda`` backend without gsplat.
     """
     backend = choose_backend(gaussians.means.device, backend)
@@ -74,6 +75,7 @@ def rasterize_gaussians(
         rgb = rgb_from_sh(gaussians.sh, gaussians.means, centers)
     if background is None:
         background = gaussians.means.new_zeros(3)
+    _check_background(background, 3)
     drawn = _draw(backend, gaussians, cameras, rgb, background, screen_offsets, mode, eps2d, also)
     return GaussianRendering(
         drawn.features_premul, drawn.alpha, drawn.depth, drawn.screen, drawn.median_depth
@@ -119,6 +121,7 @@ def rasterize_features(
     _check_tensors(_tensors(gaussians, cameras) | {"features": features}, backend)
     if background is None:
         background = features.new_zeros(channels)
+    _check_background(background, channels)
     features = features.expand(*rows, channels)
     return _draw(backend, gaussians, cameras, features, background, screen_offsets, mode, eps2d, also)
 
@@ -137,6 +140,7 @@ def _draw(
     if backend == "cuda":
         from simulacra.render.gaussians import cuda  # gsplat is optional
 
+        cuda.require_card(gaussians.means.device)
         draw = cuda.rasterize
     else:
         draw = reference.rasterize if backend == "reference" else cpu.rasterize
@@ -146,7 +150,12 @@ def _draw(
 def choose_backend(device: torch.device, backend: Backend = "auto") -> Backend:
     """The backend that draws what lies on a device, unless one is named: for ``auto``, ``cuda`` on a card of NVIDIA's,
     ``cpu`` on the processor, and ``reference`` on any other.
+
+    Raises:
+        ValueError: there is no such backend.
     """
+    if backend not in get_args(Backend):
+        raise ValueError(f"no backend {backend!r}; there are {', '.join(get_args(Backend))}")
     if backend != "auto":
         return backend
     by_device: dict[str, Backend] = {"cuda": "cuda", "cpu": "cpu"}
@@ -171,6 +180,12 @@ def _check(cameras: Cameras, mode: str, eps2d: float, also: Collection[str]) -> 
         raise ValueError(
             f"nothing called {sorted(unknown)} can be measured; only {', '.join(get_args(Extra))}"
         )
+
+
+def _check_background(background: object, channels: int) -> None:
+    shape = tuple(background.shape) if isinstance(background, Tensor) else type(background).__name__
+    if shape != (channels,):
+        raise ValueError(f"a background is a tensor of shape ({channels},), not {shape}")
 
 
 def _check_tensors(tensors: dict[str, Tensor], backend: str) -> None:

@@ -41,7 +41,7 @@ from torch import Tensor
 from simulacra.render.camera import Cameras
 from simulacra.render.mesh import outline_kernels
 from simulacra.render.mesh.outline_kernels import STEPS
-from simulacra.render.mesh.rasterize import Backend, to_cameras
+from simulacra.render.mesh.rasterize import Backend, choose_backend, to_cameras
 from simulacra.render.mesh.record import MeshRendering
 from simulacra.render.mesh.reference import NEAR, cross, determinants
 from simulacra.render.mesh.topology import face_neighbours
@@ -71,10 +71,9 @@ def antialias(
         backend: as ``rasterize_mesh``, but that ``pytorch3d`` has nothing of the kind: the reference is taken.
 
     Raises:
-        ValueError: another number of meshes than of cameras.
+        ValueError: a backend that there is not, another number of meshes than of cameras.
     """
-    if backend == "auto":
-        backend = "cpu" if image.dtype == torch.float32 and image.device.type == "cpu" else "reference"
+    backend = choose_backend(backend, image)
     if neighbours is None:
         neighbours = face_neighbours(faces)
     local = to_cameras(verts, cameras)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -42,14 +42,12 @@ def rasterize_mesh(
             float32 on the CPU, ``reference`` otherwise.
 
     Raises:
-        ValueError: vertices that are not finite, faces that name a vertex that is not there, another number
-            of meshes than of cameras, types that the backend cannot take.
+        ValueError: a backend that there is not, vertices that are not finite, faces that name a vertex that is not
+            there, another number of meshes than of cameras, types that the backend cannot take.
         MissingExtraError: the ``pytorch3d`` backend without PyTorch3D.
     """
-    suits_cpu = verts.dtype == torch.float32 and verts.device.type == "cpu"
-    if backend == "auto":
-        backend = "cpu" if suits_cpu else "reference"
-    if backend == "cpu" and not suits_cpu:
+    backend = choose_backend(backend, verts)
+    if backend == "cpu" and choose_backend("auto", verts) != "cpu":
         raise ValueError(f"the cpu backend takes float32 on the CPU, not {verts.dtype} on {verts.device}")
     if not torch.isfinite(verts.detach().sum()) and not torch.isfinite(verts.detach()).all():
         raise ValueError("verts are not finite")
@@ -65,6 +63,19 @@ def rasterize_mesh(
     else:
         parts = reference.rasterize(local, faces, cameras.local_rays(), cull)
     return MeshRendering(*parts)
+
+
+def choose_backend(backend: Backend, drawn: Tensor) -> Backend:
+    """The backend that is named; for ``auto`` ``cpu`` if it takes what is drawn, ``reference`` otherwise.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
+    if backend not in get_args(Backend):
+        raise ValueError(f"no backend {backend!r}; there are {', '.join(get_args(Backend))}")
+    if backend != "auto":
+        return backend
+    return "cpu" if drawn.dtype == torch.float32 and drawn.device.type == "cpu" else "reference"
 
 
 def to_cameras(verts: Float[Tensor, "*b v 3"], cameras: Cameras) -> Float[Tensor, "c v 3"]:

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from simulacra.render.camera import Cameras
 from simulacra.render.mesh import texture_cpu
-from simulacra.render.mesh.rasterize import Backend, to_cameras
+from simulacra.render.mesh.rasterize import Backend, choose_backend, to_cameras
 from simulacra.render.mesh.record import MeshRendering
 from simulacra.render.mesh.reference import cross, interpolate
 from simulacra.render.mesh.texture_kernels import LEAST_SQUARE
@@ -119,8 +119,7 @@ def sample_texture(
     for name, values in (("uvs", uvs), ("levels", levels)):
         if not torch.isfinite(values.detach().sum()) and not torch.isfinite(values.detach()).all():
             raise ValueError(f"{name} are not finite")
-    if backend == "auto":
-        backend = "cpu" if uvs.dtype == torch.float32 and uvs.device.type == "cpu" else "reference"
+    backend = choose_backend(backend, uvs)
     if backend == "cpu":
         return texture_cpu.sample(texture.texels, texture.sizes, uvs, levels, mask, wrap == "wrap")
     colors = reference(texture, uvs, levels, wrap)
@@ -196,8 +195,7 @@ def mip_levels(
         ValueError: another number of meshes than of cameras.
     """
     local = to_cameras(verts, cameras).detach()
-    if backend == "auto":
-        backend = "cpu" if local.dtype == torch.float32 and local.device.type == "cpu" else "reference"
+    backend = choose_backend(backend, local)
     if backend == "cpu":
         return texture_cpu.mip_levels(
             uvs.detach(), face_uvs, local, faces, cameras.Ks, rendering.face_index, size

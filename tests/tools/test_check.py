@@ -31,7 +31,9 @@ def test_a_sound_session_passes_and_the_page_holds_its_pictures(
 ) -> None:
     assert main(["check", str(session.root), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
+    assert said.startswith(("Usable.", "Usable with care, because "))
     assert "0 failed" in said and "depth-frame" in said
+    assert said.endswith(f"Next: simulacra reconstruct {session.root} --out RUN\n")
     record = json.loads((tmp_path / "out" / "preflight.json").read_text())
     assert {check["status"] for check in record["checks"]} <= {"pass", "warn"}
     page = (tmp_path / "out" / "check.html").read_text()
@@ -51,8 +53,13 @@ def test_a_failed_check_is_said_with_its_remedy_and_ends_with_status_2(
         main(["check", str(session.root)])
     assert ended.value.code == 2
     said = " ".join(capsys.readouterr().out.split())
-    assert "fail storage 1:" in said and "fail person-visible 2:" in said and "do: copy the files" in said
+    assert said.startswith("Not usable, because files are missing or damaged (1); and the person is hardly ")
+    assert said.index("What to do: Copy the files") < said.index(
+        "fail storage 1: files are missing or damaged"
+    )
+    assert "fail person-visible 2:" in said and "do: copy the files" in said
     page = (session.root.with_name("s01.check") / "check.html").read_text()
+    assert page.index("Not usable, because") < page.index("To look at")
     assert " failed," in page and "No picture could be read" in page
 
 

@@ -19,6 +19,7 @@ from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools import cli
 from simulacra.tools.cli import COMMANDS, FAMILIES, OLD_LAYOUTS, main, parse, split_overrides
 from simulacra.tools.commands.configurations import config_options
+from simulacra.tools.commands.overview import COMMAND_GROUPS
 from simulacra.tools.commands.reconstruct import reconstruct
 
 
@@ -39,9 +40,45 @@ def test_help_names_every_command_and_loads_nothing_heavy(words: list[str]) -> N
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "heavy: []" in found.stdout
     expected = (
-        [f"• {name} " for name in (*COMMANDS, *FAMILIES)] if words == ["--help"] else ["--world-up +x|-x"]
+        [f"\n  {name} " for name in (*COMMANDS, *FAMILIES)] if words == ["--help"] else ["--world-up +x|-x"]
     )
     assert all(each in found.stdout for each in expected)
+
+
+def test_the_main_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, status in ((["--help"], 0), ([], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == status
+        lines = capsys.readouterr().out.splitlines()
+        assert 24 <= len(lines) <= 40 and max(map(len, lines)) <= 80
+    named = [name for group in COMMAND_GROUPS.values() for name in group]
+    assert sorted(named) == sorted([*COMMANDS, *FAMILIES])
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        ("recontruct S --out R", "reconstruct, perhaps"),
+        ("imoprt", "import, perhaps"),
+        ("chekc S", "check, perhaps"),
+        ("calibrate bord S OUT", "board, perhaps"),
+        ("bench splats", "splat, perhaps"),
+        ("xyzzy", "demo, assets"),
+    ],
+)
+def test_a_mistyped_command_gets_the_nearest(
+    words: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: There is no such command\n") and f"expected: {near}" in said
+
+
+@pytest.mark.parametrize("word", ["--version", "-V"])
+def test_the_version_is_a_line(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    assert re.fullmatch(r"simulacra \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("layout", FAMILIES["import"][1])
@@ -64,6 +101,9 @@ def test_completion_knows_the_commands_and_the_configurations_options(shell: str
     assert found.returncode == 0
     for word in ("reconstruct", "depth-scale", "--fit.iterations", "--rig.count", "--run.fit.iterations"):
         assert word in found.stdout
+    for config in ("studio_rgbd", "baselines/depth_splats", "rgbd_ring", "rgb_or_depth"):
+        assert config in found.stdout
+    assert found.stderr == ""
 
 
 def test_help_of_a_configured_command_has_every_value_with_its_default(
@@ -148,9 +188,7 @@ def test_what_is_not_there_is_said_and_nothing_is_made(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "words", [["imoprt"], ["import", "rgbd-rig", "a"], ["export", "run", "--to", "exe"], []]
-)
+@pytest.mark.parametrize("words", [["import", "rgbd-rig", "a"], ["export", "run", "--to", "exe"], []])
 def test_misuse_is_status_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)

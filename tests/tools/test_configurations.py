@@ -35,6 +35,19 @@ def test_an_unknown_one_lists_what_there_is() -> None:
         config_file("studio")
 
 
+@pytest.mark.parametrize(
+    ("given", "folder", "near", "not_of_it"),
+    [("multiview", "", "multiview_video", "phones"), ("phone", "stage", "phones", "multiview_video")],
+)
+def test_an_unknown_one_gets_the_nearest_of_its_kind(
+    given: str, folder: str, near: str, not_of_it: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config_file(given, folder)
+    assert caught.value.remedy == f"perhaps {near}"
+    assert not_of_it not in str(caught.value.expected)
+
+
 def test_all_that_the_readme_names_are_brought() -> None:
     named = {"studio_rgbd", "multiview_video", "desk_face", "demo", "smoke", "baselines/depth_splats"}
     assert named <= set(brought_configs())

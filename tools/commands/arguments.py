@@ -6,13 +6,16 @@ import dataclasses
 import shlex
 import types
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 from simulacra.recon.runs.ranges import bounds
 from simulacra.render.runtime.errors import RunError
+
+if TYPE_CHECKING:
+    from simulacra.recon.session import Session as Recorded
 
 Source = Annotated[Positional[Path], arg(metavar="SRC")]
 Session = Annotated[Positional[Path], arg(metavar="SESSION")]
@@ -109,7 +112,7 @@ def say_session(session: Path) -> None:
     """What the importer noted, what there is now, and the whole next command."""
     from simulacra.recon.session import load_session
 
-    from .proposed import propose_words, say_recorded
+    from .proposal import propose_config
 
     made = load_session(session)
     for note in made.notes:
@@ -117,5 +120,22 @@ def say_session(session: Path) -> None:
     print(
         f"{session} is made: {say_recorded(made)}. Is it usable? {shlex.join(['simulacra', 'check', str(session)])}"
     )
-    command = ["simulacra", "reconstruct", str(session), *propose_words(made), "--out", f"{session}-run"]
+    command = [
+        "simulacra",
+        "reconstruct",
+        str(session),
+        *propose_config(made).words(),
+        "--out",
+        f"{session}-run",
+    ]
     print(f"Next: {shlex.join(command)}")
+
+
+def say_recorded(session: Recorded) -> str:
+    """How many cameras, moments and so on, in words."""
+    cameras, moments = len(session.cameras), len(session.frames)
+    depth = sum(camera.depth_scale is not None for camera in session.cameras)
+    parts = [f"{cameras} camera{'s' * (cameras > 1)}", f"{moments} moment{'s' * (moments > 1)}"]
+    return ", ".join(
+        [*parts, *(["depth" if depth == cameras else f"depth of {depth} cameras"] if depth else [])]
+    )

@@ -1,7 +1,8 @@
-"""`simulacra check`: is this session usable? A table, a file for programs, and a page with pictures."""
+"""`simulacra check`: is this session usable? A sentence and its reasons, a file for programs, a page with pictures."""
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from .arguments import FramesLookedAt, OptionalPath, Session
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from simulacra.recon.preflight import Inspection, Preflight, PreflightConfig
+    from simulacra.recon.preflight import Check, Inspection, Preflight, PreflightConfig
 
 # More than a reconstruction looks at: its fit measures clocks and turned cameras again, this is all that a check has.
 MOTION = 100
@@ -22,6 +23,7 @@ COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt = 3) -> None:
     """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
 
+    First a sentence: usable, usable with care, or not, and why; then what is doubtful, and what to do about it.
     Writes preflight.json and a page with pictures. Exit status 2 if a check failed.
 
     Args:
@@ -51,6 +53,7 @@ def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt 
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
     if record.failed():
         raise SystemExit(2)
+    print(f"Next: {shlex.join(['simulacra', 'reconstruct', str(session), '--out', 'RUN'])}")
 
 
 def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:
@@ -70,32 +73,38 @@ def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspe
 
 
 def print_checks(record: Preflight, console: Console) -> None:
-    """What passed in a line each; what is doubtful or failed after it, so that it is what one sees, with what to do."""
-    from rich.table import Table
+    """The verdict; what failed or is doubtful, with what to do; what passed, whose measures are in the files."""
+    from simulacra.recon.preflight.verdict import judge_session
 
-    passed = [check for check in record.checks if check.status == "pass"]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("passed", "measured", "wanted", "where"):
-        table.add_column(name, overflow="fold")
-    for check in passed:
-        table.add_row(check.code, f"{check.measured:.4g} {check.unit}".strip(), check.limit, check.where)
-    if passed:
-        console.print(table)
-    for status in ("warn", "fail"):
+    verdict = judge_session(record)
+    color = {"usable": "green", "usable with care": "yellow", "not usable": "bold red"}[verdict.usable]
+    console.print(f"[{color}]{_plain(verdict.sentence)}[/]", highlight=False)
+    if verdict.do:
+        console.print(f"What to do: {_plain(verdict.do)}", highlight=False)
+    for status in ("fail", "warn"):
         for check in (check for check in record.checks if check.status == status):
-            measured = f"{check.measured:.4g} {check.unit}".strip()
-            console.print(
-                f"[{COLORS[status]}]{status}[/] [bold]{check.code}[/]  {_plain(check.where)}: "
-                f"{_plain(measured)} (wanted {_plain(check.limit)})",
-                highlight=False,
-            )
-            if check.evidence:
-                console.print(f"     {_plain(check.evidence)}", highlight=False)
-            console.print(f"     do: {_plain(check.remedy)}", highlight=False)
+            print_doubt(check, console)
     for note in record.notes:
         console.print(f"note: {_plain(note)}", highlight=False)
     counts = {status: sum(c.status == status for c in record.checks) for status in COLORS}
-    console.print(f"{counts['fail']} failed, {counts['warn']} doubtful, {counts['pass']} passed")
+    console.print(
+        f"\n{counts['fail']} failed, {counts['warn']} doubtful, {counts['pass']} passed", highlight=False
+    )
+    if passed := [check.code for check in record.checks if check.status == "pass"]:
+        console.print(f"passed: {', '.join(passed)}", style="dim", highlight=False)
+
+
+def print_doubt(check: Check, console: Console) -> None:
+    """A check that failed or is doubtful: what is wrong, what was measured, what to do."""
+    from simulacra.recon.preflight.codes import FAULTS
+
+    where = f"  {_plain(check.where)}" if check.where else ""
+    console.print(f"\n[{COLORS[check.status]}]{check.status}[/] [bold]{check.code}[/]{where}: {FAULTS[check.code]}",
+                  highlight=False)  # fmt: skip
+    console.print(f"     {_plain(check.measure())} (wanted {_plain(check.limit)})", highlight=False)
+    if check.evidence:
+        console.print(f"     {_plain(check.evidence)}", highlight=False)
+    console.print(f"     do: {_plain(check.remedy)}", highlight=False)
 
 
 def _plain(text: str) -> str:

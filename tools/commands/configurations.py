@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import types
 from importlib import resources
@@ -33,13 +34,27 @@ def config_file(given: str | None, folder: str = "") -> Path | None:
     name = given.removeprefix("configs/").removesuffix(".yaml")
     name = f"{folder}/{name}" if f"{folder}/{name}" in brought else name
     if name not in brought:
+        names = names_for(folder)
+        near = difflib.get_close_matches(name.rpartition("/")[2], names, n=1)
         raise ConfigError(
             "There is no such configuration",
             where=given,
-            expected="a YAML file, or one of " + ", ".join(brought),
+            expected="a YAML file, or one of " + ", ".join(names),
             found="neither",
+            remedy=f"perhaps {near[0]}" if near else None,
         )
     return brought[name]
+
+
+def names_for(folder: str = "") -> list[str]:
+    """What `--config` can be called with: of stage and design those in their folder, of a reconstruction all others.
+
+    Args:
+        folder: "stage", "design", or "" for a reconstruction.
+    """
+    if folder:
+        return [n.removeprefix(f"{folder}/") for n in brought_configs() if n.startswith(f"{folder}/")]
+    return [name for name in brought_configs() if not name.startswith(("stage/", "design/"))]
 
 
 def config_name(given: str | None) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tyro.conf import Suppress
@@ -35,26 +37,50 @@ def reconstruct(
     Args:
         session: the folder that `simulacra import` made.
         out: the folder for the run.
-        config: a YAML file with what differs from the defaults, or the name of one that simulacra brings.
+        config: a YAML file with what differs from the defaults, or the name of one that simulacra brings; the one that
+            fits the session if not given, which is said with what it holds out.
         print_config: print the whole configuration as YAML and stop.
     """
     from simulacra.recon.pipeline import reconstruct as run
     from simulacra.recon.runs.configuration import format_config, load_config
+    from simulacra.recon.session import SESSION_FILE, load_session
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
+    if config is None and (session / SESSION_FILE).is_file():
+        config, resolved = _propose(session, overrides, body=resolved.avatar.kind == "avatar")
     if print_config:
         sys.stdout.write(format_config(resolved))
         return
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
     check_folder(out, "a run")
+    if not (session / SESSION_FILE).is_file():
+        load_session(session)  # says what is missing, before anybody waits for kernels
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
     run(session, resolved, out, config_name(config))
-    from ..report import write_run_report
+    from ..report import read_run, write_run_report
 
     report = write_run_report(out).resolve()
+    if verdict := read_run(out).verdict:
+        print(f"{verdict.sentence} {verdict.do}".strip())
     print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+
+
+def _propose(session: Path, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:
+    """The name of the configuration that fits the session, and what it comes to; says so on stderr."""
+    from simulacra.recon.pipeline import protocol_of
+    from simulacra.recon.runs.configuration import load_config, parse_overrides
+    from simulacra.recon.session import load_session
+
+    from .proposal import propose_config, say_proposal
+
+    captured = load_session(session)
+    proposal = propose_config(captured, body=body)
+    values = proposal.options | parse_overrides(overrides)
+    resolved = load_config(reconstruction_schema(), config_file(proposal.config), values)
+    sys.stderr.write(say_proposal(proposal, protocol_of(captured, resolved.views), session))
+    return proposal.config, resolved
 
 
 def reconstruction_schema() -> type[ReconstructionConfig]:

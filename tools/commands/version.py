@@ -9,3 +9,10 @@ def version() -> None:
 
     for name, number in library_versions().items():
         print(f"{name} {number}")
+
+
+def version_line() -> None:
+    """Print the version in a line, as `--version` does elsewhere."""
+    from importlib import metadata
+
+    print(f"simulacra {metadata.version('simulacra')}")

@@ -31,6 +31,7 @@ def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
     from rich.console import Console
 
     from simulacra.recon.avatar.warm import warmup as training
+    from simulacra.recon.runs.progress import working
     from simulacra.render.body import load_body
     from simulacra.render.gaussians import warmup as gaussians
     from simulacra.render.mesh import warmup as meshes
@@ -46,11 +47,12 @@ def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
         steps["virtual captures"] = virtual_captures
     for name, step in steps.items():
         begun = time.perf_counter()
+        doing = f"preparing {name}, once on this machine"
         # The body has its own bar.
-        with nullcontext() if step is load_body else console.status(f"compiling: {name}"):
+        with nullcontext() if step is load_body else console.status(doing), working(doing):
             step()
         seconds = time.perf_counter() - begun
         if not quiet or seconds > 2.0:
-            console.print(f"{name}: {seconds:.1f} s")
+            console.print(f"{name}: {seconds:.1f} s, once on this machine")
     if not quiet:
         console.print(f"Ready after {time.perf_counter() - start:.1f} s")

@@ -10,6 +10,8 @@ import jinja2
 import numpy as np
 
 from simulacra.recon.preflight import CODES, Inspection, Preflight
+from simulacra.recon.preflight.codes import FAULTS
+from simulacra.recon.preflight.verdict import as_sentence, judge_session
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.whole_files import sync
@@ -37,6 +39,9 @@ def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspect
         checks=sorted(record.checks, key=lambda check: order[check.status]),
         counts={status: sum(c.status == status for c in record.checks) for status in order},
         meanings=CODES,
+        faults=FAULTS,
+        sentence=as_sentence,
+        verdict=judge_session(record),
         notes=record.notes,
         cameras=_cameras(session, record, seen) if seen is not None else [],
         pair=_pair(seen),

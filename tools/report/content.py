@@ -26,6 +26,9 @@ from typing import Any
 import numpy as np
 
 from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.preflight import load_preflight
+from simulacra.recon.preflight.record import PREFLIGHT_FILE
+from simulacra.recon.preflight.verdict import Verdict, as_sentence, fault_of
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.records import read_arrays, record_errors
@@ -33,6 +36,7 @@ from simulacra.render.runtime.errors import RunError
 
 from .charts import Curve
 from .scores_file import read_scores
+from .verdict import judge_run
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
 STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
@@ -92,6 +96,7 @@ class ReportContent:
     Attributes:
         title: the capture's name.
         config_name: the configuration that was asked for.
+        verdict: whether it can be used; None where nobody judged it.
         metrics: metrics.json as it is; None where the run was not evaluated.
         beside: other results' numbers.
         people: what the session says of the person and of consent, as it says it.
@@ -100,6 +105,7 @@ class ReportContent:
 
     title: str
     config_name: str
+    verdict: Verdict | None = None
     metrics: Mapping[str, Any] | None = None
     beside: tuple[Beside, ...] = ()
     views: tuple[ComparedPictures, ...] = ()
@@ -145,6 +151,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
     return ReportContent(
         title=str(session.get("name") or run.resolve().name),
         config_name=str(described.get("config_name", "")),
+        verdict=judge_run(run, described, metrics),
         metrics=metrics,
         beside=_beside(metrics, beside),
         views=_views(folder / "views", metrics),
@@ -153,7 +160,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         stages=_stages(described),
         losses=_losses(run / "avatar" / "losses.npz"),
         notes=(
-            *_checks(run / "preflight" / "preflight.json"),
+            *_checks(run / "preflight"),
             *_moments(described),
             *session.get("notes", ()),
         ),
@@ -260,19 +267,19 @@ def _losses(path: Path) -> tuple[Curve, ...]:
         return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
 
 
-def _checks(path: Path) -> tuple[Note, ...]:
+def _checks(folder: Path) -> tuple[Note, ...]:
     """What preflight found wrong or doubtful, worst first, and how many checks were passed."""
-    if not path.is_file():
+    if not (folder / PREFLIGHT_FILE).is_file():
         return ()
-    checks = read_json(path).get("checks", [])
+    checks = load_preflight(folder).checks
     notes = []
     for status, level in (("fail", "error"), ("warn", "warning")):
-        for check in (check for check in checks if check["status"] == status):
-            measured = f"{check['measured']:.4g} {check['unit']}".strip()
-            said = f"{check['code']}: {measured}, wanted {check['limit']}"
-            where = f" ({check['where']})" if check["where"] else ""
-            notes.append(Note(level, f"{said}{where}. {check['remedy']}".strip()))
-    passed = sum(check["status"] == "pass" for check in checks)
+        for check in (check for check in checks if check.status == status):
+            measured = f"{check.measure()}, wanted {check.limit} ({check.code})"
+            notes.append(
+                Note(level, " ".join(map(as_sentence, (f"{fault_of(check)}: {measured}", check.remedy))))
+            )
+    passed = sum(check.status == "pass" for check in checks)
     return (*notes, Note("info", f"Preflight: {passed} of {len(checks)} checks passed."))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.preflight.record import say_number
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.render.image import read_image
 from simulacra.render.runtime.whole_files import sync
@@ -92,6 +93,8 @@ def write_report(path: Path, content: ReportContent) -> None:
     template = environment.from_string((folder / "report.html").read_text("utf-8"))
     metrics = content.metrics
     cameras = _cameras(metrics)
+    # The worst first: that is where there is something to see.
+    shown_views = sorted(content.views, key=lambda view: view.values.get("psnr_fg", np.inf))
     script = (folder / "report.js").read_text("utf-8")
     page = template.render(
         content=content,
@@ -100,12 +103,13 @@ def write_report(path: Path, content: ReportContent) -> None:
         # The policy lets this script run and no other, so that one that got past the escaping would not.
         script_digest=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
         protocol=metrics["protocol"] if metrics else None,
+        worst=_worst(shown_views),
         settings=metrics["settings"] if metrics else {},
         headlines=_headlines(metrics, content.beside),
         cameras=cameras,
         seen=_seen_cameras(metrics),
         rows=_rows(metrics, cameras),
-        views=[_view(view) for view in content.views],
+        views=[_view(view) for view in shown_views],
         turntable=[embed(path) for path in content.turntable],
         overlays=[(camera, embed(path)) for camera, path in content.overlays],
         charts=[line_chart(curve) for curve in content.losses],
@@ -155,6 +159,13 @@ def _view(view: ComparedPictures) -> dict[str, Any]:
             for name in chosen
         ],
     }
+
+
+def _worst(views: Sequence[ComparedPictures]) -> str:
+    """What is said of the first view; nothing where it is the only one, or has no score."""
+    if len(views) < 2 or "psnr_fg" not in views[0].values:
+        return ""
+    return f"camera {views[0].camera}, frame {views[0].frame}, {say_number(views[0].values['psnr_fg'])} dB"
 
 
 def _headlines(metrics: Mapping[str, Any] | None, beside: Sequence[Beside]) -> list[Headline]:

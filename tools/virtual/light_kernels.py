@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import no_type_check
 
-from numba import njit
+from simulacra.render.runtime.compiled import njit
 
 
 @njit(nogil=True, cache=True)

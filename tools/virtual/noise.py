@@ -10,7 +10,8 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float
-from numba import njit
+
+from simulacra.render.runtime.compiled import njit
 
 LACUNARITY = 2.03  # not 2: lattices of the octaves would meet in the same zeros
 GAIN = 0.5

@@ -18,6 +18,24 @@ from .conftest import FIELDS, INPUTS, Scene, decided_pixels, make_scene
 modes = pytest.mark.parametrize("mode", ["classic", "antialiased"])
 
 
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stand-in draws on the processor."""
+    monkeypatch.setitem(sys.modules, "gsplat", stand_in_gsplat)
+    monkeypatch.setattr(cuda, "require_card", lambda device: None)
+
+
+def test_what_lies_on_no_card_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gsplat", stand_in_gsplat)
+    scene = make_scene(0)
+    leaves = scene.in_type(torch.float32)
+    for there, said in ((False, "torch sees none here"), (True, r"move Gaussians and cameras there")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        with pytest.raises(ValueError, match=rf"this lies on cpu: {said}.*backend='cpu'"):
+            rasterize_gaussians(scene.gaussians(leaves), scene.cameras(leaves), backend="cuda")
+    cuda.require_card(torch.device("cuda:0"))
+
+
 def test_missing_gsplat_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gsplat", None)
     scene = make_scene(0)
@@ -27,8 +45,8 @@ def test_missing_gsplat_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("extra", ["median_depth", "weights"])
-def test_what_gsplat_lacks_is_refused(monkeypatch: pytest.MonkeyPatch, extra: reference.Extra) -> None:
-    monkeypatch.setitem(sys.modules, "gsplat", stand_in_gsplat)
+@pytest.mark.usefixtures("card")
+def test_what_gsplat_lacks_is_refused(extra: reference.Extra) -> None:
     scene = make_scene(0)
     leaves = scene.in_type(torch.float32)
     with pytest.raises(ValueError, match=f"cannot measure {extra}"):
@@ -65,8 +83,8 @@ def test_the_adapter_calls_what_it_means(monkeypatch: pytest.MonkeyPatch, mode: 
         torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)  # an inverse of an inverse
 
 
-def test_no_gaussians_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gsplat", stand_in_gsplat)
+@pytest.mark.usefixtures("card")
+def test_no_gaussians_on_cuda() -> None:
     scene = make_scene(0)
     leaves = {name: value.float() for name, value in scene.leaves.items()}
     none = scene.gaussians(leaves)[:0]

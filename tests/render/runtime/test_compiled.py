@@ -47,6 +47,22 @@ def test_a_change_in_another_file_compiles_again(tmp_path: Path, sources: str, s
     assert call(tmp_path)[0] == second
 
 
+def test_nothing_is_left_beside_the_sources(tmp_path: Path) -> None:
+    """Where it would outlive them: what was compiled is with the other outside files, or where its user wants it."""
+    (tmp_path / "constant.py").write_text(CONSTANT.format(value=1))
+    (tmp_path / "uses.py").write_text(KERNEL.format(sources=""))
+    elsewhere, users = tmp_path / "elsewhere", tmp_path / "users"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("NUMBA")} | {
+        "SIMULACRA_CACHE": str(elsewhere),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[3])]),
+    }
+    for more, there in (({}, elsewhere / "kernels"), ({"NUMBA_CACHE_DIR": str(users)}, users)):
+        command = [sys.executable, "-c", "import uses"]
+        subprocess.run(command, env=environment | more, check=True, capture_output=True)
+        assert list(there.rglob("uses.value-*.nbi"))
+    assert not list((tmp_path / "__pycache__").glob("*.nb?"))
+
+
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
 
 

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from simulacra.recon.evaluate.protocol import View, choose_other, lock_protocol
 from simulacra.recon.evaluate.scoring import EvaluateConfig, PublishedNumber, Subject, score_views
 from simulacra.recon.evaluate.views import CapturedView, ViewConfig
+from simulacra.recon.preflight import Check, Preflight, save_preflight
+from simulacra.recon.preflight.verdict import Verdict
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
-from simulacra.tools.report import read_run, write_run_report
+from simulacra.tools.report import read_run, write_report, write_run_report
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.report.write import duration, person_box
 
@@ -91,6 +94,7 @@ def test_page_needs_no_other_file_and_no_network(run: Path) -> None:
     page = write_run_report(run).read_text("utf-8")
     assert "http://" not in page and "https://" not in page
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
+    sources = [source for source in sources if not source.startswith("#")]
     assert len(sources) == 3 + 4 + 1
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
     assert not re.search(r"<(link|iframe|object|embed)\b|@import|url\(", page)
@@ -166,8 +170,59 @@ def test_doubts_of_the_preflight_come_first_the_worst_on_top(run: Path) -> None:
     (run / "preflight" / "preflight.json").write_text(json.dumps({"checks": checks, "notes": []}))
     notes = read_run(run).notes
     assert [note.level for note in notes[:3]] == ["error", "warning", "info"]
-    assert notes[0].text == "stature: 17 m, wanted 1.0 to 2.2 (camera 2). Check the depth scale."
+    said = "The person has an impossible height (camera 2): 17 m, wanted 1.0 to 2.2 (stature)."
+    assert notes[0].text == f"{said} Check the depth scale."
     assert notes[2].text == "Preflight: 1 of 3 checks passed."
+
+
+def usable(run: Path, **changes: object) -> tuple[str, str]:
+    """What the report of the run begins with after the title, with other scores."""
+    path = run / "evaluate" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    for name, mean in changes.items():
+        metrics["scores"][name]["mean"] = mean
+    path.write_text(json.dumps(metrics))
+    verdict = read_run(run).verdict
+    assert verdict is not None
+    text = text_of(write_run_report(run).read_text("utf-8"))
+    assert text.index(verdict.sentence) < text.index("Scored on 1 view")
+    return verdict.usable, verdict.sentence
+
+
+def test_the_report_begins_with_a_verdict(run: Path) -> None:
+    assert usable(run) == ("usable", "Usable.")
+    sentence = "Usable with care, because avatar and person overlap by 0.71 of 1 only."
+    assert usable(run, mask_iou=0.71) == ("usable with care", sentence)
+    assert usable(run, mask_iou=0.3)[0] == "not usable"
+
+
+def test_the_worst_view_comes_first_and_is_named(run: Path) -> None:
+    content = read_run(run)
+    (view,) = content.views
+    other = replace(view, frame=7, values=dict(view.values) | {"psnr_fg": 14.58})
+    write_report(run / "two.html", replace(content, views=(view, other)))
+    text = text_of((run / "two.html").read_text("utf-8"))
+    assert "Worst of those shown: camera 2, frame 7, 15 dB" in text
+    assert text.index("Camera 2, frame 7") < text.index("Camera 2, frame 0")
+    # A single one is neither.
+    assert "orst" not in text_of(write_run_report(run).read_text("utf-8"))
+
+
+def test_what_is_known_of_the_session_and_of_the_scores_calls_for_care(run: Path) -> None:
+    dark = Check("exposure", "cam02", 0.0412, "of white", "0.06 to 0.94", "fail", "more light")
+    save_preflight(run / "preflight", Preflight((dark,)))
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"frames_without_person": "3 to 9"}))
+    box = Box()
+    score_views(Subject(box.render, box.read), choose_other(PROTOCOL, ("1",)), SETTINGS, run / "evaluate_1")
+    verdict = read_run(run, "evaluate_1").verdict
+    assert verdict is not None and verdict.usable == "usable with care"
+    for reason in ("trained on", "in frames 3 to 9", "too dark or too bright (cam02)"):
+        assert reason in verdict.sentence
+    shutil.rmtree(run / "evaluate")
+    assert read_run(run).verdict == Verdict(
+        "not usable", "Not usable, because it was not evaluated.", "Score it: `simulacra evaluate RUN`."
+    )
 
 
 def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:

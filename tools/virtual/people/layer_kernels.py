@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from numba import njit
+
+from simulacra.render.runtime.compiled import njit
 
 
 @njit(nogil=True, cache=True)
