@@ -158,7 +158,7 @@ def _all_masks(
         return before
     cameras = tuple(dict.fromkeys(view.camera for view in unknown))
     frames = sorted({view.frame for view in unknown})
-    settings = ObserveConfig(looks=1, face=False, hands=False, allow_empty_cameras=True)
+    settings = ObserveConfig(looks=1, face=False, hands=False)
     return [*before, observe(session.with_cameras(cameras), settings, folder, frames=frames)]
 
 

@@ -167,7 +167,7 @@ def _observe_body(session: CapturedSession) -> Observations:
     from simulacra.recon.observe import ObserveConfig, observe
 
     settings = ObserveConfig(
-        face=False, hands=False, refine_masks=False, background=False, allow_empty_cameras=True
+        face=False, hands=False, refine_masks=False, background=False
     )
     with tempfile.TemporaryDirectory() as folder:
         return observe(session, settings, Path(folder))
