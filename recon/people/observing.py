@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,8 @@ def observe_person(
     people = people or load_people(folder) or survey_session(session, config.person, frames, workers)
     expected = None
     if people is not None:
-        save_people(people, folder)
         chosen = people.place(config.person)
+        save_people(replace(people, chosen=chosen), folder)
         expected = expect(people, session, chosen)
         said = "; ".join([*people.describe(), *people.doubts])
         print(f"{len(people)} people, {people.names[chosen]} is looked at: {said}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ PEOPLE_FILE, FACTS_FILE = "people.npz", "people.json"
 
 @dataclass(frozen=True)
 class People:
-    """Everybody whom enough cameras see, the largest in the pictures first.
+    """Everybody whom enough cameras see, in the order of the world's x where each is first seen.
 
     Symbols: ``p`` people, ``t`` frames.
 
@@ -28,8 +28,10 @@ class People:
         points: the pose landmarks in world units, NaN where somebody is not there or a landmark is not known.
         views: how many cameras saw each at the moments that were looked at; the nearest moment's elsewhere.
         heights: of the circle about each body, world units.
+        largest: the place of the one of whom there is most in the pictures.
         bystanders: how many others were seen, by fewer cameras or for moments only.
         doubts: in words, who cannot be told from whom.
+        chosen: the place of the one who is looked at.
     """
 
     names: tuple[str, ...]
@@ -37,8 +39,10 @@ class People:
     points: Float[np.ndarray, "p t 33 3"]
     views: Int[np.ndarray, "p t"]
     heights: Float[np.ndarray, " p"]
+    largest: int = 0
     bystanders: int = 0
     doubts: tuple[str, ...] = ()
+    chosen: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -54,12 +58,12 @@ class People:
             ConfigError: there is nobody of that name.
         """
         if wanted == "largest":
-            return 0
+            return self.largest
         if wanted not in self.names:
             raise ConfigError(
                 "there is nobody of that name",
                 where="observe.person",
-                expected=f"largest, all, {', '.join(self.names)}",
+                expected=f"largest, {', '.join(self.names)}",
                 found=wanted,
             )
         return self.names.index(wanted)
@@ -73,7 +77,8 @@ class People:
             middle = np.nanmedian(self.points[place][there], axis=(0, 1))
             span = f"frames {seen[0]} to {seen[-1]}" if len(seen) else "no frame"
             usual = int(np.median(self.views[place][there])) if there.any() else 0
-            said.append(f"{name}: {span}, in {usual} cameras, about x {middle[0]:.1f}, z {middle[2]:.1f}")
+            size = ", the largest" if place == self.largest else ""
+            said.append(f"{name}{size}: {span}, in {usual} cameras, about x {middle[0]:.1f}, z {middle[2]:.1f}")
         return tuple(said)
 
 
@@ -83,6 +88,7 @@ def save_people(people: People, folder: Path) -> None:
         folder / PEOPLE_FILE, frames=people.frames, points=people.points, views=people.views, heights=people.heights
     )  # fmt: skip
     facts = {"names": list(people.names), "bystanders": people.bystanders, "doubts": list(people.doubts)}
+    facts |= {"chosen": people.chosen, "largest": people.largest}
     write_json(folder / FACTS_FILE, facts | {"about": list(people.describe())})
 
 
@@ -102,6 +108,8 @@ def load_people(folder: Path) -> People | None:
         return People(
             names=tuple(map(str, facts["names"])),
             bystanders=int(facts["bystanders"]),
+            chosen=int(facts["chosen"]),
+            largest=int(facts["largest"]),
             doubts=tuple(map(str, facts["doubts"])),
             **arrays,
         )

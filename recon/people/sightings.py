@@ -10,12 +10,15 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
+from simulacra.recon.observe.roi import Roi
 
 # Landmarks that tell people apart: the face's are crowded, hands and toes are guesses in a small picture.
 JOINTS = (0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 # Two sets of landmarks nearer than this, on average, are one person's, share of the height.
 _SAME = 0.12
 _SURE = 0.3
+# Regions farther apart than this are of two people, share of the larger.
+_APART = 0.15
 # Bins a color channel has: clothes are told apart by hue, and cameras differ in brightness.
 _BINS = 6
 _TRUNK = (11, 12, 24, 23)
@@ -44,6 +47,16 @@ def find_everyone(network: PoseNetwork, image: Float[np.ndarray, "h w 3"]) -> li
     """Everybody in an image (RGB in 0..1), the surest first."""
     looks = [network.predict(image, region) for region in network.find_all(image)]
     return keep_distinct([sight(image, look) for look in looks if look is not None])
+
+
+def count_people(network: PoseNetwork, image: Float[np.ndarray, "h w 3"]) -> int:
+    """How many people a first glance at a whole image shows: those that are large in it."""
+    kept: list[Roi] = []
+    for region in network.find_all(image, tiles=False):
+        apart = [np.hypot(*np.subtract(region.center, other.center)) for other in kept]
+        if all(a > _APART * max(region.size[0], o.size[0]) for a, o in zip(apart, kept, strict=True)):
+            kept.append(region)
+    return len(kept)
 
 
 def sight(image: Float[np.ndarray, "h w 3"], person: PoseDetection) -> Sighting:

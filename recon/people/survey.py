@@ -16,7 +16,7 @@ from simulacra.recon.observe.landmarks import POSE33
 from simulacra.recon.observe.pose import PoseNetwork
 from simulacra.recon.people.associate import Meeting, associate
 from simulacra.recon.people.record import People
-from simulacra.recon.people.sightings import Sighting, find_everyone
+from simulacra.recon.people.sightings import Sighting, count_people, find_everyone
 from simulacra.recon.people.tracks import Track, follow
 from simulacra.recon.runs.progress import Progress
 from simulacra.recon.session import Session
@@ -31,10 +31,11 @@ _NOMINAL = 1.8
 _OUTLIER_M = 0.15
 # Pictures in which more than one person is looked for before everybody is, spread over the capture.
 _PEEKS = 8
-# Regions farther apart than this are of two people, share of the larger.
-_APART = 0.25
 # People are seen by so many cameras in most moments, where there are as many, and in so many moments.
 _VIEWS, _MOMENTS = 3, 3
+
+# Share of the height.
+_SHADOW = 0.25
 
 Look = Callable[[np.ndarray], list[Sighting]]
 
@@ -56,13 +57,8 @@ class Looker:
         return find_everyone(self.network(), image)
 
     def count(self, image: Float[np.ndarray, "h w 3"]) -> int:
-        """How many people a first glance shows: those that are large in the picture."""
-        kept = []
-        for region in self.network().find_all(image, tiles=False):
-            apart = [np.subtract(region.center, other.center) for other in kept]
-            if all(np.hypot(*d) > _APART * max(region.size[0], o.size[0]) for d, o in zip(apart, kept, strict=True)):
-                kept.append(region)
-        return len(kept)
+        """How many people a first glance shows."""
+        return count_people(self.network(), image)
 
 
 def is_crowded(session: Session, frames: Sequence[int], look: Looker, workers: int = 2) -> bool:
@@ -127,7 +123,13 @@ def gather_people(
     meetings = [associate(of_moment, cameras) for of_moment in views]
     tracks, confusions = follow(meetings, views, seconds[list(rows)])
     order = sorted(range(len(tracks)), key=lambda k: -_prominence(tracks[k], views))
-    chosen = [k for k in order if _is_person(tracks[k], len(cameras), len(rows))]
+    chosen: list[int] = []
+    for k in order:
+        if _is_person(tracks[k], len(cameras), len(rows)) and not _is_shadow(tracks[k], [tracks[c] for c in chosen]):
+            chosen.append(k)
+    # Names go by where people are first seen, which is the same however many moments are looked at.
+    largest = chosen[0] if chosen else -1
+    chosen.sort(key=lambda k: float(next(iter(tracks[k].meetings.values())).hip[0]))
     names = {k: f"person{place + 1}" for place, k in enumerate(chosen)}
     points, counts = [], []
     for k in chosen:
@@ -141,6 +143,7 @@ def gather_people(
         points=np.array(points).reshape(shape),
         views=np.array(counts, dtype=np.int64).reshape(shape[:2]),
         heights=np.array([tracks[k].height for k in chosen], dtype=np.float64),
+        largest=chosen.index(largest) if chosen else 0,
         bystanders=sum(len(track.meetings) >= _MOMENTS for k, track in enumerate(tracks) if k not in names),
         doubts=tuple(
             f"{names[c.one]} and {names[c.other]} cannot be told apart after frame {frames[rows[c.moment]]}"
@@ -191,6 +194,16 @@ def _is_person(track: Track, cameras: int, moments: int) -> bool:
     """Whether enough cameras see somebody, and for long enough, to be fitted."""
     usual = float(np.median([len(meeting.members) for meeting in track.meetings.values()]))
     return usual >= (_VIEWS if cameras > _VIEWS else 2) and len(track.meetings) >= min(_MOMENTS, moments)
+
+
+def _is_shadow(track: Track, others: Sequence[Track]) -> bool:
+    """Whether somebody is always where another is: views of that one which did not agree with the rest."""
+
+    def near(other: Track, moment: int) -> bool:
+        then = other.meetings[min(other.meetings, key=lambda m: abs(m - moment))]
+        return float(np.linalg.norm(track.meetings[moment].hip - then.hip)) < _SHADOW * other.height
+
+    return any(all(near(other, moment) for moment in track.meetings) for other in others)
 
 
 def _triangulate_track(

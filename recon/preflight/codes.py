@@ -43,6 +43,7 @@ CODES = {
     "shared-view": "share of what is seen of the body that two cameras see, or one with depth",
     "person-upright": "angle between the person's up and +Y",
     # The person.
+    "people": "how many people enough cameras see, where there are several",
     "person-visible": "share of the image that the person takes",
     "person-moments": "share of the frames that were looked at in which the person is seen by enough cameras",
     "person-in-frame": "share of the image's border that the person touches",

@@ -25,6 +25,32 @@ def check_detector(samples: SessionSamples) -> list[Check]:
     ]  # fmt: skip
 
 
+def check_people(samples: SessionSamples, person: str) -> list[Check]:
+    """Who is in view, where more than one person is; nothing of one alone."""
+    people = samples.people
+    if people is None or (len(people) == 1 and not people.doubts):
+        return []
+    said = "; ".join([*people.describe(), *people.doubts])
+    if not len(people):
+        crowded = [camera.name for camera in samples.cameras if camera.crowd > 1]
+        said = "the cameras do not agree who of them stands where"
+        return [
+            Check(
+                "people", ", ".join(crowded), float(max(camera.crowd for camera in samples.cameras)),
+                "people in a picture", "1, or all cameras put them at the same places", "warn",
+                "let one person alone into view; or the calibration is wrong: see the other checks", said,
+            )
+        ]  # fmt: skip
+    told = person != "largest" and not people.doubts
+    return [
+        Check(
+            "people", people.names[people.place(person)], float(len(people)), "people whom enough cameras see",
+            "1, or observe.person says who", "pass" if told else "warn",
+            f"observe.person: all, or one of {', '.join(people.names)}", said,
+        )
+    ]  # fmt: skip
+
+
 def check_moments(samples: SessionSamples) -> list[Check]:
     """In which of the frames that were looked at enough cameras see the person, by landmarks or by their own masks."""
     found = any(camera.bodies for camera in samples.cameras)

@@ -19,11 +19,16 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from simulacra.recon.observe.consensus import predict_repeatedly
+from simulacra.recon.observe.expected import ExpectedBodies, is_expected, region_of_landmarks
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
+from simulacra.recon.people.record import People
+from simulacra.recon.people.sightings import Sighting, count_people, find_everyone
 from simulacra.recon.preflight.light import LightStats, measure_light
 from simulacra.recon.preflight.reading import Problems, iter_raw
+from simulacra.recon.people.survey import expect, find_people
 from simulacra.recon.session import Session
+from simulacra.recon.session.lens import distort
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import AssetError, MissingExtraError, UserError
 
@@ -49,6 +54,17 @@ class PersonDetector(Protocol):
         """The person where the frame before had it."""
 
 
+@runtime_checkable
+class CrowdDetector(Protocol):
+    """Finds everybody in RGB images of 0..1; a detector that is none is believed to see all who are there."""
+
+    def count(self, image: Float[np.ndarray, "h w 3"]) -> int:
+        """How many people a glance shows."""
+
+    def everyone(self, image: Float[np.ndarray, "h w 3"]) -> list[Sighting]:
+        """All of them, the surest first."""
+
+
 class NetworkPersonDetector:
     """The landmark network; one set of interpreters a thread.
 
@@ -67,6 +83,12 @@ class NetworkPersonDetector:
 
     def track(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
         return self._network().predict(image, roi)
+
+    def count(self, image: Float[np.ndarray, "h w 3"]) -> int:
+        return count_people(self._network(), image)
+
+    def everyone(self, image: Float[np.ndarray, "h w 3"]) -> list[Sighting]:
+        return find_everyone(self._network(), image)
 
     def _network(self) -> PoseNetwork:
         if not hasattr(self._threads, "network"):
@@ -126,6 +148,7 @@ class CameraSamples:
             where it is well as it is.
         bodies: landmarks of every frame that shows a person, by its number.
         thumbs: grey, of the consecutive frames, by their numbers.
+        crowd: how many people a glance at the stills shows at once.
     """
 
     name: str
@@ -133,6 +156,7 @@ class CameraSamples:
     turned: int
     bodies: dict[int, Body]
     thumbs: dict[int, UInt8[np.ndarray, "h w"]]
+    crowd: int = 1
 
 
 @dataclass(frozen=True)
@@ -144,12 +168,14 @@ class SessionSamples:
         stills: numbers of the frames that are spread over the session.
         motion: numbers of the consecutive frames.
         has_detector: whether persons could be searched for.
+        people: everybody whom enough cameras see; None where a glance shows nobody beside the person.
     """
 
     cameras: tuple[CameraSamples, ...]
     stills: tuple[int, ...]
     motion: tuple[int, ...]
     has_detector: bool
+    people: People | None = None
 
     def camera(self, name: str) -> CameraSamples:
         """Those of one camera."""
@@ -163,6 +189,7 @@ def sample_session(
     stills: int = 3,
     motion: int = 100,
     detector: PersonDetector | None = None,
+    person: str = "largest",
 ) -> SessionSamples:
     """Reads frames, and finds the person in them.
 
@@ -171,6 +198,7 @@ def sample_session(
         stills: how many frames, spread over the session.
         motion: how many consecutive frames from its middle, at most; fewer with many cameras.
         detector: the landmark network if None; without its files nobody is searched for.
+        person: whom of several people.
     """
     if detector is None:
         try:
@@ -184,12 +212,45 @@ def sample_session(
     start = max(0, (len(indices) - motion) // 2)
     moving = indices[start : start + motion] if len(indices) > stills else ()
 
-    def sample(name: str) -> CameraSamples:
-        return _sample_camera(session, name, chosen, moving, detector, problems)
+    def sample_all(expected: ExpectedBodies | None) -> tuple[CameraSamples, ...]:
+        # What knows of no crowd is asked as it always was.
+        more = () if expected is None else (expected,)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        cameras = tuple(pool.map(sample, session.camera_names))
-    return SessionSamples(cameras, chosen, tuple(moving), detector is not None)
+        def sample(name: str) -> CameraSamples:
+            return _sample_camera(session, name, chosen, moving, detector, problems, *more)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return tuple(pool.map(sample, session.camera_names))
+
+    cameras, people = sample_all(None), None
+    if isinstance(detector, CrowdDetector) and any(camera.crowd > 1 for camera in cameras):
+        people = look_for_people(session, sorted({*chosen, *moving}), detector)
+        if people is not None and len(people):
+            cameras = sample_all(expect_recorded(people, session, people.place(person)))
+    return SessionSamples(cameras, chosen, tuple(moving), detector is not None, people)
+
+
+def look_for_people(session: Session, frames: Sequence[int], detector: CrowdDetector) -> People | None:
+    """Everybody in some frames; None where files cannot be read, which is said elsewhere, or there is one camera."""
+    if len(session.cameras) < 2:
+        return None
+    try:
+        return find_people(session, frames, detector.everyone, workers=WORKERS)
+    except UserError:
+        return None
+
+
+def expect_recorded(people: People, session: Session, chosen: int) -> ExpectedBodies:
+    """Where people are in the pictures as they were recorded, with the lens in."""
+    expected = expect(people, session, chosen)
+    px = expected.px.copy()
+    for column, camera in enumerate(session.cameras):
+        if camera.lens is not None:
+            focal, centre = camera.K[[0, 1], [0, 1]], camera.K[:2, 2]
+            known = np.isfinite(px[:, :, column]).all(-1)
+            rays = (px[:, :, column][known] - centre) / focal
+            px[:, :, column][known] = distort(camera.lens, rays) * focal + centre
+    return replace(expected, px=px)
 
 
 def linspace_indices(count: int, wanted: int) -> list[int]:
@@ -204,6 +265,7 @@ def _sample_camera(
     moving: Sequence[int],
     detector: PersonDetector | None,
     problems: Problems,
+    expected: ExpectedBodies | None = None,
 ) -> CameraSamples:
     stills: list[Still] = []
     bodies: dict[int, Body] = {}
@@ -211,15 +273,22 @@ def _sample_camera(
     last: PoseDetection | None = None
     turned: list[int] = []
     wanted = sorted({*chosen, *moving})
-    previous = -2
+    previous, crowd = -2, 1
     for frame, pixels in iter_raw(session, name, wanted, problems):
         image = pixels.astype(np.float32) / np.float32(255)
         if frame in moving:
             thumbs[frame] = cv2.cvtColor(shrink_to(pixels, THUMB), cv2.COLOR_RGB2GRAY)
         if frame in chosen:
-            person, turn = _person(detector, image)
+            if expected is None:
+                person, turn = _person(detector, image)
+            else:
+                person, turn = _expected_person(detector, image, expected.at(frame, name)), 0
+            if isinstance(detector, CrowdDetector):
+                crowd = max(crowd, detector.count(image))
             turned.append(turn)
             stills.append(_still(session, name, frame, pixels, person, problems))
+        elif expected is not None:
+            person = _expected_person(detector, image, expected.at(frame, name))
         elif detector is not None:
             follows = last is not None and frame == previous + 1
             person = detector.track(image, last.next_roi) if follows and last is not None else None
@@ -234,7 +303,19 @@ def _sample_camera(
     # Most stills must say the same: a single detection of somebody who bends over may err.
     usual = max(set(turned), key=turned.count) if turned else 0
     agreed = usual if 2 * turned.count(usual) > len(turned) else 0
-    return CameraSamples(name, tuple(stills), agreed, bodies, thumbs)
+    return CameraSamples(name, tuple(stills), agreed, bodies, thumbs, crowd)
+
+
+def _expected_person(
+    detector: PersonDetector | None,
+    image: Float[np.ndarray, "h w 3"],
+    people: Sequence[Float[np.ndarray, "33 2"] | None],
+) -> PoseDetection | None:
+    """The chosen one of several people, where they should be."""
+    if detector is None or people[0] is None:
+        return None
+    found = detector.track(image, region_of_landmarks(people[0]))
+    return found if found is not None and is_expected(found.px, people) else None
 
 
 def _person(

@@ -39,6 +39,7 @@ def reconstruct(
         print_config: print the whole configuration as YAML and stop.
     """
     from simulacra.recon.pipeline import reconstruct as run
+    from simulacra.recon.pipeline import reconstruct_everybody
     from simulacra.recon.runs.configuration import format_config, load_config
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
@@ -49,11 +50,16 @@ def reconstruct(
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
-    run(session, resolved, out, config_name(config))
     from ..report import write_run_report
 
-    report = write_run_report(out).resolve()
-    print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+    folders = [out]
+    if resolved.observe.person == "all":
+        folders = [out / name for name in reconstruct_everybody(session, resolved, out, config_name(config))]
+    else:
+        run(session, resolved, out, config_name(config))
+    for folder in folders:
+        report = write_run_report(folder).resolve()
+        print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 
 def reconstruction_schema() -> type[ReconstructionConfig]:
