@@ -29,9 +29,9 @@ from simulacra.recon.evaluate.truth import TrueErrors, true_errors
 from simulacra.recon.evaluate.views import CapturedView, RenderView
 from simulacra.recon.fit import BodyFit
 from simulacra.recon.observe import Observations, ObserveConfig, observe
-from simulacra.recon.runs.progress import track
 from simulacra.recon.people.record import load_people
 from simulacra.recon.people.survey import expect
+from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
 from simulacra.render.avatar import drive, rig_body

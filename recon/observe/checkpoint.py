@@ -107,7 +107,10 @@ class Checkpoint:
             camera,
             [
                 better.get(
-                    frame, FrameResult(frame, {n: of[row] for n, of in chunk.arrays.items()}, chunk.mask_sources[row])
+                    frame,
+                    FrameResult(
+                        frame, {n: of[row] for n, of in chunk.arrays.items()}, chunk.mask_sources[row]
+                    ),
                 )
                 for row, frame in enumerate(chunk.frames.tolist())
             ],

@@ -244,7 +244,9 @@ def _look_again(job: _ObserveJob, numbers: Sequence[int], second_look: SecondLoo
             doubtful = [
                 frame
                 for frame in chunk.frames.tolist()
-                if not _is_as_expected(found.pose_px[numbers.index(frame), column], expected.at(frame, camera))
+                if not _is_as_expected(
+                    found.pose_px[numbers.index(frame), column], expected.at(frame, camera)
+                )
             ]
             images = zip(doubtful, job.session.iter_images(camera, doubtful), strict=True)
 

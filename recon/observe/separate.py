@@ -18,7 +18,8 @@ from simulacra.recon.observe.soft_mask import SoftMask, resample
 Body = Float[np.ndarray, "33 2"]
 
 _LIMBS = (
-    (11, 13), (13, 15), (12, 14), (14, 16), (23, 25), (25, 27), (24, 26), (26, 28), (27, 31), (28, 32), (0, 11), (0, 12),
+    (11, 13), (13, 15), (12, 14), (14, 16), (0, 11), (0, 12),
+    (23, 25), (25, 27), (24, 26), (26, 28), (27, 31), (28, 32),
 )  # fmt: skip
 _TRUNK = [11, 12, 24, 23]
 # A claim falls off by this from the nearest limb, share of the body's extent: half a thigh.
@@ -49,7 +50,9 @@ def separate_soft(mask: SoftMask, own: Body, others: Sequence[tuple[Body, SoftMa
     return SoftMask(mask.values * _share((in_crop(own), mask.values), claims), mask.roi)
 
 
-def separate_mask(mask: Float[np.ndarray, "h w"], own: Body, others: Sequence[Body]) -> Float[np.ndarray, "h w"]:
+def separate_mask(
+    mask: Float[np.ndarray, "h w"], own: Body, others: Sequence[Body]
+) -> Float[np.ndarray, "h w"]:
     """A mask of everybody without what is nearer to others' limbs."""
     height, width = mask.shape
     scale = min(1.0, _SIDE / max(height, width))
@@ -62,7 +65,10 @@ def _share(
     own: tuple[Body, Float[np.ndarray, "h w"]], others: Sequence[tuple[Body, Float[np.ndarray, "h w"]]]
 ) -> Float[np.ndarray, "h w"]:
     """0 where others claim a pixel, 1 where the person does."""
-    claims = [np.log(np.maximum(values, 1e-3)) - _limb_distance(body, values.shape) for body, values in (own, *others)]
+    claims = [
+        np.log(np.maximum(values, 1e-3)) - _limb_distance(body, values.shape)
+        for body, values in (own, *others)
+    ]
     if len(claims) == 1:
         return np.ones_like(own[1])
     behind = np.clip(np.max(claims[1:], axis=0) - claims[0], -50, 50)

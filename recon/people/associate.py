@@ -77,7 +77,9 @@ def associate(views: Sequence[Sequence[Sighting]], cameras: PinholeCameras) -> l
     free = np.ones(len(stacked.camera), bool)
     open_ = np.ones(len(pairs), bool)
     while open_.any():
-        chosen = [_choose(votes[h], pairs[h], stacked.camera, free) if open_[h] else None for h in range(len(pairs))]
+        chosen = [
+            _choose(votes[h], pairs[h], stacked.camera, free) if open_[h] else None for h in range(len(pairs))
+        ]
         scores = [-1.0 if c is None else float((1 - votes[h, c] / VOTE).sum()) for h, c in enumerate(chosen)]
         best = int(np.argmax(scores))
         members = chosen[best]
@@ -106,7 +108,9 @@ def _stack(views: Sequence[Sequence[Sighting]], cameras: PinholeCameras) -> _Sta
     joints = list(JOINTS)
     px = np.stack([sighting.px[joints] for _, _, sighting in every]).astype(np.float64)
     seen = np.stack([sighting.visibility[joints] > _SURE for _, _, sighting in every])
-    local = np.concatenate([px, np.ones_like(px[..., :1])], -1) @ np.linalg.inv(cameras.Ks)[camera].transpose(0, 2, 1)
+    local = np.concatenate([px, np.ones_like(px[..., :1])], -1) @ np.linalg.inv(cameras.Ks)[camera].transpose(
+        0, 2, 1
+    )
     rays = local @ cameras.viewmats[camera, :3, :3]
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     return _Stacked(
@@ -119,7 +123,9 @@ def _propose(
     seen: _Stacked, cameras: PinholeCameras
 ) -> tuple[Int[np.ndarray, "h 2"], Float[np.ndarray, "h j 3"], Float[np.ndarray, " h"]]:
     """Bodies by two sightings each, and their heights in world units."""
-    pairs = np.array([(a, b) for a, b in combinations(range(len(seen.camera)), 2) if seen.camera[a] != seen.camera[b]])
+    pairs = np.array(
+        [(a, b) for a, b in combinations(range(len(seen.camera)), 2) if seen.camera[a] != seen.camera[b]]
+    )
     centres = cameras.centres[seen.camera]
     found = []
     for order in (np.arange(len(JOINTS)), np.array(_MIRRORED)):
@@ -151,7 +157,10 @@ def _heights_in_space(
 
 
 def _vote(
-    points: Float[np.ndarray, "h j 3"], sizes: Float[np.ndarray, " h"], seen: _Stacked, cameras: PinholeCameras
+    points: Float[np.ndarray, "h j 3"],
+    sizes: Float[np.ndarray, " h"],
+    seen: _Stacked,
+    cameras: PinholeCameras,
 ) -> tuple[Float[np.ndarray, "h n"], Bool[np.ndarray, "h n"]]:
     """Error of each sighting against each proposal, and whether it is smaller with left and right exchanged."""
     viewmats, Ks = cameras.viewmats[seen.camera], cameras.Ks[seen.camera]
@@ -177,12 +186,17 @@ def _median_error(
     known = np.isfinite(error) & seen.seen[:, order]
     ordered = np.sort(np.where(known, error, np.inf), axis=-1)
     count = known.sum(-1)
-    middle = np.take_along_axis(ordered, (np.maximum(count, 1) // 2)[..., None].clip(max=len(order) - 1), -1)[..., 0]
+    middle = np.take_along_axis(ordered, (np.maximum(count, 1) // 2)[..., None].clip(max=len(order) - 1), -1)[
+        ..., 0
+    ]
     return np.where(count >= _FEWEST, middle, np.inf)
 
 
 def _choose(
-    votes: Float[np.ndarray, " n"], pair: Int[np.ndarray, "2"], camera: Int[np.ndarray, " n"], free: Bool[np.ndarray, " n"]
+    votes: Float[np.ndarray, " n"],
+    pair: Int[np.ndarray, "2"],
+    camera: Int[np.ndarray, " n"],
+    free: Bool[np.ndarray, " n"],
 ) -> list[int] | None:
     """The nearest free sighting of each camera; None where one of the two that proposed does not agree."""
     if not free[pair].all() or votes[pair].max() > PAIR:

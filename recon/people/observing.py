@@ -64,7 +64,9 @@ def observe_person(
         save_people(replace(people, chosen=chosen), folder)
         expected = expect(people, session, chosen)
         said = "; ".join([*people.describe(), *people.doubts])
-        print(f"{len(people)} people, {people.names[chosen]} is looked at: {said}", file=sys.stderr, flush=True)
+        print(
+            f"{len(people)} people, {people.names[chosen]} is looked at: {said}", file=sys.stderr, flush=True
+        )
     elif config.person not in ("largest", "person1"):
         raise ConfigError(
             "there is nobody of that name", where="observe.person", expected="largest", found=config.person

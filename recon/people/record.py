@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +77,9 @@ class People:
             span = f"frames {seen[0]} to {seen[-1]}" if len(seen) else "no frame"
             usual = int(np.median(self.views[place][there])) if there.any() else 0
             size = ", the largest" if place == self.largest else ""
-            said.append(f"{name}{size}: {span}, in {usual} cameras, about x {middle[0]:.1f}, z {middle[2]:.1f}")
+            said.append(
+                f"{name}{size}: {span}, in {usual} cameras, about x {middle[0]:.1f}, z {middle[2]:.1f}"
+            )
         return tuple(said)
 
 

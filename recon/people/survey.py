@@ -63,13 +63,21 @@ class Looker:
 
 def is_crowded(session: Session, frames: Sequence[int], look: Looker, workers: int = 2) -> bool:
     """Whether a glance at a few moments shows two people in any picture."""
-    chosen = [frames[k] for k in sorted({round(k) for k in np.linspace(0, len(frames) - 1, min(_PEEKS, len(frames)))})]
+    chosen = [
+        frames[k]
+        for k in sorted({round(k) for k in np.linspace(0, len(frames) - 1, min(_PEEKS, len(frames)))})
+    ]
     counts = _see(session, chosen, look.count, workers)
     return any(count > 1 for of in counts.values() for count in of.values())
 
 
 def find_people(
-    session: Session, frames: Sequence[int], look: Look, *, workers: int = 2, seconds_apart: float = MOMENT_SECONDS
+    session: Session,
+    frames: Sequence[int],
+    look: Look,
+    *,
+    workers: int = 2,
+    seconds_apart: float = MOMENT_SECONDS,
 ) -> People:
     """Everybody whom enough cameras see, followed through the capture.
 
@@ -125,7 +133,9 @@ def gather_people(
     order = sorted(range(len(tracks)), key=lambda k: -_prominence(tracks[k], views))
     chosen: list[int] = []
     for k in order:
-        if _is_person(tracks[k], len(cameras), len(rows)) and not _is_shadow(tracks[k], [tracks[c] for c in chosen]):
+        if _is_person(tracks[k], len(cameras), len(rows)) and not _is_shadow(
+            tracks[k], [tracks[c] for c in chosen]
+        ):
             chosen.append(k)
     # Names go by where people are first seen, which is the same however many moments are looked at.
     largest = chosen[0] if chosen else -1
@@ -168,7 +178,9 @@ def project(points: Float[np.ndarray, "t 33 3"], cameras: PinholeCameras) -> Flo
         return np.where(local[..., 2:] > 0, image[..., :2] / image[..., 2:], np.nan)
 
 
-def _see(session: Session, frames: Sequence[int], look: Callable, workers: int, bar: Progress | None = None) -> dict:
+def _see(
+    session: Session, frames: Sequence[int], look: Callable, workers: int, bar: Progress | None = None
+) -> dict:
     """What `look` says of each camera's pictures of some frames, by camera and frame."""
 
     def of_camera(name: str) -> dict:

@@ -166,7 +166,9 @@ def _untangle(tracks: list[Track]) -> list[Confusion]:
             after = [[m for m in track.meetings if m > last][:_MOMENTS] for track in (a, b)]
             if not all([*before, *after]):
                 continue
-            (a0, b0), (a1, b1) = ([t.wears(m) for t, m in zip((a, b), at, strict=True)] for at in (before, after))
+            (a0, b0), (a1, b1) = (
+                [t.wears(m) for t, m in zip((a, b), at, strict=True)] for at in (before, after)
+            )
             straight = clothes_distance(a0, a1) + clothes_distance(b0, b1)
             crossed = clothes_distance(a0, b1) + clothes_distance(b0, a1)
             if crossed < straight - _SURER:

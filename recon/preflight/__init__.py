@@ -131,11 +131,21 @@ def inspect(
     problems = Problems()
     files = check_files(used, problems)
     samples = sample_session(
-        used, problems, stills=settings.frames, motion=settings.motion_frames, detector=detector, person=person
+        used,
+        problems,
+        stills=settings.frames,
+        motion=settings.motion_frames,
+        detector=detector,
+        person=person,
     )
     found = measure_consistency(used, samples)
     checks = check_frames(used) + check_cameras(used) + check_detector(samples)
-    checks += check_people(samples, person) + check_presence(used, samples) + check_moments(samples) + check_motion(samples)
+    checks += (
+        check_people(samples, person)
+        + check_presence(used, samples)
+        + check_moments(samples)
+        + check_motion(samples)
+    )
     checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
     checks += check_consistency(used, samples, found)
     # Where the calibration is of another convention or moment it says nothing of where cameras stand.

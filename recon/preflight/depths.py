@@ -205,7 +205,11 @@ def _check_stature(
     part = not by_limbs and all(cut for _, cut in heights[name])
     least = SHORTEST_PART if part else SHORTEST
     status: Status = "pass" if least <= value <= TALLEST else "fail"
-    extent = "by the extent of the depth of the part that is in view" if part else "by the extent of the person's depth"
+    extent = (
+        "by the extent of the depth of the part that is in view"
+        if part
+        else "by the extent of the person's depth"
+    )
     return [
         Check(
             "stature", name if not by_limbs else "depth of all cameras", value, "m", f"{least} to {TALLEST}", status,

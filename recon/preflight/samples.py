@@ -24,9 +24,9 @@ from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
 from simulacra.recon.people.record import People
 from simulacra.recon.people.sightings import Sighting, count_people, find_everyone
+from simulacra.recon.people.survey import expect, find_people
 from simulacra.recon.preflight.light import LightStats, measure_light
 from simulacra.recon.preflight.reading import Problems, iter_raw
-from simulacra.recon.people.survey import expect, find_people
 from simulacra.recon.session import Session
 from simulacra.recon.session.lens import distort
 from simulacra.render.image import read_mask

@@ -171,9 +171,9 @@ def test_a_camera_without_a_person_gives_its_own_masks(recording: Recording, tmp
 
 
 def test_whoever_is_expected_is_looked_at_and_nobody_else(recording: Recording, tmp_path: Path) -> None:
-    """What is expected of camera a is its own person, of camera b somebody beside: whose mask and landmarks are kept."""
+    """What is expected of camera a is its own person, of camera b somebody beside."""
     alone = observe(recording, QUICK, tmp_path / "alone", frames=[10, 11])
-    px = np.stack([alone.pose_px, alone.pose_px + [150.0, 0.0]]).astype(np.float32)
+    px = np.stack([alone.pose_px, alone.pose_px + np.array([150.0, 0.0])]).astype(np.float32)
     px[0, :, 1] += [150.0, 0.0]  # the chosen one is not there in camera b
     people = ExpectedBodies((10, 11), ("a", "b"), px)
     seen = observe(recording, QUICK, tmp_path / "chosen", frames=[10, 11], people=people)

@@ -72,7 +72,9 @@ def see(points: np.ndarray, clothes: tuple[int, ...], cameras: int, seed: int) -
     rng = np.random.default_rng(seed)
     viewmats, Ks = ring_of_cameras(cameras, radius=4.0)
     px = np.stack([project(p, viewmats, Ks) for p in points])
-    depth = np.stack([np.einsum("cj,tkj->tck", viewmats[:, 2, :3], p).mean(-1) + viewmats[:, 2, 3] for p in points])
+    depth = np.stack(
+        [np.einsum("cj,tkj->tck", viewmats[:, 2, :3], p).mean(-1) + viewmats[:, 2, 3] for p in points]
+    )
     views: list[list[list[Sighting]]] = []
     whose: list[list[list[int]]] = []
     for t in range(points.shape[1]):
@@ -91,7 +93,9 @@ def _see_one(
         if not np.isfinite(at).all() or rng.random() < 0.2:
             continue
         height = 1.1 * np.ptp(at[:, 1])
-        nearer = [o for o in range(len(px)) if o != who and depth[o] < depth[who] and np.isfinite(px[o]).all()]
+        nearer = [
+            o for o in range(len(px)) if o != who and depth[o] < depth[who] and np.isfinite(px[o]).all()
+        ]
         if any(np.hypot(*(px[o, 0] - at[0])) < _HIDDEN * height for o in nearer):
             continue
         seen = at + 0.012 * height * rng.standard_normal(at.shape)

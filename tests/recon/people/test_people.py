@@ -33,7 +33,9 @@ def test_a_meeting_is_of_one_person(cameras: int) -> None:
     apart = np.linalg.norm(crowd.points[0, :, 23] - crowd.points[1, :, 23], axis=-1)
     together, mixed, there = 0, 0, 0
     for t, (views, whose) in enumerate(zip(crowd.views, crowd.whose, strict=True)):
-        met = [[whose[c][k] for c, k in meeting.members.items()] for meeting in associate(views, crowd.cameras)]
+        met = [
+            [whose[c][k] for c, k in meeting.members.items()] for meeting in associate(views, crowd.cameras)
+        ]
         # While they hug, a third of a metre apart, a view of one may agree with views of the other.
         mixed += sum(len(set(of)) > 1 for of in met if not apart[t] < 0.5)
         together += sum(len(set(of)) == 1 and of[0] >= 0 for of in met)
@@ -57,7 +59,7 @@ def test_people_who_hug_cross_and_leave_stay_themselves(seed: int) -> None:
         assert (of[:end][seen] == true).mean() > 0.95 and seen.mean() > 0.8
         assert (of[end + 1 :] == -1).all(), "somebody who left is still said to be there"
         error = np.linalg.norm(people.points[p, :end, 11:29] - crowd.points[true, :end, 11:29], axis=-1)
-        # 1.2 % of the height a view, three of four views on average; frames between two that were seen are interpolated.
+        # 1.2 % of the height a view, three of four views; what lies between two seen moments is interpolated.
         assert np.nanmedian(error) < 0.04
 
 
@@ -66,7 +68,9 @@ def test_control_clothes_that_change_hands_exchange_the_two() -> None:
     crowd = hug_cross_and_leave(seed=1)
     swapped = hug_cross_and_leave(clothes=(2, 1), seed=1)
     half = 20
-    mixed = Crowd(crowd.points, crowd.views[:half] + swapped.views[half:], crowd.whose, crowd.cameras, crowd.seconds)
+    mixed = Crowd(
+        crowd.points, crowd.views[:half] + swapped.views[half:], crowd.whose, crowd.cameras, crowd.seconds
+    )
     whose = whose_are(gathered(mixed), mixed)
     ends = [(of[:10], of[28:38]) for of in whose[:2]]
     assert all(np.median(before[before >= 0]) != np.median(after[after >= 0]) for before, after in ends)
