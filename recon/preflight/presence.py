@@ -11,6 +11,8 @@ from simulacra.recon.session import Session
 
 # A person whose up is further than this from the world's in most pictures hangs head down, degrees.
 HANGS = 120.0
+# A picture that was turned by a quarter shows the person at least so far from it.
+LEANS = 45.0
 
 
 def check_detector(samples: SessionSamples) -> list[Check]:
@@ -91,16 +93,23 @@ def check_presence(session: Session, samples: SessionSamples) -> list[Check]:
         limit="<= 0.25", remedy="part of the person is outside of the image: hands, feet or hips will be guesses",
     )  # fmt: skip
     leans = {c.name: _lean(c, session) for c in samples.cameras if c.bodies}
-    turns = {
-        c.name: float(90 * c.turned) or (180.0 if leans[c.name] > HANGS else 0.0)
-        for c in samples.cameras
-        if c.bodies
-    }
+    turns = {c.name: _quarters_off(c.turned, leans[c.name]) for c in samples.cameras if c.bodies}
     return checks + check_values(
         "image-turned", turns, warn=lambda v: v != 0, fail=lambda v: False, unit="degrees until the person is upright",
         limit="0", remedy="turn the pictures back, or calibrate them as they are",
         evidence="turned, the network sees the person far better, or not head down" if any(turns.values()) else "",
     )  # fmt: skip
+
+
+def _quarters_off(turned: int, lean: float) -> float:
+    """Degrees until a picture's person is upright.
+
+    The network may see an upright person better in a turned picture (a back view, a head and shoulders), and a camera
+    that lies on its side is calibrated so: where the person's up is the calibration's, the picture is as it should be.
+    """
+    if turned and lean > LEANS:
+        return 90.0 * turned
+    return 180.0 if lean > HANGS else 0.0
 
 
 def _lean(camera: CameraSamples, session: Session) -> float:
