@@ -99,6 +99,7 @@ def follow(
                 taken[place].add(t, meeting, worn[place])
             else:
                 tracks.append(Track({t: meeting}, {t: worn[place]}))
+    tracks = _stitch(tracks, seconds)
     return tracks, _untangle(tracks)
 
 
@@ -154,6 +155,37 @@ def _predict(track: Track, seconds: Float[np.ndarray, " t"], t: int) -> Float[np
     speed = float(np.linalg.norm(velocity))
     ahead = min(float(seconds[t] - seconds[known[1]]), _KEEPS_GOING)
     return hip + velocity * ahead * min(1.0, fastest / max(speed, 1e-9))
+
+
+def _stitch(tracks: Sequence[Track], seconds: Float[np.ndarray, " t"]) -> list[Track]:
+    """Pieces given to the longer tracks in whose gaps they lie: where two were taken for one, clothes were mixed."""
+    whole: list[Track] = []
+    for piece in sorted(tracks, key=lambda track: -len(track.meetings)):
+        fitting = [(_misfit(track, piece, seconds), k) for k, track in enumerate(whole)]
+        misfit, k = min(fitting, default=(1.0, 0))
+        if misfit >= 1:
+            whole.append(piece)
+            continue
+        for kind in ("meetings", "colors"):
+            setattr(whole[k], kind, dict(sorted((getattr(whole[k], kind) | getattr(piece, kind)).items())))
+    return whole
+
+
+def _misfit(track: Track, piece: Track, seconds: Float[np.ndarray, " t"]) -> float:
+    """How far a piece begins and ends from where a track's gap is, share of what can be walked; 1 if it cannot be."""
+    if set(track.meetings) & set(piece.meetings):
+        return 1.0
+    worn = clothes_distance(track.wears(list(track.meetings)), piece.wears(list(piece.meetings)))
+    ends = []
+    for end, others in ((min(piece.meetings), [m for m in track.meetings if m < min(piece.meetings)][-1:]),
+                        (piece.last, [m for m in track.meetings if m > piece.last][:1])):  # fmt: skip
+        for moment in others:
+            reach = track.height * (_ERRS + _WALKS * abs(float(seconds[moment] - seconds[end])))
+            ends.append(float(np.linalg.norm(track.meetings[moment].hip - piece.meetings[end].hip)) / reach)
+    between = any(m < min(piece.meetings) for m in track.meetings) and any(
+        m > piece.last for m in track.meetings
+    )
+    return max(ends) if between and not worn > _SAME_CLOTHES else 1.0
 
 
 def _untangle(tracks: list[Track]) -> list[Confusion]:
