@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
-from simulacra.recon.observe.consensus import predict_repeatedly
-from simulacra.recon.observe.expected import ExpectedBodies, is_expected, region_of_landmarks
+from simulacra.recon.observe.chosen import Expected, find_alone, find_expected, own_part
+from simulacra.recon.observe.expected import ExpectedBodies, is_expected
 from simulacra.recon.observe.face import FaceNetwork
 from simulacra.recon.observe.hands import HandNetwork
 from simulacra.recon.observe.masks import Background, learn_background, refine_mask
@@ -38,10 +38,8 @@ from simulacra.recon.observe.observations import (
     save_observations,
     write_mask,
 )
-from simulacra.recon.observe.pose import PoseDetection, PoseNetwork, region_of_mask
-from simulacra.recon.observe.roi import Roi
+from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.selfie import SelfieNetwork
-from simulacra.recon.observe.separate import separate_mask, separate_soft
 from simulacra.recon.observe.soft_mask import SoftMask, load_soft_mask, save_soft_mask
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.mapped import release
@@ -55,8 +53,6 @@ Result = TypeVar("Result")
 _VERSION = 2
 _CHUNK_FRAMES = 25
 _BACKGROUND_SAMPLES = 24
-# Where somebody is expected the network need not be so sure: that they are there is known.
-_EXPECTED_SCORE = 0.3
 
 
 @runtime_checkable
@@ -227,10 +223,7 @@ def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> No
     job.checkpoint.save(camera, chunk)
 
 
-People = Sequence[Float[np.ndarray, "33 2"] | None]
-
-
-def _people_at(people: ExpectedBodies | None, frame: int, camera: str) -> People | None:
+def _people_at(people: ExpectedBodies | None, frame: int, camera: str) -> Expected | None:
     return None if people is None else people.at(frame, camera)
 
 
@@ -261,16 +254,20 @@ def _look_again(job: _ObserveJob, numbers: Sequence[int], second_look: SecondLoo
                 job.checkpoint.replace(camera, chunk, better)
 
 
-def _is_as_expected(seen: Float[np.ndarray, "33 2"], people: People) -> bool:
+def _is_as_expected(seen: Float[np.ndarray, "33 2"], people: Expected) -> bool:
     """Also where nothing is expected."""
     return people[0] is None or (bool(np.isfinite(seen).any()) and is_expected(seen, people))
 
 
 def _predict_frame(
-    job: _ObserveJob, camera: str, frame: int, image: Image, people: People | None = None
+    job: _ObserveJob, camera: str, frame: int, image: Image, people: Expected | None = None
 ) -> FrameResult:
     arrays = empty_arrays()
-    person = _find_person(job, camera, frame, image, people)
+    poses, looks = job.networks(PoseNetwork), job.config.looks
+    if people is None:
+        person = find_alone(poses, image, lambda: job.session.mask(frame, camera), looks)
+    else:
+        person = find_expected(poses, image, people, looks)
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)
@@ -285,7 +282,7 @@ def _predict_frame(
             if hand is not None:
                 arrays["hand_px"][side], arrays["hand_score"][side] = hand.px, hand.score
     source, mask = _mask_of_frame(job, camera, frame, image, person, face is not None)
-    mask = mask if people is None or mask is None else _own_part(job, image, mask, person, people)
+    mask = mask if people is None or mask is None else own_part(poses, image, mask, person, people)
     height, width = image.shape[:2]
     if isinstance(mask, SoftMask) and job.config.refine_masks:
         save_soft_mask(mask, job.checkpoint.soft_mask_file(camera, frame))
@@ -295,24 +292,6 @@ def _predict_frame(
     return FrameResult(
         frame, {name: np.asarray(value, dtype=np.float32) for name, value in arrays.items()}, source
     )
-
-
-def _find_person(
-    job: _ObserveJob, camera: str, frame: int, image: Image, people: People | None
-) -> PoseDetection | None:
-    """The largest person, or the one who is expected; where the detector finds nobody, by the session's mask."""
-    poses, looks = job.networks(PoseNetwork), job.config.looks
-    if people is not None:
-        if people[0] is None:
-            return None
-        region = region_of_landmarks(people[0])
-        found = predict_repeatedly(poses, image, region, looks=looks, min_score=_EXPECTED_SCORE)
-        return found if found is not None and is_expected(found.px, people) else None
-    roi: Roi | None = poses.find(image)
-    if roi is None:
-        own = job.session.mask(frame, camera)
-        roi = None if own is None else region_of_mask(own)
-    return None if roi is None else predict_repeatedly(poses, image, roi, looks=looks)
 
 
 def _mask_of_frame(
@@ -327,36 +306,6 @@ def _mask_of_frame(
     if wanted == "selfie" or (wanted == "auto" and has_face):
         return "selfie", job.networks(SelfieNetwork)(image)
     return "none", None
-
-
-def _own_part(
-    job: _ObserveJob,
-    image: Image,
-    mask: SoftMask | Float[np.ndarray, "h w"],
-    person: PoseDetection | None,
-    people: People,
-) -> SoftMask | Float[np.ndarray, "h w"]:
-    """A mask without the other people; empty where the person is not there."""
-    own = person.px if person is not None else people[0]
-    others = [other for other in people[1:] if other is not None]
-    if own is None:
-        return mask if isinstance(mask, SoftMask) else np.zeros_like(mask)
-    if not isinstance(mask, SoftMask):
-        return separate_mask(mask, own, others)
-    poses, seen = job.networks(PoseNetwork), []
-    for other in others:
-        region = region_of_landmarks(other)
-        if not _overlap(region, mask.roi):
-            continue
-        look = poses.predict(image, region, min_score=_EXPECTED_SCORE)
-        theirs = None if look is None or not is_expected(look.px, [other, own]) else look
-        seen.append((other, None) if theirs is None else (theirs.px, theirs.soft_mask))
-    return separate_soft(mask, own, seen) if seen else mask
-
-
-def _overlap(one: Roi, other: Roi) -> bool:
-    apart = np.abs(np.subtract(one.center, other.center))
-    return bool((apart < 0.5 * (np.array(one.size) + other.size)).all())
 
 
 def _refine_camera(job: _ObserveJob, camera: str, soft: Sequence[int]) -> None:

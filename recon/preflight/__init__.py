@@ -6,6 +6,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
     codes           what each code means, for ever
     record          checks, and the file that holds them
     reading         files, and pictures as they were recorded
+    crowd           several people in them
     samples         the frames that are read: what was seen of each camera
     geometry        cameras as they are described
     times           frames and their order

@@ -24,11 +24,10 @@ from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
 from simulacra.recon.people.record import People
 from simulacra.recon.people.sightings import Sighting, count_people, find_everyone
-from simulacra.recon.people.survey import expect, find_people
+from simulacra.recon.preflight.crowd import CrowdDetector, expect_recorded, look_for_people
 from simulacra.recon.preflight.light import LightStats, measure_light
 from simulacra.recon.preflight.reading import Problems, iter_raw
 from simulacra.recon.session import Session
-from simulacra.recon.session.lens import distort
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import AssetError, MissingExtraError, UserError
 
@@ -52,17 +51,6 @@ class PersonDetector(Protocol):
 
     def track(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
         """The person where the frame before had it."""
-
-
-@runtime_checkable
-class CrowdDetector(Protocol):
-    """Finds everybody in RGB images of 0..1; a detector that is none is believed to see all who are there."""
-
-    def count(self, image: Float[np.ndarray, "h w 3"]) -> int:
-        """How many people a glance shows."""
-
-    def everyone(self, image: Float[np.ndarray, "h w 3"]) -> list[Sighting]:
-        """All of them, the surest first."""
 
 
 class NetworkPersonDetector:
@@ -224,33 +212,10 @@ def sample_session(
 
     cameras, people = sample_all(None), None
     if isinstance(detector, CrowdDetector) and any(camera.crowd > 1 for camera in cameras):
-        people = look_for_people(session, sorted({*chosen, *moving}), detector)
+        people = look_for_people(session, sorted({*chosen, *moving}), detector, WORKERS)
         if people is not None and len(people):
             cameras = sample_all(expect_recorded(people, session, people.place(person)))
     return SessionSamples(cameras, chosen, tuple(moving), detector is not None, people)
-
-
-def look_for_people(session: Session, frames: Sequence[int], detector: CrowdDetector) -> People | None:
-    """Everybody in some frames; None where files cannot be read, which is said elsewhere, or there is one camera."""
-    if len(session.cameras) < 2:
-        return None
-    try:
-        return find_people(session, frames, detector.everyone, workers=WORKERS)
-    except UserError:
-        return None
-
-
-def expect_recorded(people: People, session: Session, chosen: int) -> ExpectedBodies:
-    """Where people are in the pictures as they were recorded, with the lens in."""
-    expected = expect(people, session, chosen)
-    px = expected.px.copy()
-    for column, camera in enumerate(session.cameras):
-        if camera.lens is not None:
-            focal, centre = camera.K[[0, 1], [0, 1]], camera.K[:2, 2]
-            known = np.isfinite(px[:, :, column]).all(-1)
-            rays = (px[:, :, column][known] - centre) / focal
-            px[:, :, column][known] = distort(camera.lens, rays) * focal + centre
-    return replace(expected, px=px)
 
 
 def linspace_indices(count: int, wanted: int) -> list[int]:
