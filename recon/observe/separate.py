@@ -66,7 +66,7 @@ def _share(
 ) -> Float[np.ndarray, "h w"]:
     """0 where others claim a pixel, 1 where the person does."""
     claims = [
-        np.log(np.maximum(values, 1e-3)) - _limb_distance(body, values.shape)
+        np.log(np.maximum(values, 1e-3)) - limb_distance(body, values.shape)
         for body, values in (own, *others)
     ]
     if len(claims) == 1:
@@ -76,8 +76,11 @@ def _share(
     return np.clip((share - _LEAST) / (_MOST - _LEAST), 0, 1).astype(np.float32)
 
 
-def _limb_distance(body: Body, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """Of each pixel to the nearest limb or the trunk, in reaches."""
+def limb_distance(body: Body, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """Of each pixel of a picture (height, width) to the nearest limb or the trunk.
+
+    In reaches, which are 0.04 of the landmarks' extent in pixels.
+    """
     known = np.isfinite(body).all(-1)
     at = np.clip(np.nan_to_num(body), -4 * max(shape), 5 * max(shape))
     free = np.full(shape, 255, np.uint8)

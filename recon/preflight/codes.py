@@ -60,6 +60,7 @@ CODES = {
     # Masks.
     "mask-agreement": "share of a camera's points of the person inside the other cameras' masks, and theirs in its",
     "mask-keypoints": "share of the body's landmarks inside the mask",
+    "mask-extent": "share of the mask, also the networks', that is far from the person's limbs",
     "mask-hull": "share of a mask that the other cameras' masks leave room for",
     # Depth.
     "depth-agreement": "median difference of two cameras' depths at one point",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 
 from simulacra.recon.people.record import People
 from simulacra.recon.preflight.depths import _check_stature
+from simulacra.recon.preflight.light import measure_light
+from simulacra.recon.preflight.masks import check_masks
 from simulacra.recon.preflight.presence import check_people, check_presence
+from simulacra.recon.preflight.reading import Problems
 from simulacra.recon.preflight.record import Check
-from simulacra.recon.preflight.samples import Body, CameraSamples, SessionSamples
+from simulacra.recon.preflight.samples import Body, CameraSamples, SessionSamples, Still
 from simulacra.recon.session import Session, SessionCamera
 from tests.recon.planted_person import STICK_PERSON
 
@@ -92,6 +96,18 @@ def test_several_people_are_named_with_where_they_are() -> None:
     assert check_people(samples(*shown), "largest") == []
     nobody = People((), np.arange(3), points[:0], np.zeros((0, 3), np.int64), np.zeros(0))
     assert of(check_people(samples(*shown, people=nobody), "largest"), "people").where == "a, b, c"
+
+
+@pytest.mark.parametrize(("reach", "status"), [(30, "pass"), (240, "warn")])
+def test_a_mask_that_swallows_the_room_is_noticed(reach: int, status: str) -> None:
+    middle = UPRIGHT.mean(0)
+    mask = np.zeros((SIZE, SIZE), np.uint8)
+    mask[80:460, int(middle[0]) - reach : int(middle[0]) + reach] = 255
+    shown = sees("a", UPRIGHT)
+    light = measure_light(np.full((SIZE, SIZE, 3), 128, np.uint8), None, None, None)
+    still = Still(0, np.zeros((SIZE, SIZE, 3), np.uint8), mask, False, shown.bodies[0], light)
+    checks = check_masks(session(camera("a")), samples(replace(shown, stills=(still,))), Problems())
+    assert of(checks, "mask-extent").status == status
 
 
 @pytest.mark.parametrize(
