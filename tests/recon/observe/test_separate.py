@@ -32,7 +32,7 @@ def test_a_mask_of_two_people_is_divided_between_them() -> None:
 
 
 def test_a_networks_mask_of_both_is_the_other_ones_where_it_is_surer_of_that() -> None:
-    region = Roi.square((250, 230), 512)
+    region = Roi.square((250.0, 230.0), 512.0)
     both, other = np.zeros((256, 256), np.float32), np.zeros((256, 256), np.float32)
     both[30:230, 50:200] = 0.9
     other[30:230, 125:200] = 0.95
