@@ -177,7 +177,8 @@ def test_whoever_is_expected_is_looked_at_and_nobody_else(recording: Recording, 
     px[0, :, 1] += [150.0, 0.0]  # the chosen one is not there in camera b
     people = ExpectedBodies((10, 11), ("a", "b"), px)
     seen = observe(recording, QUICK, tmp_path / "chosen", frames=[10, 11], people=people)
-    assert np.abs(seen.pose_px[:, 0] - alone.pose_px[:, 0]).max() < 15
+    # Another region gives other landmarks, by some pixels; fingers more.
+    assert np.median(np.abs(seen.pose_px[:, 0] - alone.pose_px[:, 0])) < 5
     assert np.isnan(seen.pose_px[:, 1]).all() and seen.mask_sources["b"] == ("none", "none")
 
 
@@ -202,7 +203,7 @@ def test_where_the_others_see_the_person_it_is_looked_once_more(
         observe(recording, QUICK, tmp_path / "again", frames=[10, 11], second_look=expect)
     recording.left = 1000
     seen = observe(recording, QUICK, tmp_path / "again", frames=[10, 11], second_look=expect)
-    assert np.abs(seen.pose_px - alone.pose_px).max() < 15
+    assert np.median(np.abs(seen.pose_px - alone.pose_px)) < 5
     assert seen.mask_sources["b"] == ("pose", "pose")
 
 
@@ -217,7 +218,7 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path, monkeypatch: pytes
     """5 kB of landmarks a frame and camera: a thousand frames more would be 5 MB, held once."""
     picture = np.zeros((4, 4, 3), np.float32)
 
-    def see(job: object, camera: str, frame: int, image: np.ndarray) -> FrameResult:
+    def see(job: object, camera: str, frame: int, image: np.ndarray, people: object) -> FrameResult:
         values = {name: np.full_like(nothing, frame) for name, nothing in empty_arrays().items()}
         return FrameResult(frame, values, "session")
 
