@@ -86,7 +86,8 @@ def limb_distance(body: Body, shape: tuple[int, int]) -> Float[np.ndarray, "h w"
     free = np.full(shape, 255, np.uint8)
     for a, b in _LIMBS:
         if known[a] and known[b]:
-            cv2.line(free, *(tuple(int(v) for v in at[k]) for k in (a, b)), 0, 1)
+            start, end = ([int(v) for v in at[k]] for k in (a, b))
+            cv2.line(free, start, end, 0, 1)
     if known[_TRUNK].all():
         cv2.fillConvexPoly(free, cv2.convexHull(at[_TRUNK].astype(np.int32)), 0)
     if free.all():

@@ -82,8 +82,8 @@ def observe_person(
 
 def blind_cameras(found: Observations) -> tuple[str, ...]:
     """Cameras in which the networks saw nobody in any frame."""
-    seen = np.asarray(found.pose_score > 0).any(0)
-    return tuple(camera for camera, any_ in zip(found.cameras, seen, strict=True) if not any_)
+    seen = (found.pose_score > 0).any(0).tolist()
+    return tuple(camera for camera, ever in zip(found.cameras, seen, strict=True) if not ever)
 
 
 def expect_seen(session: Session, found: Observations) -> ExpectedBodies:

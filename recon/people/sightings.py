@@ -96,7 +96,8 @@ def clothes_colors(image: Float[np.ndarray, "h w 3"], person: PoseDetection) -> 
     cv2.fillConvexPoly(inside, cv2.convexHull((corners - low).astype(np.int32)), 1)
     width = max(1, int(0.25 * np.hypot(*(corners[0] - corners[1]))))
     for a, b in legs:
-        cv2.line(inside, *(tuple(map(int, point - low)) for point in (a, b)), 1, width)
+        start, end = ([int(v) for v in point - low] for point in (a, b))
+        cv2.line(inside, start, end, 1, width)
     pixels = part[inside > 0]
     if not len(pixels):
         return np.zeros(_BINS * 4 * 4)
