@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -27,8 +27,9 @@ from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
-from simulacra.recon.observe import Observations, ObserveConfig, load_observations, observe
+from simulacra.recon.observe import Observations, ObserveConfig, load_observations
 from simulacra.recon.observe.presence import name_ranges, rank_moments
+from simulacra.recon.people import People, observe_person, survey_session
 from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
 from simulacra.recon.preflight.networks import describe_networks
 from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_surface, refine, save_surface
@@ -50,7 +51,7 @@ from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch, watched
 from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import load_body
-from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.errors import RunError, UserError
 
 Record = TypeVar("Record")
 
@@ -109,7 +110,12 @@ class Reconstruction:
 
 
 def reconstruct(
-    session_path: Path, settings: ReconstructionConfig, out: Path, config_name: str = ""
+    session_path: Path,
+    settings: ReconstructionConfig,
+    out: Path,
+    config_name: str = "",
+    *,
+    people: People | None = None,
 ) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
 
@@ -118,6 +124,7 @@ def reconstruct(
         settings: the resolved configuration.
         out: the folder of the run.
         config_name: what the configuration is called, for run.json and the report.
+        people: everybody in view, where that is known already.
 
     Raises:
         UserError: whatever the session, the configuration or the machine got wrong; earlier results stay.
@@ -130,9 +137,36 @@ def reconstruct(
     run = open_run(out, session.fingerprint())
     with write_lock(run.root):
         settle_run(run.root)
-        made = run_stages(run, session, settings, protocol, watch)
+        made = run_stages(run, session, settings, protocol, watch, people=people)
         _check_unchanged(made)
         _record(made, session_path, config_name)
+    return made
+
+
+def reconstruct_everybody(
+    session_path: Path, settings: ReconstructionConfig, out: Path, config_name: str = ""
+) -> dict[str, Reconstruction]:
+    """One run for each person, in folders by their names.
+
+    Raises:
+        UserError: as `reconstruct`, of the first person who could not be; after all others were tried.
+    """
+    session = load_session(session_path)
+    protocol = protocol_of(session, settings.views)
+    seen = session.with_cameras(list(protocol.training_cameras))
+    people = survey_session(seen, "all", list(protocol.frames))
+    made: dict[str, Reconstruction] = {}
+    failed: UserError | None = None
+    for name in people.names if people is not None else ("person1",):
+        print(f"{name}: {out / name}", file=sys.stderr, flush=True)
+        of_one = replace(settings, observe=replace(settings.observe, person=name))
+        try:
+            made[name] = reconstruct(session_path, of_one, out / name, config_name, people=people)
+        except UserError as error:
+            print(f"{name}: {error}", file=sys.stderr, flush=True)
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return made
 
 
@@ -188,11 +222,13 @@ def run_stages(
     protocol: Protocol,
     watch: SessionWatch | None = None,
     log: StageLog | None = None,
+    people: People | None = None,
 ) -> Reconstruction:
     """The story: each stage reads the records above it. A stage whose session is touched meanwhile is not kept.
 
     Args:
         log: what runs the stages; all, one after the other, if None.
+        people: everybody in view; they are looked for if None.
     """
     seen = session.with_cameras(protocol.training_cameras)
     cameras, frames = list(protocol.training_cameras), list(protocol.frames)
@@ -202,18 +238,19 @@ def run_stages(
         "frames": ",".join(map(str, frames)),
     }
     log = log or StageLog(run, watch)
+    person = settings.observe.person
 
     def check(folder: Path) -> None:
-        save_preflight(folder, preflight(seen, cameras, settings.preflight))
+        save_preflight(folder, preflight(seen, cameras, settings.preflight, person=person))
 
     def observe_it(folder: Path) -> None:
-        observe(seen, settings.observe, folder, frames=frames)
+        observe_person(seen, settings.observe, folder, frames=frames, people=people)
 
-    able = key | {"networks": describe_networks()}
-    checked = log.run("preflight", 3, settings.preflight, able, check, load_preflight)
+    able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
+    checked = log.run("preflight", 4, settings.preflight, able, check, load_preflight)
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
-    observed = log.run("observe", 1, settings.observe, key, observe_it, load_observations)
+    observed = log.run("observe", 2, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
 

@@ -29,6 +29,8 @@ from simulacra.recon.evaluate.truth import TrueErrors, true_errors
 from simulacra.recon.evaluate.views import CapturedView, RenderView
 from simulacra.recon.fit import BodyFit
 from simulacra.recon.observe import Observations, ObserveConfig, observe
+from simulacra.recon.people.record import load_people
+from simulacra.recon.people.survey import expect
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
@@ -158,8 +160,12 @@ def _all_masks(
         return before
     cameras = tuple(dict.fromkeys(view.camera for view in unknown))
     frames = sorted({view.frame for view in unknown})
-    settings = ObserveConfig(looks=1, face=False, hands=False, allow_empty_cameras=True)
-    return [*before, observe(session.with_cameras(cameras), settings, folder, frames=frames)]
+    settings = ObserveConfig(looks=1, face=False, hands=False)
+    chosen = session.with_cameras(cameras)
+    # Of several people the one who was fitted, where the other cameras saw them.
+    people = None if observed is None else load_people(observed.folder)
+    expected = None if people is None else expect(people, chosen, people.chosen)
+    return [*before, observe(chosen, settings, folder, frames=frames, people=expected)]
 
 
 def keypoint_evidence(fit: BodyFit) -> KeypointEvidence:

@@ -7,7 +7,7 @@ key (the configuration and the session); another key's leftovers are removed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
@@ -100,6 +100,33 @@ class Checkpoint:
                 if not set(sources) <= set(get_args(MaskSource)):
                     raise ValueError(f"no such source of masks: {set(sources)}")
             yield Chunk(frames, cast(tuple[MaskSource, ...], sources), content)
+
+    def replace(self, camera: str, chunk: Chunk, better: Mapping[int, FrameResult]) -> None:
+        """Keeps other results of some frames of a chunk."""
+        self.save(
+            camera,
+            [
+                better.get(
+                    frame,
+                    FrameResult(
+                        frame, {n: of[row] for n, of in chunk.arrays.items()}, chunk.mask_sources[row]
+                    ),
+                )
+                for row, frame in enumerate(chunk.frames.tolist())
+            ],
+        )
+
+    def remember(self, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """What was computed once, also by a run that was stopped since.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.root / f"{name}.npz"
+        if not path.is_file():
+            write_arrays(path, values=compute())
+        with record_errors(path):
+            return read_arrays(path)["values"]
 
     def new_array(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Room on disk to gather what is kept."""

@@ -22,7 +22,12 @@ from simulacra.recon.observe.soft_mask import average
 
 
 def predict_repeatedly(
-    network: PoseNetwork, image: Float[np.ndarray, "h w 3"], roi: Roi, *, looks: int = 4
+    network: PoseNetwork,
+    image: Float[np.ndarray, "h w 3"],
+    roi: Roi,
+    *,
+    looks: int = 4,
+    min_score: float = 0.5,
 ) -> PoseDetection | None:
     """The person of a region, by 1, 2 or 4 looks.
 
@@ -32,11 +37,12 @@ def predict_repeatedly(
         roi: the region to begin with.
         looks: 1 is MediaPipe's answer; 2 adds the mirror; 4 adds the region of the first landmarks, and its
             mirror.
+        min_score: 0..1, how sure the first look must be that somebody is there.
 
     Returns:
         The consensus with `spread_px`, or None where the first look sees no person.
     """
-    first = network.predict(image, roi)
+    first = network.predict(image, roi, min_score=min_score)
     if first is None or looks == 1:
         return first
     regions = [_in_mirror(roi)]

@@ -1,9 +1,10 @@
 """The observe stage: every frame of every camera through the networks, with masks.
 
 Each camera is read twice, in order: once for landmarks and soft masks, once to bring the masks to the
-image's edges with what the first reading taught about the background. Every frame is looked at by itself
-(no tracking), so that frames can be shared between threads and a continued run gives the very bytes of an
-uninterrupted one. What is held in memory does not grow with the number of frames: landmarks lie on disk.
+image's edges with what the first reading taught about the background. Between the two, pictures in which nobody was
+found, or somebody elsewhere than where the other cameras see the person, are looked at once more there. Every frame is
+looked at by itself (no tracking), so that frames can be shared between threads and a continued run gives the very bytes
+of an uninterrupted one. What is held in memory does not grow with the number of frames: landmarks lie on disk.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
-from simulacra.recon.observe.consensus import predict_repeatedly
+from simulacra.recon.observe.chosen import Expected, find_alone, find_expected, own_part
+from simulacra.recon.observe.expected import ExpectedBodies, is_expected
 from simulacra.recon.observe.face import FaceNetwork
 from simulacra.recon.observe.hands import HandNetwork
 from simulacra.recon.observe.masks import Background, learn_background, refine_mask
@@ -42,14 +44,13 @@ from simulacra.recon.observe.soft_mask import SoftMask, load_soft_mask, save_sof
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.mapped import release
 from simulacra.recon.runs.progress import Progress
-from simulacra.render.runtime.errors import CaptureError
 
 Image = Float[np.ndarray, "h w 3"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Raised when the code changes what it computes, so that old checkpoints are not continued.
-_VERSION = 1
+_VERSION = 2
 _CHUNK_FRAMES = 25
 _BACKGROUND_SAMPLES = 24
 
@@ -92,7 +93,8 @@ class ObserveConfig:
         refine_masks: bring the networks' masks to the image's edges.
         background: learn what each camera sees behind the person, for the refinement. Cameras of a session
             stand still.
-        allow_empty_cameras: go on with cameras that show no person in any frame.
+        person: whom of several people: `largest` in the pictures, `all` one after the other, or a name that
+            `people.json` has.
     """
 
     looks: Literal[1, 2, 4] = 4
@@ -101,7 +103,11 @@ class ObserveConfig:
     mask: Literal["auto", "session", "pose", "selfie"] = "auto"
     refine_masks: bool = True
     background: bool = True
-    allow_empty_cameras: bool = False
+    person: str = "largest"
+
+
+# Where the person should be, by what has been seen; what is not known is NaN.
+SecondLook = Callable[[Observations], ExpectedBodies]
 
 
 def observe(
@@ -111,8 +117,12 @@ def observe(
     *,
     frames: Sequence[int] | None = None,
     workers: int = 2,
+    people: ExpectedBodies | None = None,
+    second_look: SecondLook | None = None,
 ) -> Observations:
-    """Landmarks and masks of a session.
+    """Landmarks and masks of one person of a session.
+
+    A camera in which the networks see nobody gives what the session itself has: its mask, and no landmarks.
 
     Args:
         session: what was captured.
@@ -121,21 +131,30 @@ def observe(
             checkpoint while it runs: called again after an interruption, it continues.
         frames: numbers of the frames to look at; all of the session's if None.
         workers: threads, each with its own networks. The result does not depend on it.
+        people: where several people are; the chosen one alone is looked at. The largest in each picture if None.
+        second_look: says where the person should be in pictures that do not show it there; nothing if None.
 
     Raises:
-        CaptureError: a camera shows no person in any frame.
         AssetError, MissingExtraError: a network or its runtime is missing.
     """
     numbers = [frame.index for frame in session.frames] if frames is None else list(frames)
-    checkpoint = Checkpoint(folder, _key(session, config, numbers))
+    checkpoint = Checkpoint(folder, _key(session, config, numbers, people))
     if checkpoint.fresh:
         # Masks that are there would be taken for finished ones of this observation.
         shutil.rmtree(folder / MASKS_FOLDER, ignore_errors=True)
     total = _steps(session, config, numbers)
     with Progress("people", total) as bar, ThreadPoolExecutor(max_workers=workers) as pool:
-        job = _ObserveJob(session, config, folder, checkpoint, pool, 2 * workers, bar)
-        for camera in session.camera_names:
-            _observe_camera(job, camera, numbers)
+        job = _ObserveJob(session, config, folder, checkpoint, pool, 2 * workers, bar, people)
+        present = {c: [frame for frame in numbers if session.has(frame, c)] for c in session.camera_names}
+        for camera, of in present.items():
+            _predict_camera(job, camera, of)
+        if second_look is not None:
+            _look_again(job, numbers, second_look)
+        for camera, of in present.items():
+            soft = [frame for frame in of if checkpoint.soft_mask_file(camera, frame).is_file()]
+            _refine_camera(job, camera, soft)
+            if config.refine_masks:
+                bar.advance(len(of) - len(soft))
     save_observations(_gather_results(job, numbers), folder)
     checkpoint.remove()
     return load_observations(folder)
@@ -162,15 +181,19 @@ class _ObserveJob:
     pool: ThreadPoolExecutor
     window: int
     bar: Progress
+    people: ExpectedBodies | None = None
     networks: _Workers = field(default_factory=_Workers)
 
 
-def _key(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> str:
+def _key(
+    session: Capture, config: ObserveConfig, numbers: Sequence[int], people: ExpectedBodies | None
+) -> str:
     described = {
         "version": _VERSION,
         "config": asdict(config),
         "session": session.fingerprint(),
         "frames": list(numbers),
+        "people": "" if people is None else hashlib.sha256(people.px.tobytes()).hexdigest(),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
@@ -178,25 +201,6 @@ def _key(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> str
 def _steps(session: Capture, config: ObserveConfig, numbers: Sequence[int]) -> int:
     seen = sum(session.has(frame, camera) for camera in session.camera_names for frame in numbers)
     return seen * (2 if config.refine_masks else 1)
-
-
-def _observe_camera(job: _ObserveJob, camera: str, numbers: Sequence[int]) -> None:
-    present = [frame for frame in numbers if job.session.has(frame, camera)]
-    _predict_camera(job, camera, present)
-    if not job.config.allow_empty_cameras and not any(
-        (chunk.arrays["pose_score"] > 0).any() for chunk in job.checkpoint.iter_chunks(camera)
-    ):
-        raise CaptureError(
-            "a camera shows no person",
-            where=f"camera {camera}",
-            expected="a person in at least one frame",
-            found=f"none in {len(present)} frames",
-            remedy="leave the camera out of the session, or set observe.allow_empty_cameras: true",
-        )
-    soft = [frame for frame in present if job.checkpoint.soft_mask_file(camera, frame).is_file()]
-    _refine_camera(job, camera, soft)
-    if job.config.refine_masks:
-        job.bar.advance(len(present) - len(soft))
 
 
 def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> None:
@@ -208,7 +212,7 @@ def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> No
     chunk: list[FrameResult] = []
 
     def predict(item: tuple[int, Image]) -> FrameResult:
-        return _predict_frame(job, camera, *item)
+        return _predict_frame(job, camera, *item, people=_people_at(job.people, item[0], camera))
 
     for result in _in_order(job, predict, images):
         chunk.append(result)
@@ -219,23 +223,66 @@ def _predict_camera(job: _ObserveJob, camera: str, present: Sequence[int]) -> No
     job.checkpoint.save(camera, chunk)
 
 
-def _predict_frame(job: _ObserveJob, camera: str, frame: int, image: Image) -> FrameResult:
+def _people_at(people: ExpectedBodies | None, frame: int, camera: str) -> Expected | None:
+    return None if people is None else people.at(frame, camera)
+
+
+def _look_again(job: _ObserveJob, numbers: Sequence[int], second_look: SecondLook) -> None:
+    """Pictures that do not show the person where the other cameras do are looked at there."""
+    found = _gather_results(job, numbers)
+    px = job.checkpoint.remember("expected", lambda: second_look(found).px)
+    expected = ExpectedBodies(tuple(numbers), found.cameras, px)
+    for column, camera in enumerate(found.cameras):
+        for chunk in job.checkpoint.iter_chunks(camera):
+            doubtful = [
+                frame
+                for frame in chunk.frames.tolist()
+                if not _is_as_expected(
+                    found.pose_px[numbers.index(frame), column], expected.at(frame, camera)
+                )
+            ]
+            images = zip(doubtful, job.session.iter_images(camera, doubtful), strict=True)
+
+            def predict(item: tuple[int, Image], camera: str = camera) -> FrameResult | None:
+                others = _people_at(job.people, item[0], camera) or [None]
+                people = [expected.at(item[0], camera)[0], *others[1:]]
+                again = _predict_frame(job, camera, *item, people=people)
+                return again if again.arrays["pose_score"] > 0 else None
+
+            better = {again.frame: again for again in _in_order(job, predict, images) if again is not None}
+            if better:
+                job.checkpoint.replace(camera, chunk, better)
+
+
+def _is_as_expected(seen: Float[np.ndarray, "33 2"], people: Expected) -> bool:
+    """Also where nothing is expected."""
+    return people[0] is None or (bool(np.isfinite(seen).any()) and is_expected(seen, people))
+
+
+def _predict_frame(
+    job: _ObserveJob, camera: str, frame: int, image: Image, people: Expected | None = None
+) -> FrameResult:
     arrays = empty_arrays()
-    poses = job.networks(PoseNetwork)
-    roi = poses.find(image)
-    person = None if roi is None else predict_repeatedly(poses, image, roi, looks=job.config.looks)
+    poses, looks = job.networks(PoseNetwork), job.config.looks
+    if people is None:
+        person = find_alone(poses, image, lambda: job.session.mask(frame, camera), looks)
+    else:
+        person = find_expected(poses, image, people, looks)
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)
-    face = job.networks(FaceNetwork)(image, person) if job.config.face else None
+    # Among several people a face or hand that is not looked for near the person's own may be anybody's.
+    alone = people is None or person is not None
+    face = job.networks(FaceNetwork)(image, person) if job.config.face and alone else None
     if face is not None:
         arrays["face_px"], arrays["face_score"] = face.px, np.array(face.score)
-    if job.config.hands:
+    if job.config.hands and alone:
         hands = job.networks(HandNetwork)(image, person)
         for side, hand in enumerate((hands.left, hands.right)):
             if hand is not None:
                 arrays["hand_px"][side], arrays["hand_score"][side] = hand.px, hand.score
     source, mask = _mask_of_frame(job, camera, frame, image, person, face is not None)
+    mask = mask if people is None or mask is None else own_part(poses, image, mask, person, people)
     height, width = image.shape[:2]
     if isinstance(mask, SoftMask) and job.config.refine_masks:
         save_soft_mask(mask, job.checkpoint.soft_mask_file(camera, frame))

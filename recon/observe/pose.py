@@ -71,6 +71,16 @@ def region_of_body(hip: np.ndarray, reach: np.ndarray) -> Roi:
     return Roi.square(hip, 2.0 * float(np.hypot(dx, dy)) * _ROI_SCALE, rotation)
 
 
+def region_of_mask(mask: Float[np.ndarray, "h w"]) -> Roi | None:
+    """The upright square about the body of a mask of the person; None of an empty one."""
+    rows, columns = (np.flatnonzero((mask > 0.5).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    low, high = np.array([columns[0], rows[0]]), np.array([columns[-1], rows[-1]]) + 1.0
+    middle = 0.5 * (low + high)
+    return region_of_body(middle, middle - np.array([0.0, 0.5 * float(np.max(high - low))]))
+
+
 def refine_by_heatmaps(
     px: Float[np.ndarray, "k 2"], heatmaps: Float[np.ndarray, "h w k"], side: int = _SIDE
 ) -> Float[np.ndarray, "k 2"]:
@@ -129,6 +139,23 @@ class PoseNetwork:
             return None
         return self._closer(image, roi) if roi.size[0] < _SMALL * max(image.shape[:2]) else roi
 
+    def find_all(self, image: Float[np.ndarray, "h w 3"], *, tiles: bool = True) -> list[Roi]:
+        """Regions of everybody whom the detector is sure of, the surest first; several may be of one person.
+
+        Args:
+            image: RGB in 0..1.
+            tiles: look in overlapping tiles too: in a whole image the detector finds one person of three.
+        """
+        found = detect(self._detector, image)
+        if tiles:
+            found += detect(self._detector, image, tiles_of(image.shape[1], image.shape[0]))
+        regions: list[Roi] = []
+        for person in sorted(found, key=lambda detection: -detection.score):
+            region = region_of_body(*person.keypoints[:2])
+            if not any(_is_same_region(region, other) for other in regions):
+                regions.append(region)
+        return regions
+
     def _closer(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> Roi:
         """The region of a small person once more, by a detector that is shown little else."""
         found = detect(self._detector, image, [Roi.square(roi.center, 2.0 * roi.size[0])])
@@ -163,6 +190,13 @@ class PoseNetwork:
         """The person of an image (RGB in 0..1), or None."""
         roi = self.find(image)
         return None if roi is None else self.predict(image, roi)
+
+
+def _is_same_region(one: Roi, other: Roi) -> bool:
+    """Whether two regions differ by less than the landmark network cares about."""
+    ratio = one.size[0] / other.size[0]
+    apart = float(np.hypot(one.center[0] - other.center[0], one.center[1] - other.center[1]))
+    return 0.8 < ratio < 1.25 and apart < 0.1 * max(one.size[0], other.size[0])
 
 
 def tiles_of(width: int, height: int) -> list[Roi]:

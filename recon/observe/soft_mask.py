@@ -38,13 +38,14 @@ def average(masks: Sequence[SoftMask]) -> SoftMask:
     total = np.zeros_like(first.values)
     weight = np.zeros_like(first.values)
     for mask in masks:
-        total += _resample(mask.values, mask.roi, first)
-        weight += _resample(np.ones_like(mask.values), mask.roi, first)
+        total += resample(mask, first)
+        weight += resample(SoftMask(np.ones_like(mask.values), mask.roi), first)
     return SoftMask(total / np.maximum(weight, 1e-6), first.roi)
 
 
-def _resample(values: Float[np.ndarray, "h w"], roi: Roi, to: SoftMask) -> Float[np.ndarray, "h2 w2"]:
-    """Values over one region resampled over another, 0 where they do not reach."""
+def resample(mask: SoftMask, to: SoftMask) -> Float[np.ndarray, "h2 w2"]:
+    """A mask's values over the region of another, 0 where it does not reach."""
+    values, roi = mask.values, mask.roi
     if roi == to.roi:
         return values
     height, width = values.shape

@@ -6,6 +6,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
     codes           what each code means, for ever
     record          checks, and the file that holds them
     reading         files, and pictures as they were recorded
+    crowd           several people in them
     samples         the frames that are read: what was seen of each camera
     geometry        cameras as they are described
     times           frames and their order
@@ -36,7 +37,7 @@ from simulacra.recon.preflight.geometry import check_cameras
 from simulacra.recon.preflight.joint_error import check_joint_error
 from simulacra.recon.preflight.light import check_light
 from simulacra.recon.preflight.masks import check_masks
-from simulacra.recon.preflight.presence import check_detector, check_moments, check_presence
+from simulacra.recon.preflight.presence import check_detector, check_moments, check_people, check_presence
 from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import (
     Check,
@@ -81,13 +82,18 @@ class Inspection:
 
 
 def preflight(
-    session: Session, cameras: Sequence[str] | None = None, settings: PreflightConfig | None = None
+    session: Session,
+    cameras: Sequence[str] | None = None,
+    settings: PreflightConfig | None = None,
+    *,
+    person: str = "largest",
 ) -> Preflight:
     """Checks a session.
 
     Args:
         cameras: those to be checked; all if None. Nothing of the others is read.
         settings: how many frames are read.
+        person: whom of several people the checks are about.
 
     Returns:
         all checks, passed or not; ``raise_on_fail`` stops on failed ones.
@@ -95,7 +101,7 @@ def preflight(
     Raises:
         CaptureError: those cameras recorded nothing.
     """
-    return inspect(session, cameras, settings).record
+    return inspect(session, cameras, settings, person=person).record
 
 
 def inspect(
@@ -103,11 +109,13 @@ def inspect(
     cameras: Sequence[str] | None = None,
     settings: PreflightConfig | None = None,
     detector: PersonDetector | None = None,
+    person: str = "largest",
 ) -> Inspection:
     """As `preflight`, with what was seen.
 
     Args:
         detector: finds persons; the landmark network if None.
+        person: whom of several people the checks are about.
 
     Raises:
         CaptureError: those cameras recorded nothing.
@@ -124,11 +132,21 @@ def inspect(
     problems = Problems()
     files = check_files(used, problems)
     samples = sample_session(
-        used, problems, stills=settings.frames, motion=settings.motion_frames, detector=detector
+        used,
+        problems,
+        stills=settings.frames,
+        motion=settings.motion_frames,
+        detector=detector,
+        person=person,
     )
     found = measure_consistency(used, samples)
     checks = check_frames(used) + check_cameras(used) + check_detector(samples)
-    checks += check_presence(used, samples) + check_moments(samples) + check_motion(samples)
+    checks += (
+        check_people(samples, person)
+        + check_presence(used, samples)
+        + check_moments(samples)
+        + check_motion(samples)
+    )
     checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
     checks += check_consistency(used, samples, found)
     # Where the calibration is of another convention or moment it says nothing of where cameras stand.

@@ -43,6 +43,7 @@ CODES = {
     "shared-view": "share of what is seen of the body that two cameras see, or one with depth",
     "person-upright": "angle between the person's up and +Y",
     # The person.
+    "people": "how many people enough cameras see, where there are several",
     "person-visible": "share of the image that the person takes",
     "person-moments": "share of the frames that were looked at in which the person is seen by enough cameras",
     "person-in-frame": "share of the image's border that the person touches",
@@ -59,6 +60,7 @@ CODES = {
     # Masks.
     "mask-agreement": "share of a camera's points of the person inside the other cameras' masks, and theirs in its",
     "mask-keypoints": "share of the body's landmarks inside the mask",
+    "mask-extent": "share of the mask, also the networks', that is far from the person's limbs",
     "mask-hull": "share of a mask that the other cameras' masks leave room for",
     # Depth.
     "depth-agreement": "median difference of two cameras' depths at one point",

@@ -32,6 +32,8 @@ SOLES = 0.05
 # Width between the shoulders' joints, and between the pupils, of the stature (Drillis and Contini 1966; pupils of
 # adults are 63 mm apart).
 SHOULDERS, PUPILS = 0.2, 0.037
+# Of a head alone that is in view a face is the least, metres; somebody is cut off who takes this share of the border.
+SHORTEST_PART, CUT_OFF = 0.12, 0.005
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def check_depths(
     """All checks of depth on the stills; none where the session has no depth. One frame is in memory at a time."""
     if all(camera.depth_scale is None for camera in session.cameras):
         return []
-    heights: dict[str, list[float]] = {}
+    heights: dict[str, list[tuple[float, bool]]] = {}
     holes: dict[str, list[float]] = {}
     limbs: dict[str, list[float]] = {}
     scales: dict[str, list[float]] = {}
@@ -71,7 +73,7 @@ def check_depths(
             holes.setdefault(name, []).append(1 - covered)
             if len(person.points):
                 low, high = np.quantile(person.points[:, 1], [0.002, 0.998])
-                heights.setdefault(name, []).append(float(high - low))
+                heights.setdefault(name, []).append((float(high - low), _is_cut_off(person.inside)))
             joints, ratio = _measure_at_joints(person, samples, frame, found)
             if np.isfinite(joints):
                 limbs.setdefault(name, []).append(joints)
@@ -179,22 +181,40 @@ def _measure_at_joints(
     return size, float(np.median(known)) if known.size >= 4 else float("nan")
 
 
-def _check_stature(heights: Mapping[str, list[float]], limbs: Mapping[str, list[float]]) -> list[Check]:
-    """By limbs where landmarks are known, for half bodies are no shorter persons; else by the mask's extent."""
+def _is_cut_off(inside: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether a person reaches the picture's edge: what is beyond it is not seen."""
+    border = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
+    return bool(border.mean() > CUT_OFF)
+
+
+def _check_stature(
+    heights: Mapping[str, list[tuple[float, bool]]], limbs: Mapping[str, list[float]]
+) -> list[Check]:
+    """By limbs where landmarks are known, for half bodies are no shorter persons; else by the mask's extent, which is
+    that of a part where the picture's edge cuts the person off.
+    """
     by_limbs = len(limbs) > 0
-    values = limbs if by_limbs else heights
-    if not values:
+    if not (limbs or heights):
         return []
     # A camera may see half of a person: of extents the tallest view counts.
-    middle = {name: float(np.median(v)) for name, v in values.items()}
+    middle = {n: float(np.median(v)) for n, v in limbs.items()} if by_limbs else {
+        n: float(np.median([height for height, _ in v])) for n, v in heights.items()
+    }  # fmt: skip
     value = float(np.median(list(middle.values()))) if by_limbs else max(middle.values())
     name = min(middle, key=lambda n: abs(middle[n] - value))
-    status: Status = "pass" if SHORTEST <= value <= TALLEST else "fail"
+    part = not by_limbs and all(cut for _, cut in heights[name])
+    least = SHORTEST_PART if part else SHORTEST
+    status: Status = "pass" if least <= value <= TALLEST else "fail"
+    extent = (
+        "by the extent of the depth of the part that is in view"
+        if part
+        else "by the extent of the person's depth"
+    )
     return [
         Check(
-            "stature", name if not by_limbs else "depth of all cameras", value, "m", f"{SHORTEST} to {TALLEST}", status,
+            "stature", name if not by_limbs else "depth of all cameras", value, "m", f"{least} to {TALLEST}", status,
             "the depth scale is wrong: import again with the sensor's units in a metre as --depth-scale",
-            "by limbs in depth" if by_limbs else "by the extent of the person's depth",
+            "by limbs in depth" if by_limbs else extent,
         )
     ]  # fmt: skip
 

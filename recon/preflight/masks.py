@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
+from simulacra.recon.observe.separate import limb_distance
 from simulacra.recon.preflight.reading import Problems
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.samples import SessionSamples, Still
@@ -23,6 +24,9 @@ from simulacra.render.runtime.errors import UserError
 CELLS, SIDE = 56, 128
 # A mask must be covered by the hull of the others to this; edges of masks and cells take the rest.
 COVERED, LOST = 0.9, 0.6
+# Reaches of a limb (see `recon.observe.separate`) beyond which nothing is the person's: a fifth of the body's extent.
+# In 177 pictures of four captures at most 4 % of a mask was so far off.
+FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,17 @@ class SmallMask:
 
 
 def check_masks(session: Session, samples: SessionSamples, problems: Problems) -> list[Check]:
-    """Checks of masks on the stills; none where the session has no masks."""
+    """Checks of masks on the stills; of the networks' own only how far they reach."""
     stills = {c.name: [s for s in c.stills if s.covered is not None] for c in samples.cameras}
     stills = {name: of for name, of in stills.items() if of}
     if not stills:
-        return []
-    return [*_check_visible(stills), *_check_landmarks(stills), *_check_hull(session, samples, problems)]
+        return _check_extent(session, samples)
+    return [
+        *_check_extent(session, samples),
+        *_check_visible(stills),
+        *_check_landmarks(stills),
+        *_check_hull(session, samples, problems),
+    ]
 
 
 def _check_visible(stills: dict[str, list[Still]]) -> list[Check]:
@@ -70,6 +79,23 @@ def _check_landmarks(stills: dict[str, list[Still]]) -> list[Check]:
         "mask-keypoints", inside, warn=lambda v: v < 0.8, fail=lambda v: v < 0.5, worse=lambda v: -v,
         unit="of the landmarks", limit=">= 0.8",
         remedy="the mask is of another frame or camera, inverted, or misses parts of the person",
+    )  # fmt: skip
+
+
+def _check_extent(session: Session, samples: SessionSamples) -> list[Check]:
+    """Masks that take in the room: where no limb is near."""
+    far: dict[str, list[float]] = {}
+    for camera in samples.cameras:
+        for still in camera.stills:
+            if still.silhouette is None or still.body is None or not (still.silhouette > 127).any():
+                continue
+            scale = still.silhouette.shape[1] / session.camera(camera.name).width
+            distance = limb_distance(still.body.px * scale, still.silhouette.shape)
+            far.setdefault(camera.name, []).append(float((distance[still.silhouette > 127] > FAR).mean()))
+    return check_values(
+        "mask-extent", {name: float(np.median(of)) for name, of in far.items()}, warn=lambda v: v > 0.25,
+        unit="of the mask is far from the person's limbs", limit="<= 0.25",
+        remedy="the mask takes in background: masks of your own, a plainer background or better light",
     )  # fmt: skip
 
 

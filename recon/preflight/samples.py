@@ -19,8 +19,12 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
 from simulacra.recon.observe.consensus import predict_repeatedly
+from simulacra.recon.observe.expected import ExpectedBodies, is_expected, region_of_landmarks
 from simulacra.recon.observe.pose import PoseDetection, PoseNetwork
 from simulacra.recon.observe.roi import Roi
+from simulacra.recon.people.record import People
+from simulacra.recon.people.sightings import Sighting, count_people, find_everyone
+from simulacra.recon.preflight.crowd import CrowdDetector, expect_recorded, look_for_people
 from simulacra.recon.preflight.light import LightStats, measure_light
 from simulacra.recon.preflight.reading import Problems, iter_raw
 from simulacra.recon.session import Session
@@ -67,6 +71,12 @@ class NetworkPersonDetector:
 
     def track(self, image: Float[np.ndarray, "h w 3"], roi: Roi) -> PoseDetection | None:
         return self._network().predict(image, roi)
+
+    def count(self, image: Float[np.ndarray, "h w 3"]) -> int:
+        return count_people(self._network(), image)
+
+    def everyone(self, image: Float[np.ndarray, "h w 3"]) -> list[Sighting]:
+        return find_everyone(self._network(), image)
 
     def _network(self) -> PoseNetwork:
         if not hasattr(self._threads, "network"):
@@ -126,6 +136,7 @@ class CameraSamples:
             where it is well as it is.
         bodies: landmarks of every frame that shows a person, by its number.
         thumbs: grey, of the consecutive frames, by their numbers.
+        crowd: how many people a glance at the stills shows at once.
     """
 
     name: str
@@ -133,6 +144,7 @@ class CameraSamples:
     turned: int
     bodies: dict[int, Body]
     thumbs: dict[int, UInt8[np.ndarray, "h w"]]
+    crowd: int = 1
 
 
 @dataclass(frozen=True)
@@ -144,12 +156,14 @@ class SessionSamples:
         stills: numbers of the frames that are spread over the session.
         motion: numbers of the consecutive frames.
         has_detector: whether persons could be searched for.
+        people: everybody whom enough cameras see; None where a glance shows nobody beside the person.
     """
 
     cameras: tuple[CameraSamples, ...]
     stills: tuple[int, ...]
     motion: tuple[int, ...]
     has_detector: bool
+    people: People | None = None
 
     def camera(self, name: str) -> CameraSamples:
         """Those of one camera."""
@@ -163,6 +177,7 @@ def sample_session(
     stills: int = 3,
     motion: int = 100,
     detector: PersonDetector | None = None,
+    person: str = "largest",
 ) -> SessionSamples:
     """Reads frames, and finds the person in them.
 
@@ -171,6 +186,7 @@ def sample_session(
         stills: how many frames, spread over the session.
         motion: how many consecutive frames from its middle, at most; fewer with many cameras.
         detector: the landmark network if None; without its files nobody is searched for.
+        person: whom of several people.
     """
     if detector is None:
         try:
@@ -184,12 +200,22 @@ def sample_session(
     start = max(0, (len(indices) - motion) // 2)
     moving = indices[start : start + motion] if len(indices) > stills else ()
 
-    def sample(name: str) -> CameraSamples:
-        return _sample_camera(session, name, chosen, moving, detector, problems)
+    def sample_all(expected: ExpectedBodies | None) -> tuple[CameraSamples, ...]:
+        # What knows of no crowd is asked as it always was.
+        more = () if expected is None else (expected,)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        cameras = tuple(pool.map(sample, session.camera_names))
-    return SessionSamples(cameras, chosen, tuple(moving), detector is not None)
+        def sample(name: str) -> CameraSamples:
+            return _sample_camera(session, name, chosen, moving, detector, problems, *more)
+
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return tuple(pool.map(sample, session.camera_names))
+
+    cameras, people = sample_all(None), None
+    if isinstance(detector, CrowdDetector) and any(camera.crowd > 1 for camera in cameras):
+        people = look_for_people(session, sorted({*chosen, *moving}), detector, WORKERS)
+        if people is not None and len(people):
+            cameras = sample_all(expect_recorded(people, session, people.place(person)))
+    return SessionSamples(cameras, chosen, tuple(moving), detector is not None, people)
 
 
 def linspace_indices(count: int, wanted: int) -> list[int]:
@@ -204,6 +230,7 @@ def _sample_camera(
     moving: Sequence[int],
     detector: PersonDetector | None,
     problems: Problems,
+    expected: ExpectedBodies | None = None,
 ) -> CameraSamples:
     stills: list[Still] = []
     bodies: dict[int, Body] = {}
@@ -211,15 +238,22 @@ def _sample_camera(
     last: PoseDetection | None = None
     turned: list[int] = []
     wanted = sorted({*chosen, *moving})
-    previous = -2
+    previous, crowd = -2, 1
     for frame, pixels in iter_raw(session, name, wanted, problems):
         image = pixels.astype(np.float32) / np.float32(255)
         if frame in moving:
             thumbs[frame] = cv2.cvtColor(shrink_to(pixels, THUMB), cv2.COLOR_RGB2GRAY)
         if frame in chosen:
-            person, turn = _person(detector, image)
+            if expected is None:
+                person, turn = _person(detector, image)
+            else:
+                person, turn = _expected_person(detector, image, expected.at(frame, name)), 0
+            if isinstance(detector, CrowdDetector):
+                crowd = max(crowd, detector.count(image))
             turned.append(turn)
             stills.append(_still(session, name, frame, pixels, person, problems))
+        elif expected is not None:
+            person = _expected_person(detector, image, expected.at(frame, name))
         elif detector is not None:
             follows = last is not None and frame == previous + 1
             person = detector.track(image, last.next_roi) if follows and last is not None else None
@@ -234,7 +268,19 @@ def _sample_camera(
     # Most stills must say the same: a single detection of somebody who bends over may err.
     usual = max(set(turned), key=turned.count) if turned else 0
     agreed = usual if 2 * turned.count(usual) > len(turned) else 0
-    return CameraSamples(name, tuple(stills), agreed, bodies, thumbs)
+    return CameraSamples(name, tuple(stills), agreed, bodies, thumbs, crowd)
+
+
+def _expected_person(
+    detector: PersonDetector | None,
+    image: Float[np.ndarray, "h w 3"],
+    people: Sequence[Float[np.ndarray, "33 2"] | None],
+) -> PoseDetection | None:
+    """The chosen one of several people, where they should be."""
+    if detector is None or people[0] is None:
+        return None
+    found = detector.track(image, region_of_landmarks(people[0]))
+    return found if found is not None and is_expected(found.px, people) else None
 
 
 def _person(

@@ -235,7 +235,10 @@ def planted_network(world: World) -> type[PoseNetwork]:
         def find(self, image: np.ndarray) -> Roi | None:
             return Roi.letterbox(SIZE, SIZE) if _read(image) else None
 
-        def predict(self, image: np.ndarray, roi: Roi) -> PoseDetection | None:
+        def find_all(self, image: np.ndarray, *, tiles: bool = True) -> list[Roi]:
+            return [roi] if (roi := self.find(image)) is not None else []
+
+        def predict(self, image: np.ndarray, roi: Roi, *, min_score: float = 0.5) -> PoseDetection | None:
             view = _read(image)
             if view is None:
                 return None

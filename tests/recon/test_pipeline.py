@@ -35,6 +35,8 @@ from simulacra.recon.observe import Observations, load_observations, over_sessio
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
 from simulacra.recon.observe.observations import mask_file, save_observations, write_mask
 from simulacra.recon.observe.presence import ONE_CAMERA
+from simulacra.recon.people import survey
+from simulacra.recon.people.observing import blind_cameras
 from simulacra.recon.pipeline import (
     OF_BODIES,
     Reconstruction,
@@ -118,6 +120,7 @@ def network(world: World) -> Iterator[type]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(over_session, "PoseNetwork", planted)
         patch.setattr(samples, "PoseNetwork", planted)
+        patch.setattr(survey, "PoseNetwork", planted)
         yield planted
 
 
@@ -190,7 +193,7 @@ def test_noise_in_what_is_held_out_changes_no_byte_that_is_trained(
 def test_a_preflight_looks_at_all_frames_but_at_no_held_out_camera(
     base: Path, session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "observe", killed)
+    monkeypatch.setattr(pipeline, "observe_person", killed)
     for number, kind in enumerate(("camera", "frame")):
         poisoned = shutil.copytree(session, tmp_path / f"session_{kind}")
         if kind == "camera":
@@ -322,17 +325,18 @@ def test_a_check_a_fit_and_a_run_say_the_same_of_one_camera(
             reconstruct(flat, plain, tmp_path / "plain")
 
 
-def test_a_person_who_is_never_there_is_an_error_with_a_name(session: Path, tmp_path: Path) -> None:
+def test_a_camera_that_shows_nobody_is_named_and_the_others_go_on(
+    session: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = shutil.copytree(session, tmp_path / "session")
     leave(copy, FRAMES, ["b"])
-    with pytest.raises(CaptureError, match=r"a camera shows no person[\s\S]*camera b"):
-        reconstruct(copy, SETTINGS, tmp_path / "one")
+    made = reconstruct(copy, SETTINGS, tmp_path / "one")
+    assert "camera b: the networks see nobody" in capsys.readouterr().err
+    assert made.observations is not None and made.fit is not None and made.fit.held.all()
+    assert blind_cameras(made.observations) == ("b",)
     leave(copy, FRAMES)
-    with pytest.raises(CaptureError, match="a camera shows no person"):
-        reconstruct(copy, SETTINGS, tmp_path / "all")
-    allowed = changed(observe={"allow_empty_cameras": True})
     with pytest.raises(CaptureError, match="no frame shows the person in two cameras"):
-        reconstruct(copy, allowed, tmp_path / "allowed")
+        reconstruct(copy, SETTINGS, tmp_path / "all")
 
 
 # -- what runs again -------------------------------------------------------------------------------
@@ -572,7 +576,7 @@ def test_a_run_that_is_killed_in_every_stage_gives_the_same_bytes(
     kills: list[tuple[object, str, int]] = [
         (pipeline, "preflight", 1),
         (network, "predict", 6),  # in the second of three cameras of four frames
-        (pipeline, "observe", 1),
+        (pipeline, "observe_person", 1),
         (pipeline, "fit_body", 1),
         (pipeline, "refine", 1),
         (loop, "save_checkpoint", 1),  # while cameras are aligned, after step 2 of 4
@@ -649,8 +653,8 @@ def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, function in {
         "load_body": lambda: body,
         "describe_networks": lambda: networks,
-        "preflight": lambda *_: checked,
-        "observe": observe_again,
+        "preflight": lambda *_, **__: checked,
+        "observe_person": observe_again,
         "fit_body": lambda *_, **__: fit,
         "refine": lambda *_: surface,
         "train_avatar": train_again,

@@ -370,7 +370,7 @@ def networks() -> None:
 
 
 # No network takes ellipsoids for a person; their masks are the session's own.
-NO_LOOKING = "--observe.looks 1 --observe.face false --observe.hands false --observe.allow-empty-cameras true"
+NO_LOOKING = "--observe.looks 1 --observe.face false --observe.hands false"
 SHORT = [
     "--config",
     "baselines/depth_splats",

@@ -26,7 +26,7 @@ import numpy as np
 
 from simulacra.recon.importers.opencv_yaml import import_opencv_yaml
 from simulacra.recon.importers.options import OpencvYamlOptions
-from simulacra.recon.observe import over_session
+from simulacra.recon.observe import chosen, over_session
 from simulacra.recon.pipeline import ReconstructionConfig, StageLog, protocol_of, reconstruct, run_stages
 from simulacra.recon.preflight import CODES
 from simulacra.recon.runs.configuration import changed_config
@@ -184,7 +184,7 @@ def _remember_networks() -> None:
     pose, face = over_session.PoseNetwork, over_session.FaceNetwork
     over_session.PoseNetwork = type("Pose", (pose,), {"find": _once(pose.find)})  # type: ignore[misc,assignment]
     over_session.FaceNetwork = type("Face", (face,), {"__call__": _once(face.__call__)})  # type: ignore[misc,assignment]
-    over_session.predict_repeatedly = _once(over_session.predict_repeatedly)
+    chosen.predict_repeatedly = _once(chosen.predict_repeatedly)
 
 
 def _once(ask: Callable[..., Any]) -> Callable[..., Any]:

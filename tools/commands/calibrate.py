@@ -166,9 +166,7 @@ def _observe_body(session: CapturedSession) -> Observations:
     """Body landmarks of all frames; nothing of it is kept on disk."""
     from simulacra.recon.observe import ObserveConfig, observe
 
-    settings = ObserveConfig(
-        face=False, hands=False, refine_masks=False, background=False, allow_empty_cameras=True
-    )
+    settings = ObserveConfig(face=False, hands=False, refine_masks=False, background=False)
     with tempfile.TemporaryDirectory() as folder:
         return observe(session, settings, Path(folder))
 

@@ -42,6 +42,7 @@ def reconstruct(
         print_config: print the whole configuration as YAML and stop.
     """
     from simulacra.recon.pipeline import reconstruct as run
+    from simulacra.recon.pipeline import reconstruct_everybody
     from simulacra.recon.runs.configuration import format_config, load_config
     from simulacra.recon.session import SESSION_FILE, load_session
 
@@ -58,6 +59,7 @@ def reconstruct(
         load_session(session)  # says what is missing, before anybody waits for kernels
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
+<<<<<<< HEAD
     run(session, resolved, out, config_name(config))
     from ..report import read_run, write_run_report
 
@@ -65,6 +67,18 @@ def reconstruct(
     if verdict := read_run(out).verdict:
         print(f"{verdict.sentence} {verdict.do}".strip())
     print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+=======
+    from ..report import write_run_report
+
+    folders = [out]
+    if resolved.observe.person == "all":
+        folders = [out / name for name in reconstruct_everybody(session, resolved, out, config_name(config))]
+    else:
+        run(session, resolved, out, config_name(config))
+    for folder in folders:
+        report = write_run_report(folder).resolve()
+        print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+>>>>>>> r-people
 
 
 def _propose(session: Path, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:

@@ -10,10 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulacra.recon.observe import ObserveConfig, load_observations, observe, over_session
+from simulacra.recon.observe import (
+    Observations,
+    ObserveConfig,
+    PoseNetwork,
+    load_observations,
+    observe,
+    over_session,
+)
 from simulacra.recon.observe.checkpoint import FrameResult, empty_arrays
+from simulacra.recon.observe.expected import ExpectedBodies
 from simulacra.recon.observe.over_session import Capture
-from simulacra.render.runtime.errors import CaptureError, RunError
+from simulacra.render.runtime.errors import RunError
 
 from .conftest import Example
 
@@ -151,13 +159,52 @@ def test_the_sessions_masks_come_first(recording: Recording, tmp_path: Path) -> 
     assert none.mask_sources["a"] == ("none",) and none.mask(13, "a") is None
 
 
-def test_a_camera_without_a_person_is_named(recording: Recording, tmp_path: Path) -> None:
+def test_a_camera_without_a_person_gives_its_own_masks(recording: Recording, tmp_path: Path) -> None:
     recording.images["b"] = {frame: np.zeros_like(image) for frame, image in recording.images["b"].items()}
-    with pytest.raises(CaptureError, match="camera b"):
-        observe(recording, QUICK, tmp_path)
-    config = ObserveConfig(looks=1, hands=False, allow_empty_cameras=True)
-    seen = observe(recording, config, tmp_path)
+    own = np.zeros((512, 512), np.float32)
+    own[100:400, 200:300] = 1.0
+    recording.masks = {(11, "b"): own}
+    seen = observe(recording, QUICK, tmp_path, frames=[10, 11])
     assert np.isnan(seen.pose_px[:, 1]).all() and np.isfinite(seen.pose_px[:, 0]).all()
+    assert seen.mask_sources["b"] == ("none", "session")
+    np.testing.assert_array_equal(seen.mask(11, "b"), own)
+
+
+def test_whoever_is_expected_is_looked_at_and_nobody_else(recording: Recording, tmp_path: Path) -> None:
+    """What is expected of camera a is its own person, of camera b somebody beside."""
+    alone = observe(recording, QUICK, tmp_path / "alone", frames=[10, 11])
+    px = np.stack([alone.pose_px, alone.pose_px + np.array([150.0, 0.0])]).astype(np.float32)
+    px[0, :, 1] += [150.0, 0.0]  # the chosen one is not there in camera b
+    people = ExpectedBodies((10, 11), ("a", "b"), px)
+    seen = observe(recording, QUICK, tmp_path / "chosen", frames=[10, 11], people=people)
+    # Another region gives other landmarks, by some pixels; fingers more.
+    assert np.median(np.abs(seen.pose_px[:, 0] - alone.pose_px[:, 0])) < 5
+    assert np.isnan(seen.pose_px[:, 1]).all() and seen.mask_sources["b"] == ("none", "none")
+
+
+def test_where_the_others_see_the_person_it_is_looked_once_more(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector that misses the person in camera b; a stopped run goes on to the same landmarks."""
+    alone = observe(recording, QUICK, tmp_path / "alone", frames=[10, 11])
+    find, missed = PoseNetwork.find, {id(recording.images["b"][10]), id(recording.images["b"][11])}
+    monkeypatch.setattr(
+        PoseNetwork, "find", lambda self, image: None if id(image) in missed else find(self, image)
+    )
+    blind = observe(recording, QUICK, tmp_path / "blind", frames=[10, 11])
+    assert np.isnan(blind.pose_px[:, 1]).all()
+
+    def expect(found: Observations) -> ExpectedBodies:
+        assert np.isnan(found.pose_px[:, 1]).all(), "what was found is expected from the first look alone"
+        return ExpectedBodies((10, 11), ("a", "b"), np.asarray(alone.pose_px)[None])
+
+    recording.left = 4
+    with pytest.raises(Killed):
+        observe(recording, QUICK, tmp_path / "again", frames=[10, 11], second_look=expect)
+    recording.left = 1000
+    seen = observe(recording, QUICK, tmp_path / "again", frames=[10, 11], second_look=expect)
+    assert np.median(np.abs(seen.pose_px - alone.pose_px)) < 5
+    assert seen.mask_sources["b"] == ("pose", "pose")
 
 
 def test_a_damaged_record_is_an_error(recording: Recording, tmp_path: Path) -> None:
@@ -171,7 +218,7 @@ def test_memory_does_not_grow_with_the_frames(tmp_path: Path, monkeypatch: pytes
     """5 kB of landmarks a frame and camera: a thousand frames more would be 5 MB, held once."""
     picture = np.zeros((4, 4, 3), np.float32)
 
-    def see(job: object, camera: str, frame: int, image: np.ndarray) -> FrameResult:
+    def see(job: object, camera: str, frame: int, image: np.ndarray, people: object) -> FrameResult:
         values = {name: np.full_like(nothing, frame) for name, nothing in empty_arrays().items()}
         return FrameResult(frame, values, "session")
 
