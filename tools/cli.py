@@ -37,6 +37,7 @@ from .commands.imports import LAYOUTS
 from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
+from .commands.synchronise import synchronise
 from .commands.version import version
 from .commands.warmup import warmup
 
@@ -45,7 +46,7 @@ DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machi
 In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
 whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
 `animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
-`calibrate` cameras, `export-session` for other programs, `repair` of runs that were damaged, `stage` records virtual
+`calibrate` cameras, `synchronise` those that were started one by one, `export-session` for other programs, `repair` of runs that were damaged, `stage` records virtual
 captures whose truth is known, `design` says what a rig would give, `bench` measures this machine. Each has its own
 --help.
 
@@ -64,6 +65,7 @@ COMMANDS: dict[str, Command] = {
     "animate": animate,
     "export": export,
     "export-session": export_session,
+    "synchronise": synchronise,
     "repair": repair,
     "stage": stage,
     "design": design,
