@@ -46,9 +46,9 @@ DESCRIPTION = """From captured people to drivable Gaussian avatars, on any machi
 In the order of use: `assets` fetches outside files, `import` makes a session out of a capture, `check` says
 whether it is usable, `reconstruct` makes an avatar and a report out of a session, `evaluate` scores it again,
 `animate` moves it, `export` writes it for other programs. `demo` does all of it on a real capture. Beside them:
-`calibrate` cameras, `synchronise` those that were started one by one, `export-session` for other programs, `repair` of runs that were damaged, `stage` records virtual
-captures whose truth is known, `design` says what a rig would give, `bench` measures this machine. Each has its own
---help.
+`calibrate` cameras, `synchronise` those that were started one by one, `export-session` for other programs, `repair` of
+runs that were damaged, `stage` records virtual captures whose truth is known, `design` says what a rig would give,
+`bench` measures this machine. Each has its own --help.
 
 Completion: simulacra --tyro-print-completion bash > ~/.local/share/bash-completion/completions/simulacra
 (zsh, fish likewise)."""

@@ -165,7 +165,9 @@ def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[RecordedFra
                 expected=f"{len(rows or ())} frames",
                 found=f"{count} frames",
             )
-        result[path.stem] = tuple(RecordedFrame(str(row.sync_index), path, row.number, row.time) for row in rows)
+        result[path.stem] = tuple(
+            RecordedFrame(str(row.sync_index), path, row.number, row.time) for row in rows
+        )
     return result
 
 

@@ -47,7 +47,7 @@ def film_moments(
             where=videos[without[0]],
             expected="stamps, or one rate in all videos",
             found=_say_rates(intervals),
-            remedy="write it with stamps: ffmpeg -r RATE -i VIDEO -c copy NEW.mp4, with the rate that it was recorded at",
+            remedy="write it with stamps: ffmpeg -r RATE -i VIDEO -c copy NEW.mp4, at the rate of its recording",
         )
     step = slowest or 1.0
     own = {name: stamps.get(name, step * np.arange(facts[name].frames)) for name in facts}
@@ -91,7 +91,9 @@ def _say_unused(
     moments: tuple[Moment, ...], own: Mapping[str, Float[np.ndarray, " _"]], intervals: Mapping[str, float]
 ) -> list[str]:
     used = {name: sum(name in moment.numbers for moment in moments) for name in own}
-    left = ", ".join(f"{name} {len(own[name]) - n} of {len(own[name])}" for name, n in used.items() if n < len(own[name]))
+    left = ", ".join(
+        f"{name} {len(own[name]) - n} of {len(own[name])}" for name, n in used.items() if n < len(own[name])
+    )
     return [
         f"videos of different rates are paired by their time stamps: {_say_rates(intervals)}"
         + (f"; pictures between the slowest camera's are not used: {left}" if left else "")

@@ -243,7 +243,9 @@ def agree_on_offsets(evidence: Mapping[tuple[int, int], LagEvidence], cameras: i
         seconds = np.zeros(cameras)
         for camera in range(cameras):
             others = believed[believed != camera]
-            seconds[camera], margins[camera] = _summit_of(*_evidence_of(camera, places, evidence, others), step)
+            seconds[camera], margins[camera] = _summit_of(
+                *_evidence_of(camera, places, evidence, others), step
+            )
         least = believed[margins[believed].argmin()]
         # One that says nothing leads the others astray: what they say without it counts.
         if margins[least] >= CLEAR or len(believed) <= 2:
@@ -267,7 +269,9 @@ def _settle(
     return places
 
 
-def _summit_of(tried: Int[np.ndarray, " k"], nats: Float[np.ndarray, " k"], step: float) -> tuple[float, float]:
+def _summit_of(
+    tried: Int[np.ndarray, " k"], nats: Float[np.ndarray, " k"], step: float
+) -> tuple[float, float]:
     """The best offset, seconds, and its margin; 0 at an end of what was tried or of what is in common."""
     best = int(nats.argmax())
     apart = np.abs(tried - tried[best]) * step > _peak(step)

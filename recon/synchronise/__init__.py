@@ -5,8 +5,8 @@ camera), `watching` (the person in them), `clocks` (offsets and drift, by `recon
 `sound`); `record` is what is known in the end.
 """
 
-from simulacra.recon.synchronise.clocks import find_clocks
+from simulacra.recon.synchronise.clocks import By, find_clocks
 from simulacra.recon.synchronise.record import CameraClock, Synchronisation, Witness
 from simulacra.recon.synchronise.session import synchronise_session
 
-__all__ = ["CameraClock", "Synchronisation", "Witness", "find_clocks", "synchronise_session"]
+__all__ = ["By", "CameraClock", "Synchronisation", "Witness", "find_clocks", "synchronise_session"]

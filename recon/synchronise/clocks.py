@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from simulacra.recon.session import Session
 from simulacra.recon.session.pairing import usual_interval
 from simulacra.recon.synchronise.record import CameraClock, Synchronisation
 from simulacra.recon.synchronise.sharpen import Stretch, lags_of_stretch, line_through
+from simulacra.recon.synchronise.sound import clocks_by_sound, read_sound
 from simulacra.recon.synchronise.streams import CameraStream
 from simulacra.recon.synchronise.watching import coarse_places, watch
 from simulacra.render.runtime.errors import CaptureError
@@ -30,55 +33,99 @@ COARSE_ERROR = 1.0
 def find_clocks(
     session: Session,
     streams: Mapping[str, CameraStream],
-    detector: PersonDetector,
+    detector: PersonDetector | None,
+    by: By = "both",
     largest: float = 60.0,
 ) -> Synchronisation:
-    """The clocks of all cameras, by the motion of the person.
+    """The clocks of all cameras.
 
     Args:
         streams: of all cameras of the session.
-        detector: finds the person.
+        detector: finds the person; not needed for sound alone.
+        by: what to go by. Both: sound where all cameras heard the same, sharpened by motion; else motion.
         largest: difference of two cameras that is looked for, seconds.
 
     Raises:
-        CaptureError: fewer than two cameras, or one whose clock the motion does not tell.
+        CaptureError: fewer than two cameras, or one whose clock is not told by what it saw and heard.
     """
     names = list(streams)
     if len(names) < 2:
         raise CaptureError("one camera has nothing to be synchronised with", found=", ".join(names))
+    heard = None if by == "motion" else _listen(session, streams, largest)
+    if by == "sound" or detector is None:
+        if heard is None:
+            raise CaptureError(
+                "the cameras do not clearly hear the same",
+                expected=f"the sound of one room in all videos, begun within {largest:g} s",
+                remedy="clap once where all cameras hear it, or go by what they see: --by motion",
+            )
+        return from_first_picture(heard, streams)
+    return from_first_picture(*_by_motion(session, streams, detector, heard, largest))
+
+
+def _listen(
+    session: Session, streams: Mapping[str, CameraStream], largest: float
+) -> dict[str, CameraClock] | None:
+    sounds = {}
+    for name, stream in streams.items():
+        if stream.stamp_ahead is None:
+            return None
+        sound = read_sound(session.path(stream.sources[0].file), stream.stamp_ahead)
+        if sound is None:
+            return None
+        sounds[name] = sound
+    return clocks_by_sound(sounds, largest)
+
+
+def _by_motion(
+    session: Session,
+    streams: Mapping[str, CameraStream],
+    detector: PersonDetector,
+    heard: dict[str, CameraClock] | None,
+    largest: float,
+) -> tuple[dict[str, CameraClock], Mapping[str, CameraStream], tuple[str, ...]]:
+    """Clocks by motion, from those by sound where there are any; what motion does not sharpen stays as it was."""
+    names = list(streams)
+    step = max(usual_interval(stream.times) for stream in streams.values())
     pictures = sum(len(stream.times) for stream in streams.values())
     places = {name: coarse_places(stream, pictures) for name, stream in streams.items()}
-    seen = watch(session, streams, places, detector)
-    coarse = find_offsets([seen[name] for name in names], largest)
-    refuse_unclear(coarse, names, largest)
     complete = all(len(places[name]) == len(streams[name].times) for name in names)
-    stretches = _measure_stretches(session, streams, coarse.seconds, seen if complete else None, detector)
-    step = max(usual_interval(stream.times) for stream in streams.values())
+    seen = watch(session, streams, places, detector) if complete or heard is None else None
+    if heard is not None:
+        coarse = heard
+    else:
+        found = find_offsets([seen[name] for name in names] if seen else [], largest)
+        refuse_unclear(found, names, largest)
+        coarse = {
+            name: CameraClock(float(offset), COARSE_ERROR * step, 0.0, "motion")
+            for name, offset in zip(names, found.seconds)
+        }
+    offsets = np.array([coarse[name].offset for name in names])
+    stretches = _measure_stretches(session, streams, offsets, seen if complete else None, detector)
     clocks = {}
     for camera, name in enumerate(names):
         line = line_through(stretches, camera, step)
-        if not np.isfinite(line.error):
-            clocks[name] = CameraClock(float(coarse.seconds[camera]), COARSE_ERROR * step, 0.0, "motion")
-            continue
-        # A picture that lags shows what was before: own time t + offset is too late by the lag.
-        offset = float(coarse.seconds[camera]) - line.lag
-        clocks[name] = CameraClock(offset, line.error, -line.lean, "motion")
+        clocks[name] = coarse[name]
+        if np.isfinite(line.error):
+            # A picture that lags shows what was before: own time + offset is too late by the lag.
+            drift = -line.lean if heard is None else coarse[name].drift
+            clocks[name] = CameraClock(coarse[name].offset - line.lag, line.error, drift, "motion")
     unsharp = [name for name in names if clocks[name].error >= COARSE_ERROR * step]
-    notes = (f"{', '.join(unsharp)}: right to a frame only, the cameras do not agree on how points move",)
-    return from_first_picture(clocks, streams, notes if unsharp else ())
+    said = f"{', '.join(unsharp)}: right to a frame only, the cameras do not agree on how points move"
+    return clocks, streams, (said,) if unsharp else ()
 
 
 def from_first_picture(
     clocks: Mapping[str, CameraClock], streams: Mapping[str, CameraStream], notes: tuple[str, ...] = ()
 ) -> Synchronisation:
-    """The common clock set to 0 at the first picture of all."""
+    """The common clock set to 0 at the first picture of all: of those within a frame of it, of the best known."""
     first = {name: float(clock.common(streams[name].times[:1])[0]) for name, clock in clocks.items()}
-    start = min(first.values())
-    moved = {
-        name: CameraClock(clock.offset - start, clock.error, clock.drift, clock.by) for name, clock in clocks.items()
-    }
-    began = {name: time - start for name, time in first.items()}
-    return Synchronisation(moved, began, {n: usual_interval(s.times) for n, s in streams.items()}, notes)
+    intervals = {name: usual_interval(stream.times) for name, stream in streams.items()}
+    earliest = min(first.values())
+    soon = [name for name in first if first[name] < earliest + intervals[name]]
+    start = first[min(soon, key=lambda name: clocks[name].error)]
+    moved = {name: replace(clock, offset=clock.offset - start) for name, clock in clocks.items()}
+    return Synchronisation(moved, {name: time - start for name, time in first.items()}, intervals, notes)
 
 
 def refuse_unclear(found: Offsets, names: list[str], largest: float) -> None:
@@ -92,7 +139,7 @@ def refuse_unclear(found: Offsets, names: list[str], largest: float) -> None:
         raise CaptureError(
             "what a camera saw does not tell when it was started",
             where=", ".join(names[camera] for camera in found.unclear),
-            expected=f"an offset within {largest:g} s that explains the motion better than all others by {CLEAR:g} nats",
+            expected=f"an offset within {largest:g} s that explains the motion better than others, by {CLEAR:g} nats",
             found=margins,
             remedy="let all cameras see the person move for some seconds together, clap once, or leave that camera out",
         )
@@ -139,6 +186,6 @@ def stretch_spans(start: float, end: float, *, whole: bool) -> list[tuple[float,
     count = int(min(STRETCHES, (end - start) // STRETCH_SECONDS))
     if whole:
         edges = np.linspace(start, end, count + 1).tolist()
-        return list(zip(edges[:-1], edges[1:]))
+        return list(itertools.pairwise(edges))
     firsts = np.linspace(start, end - STRETCH_SECONDS, count).tolist()
     return [(first, first + STRETCH_SECONDS) for first in firsts]

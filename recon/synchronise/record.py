@@ -38,7 +38,7 @@ class Synchronisation:
     """The clocks of all cameras of a session.
 
     Attributes:
-        clocks: by camera; the first picture of all is at common time 0.
+        clocks: by camera; common time 0 is at the first picture, or within a frame of it.
         began: common time of each camera's first picture, seconds.
         intervals: usual interval of each camera's pictures, seconds.
         notes: what was seen that a person should know.

@@ -52,7 +52,9 @@ def synchronise_session(
     )
     notes = [*session.notes, *found.notes, _say_clocks(found)]
     if dropped:
-        notes.append(f"{dropped} moments before the last camera began or after the first one ended are left out")
+        notes.append(
+            f"{dropped} moments before the last camera began or after the first one ended are left out"
+        )
     if any((session.root / name).exists() for name in LEFT_OUT):
         notes.append(f"{' and '.join(LEFT_OUT)} were of the old frames: left out")
     about = {**session.about, "synchronised": found.describe()}
@@ -69,7 +71,7 @@ def synchronise_session(
 
 
 def _shared_moments(common: Mapping[str, Float[np.ndarray, " _"]]) -> tuple[list[Moment], int]:
-    """Moments from when the last camera began until the first one ended, counted anew, and how many others there are."""
+    """Moments from when the last camera began until the first one ended, counted anew, and how many others."""
     paired = pair_by_time(common)
     whole = [place for place, moment in enumerate(paired) if len(moment.numbers) == len(common)]
     if not whole:
@@ -100,6 +102,7 @@ def _copy_by_frame(session: Session, frames: tuple[Frame, ...], work: Path) -> N
 
 def _say_clocks(found: Synchronisation) -> str:
     said = ", ".join(
-        f"{name} began at {found.began[name]:.3f} s (± {clock.error:.3f})" for name, clock in found.clocks.items()
+        f"{name} began at {found.began[name]:.3f} s (± {clock.error:.3f})"
+        for name, clock in found.clocks.items()
     )
     return f"synchronised: {said}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 from tyro.conf import arg
@@ -17,17 +17,19 @@ def synchronise(
     session: Session,
     /,
     out: Annotated[Path, arg(metavar="NEW_SESSION")],
+    by: Literal["motion", "sound", "both"] = "both",
     largest: Annotated[float, "SECONDS", Interval(ge=0.1, le=3600)] = 60.0,
     json: OptionalPath = None,
 ) -> None:
     """Find when each camera was started, and make a session whose frames are of one moment each.
 
-    By the motion of the person: to a part of a frame, with the drift of clocks. What cannot be told is an error that
-    names the camera.
+    By the sound of the room, where all videos have it, and by the motion of the person: to a part of a frame, with the
+    drift of clocks. What cannot be told is an error that names the camera.
 
     Args:
         session: the session; it stays as it is.
         out: the session to make, a new or empty folder, of the same files.
+        by: what to go by; both is sound, sharpened by motion, and motion where a video has no sound.
         largest: difference of two cameras that is looked for, seconds.
         json: write the numbers here too; they are in the new session's `about` anyway.
     """
@@ -41,7 +43,7 @@ def synchronise(
         raise RunError("there is something already", where=out, remedy="name a new folder")
     loaded = load_session(session)
     streams = {name: camera_stream(loaded, name) for name in loaded.camera_names}
-    found = find_clocks(loaded, streams, NetworkPersonDetector(), largest)
+    found = find_clocks(loaded, streams, None if by == "sound" else NetworkPersonDetector(), by, largest)
     print("camera          began, s           frames     drift, ppm   by")
     for name, clock in found.clocks.items():
         frames = found.began[name] / found.intervals[name]

@@ -34,7 +34,10 @@ def _waves(seconds: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def seen_by(
-    clocks: Sequence[np.ndarray], offsets: Sequence[float], noise_px: float = 3.0, seeds: Sequence[int] | int = 0
+    clocks: Sequence[np.ndarray],
+    offsets: Sequence[float],
+    noise_px: float = 3.0,
+    seeds: Sequence[int] | int = 0,
 ) -> list[SeenMotion]:
     """What cameras of a ring see whose clocks showed 0 at these offsets, seconds.
 
