@@ -237,21 +237,37 @@ def agree_on_offsets(evidence: Mapping[tuple[int, int], LagEvidence], cameras: i
         evidence: of pairs of cameras, the lower number first.
         step: of lags, seconds.
     """
-    margins, believed = np.zeros(cameras), np.arange(cameras)
-    while True:
-        places = _settle(evidence, believed, cameras, step)
-        seconds = np.zeros(cameras)
-        for camera in range(cameras):
-            others = believed[believed != camera]
-            seconds[camera], margins[camera] = _summit_of(
-                *_evidence_of(camera, places, evidence, others), step
-            )
-        least = believed[margins[believed].argmin()]
-        # One that says nothing leads the others astray: what they say without it counts.
-        if margins[least] >= CLEAR or len(believed) <= 2:
-            break
-        believed = believed[believed != least]
+    believed = _clear_cameras(evidence, cameras, step)
+    places = _settle(evidence, believed, cameras, step)
+    seconds, margins = np.zeros(cameras), np.zeros(cameras)
+    for camera in range(cameras):
+        others = believed[believed != camera]
+        seconds[camera], margins[camera] = _summit_of(*_evidence_of(camera, places, evidence, others), step)
     return Offsets(seconds - np.sort(seconds[believed])[(len(believed) - 1) // 2], margins)
+
+
+def _clear_cameras(
+    evidence: Mapping[tuple[int, int], LagEvidence], cameras: int, step: float
+) -> Int[np.ndarray, " k"]:
+    """The most cameras that are all clear beside each other: a wrong one would lead the others astray.
+
+    From the clearest pair on, the camera that is clearest beside those before it joins.
+    """
+    clearest = _clarity_of_pairs(evidence, range(cameras), step)
+    group = np.array(max(clearest, key=lambda pair: clearest[pair][0]))
+    believed = group
+    while True:
+        places = _settle(evidence, group, cameras, step)
+        beside = [
+            _summit_of(*_evidence_of(camera, places, evidence, group[group != camera]), step)[1]
+            for camera in range(cameras)
+        ]
+        if min(beside[camera] for camera in group) >= CLEAR:
+            believed = group
+        outside = [camera for camera in range(cameras) if camera not in group]
+        if not outside:
+            return believed
+        group = np.sort(np.append(group, max(outside, key=lambda camera: beside[camera])))
 
 
 def _settle(
@@ -261,7 +277,7 @@ def _settle(
     places = _spread_from_clear_pairs(evidence, among, cameras, step)
     for _ in range(2 * cameras):
         before = places.copy()
-        for camera in among:
+        for camera in among.tolist():
             tried, nats = _evidence_of(camera, places, evidence, among[among != camera])
             places[camera] = tried[int(nats.argmax())]
         if (places == before).all():
@@ -307,7 +323,7 @@ def _evidence_of(
     if len(tried) < 3:
         tried = places[camera] + np.arange(-1, 2)
     nats = np.zeros(len(tried))
-    for other in others:
+    for other in others.tolist():
         first, second = min(camera, other), max(camera, other)
         lags = tried - places[other]
         nats += evidence[first, second].at(lags if first == camera else -lags)
@@ -318,13 +334,7 @@ def _spread_from_clear_pairs(
     evidence: Mapping[tuple[int, int], LagEvidence], among: Int[np.ndarray, " k"], cameras: int, step: float
 ) -> Int[np.ndarray, " c"]:
     """A tree of the pairs whose best lag is clearest (Kruskal's)."""
-    best = {}
-    for a, b in itertools.combinations(among.tolist(), 2):
-        found = evidence[a, b]
-        place = int(found.nats.argmax())
-        apart = np.abs(np.arange(len(found.nats)) - place) * step > _peak(step)
-        rest = float(found.nats[apart].max()) if apart.any() else 0.0
-        best[a, b] = (float(found.nats[place]) - rest, place - found.largest)
+    best = _clarity_of_pairs(evidence, among.tolist(), step)
     places, group = np.zeros(cameras, dtype=int), np.arange(cameras)
     for (a, b), (_, lag) in sorted(best.items(), key=lambda item: -item[1][0]):
         if group[a] != group[b]:
@@ -332,3 +342,17 @@ def _spread_from_clear_pairs(
             places[moved] += places[a] - lag - places[b]
             group[moved] = group[a]
     return places
+
+
+def _clarity_of_pairs(
+    evidence: Mapping[tuple[int, int], LagEvidence], among: Sequence[int], step: float
+) -> dict[tuple[int, int], tuple[float, int]]:
+    """By how many nats the best lag of each pair beats all others, and that lag, steps."""
+    best = {}
+    for a, b in itertools.combinations(among, 2):
+        found = evidence[a, b]
+        place = int(found.nats.argmax())
+        apart = np.abs(np.arange(len(found.nats)) - place) * step > _peak(step)
+        rest = float(found.nats[apart].max()) if apart.any() else 0.0
+        best[a, b] = (float(found.nats[place]) - rest, place - found.largest)
+    return best
