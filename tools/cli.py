@@ -39,6 +39,7 @@ from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
+from .commands.synchronise import synchronise
 from .commands.version import version, version_line
 from .commands.warmup import warmup
 
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "animate": animate,
     "export": export,
     "export-session": export_session,
+    "synchronise": synchronise,
     "repair": repair,
     "stage": stage,
     "design": design,

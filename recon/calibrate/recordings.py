@@ -1,6 +1,6 @@
 """Recordings of a board: one video or one folder of pictures a camera, read one picture at a time.
 
-    SRC/NAME.mp4 ...             videos; frames of one number are of one moment, or timestamps.csv says which are
+    SRC/NAME.mp4 ...             videos that began together, paired by their stamps, or timestamps.csv says which are
     SRC/NAME/*.jpg, *.png ...    pictures; those of one name in several cameras are of one moment
 
 What is kept of a picture are its corners: memory does not grow with the pictures, only by a kilobyte a view.
@@ -17,9 +17,10 @@ from jaxtyping import UInt8
 
 from simulacra.recon.calibrate.boards import Board, Corners, detect_board
 from simulacra.recon.importers.caliscope import TIMESTAMP_FILES, read_timestamps
+from simulacra.recon.importers.film_moments import film_moments
 from simulacra.recon.importers.footage import IMAGE_ENDINGS, VIDEO_ENDINGS, visible
 from simulacra.recon.runs.progress import Progress
-from simulacra.recon.session.video import iter_video, probe_video
+from simulacra.recon.session.video import VideoFacts, iter_video, probe_video
 from simulacra.render.image import read_image
 from simulacra.render.runtime.errors import CaptureError, InputError
 
@@ -150,25 +151,38 @@ def _images(folder: Path) -> list[Path]:
 
 def _of_videos(src: Path, videos: Sequence[Path]) -> dict[str, tuple[RecordedFrame, ...]]:
     stamped = next((src / name for name in TIMESTAMP_FILES if (src / name).is_file()), None)
-    stamps = read_timestamps(stamped) if stamped else {}
+    facts = {path.stem: probe_video(path) for path in videos}
+    if stamped is None:
+        return _by_their_times(facts, {path.stem: path for path in videos})
+    stamps = read_timestamps(stamped)
     result = {}
     for path in videos:
-        count = probe_video(path).frames
-        rows = stamps.get(path.stem.replace("port_", "cam_"))
-        if stamped and (rows is None or len(rows) != count):
+        rows, count = stamps.get(path.stem.replace("port_", "cam_")), facts[path.stem].frames
+        if rows is None or len(rows) != count:
             raise InputError(
                 "a video and its timestamps differ in length: which frame is which cannot be known",
                 where=path,
                 expected=f"{len(rows or ())} frames",
                 found=f"{count} frames",
             )
-        if rows is not None:
-            result[path.stem] = tuple(
-                RecordedFrame(str(row.sync_index), path, row.number, row.time) for row in rows
-            )
-        else:
-            result[path.stem] = tuple(RecordedFrame(str(number), path, number) for number in range(count))
+        result[path.stem] = tuple(
+            RecordedFrame(str(row.sync_index), path, row.number, row.time) for row in rows
+        )
     return result
+
+
+def _by_their_times(
+    facts: Mapping[str, VideoFacts], videos: Mapping[str, Path]
+) -> dict[str, tuple[RecordedFrame, ...]]:
+    """Videos that were begun together; with their times only where numbers of frames are no clock for all."""
+    moments, _ = film_moments(facts, videos)
+    counted = all(number == moment.index for moment in moments for number in moment.numbers.values())
+    result: dict[str, list[RecordedFrame]] = {name: [] for name in videos}
+    for moment in moments:
+        for name, number in moment.numbers.items():
+            time = None if counted else facts[name].times[number]
+            result[name].append(RecordedFrame(str(moment.index), videos[name], number, time))
+    return {name: tuple(pictures) for name, pictures in result.items()}
 
 
 def _of_folders(folders: Mapping[str, Sequence[Path]]) -> dict[str, tuple[RecordedFrame, ...]]:

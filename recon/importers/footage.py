@@ -20,9 +20,10 @@ from PIL import Image
 
 from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
 from simulacra.recon.importers.depth_grid import resample_depth
+from simulacra.recon.importers.film_moments import count_notes, film_moments
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
-from simulacra.recon.session.video import VideoFacts, probe_video
+from simulacra.recon.session.video import probe_video
 from simulacra.render.image import read_image, read_mask, read_uint16, write_image
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
@@ -56,32 +57,24 @@ class Footage:
 
 
 def video_footage(videos: Mapping[str, Path]) -> Footage:
-    """Frame k of the session is frame k of every video that is long enough."""
+    """Videos that were begun together, paired by their time stamps (see `film_moments`).
+
+    Raises:
+        InputError: a video cannot be read, or has no stamps beside others of different rates.
+    """
     facts = {name: probe_video(path) for name, path in track(videos.items(), "reading videos", len(videos))}
     targets = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
+    moments, notes = film_moments(facts, videos)
     frames = tuple(
-        Frame(k, {n: Source(targets[n], k, facts[n].times[k]) for n in videos if k < facts[n].frames})
-        for k in range(max(one.frames for one in facts.values()))
+        Frame(m.index, {n: Source(targets[n], k, facts[n].times[k]) for n, k in m.numbers.items()})
+        for m in moments
     )
     return Footage(
         {name: (one.width, one.height) for name, one in facts.items()},
         frames,
         {targets[name]: path for name, path in videos.items()},
-        count_notes(facts),
+        (*count_notes(facts), *notes),
     )
-
-
-def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
-    """Notes where videos differ in length, and where they are turned to be shown."""
-    notes = [
-        f"{name} is shown turned by {video.turned} degrees, as players do: its calibration has to be of such pictures"
-        for name, video in facts.items()
-        if video.turned
-    ]
-    if len({video.frames for video in facts.values()}) > 1:
-        counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
-        notes.append(f"videos differ in length: {counts}")
-    return tuple(notes)
 
 
 def image_footage(

@@ -39,6 +39,8 @@ _CLEAR_MOTION = 4.0
 # what is held of each frame (10 kB a camera) is bounded.
 _MOST_FRAMES = 1000
 _FEWEST_SAMPLES = 100
+# An offset so near to the end of what is searched, frames, is the end's and not the camera's.
+_EDGE = 0.5
 
 
 @config
@@ -71,10 +73,12 @@ class Lags:
     Attributes:
         frames: positive: the camera shows later what the others show.
         standard_errors: of these; infinite for a camera that nothing fixes.
+        beyond: cameras whose offset is not among those that were tried: it is not known, and given as 0.
     """
 
     frames: Float[np.ndarray, " c"]
     standard_errors: Float[np.ndarray, " c"]
+    beyond: tuple[int, ...] = ()
 
     @staticmethod
     def none(cameras: int) -> Lags:
@@ -97,7 +101,7 @@ def estimate_lags(
     if not config.enabled or len(detections.pixels) < config.fewest_frames or count < 2:
         return Lags.none(count)
     detections = detections.of_frames(_liveliest(detections, _MOST_FRAMES))
-    lags, errors = np.zeros(count), np.full(count, np.inf)
+    lags, errors, ends = np.zeros(count), np.full(count, np.inf), np.zeros(count, dtype=bool)
     for _ in range(config.passes):
         before = lags.copy()
         tracks = _Velocities.of(detections, lags, cameras, config, triangulation)
@@ -106,11 +110,13 @@ def estimate_lags(
         for camera in range(count):
             step, errors[camera] = _lag_of(camera, tracks, config.largest)
             lags[camera] = np.clip(lags[camera] + 0.7 * step, -config.largest, config.largest)
+        ends = np.abs(lags) > config.largest - _EDGE
         lags -= np.sort(lags)[(count - 1) // 2]
         if np.abs(lags - before).max() < 0.05:
             break
+    lags[ends], errors[ends] = 0.0, np.inf
     kept = np.abs(lags) >= np.maximum(config.least, config.significance * errors)
-    return Lags(np.where(kept, lags, 0.0), errors)
+    return Lags(np.where(kept, lags, 0.0), errors, tuple(np.flatnonzero(ends).tolist()))
 
 
 def _liveliest(detections: Detections, most: int) -> slice:

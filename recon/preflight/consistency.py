@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
+from simulacra.recon.multiview.offsets import SeenMotion, find_offsets
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.preflight.bodies import (
     SEGMENTS,
@@ -26,6 +27,7 @@ from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.remedies import Remedy, best_remedies
 from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
+from simulacra.recon.session.times import frame_seconds
 
 # A person who stands or sits; children included, metres.
 SHORTEST, TALLEST = 0.4, 2.6
@@ -38,6 +40,9 @@ TOGETHER = 0.05
 # four metres, three degrees that of a head.
 TURN_WARNS, TURN_FAILS = 0.5, 3.0
 MOST_FRAMES = 20
+# Frames: offsets beyond are outside of what velocities in space are sure to find, or near its end.
+FAR = 6.0
+SYNCHRONISE = "simulacra synchronise SESSION --out NEW"
 # Landmarks that pairs must share to tell a camera's error from a detector's: a head and shoulders have five, and a
 # profile puts them elsewhere than a face from the front does.
 BODY = 8
@@ -105,7 +110,8 @@ def _check_reprojection(found: Consistency) -> list[Check]:
         "reprojection", {name: 100 * value for name, value in values.items()},
         warn=lambda v: v > 100 * SOUND, fail=lambda v: v > 100 * WRONG,
         unit="% of the body's height", limit=f"<= {100 * SOUND:g}, fails over {100 * WRONG:g}",
-        remedy="its calibration is of another moment, lens or convention: see the checks below, or calibrate again",
+        remedy="its calibration is of another moment, lens or convention: see the checks below, or calibrate again; "
+        f"of cameras that were started one by one first: {SYNCHRONISE}",
         evidence="; ".join(d.evidence() for d in found.diagnoses),
     )  # fmt: skip
 
@@ -142,7 +148,8 @@ def _check_epipolar(found: Consistency) -> list[Check]:
         Check(
             "epipolar", where, 100 * value, "% of the body's height",
             f"<= {100 * SOUND:g}, and one camera like another", status,
-            "calibrate that camera again, or leave it out", evidence,
+            f"calibrate that camera again, or leave it out; if it was started by itself first: {SYNCHRONISE}",
+            evidence,
         )
     ]  # fmt: skip
 
@@ -265,19 +272,49 @@ def _check_time_offset(session: Session, samples: SessionSamples) -> list[Check]
     views = stack_views(session, samples).of_frames(samples.motion)
     frames = sorted(samples.motion)
     complete = list(views.frames) == frames and len(frames) >= SynchroniseConfig().fewest_frames
-    if len(views.cameras) < 2 or not complete or not np.isfinite(views.scale):
+    if len(views.cameras) < 2 or not complete:
+        return []
+    far = _far_offsets(session, views)
+    if far is not None:
+        return [_say_offsets(dict(zip(views.names, (-far).tolist())), "right to a frame", ())]
+    if not np.isfinite(views.scale):
         return []
     nominal = at_nominal_size(views)
     # Sides first: a camera whose left and right change in some frames has no steady track.
     mended = undo_swaps(nominal.detections, nominal.pinhole)
     lags = estimate_lags(mended.detections, nominal.pinhole)
-    values = dict(zip(views.names, lags.frames.tolist()))
+    known = [c for c in range(len(views.names)) if c not in lags.beyond]
+    values = {views.names[c]: float(lags.frames[c]) for c in known}
     errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, lags.standard_errors) if np.isfinite(e))
-    if not errors:
+    if not errors and not lags.beyond:
         return []
-    return check_values(
-        "time-offset", values, warn=lambda v: abs(v) >= 0.5, fail=lambda v: False, worse=abs, unit="frames late",
-        limit="within 0.5",
-        remedy="start cameras together (genlock, or a clap to align by); the fit shifts small offsets",
-        evidence=f"standard errors: {errors} frames",
+    evidence = f"standard errors: {errors} frames" if errors else ""
+    return [_say_offsets(values, evidence, tuple(views.names[c] for c in lags.beyond))]
+
+
+def _far_offsets(session: Session, views: PersonViews) -> Float[np.ndarray, " c"] | None:
+    """By how many frames cameras began later, where motion is clear that it is more than velocities in space find."""
+    place = {index: k for k, index in enumerate(session.frame_indices)}
+    seconds = frame_seconds(session.frames)[0][[place[frame] for frame in views.frames]]
+    seen = [SeenMotion(seconds, views.px[:, c], views.weight[:, c]) for c in range(len(views.cameras))]
+    found = find_offsets(seen, float(seconds[-1] - seconds[0]))
+    frames = found.seconds / float(np.median(np.diff(seconds)))
+    return frames if not found.unclear and np.abs(frames).max() > FAR else None
+
+
+def _say_offsets(values: dict[str, float], evidence: str, beyond: tuple[str, ...]) -> Check:
+    """One check; what no lag within the search explains is said to be that, without a number of its own."""
+    late = sorted((n for n in values if abs(values[n]) >= 0.5), key=lambda n: -abs(values[n]))
+    began = [f"{n} began {abs(values[n]):.1f} frames {'later' if values[n] < 0 else 'earlier'}" for n in late]
+    began += [f"{n}: no lag within {SynchroniseConfig().largest:g} frames explains it" for n in beyond]
+    largest = max((abs(value) for value in values.values()), default=0.0)
+    worst = max(values.values(), key=abs, default=0.0)
+    if beyond and largest < SynchroniseConfig().largest:
+        worst = SynchroniseConfig().largest
+    return Check(
+        "time-offset", ", ".join([*beyond, *late]) or (max(values, key=lambda n: abs(values[n])) if values else ""),
+        worst, "frames and more, either way" if beyond else "frames that its motion is late", "within 0.5",
+        "warn" if late or beyond else "pass",
+        f"bring cameras that were started one by one onto one clock: {SYNCHRONISE}; the fit shifts small offsets",
+        "; ".join([*began, evidence] if evidence else began),
     )  # fmt: skip

@@ -21,6 +21,7 @@ COMMAND_GROUPS = {
     },
     "Beside them": {
         "calibrate": "cameras by boards and by people, clocks by motion",
+        "synchronise": "bring cameras that were started one by one onto one clock",
         "export-session": "write a session for COLMAP or nerfstudio",
         "repair": "say what is in a damaged run, and remove what cannot be used",
     },

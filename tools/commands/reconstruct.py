@@ -59,16 +59,7 @@ def reconstruct(
         load_session(session)  # says what is missing, before anybody waits for kernels
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
-<<<<<<< HEAD
-    run(session, resolved, out, config_name(config))
     from ..report import read_run, write_run_report
-
-    report = write_run_report(out).resolve()
-    if verdict := read_run(out).verdict:
-        print(f"{verdict.sentence} {verdict.do}".strip())
-    print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
-=======
-    from ..report import write_run_report
 
     folders = [out]
     if resolved.observe.person == "all":
@@ -77,8 +68,9 @@ def reconstruct(
         run(session, resolved, out, config_name(config))
     for folder in folders:
         report = write_run_report(folder).resolve()
+        if verdict := read_run(folder).verdict:
+            print(f"{verdict.sentence} {verdict.do}".strip())
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
->>>>>>> r-people
 
 
 def _propose(session: Path, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:

@@ -95,3 +95,10 @@ def test_lags_of_a_long_capture_are_those_of_its_liveliest_stretch(monkeypatch: 
     scene = _lagging([0, 0, 2, 0])
     monkeypatch.setattr(clocks, "_MOST_FRAMES", len(scene.detections.pixels) - 20)
     assert estimate_lags(scene.detections, scene.cameras).frames[2] == pytest.approx(2.0, abs=0.3)
+
+
+def test_an_offset_beyond_the_search_is_not_its_end() -> None:
+    scene = _lagging([0.0, 0.0, 7.0, 0.0])
+    found = estimate_lags(scene.detections, scene.cameras, SynchroniseConfig(largest=4.0))
+    assert found.beyond == (2,) and found.frames[2] == 0.0 and np.isinf(found.standard_errors[2])
+    assert estimate_lags(scene.detections, scene.cameras).beyond == ()
