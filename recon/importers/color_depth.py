@@ -68,7 +68,9 @@ def import_color_depth(src: Path, session: Path, options: ColorDepthOptions) -> 
         for name, camera in calibrated.items()
     ]
     frames = at_rate(footage.frames, options.fps, src)
-    placed, T, said = place(cameras, scale=1.0, world_up=options.world_up, floor=options.floor)
+    placed, T, said = place(
+        cameras, scale=1.0, world_up=options.world_up, floor=options.floor, footage=footage
+    )
     with new_session_folder(session) as work:
         copy_files(footage, work)
         if not aligned:

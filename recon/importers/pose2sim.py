@@ -69,7 +69,7 @@ def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Sessi
         notes += check_calibrated_size(camera.name, size, (width, height), calibration, SIZE_TOLERANCE)
         found.append(replace(camera, name=names[label], width=width, height=height))
     cameras, T_world_source, said = place(
-        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
+        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor, footage=footage
     )
     for camera in cameras:
         check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, calibration)
