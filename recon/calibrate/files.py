@@ -1,6 +1,7 @@
 """Calibrations on disk: ours as JSON with everything known of it, and TOML tables that Pose2Sim and others read.
 
 calibration.json    cameras in the project's conventions, standard errors, what is weak
+held_out.npz        corners and rigs of half of the moments, by which a calibration is judged before it is applied
 calibration.toml    [camera] tables: size, matrix (first pixel's centre at (0, 0)), distortions, rotation, translation
                     (world z-up, metres), fisheye
 """
@@ -15,12 +16,21 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from simulacra.recon.calibrate.judged import (
+    HELD_OUT_FILE,
+    held_out_arrays,
+    hold_out,
+    judge_cameras,
+    read_held_out,
+    refuse_worse,
+)
 from simulacra.recon.calibrate.report import describe_calibration
 from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.calibrate.world import laid_over
 from simulacra.recon.importers.building import copy_file, new_session_folder
 from simulacra.recon.importers.foreign_text import image_size, mapping, numbers, read_foreign_json
-from simulacra.recon.runs.files import disk_errors, write_json, write_text
+from simulacra.recon.preflight.samples import PersonDetector
+from simulacra.recon.runs.files import disk_errors, write_arrays, write_json, write_text
 from simulacra.recon.session import (
     SESSION_FILE,
     Lens,
@@ -41,7 +51,7 @@ _Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 
 
 def write_calibration(folder: Path, calibrations: Sequence[RigCalibration]) -> Path:
-    """Writes both files.
+    """Writes the files; half of the moments are held out once more for what the calibration is judged by.
 
     Args:
         calibrations: one rig, or lone cameras (whose poses mean nothing and go into the JSON only).
@@ -62,8 +72,13 @@ def write_calibration(folder: Path, calibrations: Sequence[RigCalibration]) -> P
     if rig is None:
         content["weak"] = [text for each in described for text in each["weak"]]
         content["notes"] = [text for each in described for text in each["notes"]]
+    held = hold_out(rig) if rig is not None else None
     with disk_errors(folder):
         write_json(folder / CALIBRATION_FILE, content)
+        # That of an earlier calibration must not judge this one.
+        (folder / HELD_OUT_FILE).unlink(missing_ok=True)
+        if held is not None:
+            write_arrays(folder / HELD_OUT_FILE, **held_out_arrays(held))
         if rig is not None:
             write_text(folder / TOML_FILE, _toml(rig))
         sync(folder)
@@ -95,16 +110,27 @@ def read_calibration(path: Path) -> tuple[tuple[SessionCamera, ...], bool]:
     return cameras, content.get("posed") is True
 
 
-def apply_calibration(session: Session, calibration: Path, out: Path, *, keep_world: bool = True) -> Session:
+def apply_calibration(
+    session: Session,
+    calibration: Path,
+    out: Path,
+    *,
+    keep_world: bool = True,
+    force: bool = False,
+    detector: PersonDetector | None = None,
+) -> Session:
     """A new session of the same files with calibrated cameras; the old one stays as it is.
 
     Args:
         keep_world: lay the calibrated rig over the session's own rigidly, so that floor and up remain; otherwise the
             calibration's world is taken.
+        force: take the cameras though they explain boards that were left out, or the person, worse than the session's.
+        detector: who finds the person in a few frames; the landmark network if None.
 
     Raises:
         CalibrationError: a camera of the session is not in the calibration, was calibrated at another size, or was
-            calibrated alone and has no pose.
+            calibrated alone and has no pose; or the cameras are worse than the session's.
+        InputError: what the calibration is judged by is damaged.
         RunError: there is something at ``out`` already.
     """
     found, posed = read_calibration(calibration)
@@ -123,6 +149,10 @@ def apply_calibration(session: Session, calibration: Path, out: Path, *, keep_wo
     chosen = [
         replace(new, depth_scale=old.depth_scale) for new, old in zip(chosen, session.cameras, strict=True)
     ]
+    if not force:
+        beside = calibration.with_name(HELD_OUT_FILE)  # of `calibration.json` alone, whatever else lies there
+        held = read_held_out(beside) if calibration.name == CALIBRATION_FILE else None
+        refuse_worse(judge_cameras(session, chosen, held, detector))
     what = "intrinsics" if not posed else "intrinsics and poses"
     notes = [
         *session.notes,

@@ -80,7 +80,7 @@ def compare_landmarks(
         after = np.where(chosen[:, None], residual, after)
     both = np.isfinite(before) & np.isfinite(after)
     frame, camera, landmark = np.nonzero(both)
-    return _compare(before[both], after[both], camera, units[frame, landmark], len(given.viewmats))
+    return compare_residuals(before[both], after[both], camera, units[frame, landmark], len(given.viewmats))
 
 
 def compare_boards(
@@ -102,7 +102,7 @@ def compare_boards(
         camera.append(board.sightings.camera)
         unit.append(units[number][board.sightings.body])
     joined = [np.concatenate(each) for each in (before, after, camera, unit)]
-    return _compare(joined[0], joined[1], joined[2], joined[3], len(given.viewmats))
+    return compare_residuals(joined[0], joined[1], joined[2], joined[3], len(given.viewmats))
 
 
 def _board_residuals(board: BoardSeen, rig: CameraRig) -> Float[np.ndarray, " n"]:
@@ -113,13 +113,22 @@ def _board_residuals(board: BoardSeen, rig: CameraRig) -> Float[np.ndarray, " n"
     return np.linalg.norm(in_step, axis=-1)
 
 
-def _compare(
+def compare_residuals(
     before: Float[np.ndarray, " m"],
     after: Float[np.ndarray, " m"],
     camera: Int[np.ndarray, " m"],
     unit: Int[np.ndarray, " m"],
     cameras: int,
 ) -> Comparison:
+    """Residuals of the same sightings before and after.
+
+    Args:
+        before: of each sighting.
+        after: of the same.
+        camera: of each.
+        unit: of each; errors of two units are independent.
+        cameras: how many there are.
+    """
     gains = []
     for number in np.unique(unit):
         own = unit == number

@@ -4,7 +4,8 @@ A start comes from the homographies of the views (Zhang 2000) with the principal
 adjustment of one camera does the rest. How many lens coefficients there are is decided by views that were left out: a
 lens is fitted to four fifths of the views, the board is placed anew in each of the others with that lens held, and the
 reprojection of all corners there is compared. More coefficients must beat fewer by a standard error of the difference;
-otherwise they describe the noise, and bend the image where no board was seen.
+otherwise they describe the noise, and bend the image where no board was seen. A lens whose image turns back on itself
+before its corners is none, however well it explains the boards: it has fewer coefficients.
 
 Symbols: ``v`` views, ``k`` corners.
 """
@@ -22,6 +23,8 @@ from simulacra.recon.calibrate.boards import Board
 from simulacra.recon.calibrate.recordings import BoardView
 from simulacra.recon.multiview.bundle import adjust_bundle
 from simulacra.recon.multiview.rig import INTRINSICS, LENSES, CameraRig, Sightings, body_pose, project_points
+from simulacra.recon.session import Lens
+from simulacra.recon.session.lens import first_fold
 from simulacra.render.runtime.errors import CaptureError
 
 FEWEST_VIEWS = 3
@@ -31,6 +34,8 @@ _FOLDS = 5
 _TRIED = (0.25, 0.4, 0.6, 0.8, 1.0, 1.3, 1.8, 2.6)
 _SIGMA_PX = 0.5
 _LEAST_SIGMA_PX = 0.02
+# The image must grow outwards to the farthest corner and this much farther: half a corner's cell of an 8 x 8 grid.
+_BEYOND_CORNER = 1.05
 _ROUGHLY = 1e-5  # of the cost: lenses change by less than they are known
 
 
@@ -58,6 +63,7 @@ def calibrate_lens(
 
     Args:
         lens: number of coefficients (0, 1, 2, 4 or 5); decided by left-out views if None, where there are five or more.
+            It is the most that there may be: with coefficients that fold the image over there are fewer.
 
     Raises:
         CaptureError: too few views.
@@ -74,8 +80,11 @@ def calibrate_lens(
     if lens is None and len(views) < _FEWEST_TO_CHOOSE:
         lens = 1
     elif lens is None:
-        lens, held_out = _choose(views, board, start)
+        lens, held_out = _choose(views, board, start, size)
     fit = _fit(views, board, start, lens)
+    while lens > 0 and folds_over(fit.intrinsics, size):
+        lens = fewer_coefficients(lens)
+        fit = _fit(views, board, start, lens)
     return CameraLens(fit.intrinsics, free_intrinsics(lens), held_out, fit.sigma)
 
 
@@ -83,6 +92,20 @@ def free_intrinsics(lens: int) -> Bool[np.ndarray, " 9"]:
     """Which intrinsics are estimated with so many lens coefficients."""
     names = ("fx", "fy", "cx", "cy", *LENSES[lens])
     return np.array([name in names for name in INTRINSICS])
+
+
+def fewer_coefficients(lens: int) -> int:
+    """The next smaller number of lens coefficients."""
+    return max(count for count in LENSES if count < lens)
+
+
+def folds_over(intrinsics: Float[np.ndarray, " 9"], size: tuple[int, int]) -> bool:
+    """Whether the image turns back on itself before the farthest corner, of rays or of the picture, and a margin."""
+    if not intrinsics[4:].any():
+        return False
+    corners = np.array([[x, y] for x in (0, size[0]) for y in (0, size[1])])
+    farthest = float(np.linalg.norm((corners - intrinsics[2:4]) / intrinsics[:2], axis=-1).max())
+    return min(first_fold(Lens("opencv", tuple(intrinsics[4:].tolist())))) < _BEYOND_CORNER * farthest
 
 
 def robust_sigma(residuals: Float[np.ndarray, "n 2"]) -> float:
@@ -222,14 +245,18 @@ def sightings_of(
 
 
 def _choose(
-    views: Sequence[BoardView], board: Board, start: Float[np.ndarray, " 9"]
+    views: Sequence[BoardView], board: Board, start: Float[np.ndarray, " 9"], size: tuple[int, int]
 ) -> tuple[int, dict[int, float]]:
-    """The fewest coefficients that views left out do not clearly ask to exceed, and their rms for each."""
+    """The fewest coefficients that views left out do not clearly ask to exceed, and their rms for each; none that
+    fold the image over.
+    """
     folds = np.arange(len(views)) * _FOLDS // len(views)  # neighbours in time err alike: out together
     errors: dict[int, np.ndarray] = {}
     for lens in LENSES:
         squared = np.full(len(views), np.inf)
         fit = _fit(views, board, start, lens)
+        if folds_over(fit.intrinsics, size):
+            continue
         for fold in range(_FOLDS):
             out = np.flatnonzero(folds == fold)
             if (len(views) - len(out)) * 2 < 4 + lens:
@@ -239,7 +266,7 @@ def _choose(
                 squared[place] = _view_error(views[place], board, intrinsics) ** 2
         errors[lens] = squared
     chosen = 0
-    for lens in LENSES:
+    for lens in errors:
         both = np.isfinite(errors[chosen]) & np.isfinite(errors[lens])
         gain = np.log(errors[chosen][both] + 1e-6) - np.log(errors[lens][both] + 1e-6)
         if lens and len(gain) > 2 and gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):

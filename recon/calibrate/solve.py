@@ -19,7 +19,14 @@ from jaxtyping import Bool, Float
 
 from simulacra.recon.calibrate.boards import Board
 from simulacra.recon.calibrate.clocks import Clocks, board_motion, in_time, moment_times
-from simulacra.recon.calibrate.lens import CameraLens, calibrate_lens, robust_sigma, sightings_of
+from simulacra.recon.calibrate.lens import (
+    CameraLens,
+    calibrate_lens,
+    fewer_coefficients,
+    folds_over,
+    robust_sigma,
+    sightings_of,
+)
 from simulacra.recon.calibrate.recordings import BoardView, BoardViews
 from simulacra.recon.multiview.bundle import Bundle, adjust_bundle
 from simulacra.recon.multiview.rig import CameraRig, Sightings, body_pose, project_points
@@ -118,7 +125,33 @@ def calibrate_rig(
     views, left = _drop_misread(views, found.board, start)
     notes += left
     viewmats = _place_cameras(views, found, start) if linked else np.eye(4)[None]
-    return _adjust_in_rounds(found, views, CameraRig(start, viewmats), free, tuple(lenses), notes)
+    adjusted = _adjust_in_rounds(found, views, CameraRig(start, viewmats), free, tuple(lenses), notes)
+    return unfold(found, views, adjusted)
+
+
+def unfold(found: BoardViews, views: Sequence[BoardView], adjusted: RigCalibration) -> RigCalibration:
+    """The calibration with fewer coefficients of lenses that fold over once the rig is adjusted, until none does."""
+    folded = [
+        camera
+        for camera, size in enumerate(found.sizes)
+        if adjusted.free[camera, 4:].any() and folds_over(adjusted.bundle.rig.intrinsics[camera], size)
+    ]
+    if not folded:
+        return adjusted
+    intrinsics, free = adjusted.bundle.rig.intrinsics.copy(), adjusted.free.copy()
+    lenses, notes = list(adjusted.lenses), list(adjusted.notes)
+    for camera in folded:
+        count = fewer_coefficients(int(free[camera, 4:].sum()))
+        own = [view for view in views if view.camera == camera]
+        before, lens = lenses[camera], _lens(found, camera, own, count)
+        lenses[camera] = replace(lens, held_out_px=before.held_out_px if before else {})
+        intrinsics[camera], free[camera] = lens.intrinsics, lens.free
+        notes.append(
+            f"{found.cameras[camera]}: {int(lens.free[4:].sum())} lens coefficients: with more its image would fold "
+            "over before the corners, where no board was seen"
+        )
+    rig = CameraRig(intrinsics, adjusted.bundle.rig.viewmats)
+    return unfold(found, views, _adjust_in_rounds(found, views, rig, free, tuple(lenses), notes))
 
 
 def calibrate_lenses(found: BoardViews, *, lens: int | None = None) -> tuple[RigCalibration, ...]:

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.calibrate.solve import RigCalibration
-from simulacra.recon.importers.building import Axis, upright, upright_by_cameras
+from simulacra.recon.importers.building import Axis, upright
+from simulacra.recon.importers.placing import upright_by_cameras
 from simulacra.recon.multiview.rig import CameraRig, rigid_motion
 from simulacra.render.runtime.errors import CaptureError
 

@@ -28,20 +28,15 @@ from simulacra.recon.session import (
     describe_session,
     load_session,
 )
+from simulacra.recon.session.lens import sound_part
 from simulacra.recon.session.times import frame_seconds
-from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
+from simulacra.render.runtime.errors import InputError, RunError
 from simulacra.render.runtime.whole_files import sync, sync_tree
 
 # The end of the name of a folder in which a session is made.
 UNFINISHED = ".unfinished"
 # Seconds: one of this age is locked by its maker, if it has one.
 YOUNG = 10.0
-# Without a clear horizon an up axis is taken from the cameras if their mean is within this angle of it, degrees.
-MOST_TILT = 20.0
-# Cameras that roll more than this about their common up (rms, degrees) were not mounted level.
-MOST_ROLL = 10.0
-# An axis of the calibration is up unless the horizons contradict it by more than so many standard errors.
-CLEARLY = 3.0
 
 
 @contextmanager
@@ -118,11 +113,21 @@ def write_session(
         "arguments": dict(arguments),
         "T_world_source": T_world_source.tolist(),
     }
-    text = describe_session(
-        cameras, frames, notes=[*notes, *_say_times(frames)], about=about, reference=reference
-    )
+    found = [*notes, *_say_folds(cameras), *_say_times(frames)]
+    text = describe_session(cameras, frames, notes=found, about=about, reference=reference)
     (folder / SESSION_FILE).write_text(text, "utf-8")
     return load_session(folder)
+
+
+def _say_folds(cameras: Sequence[SessionCamera]) -> list[str]:
+    """Lenses of which the files cannot be right out to the corners."""
+    sound = {c.name: sound_part(c.lens, c.K, c.width, c.height) for c in cameras if c.lens is not None}
+    return [
+        f"{name}: its lens folds the image over at {100 * part:.0f} % of the way to the corners, and the picture ends "
+        "there: calibrate it again (`simulacra calibrate board`), or give it fewer coefficients"
+        for name, part in sound.items()
+        if part < 1
+    ]
 
 
 def _say_times(frames: Sequence[Frame]) -> list[str]:
@@ -202,60 +207,6 @@ def turn_to_up(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
     cross = np.array([[0, -x, 0], [x, 0, z], [0, -z, 0]])  # of the axis up x Y = (-z, 0, x)
     T[:3, :3] = np.eye(3) + cross + cross @ cross / (1 + cosine)
     return T
-
-
-def mean_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> Float[np.ndarray, "3"]:
-    """Where cameras that stand upright agree up is: the mean of their -Y axes, unit."""
-    mean = -np.mean([viewmat[1, :3] for viewmat in viewmats], axis=0)
-    return mean / np.linalg.norm(mean)
-
-
-def upright_by_cameras(
-    viewmats: Sequence[Float[np.ndarray, "4 4"]],
-) -> tuple[Float[np.ndarray, "4 4"], str]:
-    """The turn that stands a calibration upright whose up axis nobody gave, and how it was found.
-
-    Calibrations mostly have an axis for up: it is taken, unless the horizons of four cameras or more say clearly that
-    it leans. A lean of some degrees is common where a board or one camera's mount defined the axis.
-
-    Raises:
-        CalibrationError: the cameras do not agree on an up.
-    """
-    up, roll = horizon_up(viewmats)
-    axis, angle = nearest_axis(up)
-    enough = len(viewmats) >= 4 and roll < MOST_ROLL
-    error = max(roll, 0.5) / np.sqrt(max(len(viewmats) - 2, 1))
-    if enough and angle > CLEARLY * error:
-        direction = ", ".join(f"{value:.3f}" for value in up)
-        return turn_to_up(up), (
-            f"up is ({direction}) of the calibration, {angle:.1f} degrees from {axis}: the horizons of {len(viewmats)} "
-            f"cameras say so to {error:.1f} degrees"
-        )
-    if angle > MOST_TILT:
-        raise CalibrationError(
-            "the cameras do not say which axis of the calibration is up",
-            found=f"they look {angle:.0f} degrees from {axis}",
-            remedy="say it: --world-up +y, or another axis",
-        )
-    return upright(axis), f"{axis} is taken as up: the cameras' horizons are {angle:.1f} degrees from it"
-
-
-def horizon_up(viewmats: Sequence[Float[np.ndarray, "4 4"]]) -> tuple[Float[np.ndarray, "3"], float]:
-    """The direction that is most nearly upright for cameras mounted level: unit, and their rms roll about it, degrees.
-
-    A level camera's x axis is horizontal however much it looks up or down, so up is the direction most nearly at
-    right angles to all x axes (the smallest singular vector). Cameras that look the same way leave their common
-    pitch open: there the mean of their -Y axes decides.
-    """
-    rights = np.array([viewmat[0, :3] for viewmat in viewmats])
-    _, sizes, directions = np.linalg.svd(rights)
-    up = directions[2]
-    # The second axis must be spanned well (20 degrees between cameras) for the plane of the x axes to be known.
-    if len(viewmats) < 3 or sizes[1] < 0.34 * sizes[0]:
-        up = mean_up(viewmats)
-    up = up if float(up @ mean_up(viewmats)) >= 0 else -up
-    rolls = np.degrees(np.arcsin(np.clip(rights @ up, -1, 1)))
-    return up, float(np.sqrt(np.mean(rolls**2)))
 
 
 def nearest_axis(direction: Float[np.ndarray, "3"]) -> tuple[Axis, float]:

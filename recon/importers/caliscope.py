@@ -29,7 +29,7 @@ from simulacra.recon.importers.building import (
     write_session,
 )
 from simulacra.recon.importers.finding import find_videos
-from simulacra.recon.importers.footage import check_calibrated_size
+from simulacra.recon.importers.footage import Footage, check_calibrated_size
 from simulacra.recon.importers.foreign_text import read_toml, say_unused
 from simulacra.recon.importers.options import CaliscopeOptions
 from simulacra.recon.importers.placing import place
@@ -86,15 +86,16 @@ def import_caliscope(src: Path, session: Path, options: CaliscopeOptions) -> Ses
     facts = {n: probe_video(path) for n, path in track(videos.items(), "reading videos", len(videos))}
     for name in videos:
         _check_video(calibrated[name], facts[name], stamps[name], videos[name], calibration)
+    files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
+    frames = _frames(files, {name: stamps[name] for name in videos})
     cameras, T_world_source, said = place(
         [calibrated[name] for name in videos],
         scale=1.0,
         world_up=options.world_up or "cameras",
         floor=options.floor,
+        footage=Footage({}, tuple(frames), {files[name]: path for name, path in videos.items()}),
     )
     notes += said
-    files = {name: f"videos/{name}{path.suffix.lower()}" for name, path in videos.items()}
-    frames = _frames(files, {name: stamps[name] for name in videos})
     notes += _missing_notes(frames, list(videos))
     with new_session_folder(session) as work:
         for name, path in videos.items():

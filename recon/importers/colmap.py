@@ -92,7 +92,7 @@ def import_colmap(src: Path, session: Path, options: ColmapOptions) -> Session:
         found.append(SessionCamera(names[label], camera.width, camera.height, camera.K, viewmat, camera.lens))
         notes += said
     cameras, T_world_source, placed = place(
-        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor, footage=footage
     )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, src)

@@ -99,7 +99,9 @@ def make_depth_session(
         for name, camera in calibrated.items()
     ]
     frames = at_rate(footage.frames, options.fps, src)
-    placed, T, said = place(cameras, scale=1.0, world_up=options.world_up, floor=options.floor)
+    placed, T, said = place(
+        cameras, scale=1.0, world_up=options.world_up, floor=options.floor, footage=footage
+    )
     with new_session_folder(session) as work:
         copy_files(footage, work)
         if not aligned:

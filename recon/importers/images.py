@@ -25,6 +25,7 @@ from simulacra.recon.importers.chosen_frames import choose_frames, measure_sharp
 from simulacra.recon.importers.finding import MEDIA_FOLDERS, folder_named, list_videos, say_contents
 from simulacra.recon.importers.footage import (
     VIDEO_ENDINGS,
+    Footage,
     inside,
     list_images,
     match_moments,
@@ -114,7 +115,9 @@ def import_images(src: Path, session: Path, options: ImagesOptions) -> Session:
         if scale is None:
             scale, floor, measured = _scale_by_stature(cameras, pictures, options)
             notes.append(measured)
-        placed, T, said = place(cameras, scale=scale, world_up=options.world_up, floor=floor)
+        placed, T, said = place(
+            cameras, scale=scale, world_up=options.world_up, floor=floor, footage=_footage(pictures, cameras)
+        )
         with new_session_folder(session) as folder:
             write_session(
                 folder, placed, [_frame(folder, pictures, placed)], importer="images",
@@ -128,7 +131,9 @@ def _scale_by_stature(
     cameras: Sequence[SessionCamera], pictures: Pictures, options: ImagesOptions
 ) -> tuple[float, float, str]:
     """Metres in the reconstruction's unit, the height of the floor in metres, and in words how they were found."""
-    upright, _, _ = place(cameras, scale=1.0, world_up=options.world_up, floor=0.0)
+    upright, _, _ = place(
+        cameras, scale=1.0, world_up=options.world_up, floor=0.0, footage=_footage(pictures, cameras)
+    )
     measured = measure_stature(upright, {c.name: pictures.folder / f"{c.name}.png" for c in upright})
     scale = float(options.stature or 1.0) / measured.height
     said = (
@@ -322,6 +327,13 @@ def _focal_35mm(value: object) -> float | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return millimetres / 43.267 if 5 <= millimetres <= 1000 else None
+
+
+def _footage(pictures: Pictures, cameras: Sequence[SessionCamera]) -> Footage:
+    """The placed pictures as they lie in their temporary folder."""
+    names = [f"{camera.name}.png" for camera in cameras]
+    frame = Frame(0, {camera.name: Source(name) for camera, name in zip(cameras, names, strict=True)})
+    return Footage(pictures.sizes, (frame,), {name: pictures.folder / name for name in names})
 
 
 def _frame(folder: Path, pictures: Pictures, cameras: Sequence[SessionCamera]) -> Frame:

@@ -69,7 +69,7 @@ def import_metashape(src: Path, session: Path, options: MetashapeOptions) -> Ses
         check_calibrated_size(label, (camera.width, camera.height), footage.sizes[names[label]], path)
     found = [replace(camera, name=names[label]) for label, camera in calibrated.items()]
     cameras, T_world_source, placed = place(
-        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor, footage=footage
     )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, path)

@@ -69,7 +69,7 @@ def import_nerfstudio(src: Path, session: Path, options: NerfstudioOptions) -> S
         has_depth = any(shot.depth for shot in taken.values())
         found.append(replace(camera, name=name, depth_scale=unit if has_depth else None))
     cameras, T_world_source, placed = place(
-        found, scale=options.scale, world_up=options.world_up, floor=options.floor
+        found, scale=options.scale, world_up=options.world_up, floor=options.floor, footage=footage
     )
     for one in cameras:
         check_camera(one.name, one.K, one.viewmat, one.width, one.height, path)

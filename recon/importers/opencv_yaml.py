@@ -57,7 +57,7 @@ def import_opencv_yaml(src: Path, session: Path, options: OpencvYamlOptions) -> 
     recorded = {label: name for label, name in names.items() if name in footage.sizes}
     found = [_camera(label, name, intri, extri, footage.sizes[name], src) for label, name in recorded.items()]
     cameras, T_world_source, said = place(
-        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor
+        found, scale=METRES[options.units], world_up=options.world_up, floor=options.floor, footage=footage
     )
     for camera in cameras:
         check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, src)

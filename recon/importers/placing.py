@@ -8,16 +8,40 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.importers.building import upright, upright_by_cameras
+from simulacra.recon.importers.building import nearest_axis, turn_to_up, upright
+from simulacra.recon.importers.footage import Footage
 from simulacra.recon.importers.options import Axis, LengthUnit, Up
+from simulacra.recon.multiview.up import (
+    APART,
+    CLEAR_LEAD,
+    UpCandidate,
+    UpVote,
+    angles_between,
+    level_up,
+    rank_ups,
+)
 from simulacra.recon.session import SessionCamera
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
+# An axis is taken from the cameras if what they say is within this angle of it, degrees.
+MOST_TILT = 20.0
+# Cameras that roll more than this about their common up (rms, degrees) were not mounted level.
+MOST_ROLL = 10.0
+# An axis of the calibration is up unless the horizons contradict it by more than so many standard errors.
+CLEARLY = 3.0
+# A source that is wrong more seldom than this must agree.
+RELIABLE = 0.1
 METRES: dict[LengthUnit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 def place(
-    cameras: Sequence[SessionCamera], *, scale: float, world_up: Up, floor: float | None
+    cameras: Sequence[SessionCamera],
+    *,
+    scale: float,
+    world_up: Up,
+    floor: float | None,
+    votes: Sequence[UpVote] = (),
+    footage: Footage | None = None,
 ) -> tuple[list[SessionCamera], Float[np.ndarray, "4 4"], list[str]]:
     """Cameras of a source's world in ours, the similarity that took them there, and in words how it was found.
 
@@ -26,6 +50,8 @@ def place(
         scale: metres in one of its units.
         world_up: its up axis, or ``cameras``.
         floor: height of the floor over its origin, metres along up; the origin if not given.
+        votes: what sources other than the cameras say of up.
+        footage: pictures in which a person is looked for where the cameras do not say which way is up.
 
     Raises:
         InputError: a scale that is not a positive number, or a floor that is not one.
@@ -46,7 +72,14 @@ def place(
                 remedy="check the units, or give the calibration a local origin",
             )
         metric.append(replace(camera, viewmat=viewmat))
-    T, said = turn_upright(metric, world_up)
+    try:
+        T, said = turn_upright(metric, world_up, votes)
+    except CalibrationError:
+        person = None if footage is None else _ask_person(metric, footage)
+        if person is None:
+            raise
+        T, said = turn_upright(metric, world_up, [*votes, person])
+        said += f"; {person.source} says so"
     notes = [said]
     T[1, 3] = -(floor or 0.0)
     if floor is None:
@@ -58,13 +91,99 @@ def place(
     return placed, T_world_source, notes
 
 
-def turn_upright(cameras: Sequence[SessionCamera], world_up: Up) -> tuple[Float[np.ndarray, "4 4"], str]:
+def _ask_person(cameras: Sequence[SessionCamera], footage: Footage) -> UpVote | None:
+    from simulacra.recon.importers.standing import person_vote  # networks: only where they are needed
+
+    return person_vote(cameras, footage)
+
+
+def turn_upright(
+    cameras: Sequence[SessionCamera], world_up: Up, votes: Sequence[UpVote] = ()
+) -> tuple[Float[np.ndarray, "4 4"], str]:
     """The rotation that stands a source's world upright, and in words how it was found.
 
     Raises:
         CalibrationError: cameras that do not agree on an up.
     """
+    viewmats = [camera.viewmat for camera in cameras]
     if world_up == "cameras":
-        return upright_by_cameras([camera.viewmat for camera in cameras])
+        return upright_by_cameras(viewmats, votes)
     axis: Axis = world_up
-    return upright(axis), f"{world_up} of the calibration is up, as given"
+    T, said = upright(axis), f"{world_up} of the calibration is up, as given"
+    best = rank_ups(np.stack(viewmats), votes)[0]
+    if best.lead > 2 * CLEAR_LEAD and _apart(T[1, :3], best.direction) > 2 * APART:
+        said += f"; the cameras' horizons say {_name(best)}: --world-up says it"
+    return T, said
+
+
+def upright_by_cameras(
+    viewmats: Sequence[Float[np.ndarray, "4 4"]], votes: Sequence[UpVote] = ()
+) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """The turn that stands a calibration upright whose up axis nobody gave, and how it was found.
+
+    Calibrations mostly have an axis for up: it is taken, unless the horizons of four cameras or more say clearly that
+    it leans. A lean of some degrees is common where a board or one camera's mount defined the axis.
+
+    Args:
+        viewmats: world to camera.
+        votes: of other sources.
+
+    Raises:
+        CalibrationError: several directions are as likely, or a source contradicts the others.
+    """
+    stacked = np.stack(viewmats)
+    candidates = rank_ups(stacked, votes)
+    best = candidates[0]
+    _refuse_ties(candidates, votes)
+    up, error = level_up(stacked, best.direction)
+    axis, angle = nearest_axis(up if np.isfinite(error) else best.direction)
+    turned = f", {best.turned} of {len(viewmats)} cameras on their side or head" if best.turned else ""
+    if len(viewmats) >= 4 and best.roll_deg < MOST_ROLL and angle > CLEARLY * error:
+        direction = ", ".join(f"{value:.3f}" for value in up)
+        return turn_to_up(up), (
+            f"up is ({direction}) of the calibration, {angle:.1f} degrees from {axis}: the horizons of {len(viewmats)} "
+            f"cameras say so to {error:.1f} degrees{turned}"
+        )
+    off = _apart(upright(axis)[1, :3], up)
+    if max(angle, off) > MOST_TILT:
+        raise _unsure(candidates)
+    return upright(
+        axis
+    ), f"{axis} is taken as up: the cameras' horizons are {off:.1f} degrees from it{turned}"
+
+
+def _refuse_ties(candidates: Sequence[UpCandidate], votes: Sequence[UpVote]) -> None:
+    best = candidates[0]
+    if best.lead < CLEAR_LEAD:
+        raise _unsure(candidates)
+    for vote in votes:
+        apart = _apart(vote.direction, best.direction)
+        if vote.doubt <= RELIABLE and apart > max(APART, CLEARLY * vote.error_deg):
+            raise CalibrationError(
+                "what is known of up contradicts itself",
+                found=f"{vote.source} is {apart:.0f} degrees from {_name(best)}, which the rest says",
+                remedy="say it: --world-up +y, or another axis",
+            )
+
+
+def _unsure(candidates: Sequence[UpCandidate]) -> CalibrationError:
+    likely = [one for one in candidates if one.lead > -CLEAR_LEAD]
+    odds = [f"{_name(one)} (1 : {np.exp(max(-one.lead, 0.0)):.0f})" for one in likely]
+    axes = [name for name in map(_name, likely) if len(name) == 2]
+    return CalibrationError(
+        "the cameras do not say which axis of the calibration is up",
+        expected=f"one that is {np.exp(CLEAR_LEAD):.0f} times as likely as the others",
+        found=", ".join(odds),
+        remedy=f"say it: --world-up {' or '.join(axes) or '+y'}, or another axis",
+    )
+
+
+def _name(candidate: UpCandidate) -> str:
+    axis, angle = nearest_axis(candidate.direction)
+    if angle < MOST_TILT:
+        return axis
+    return "(" + ", ".join(f"{value:.2f}" for value in candidate.direction) + ")"
+
+
+def _apart(a: Float[np.ndarray, "3"], b: Float[np.ndarray, "3"]) -> float:
+    return float(angles_between(a[None], b)[0])

@@ -97,6 +97,7 @@ def import_pose2sim(src: Path, session: Path, options: Pose2simOptions) -> Sessi
         scale=METRES[units],
         world_up=options.world_up or _check_z_up(found, calibration),
         floor=options.floor,
+        footage=footage,
     )
     for camera in cameras:
         check_camera(camera.name, camera.K, camera.viewmat, camera.width, camera.height, calibration)

@@ -30,7 +30,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.multiview.prior import UNKNOWNS, Prior
+from simulacra.recon.multiview.prior import UNKNOWNS, Prior, lens_information
 from simulacra.recon.multiview.rig import INTRINSICS, CameraRig, Projected, Sightings, cross, project_bodies
 from simulacra.recon.multiview.uncertainty import Information, Uncertainty, standard_errors
 
@@ -83,7 +83,8 @@ def adjust_bundle(
         rig: a start: poses right to some degrees, focal lengths to a fifth.
         bodies: a start, body to world, metres.
         free: which intrinsics of each camera are estimated.
-        prior: what is believed of the rig beforehand; with it the first camera's pose is estimated too.
+        prior: what is believed of the rig beforehand; with it the first camera's pose is estimated too. What lenses are
+            like is believed in any case (`lens_information`).
         poses: what is estimated of the cameras' poses; the first camera's stays if there is no prior.
         robust: whether outliers count less.
         tolerance: stop when a step lowers the cost by less than this part of it.
@@ -128,14 +129,16 @@ def adjust_bundle(
 
 
 def _prior_cost(prior: Prior | None, rig: CameraRig) -> float:
-    return prior.information(rig)[2] if prior is not None else 0.0
+    return lens_information(rig)[2] + (prior.information(rig)[2] if prior is not None else 0.0)
 
 
 def _add_prior(system: _System, prior: Prior | None, rig: CameraRig) -> _System:
-    """The system with what is believed beforehand."""
-    if prior is None:
-        return system
-    hessian, gradient, _ = prior.information(rig)
+    """The system with what is believed beforehand, of lenses in any case."""
+    diagonal, gradient, _ = lens_information(rig)
+    hessian = np.diag(diagonal)
+    if prior is not None:
+        given, downhill, _ = prior.information(rig)
+        hessian, gradient = hessian + given, gradient + downhill
     return replace(
         system,
         hessian=system.hessian + hessian,

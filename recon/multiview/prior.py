@@ -17,6 +17,9 @@ from simulacra.recon.multiview.rig import INTRINSICS, CameraRig
 
 _INTRINSICS = len(INTRINSICS)
 UNKNOWNS = _INTRINSICS + 6
+# How far lens coefficients are from 0, one standard deviation: hardly anything where boards were seen out to the
+# corners, and where they were not, what keeps higher powers from making up an image there. k1 is left alone.
+_LENS = np.array([np.inf] * 5 + [0.15, 0.01, 0.01, 0.1])
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ class Prior:
         turn = Rotation.from_matrix(rig.viewmats[camera, :3, :3] @ self.rig.viewmats[camera, :3, :3].T)
         place = rig.centres[camera] - self.rig.centres[camera]
         return np.concatenate([[focal.mean(), focal[0] - focal[1]], turn.as_rotvec(), place])
+
+
+def lens_information(
+    rig: CameraRig,
+) -> tuple[Float[np.ndarray, " u"], Float[np.ndarray, " u"], float]:
+    """Diagonal of the normal matrix, gradient (downhill) and cost of what lenses are believed to be like."""
+    diagonal, gradient = np.zeros((2, len(rig.viewmats), UNKNOWNS))
+    diagonal[:, :_INTRINSICS] = 1 / _LENS**2
+    gradient[:, :_INTRINSICS] = -rig.intrinsics / _LENS**2
+    return diagonal.ravel(), gradient.ravel(), float(((rig.intrinsics / _LENS) ** 2).sum())
 
 
 def pose_changes(rig: CameraRig) -> Float[np.ndarray, "c 6 6"]:

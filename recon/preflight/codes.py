@@ -26,7 +26,7 @@ CODES = {
     "lens": "whether the lens model can be inverted over the whole image",
     "camera-distance": "largest distance between two cameras",
     "camera-apart": "smallest distance between two cameras",
-    "up-axis": "angle between the cameras' mean up and +Y",
+    "up-axis": "angle between +Y and what the cameras' horizons say of up, upright or on their side",
     "camera-height": "height of the lowest camera over the floor",
     "image-size": "images that are not of their camera's size, or were not when it was calibrated",
     # Cameras against what they see.

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
 from simulacra.recon.multiview.offsets import SeenMotion, find_offsets
 from simulacra.recon.multiview.sides import undo_swaps
+from simulacra.recon.multiview.up import UpVote, lean_of
 from simulacra.recon.preflight.bodies import (
     SEGMENTS,
     BodyAgreement,
@@ -22,7 +23,6 @@ from simulacra.recon.preflight.bodies import (
     upright_axis,
 )
 from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose, sees_enough
-from simulacra.recon.preflight.geometry import mean_tilt
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.remedies import Remedy, best_remedies
 from simulacra.recon.preflight.samples import SessionSamples
@@ -43,6 +43,8 @@ MOST_FRAMES = 20
 # Frames: offsets beyond are outside of what velocities in space are sure to find, or near its end.
 FAR = 6.0
 SYNCHRONISE = "simulacra synchronise SESSION --out NEW"
+# How far a person who stands or sits leans, degrees, and how seldom one stands on the head.
+_PERSON_ERROR, _PERSON_DOUBT = 12.0, 0.003
 # Landmarks that pairs must share to tell a camera's error from a detector's: a head and shoulders have five, and a
 # profile puts them elsewhere than a face from the front does.
 BODY = 8
@@ -92,7 +94,7 @@ def check_consistency(session: Session, samples: SessionSamples, found: Consiste
         return []
     checks = _check_reprojection(found) + _check_epipolar(found)
     checks += _check_diagnoses(found) + _check_pose(found)
-    checks += _check_stature(found) + _check_upright(found)
+    checks += _check_stature(found) + _check_upright(session, found)
     if not found.diagnoses:
         checks += _check_time_offset(session, samples)
     return checks
@@ -252,20 +254,36 @@ def _check_stature(found: Consistency) -> list[Check]:
     ]  # fmt: skip
 
 
-def _check_upright(found: Consistency) -> list[Check]:
+def _check_upright(session: Session, found: Consistency) -> list[Check]:
     axis = upright_axis(found.motion.points)
     if axis is None:
         return []
     lean = float(np.degrees(np.arccos(np.clip(axis[1], -1, 1))))
-    tilt = mean_tilt(found.motion.views.viewmats)
+    viewmats, up = found.motion.views.viewmats.astype(np.float64), np.array([0.0, 1.0, 0.0])
+    alone = lean_of(viewmats, up)
+    together = lean_of(viewmats, up, [UpVote("the person", axis, _PERSON_ERROR, _PERSON_DOUBT)])
     # People lie down and stand on their hands, and cameras are hung oddly: both together are a wrong axis.
-    status: Status = "pass" if lean < 60 else "fail" if tilt > 45 else "warn"
+    status: Status = "pass" if lean < 60 else "fail" if together > 45 else "warn"
     return [
         Check(
-            "person-upright", "all cameras", lean, "degrees", "< 60; fails if the cameras lean over 45 too", status,
-            "the world's up is not +Y: import again with --world-up", f"the cameras' mean up is {tilt:.0f} degrees off",
+            "person-upright", "all cameras", lean, "degrees", "< 60; fails if cameras and person agree on another up",
+            status, f"the world's up is not +Y: import again with --world-up{_source_axis(session, axis)}",
+            f"the cameras alone say an up that is {alone:.0f} degrees off, with the person {together:.0f}",
         )
     ]  # fmt: skip
+
+
+def _source_axis(session: Session, up: Float[np.ndarray, "3"]) -> str:
+    """A direction of the world as the nearest axis of the files that a session was made of; empty if not known."""
+    try:
+        T = np.array((session.about or {}).get("T_world_source"), np.float64)
+    except (TypeError, ValueError):
+        return ""
+    if T.shape != (4, 4):
+        return ""
+    source = T[:3, :3].T @ up
+    k = int(np.abs(source).argmax())
+    return f" {'+' if source[k] > 0 else '-'}{'xyz'[k]}"
 
 
 def _check_time_offset(session: Session, samples: SessionSamples) -> list[Check]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from jaxtyping import Float
 
+from simulacra.recon.multiview.up import lean_of
 from simulacra.recon.observe.presence import FEWEST_VIEWS, ONE_CAMERA
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.session import ROTATION_TOLERANCE, Session, SessionCamera
-from simulacra.recon.session.lens import reach as lens_reach
+from simulacra.recon.session.lens import sound_part
 
 
 def check_cameras(session: Session) -> list[Check]:
@@ -68,13 +68,11 @@ def _check_rotation(cameras: tuple[SessionCamera, ...]) -> list[Check]:
 
 def _check_lens(cameras: tuple[SessionCamera, ...]) -> list[Check]:
     """The radius to which undistorted rays go outwards as their image does, over that of the farthest corner."""
-    reach = {}
-    for camera in cameras:
-        if camera.lens is None:
-            continue
-        corners = np.array([[0, 0], [camera.width, 0], [0, camera.height], [camera.width, camera.height]])
-        farthest = np.linalg.norm((corners - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]], axis=1).max()
-        reach[camera.name] = lens_reach(camera.lens, float(farthest)) / float(farthest)
+    reach = {
+        camera.name: sound_part(camera.lens, camera.K, camera.width, camera.height)
+        for camera in cameras
+        if camera.lens is not None
+    }
     return check_values(
         "lens", reach, warn=lambda v: v != 1.0, fail=lambda v: not v > 0.7, worse=lambda v: -v,
         unit="of the way to the corner", limit="1",
@@ -99,7 +97,7 @@ def _check_placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
             status: Status = "fail" if warns and fails else "warn" if warns else "pass"
             where = " and ".join(cameras[k].name for k in pairs[at])
             checks.append(Check(code, where, value, "m", limit, status, "is the calibration in metres?"))
-    tilt = mean_tilt(np.stack([c.viewmat for c in cameras]))
+    tilt = lean_of(np.stack([c.viewmat for c in cameras]).astype(np.float64), np.array([0.0, 1.0, 0.0]))
     status = "pass" if tilt < 60 else "warn" if tilt < 120 else "fail"
     checks.append(
         Check("up-axis", "all cameras", tilt, "degrees", "< 60", status, "import again with --world-up")
@@ -109,9 +107,3 @@ def _check_placement(cameras: tuple[SessionCamera, ...]) -> list[Check]:
         warn=lambda v: not v > -0.05, worse=lambda v: -v, unit="m", limit="> -0.05",
         remedy="import again with the floor at y = 0: motion floats or sinks otherwise",
     )  # fmt: skip
-
-
-def mean_tilt(viewmats: Float[np.ndarray, "c 4 4"]) -> float:
-    """Angle between the cameras' mean up and the world's, degrees."""
-    up = -np.mean(viewmats[:, 1, :3], axis=0)
-    return float(np.degrees(np.arctan2(np.linalg.norm(up[[0, 2]]), up[1])))

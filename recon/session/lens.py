@@ -166,6 +166,35 @@ def reach(lens: Lens, radius: float) -> float:
     return float(radii[ends[0]] if len(ends) else radius)
 
 
+def first_fold(lens: Lens) -> tuple[float, float]:
+    """Where the image first turns back on itself, going outwards in any direction: radius of the ray, and of its image.
+
+    In focal lengths about the lens' centre; infinite where no direction does before WIDEST. Tangential and prism parts
+    count: an image can fold over on one side only.
+    """
+    radii = np.tan(np.linspace(0.0, WIDEST, SAMPLES // 4))
+    turns = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    outwards = np.stack([np.cos(turns), np.sin(turns)], axis=-1)
+    centre = _centre(lens)
+    image = distort(lens, centre + radii[:, None, None] * outwards) - centre
+    along = (image * outwards).sum(axis=-1)
+    back = ~(np.diff(along, axis=0) > 0)
+    first = np.where(back.any(axis=0), back.argmax(axis=0), len(radii))
+    if first.min() == len(radii):
+        return np.inf, np.inf
+    folded = np.flatnonzero(first < len(radii))
+    return float(radii[first.min()]), float(along[first[folded], folded].min())
+
+
+def sound_part(lens: Lens, K: Float[np.ndarray, "3 3"], width: int, height: int) -> float:
+    """How far out the pinhole picture has an image that does not turn back, as a part of the way to its farthest
+    corner; 1 where it has all of it.
+    """
+    corners = np.array([[x, y] for x in (0, width) for y in (0, height)])
+    farthest = float(np.linalg.norm((corners - K[:2, 2]) / K[[0, 1], [0, 1]], axis=-1).max())
+    return min(first_fold(lens)[0] / farthest, 1.0)
+
+
 def undistortion_maps(
     lens: Lens, K: Float[np.ndarray, "3 3"], width: int, height: int
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:

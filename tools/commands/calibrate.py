@@ -75,19 +75,23 @@ def calibrate_apply(
     out: Annotated[Positional[Path], arg(metavar="NEW_SESSION")],
     /,
     own_world: bool = False,
+    force: bool = False,
 ) -> None:
     """Make a new session of the same files with calibrated cameras.
+
+    Nothing is written if they explain boards that were left out, or the person, worse than the session's own do.
 
     Args:
         calibration: what `simulacra calibrate board` wrote.
         session: the session whose cameras are to be replaced; it stays as it is.
         out: the session to make: a new or empty folder.
         own_world: take the calibration's world; otherwise its rig is laid over the session's, and the floor stays.
+        force: write it even if the session's own cameras explain boards left out, or the person, better.
     """
     from simulacra.recon.calibrate import apply_calibration
     from simulacra.recon.session import load_session
 
-    apply_calibration(load_session(session), calibration, out, keep_world=not own_world)
+    apply_calibration(load_session(session), calibration, out, keep_world=not own_world, force=force)
     say_session(out)
 
 

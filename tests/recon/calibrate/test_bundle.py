@@ -44,8 +44,10 @@ def _off(rig: CameraRig) -> CameraRig:
 
 def test_a_perfect_rig_is_found_exactly() -> None:
     planted = planted_rig(noise=0.0)
-    sightings, bodies = _problem(planted, 0.1)
-    found = adjust_bundle(_off(planted.rig), bodies, sightings, np.tile(free_intrinsics(2), (3, 1)))
+    # Corners sure to a ten thousandth of a pixel: beside them nothing counts of what lenses are believed to be like.
+    sightings, bodies = _problem(planted, 1e-4)
+    free = np.tile(free_intrinsics(2), (3, 1))
+    found = adjust_bundle(_off(planted.rig), bodies, sightings, free, robust=False)
     np.testing.assert_allclose(found.rig.intrinsics[:, :4], planted.rig.intrinsics[:, :4], atol=1e-3)
     np.testing.assert_allclose(found.rig.intrinsics[:, 4:], planted.rig.intrinsics[:, 4:], atol=1e-5)
     apart, turned = rig_difference(found.rig.viewmats, planted.rig.viewmats)

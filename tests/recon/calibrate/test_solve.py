@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from simulacra.recon.calibrate import (
     write_calibration,
 )
 from simulacra.recon.calibrate.boards import Board
-from simulacra.recon.calibrate.lens import calibrate_lens
+from simulacra.recon.calibrate.lens import calibrate_lens, folds_over
 from simulacra.recon.calibrate.recordings import BoardViews
 from simulacra.recon.calibrate.report import (
     describe_calibration,
@@ -32,11 +33,12 @@ from simulacra.recon.calibrate.report import (
     reprojections,
     weaknesses,
 )
-from simulacra.recon.calibrate.solve import RigCalibration, select_views
+from simulacra.recon.calibrate.solve import RigCalibration, select_views, unfold
 from simulacra.recon.importers.building import new_session_folder, write_session
 from simulacra.recon.importers.caliscope import read_camera_array
 from simulacra.recon.importers.pose2sim import read_pose2sim
-from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
+from simulacra.recon.multiview.rig import project_points
+from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, load_session
 from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError, RunError
 from tests.recon.calibrate.planted_rig import SIZE, PlantedRig, planted_rig, rig_difference
 
@@ -169,13 +171,17 @@ def test_pose2sims_tables_are_of_the_same_rig(calibrated: RigCalibration, tmp_pa
     np.testing.assert_allclose(centres[:, 2], moved.bundle.rig.centres[:, 1], atol=1e-9)
 
 
-def _session(folder: Path, planted: PlantedRig, size: tuple[int, int] = SIZE) -> Session:
+def _session(
+    folder: Path, planted: PlantedRig, size: tuple[int, int] = SIZE, stretched: float = 1.1
+) -> Session:
+    """A session of the planted cameras, with their lenses where focal lengths are not stretched."""
     cameras = [
         SessionCamera(
             name,
             *size,
-            planted.rig.Ks[number] * np.array([[1.1], [1.1], [1.0]]),
+            planted.rig.Ks[number] * np.array([[stretched], [stretched], [1.0]]),
             planted.rig.viewmats[number],
+            Lens("opencv", tuple(planted.rig.intrinsics[number, 4:].tolist())) if stretched == 1 else None,
         )
         for number, name in enumerate(planted.found.cameras)
     ]
@@ -275,3 +281,77 @@ def test_blurred_views_are_left_out_where_enough_remain(planted: PlantedRig) -> 
     assert all(view.corners.edge_px < 9 for view in kept) and len(notes) == 3
     few = tuple(view for view in views if int(view.moment) < 12)
     assert len(select_views(replace(planted.found, views=few))[0]) == len(few)
+
+
+def test_a_calibration_that_explains_held_out_boards_worse_is_not_applied(
+    planted: PlantedRig, calibrated: RigCalibration, tmp_path: Path
+) -> None:
+    """The session has the true cameras, of which the new ones have lost a tenth of a focal length."""
+    session = _session(tmp_path / "before", planted, stretched=1.0)
+    intrinsics = calibrated.bundle.rig.intrinsics.copy()
+    intrinsics[1, :2] *= 0.9
+    bad = replace(
+        calibrated,
+        bundle=replace(calibrated.bundle, rig=replace(calibrated.bundle.rig, intrinsics=intrinsics)),
+        free=np.zeros_like(calibrated.free),
+    )
+    path = write_calibration(tmp_path / "calibration", [stand_upright(bad, "-y")])
+    with pytest.raises(CalibrationError, match="boards left out worse") as caught:
+        apply_calibration(session, path, tmp_path / "after")
+    found = [float(number) for number in re.findall(r"(\d+\.\d+) px", str(caught.value.found))]
+    assert "--force" in str(caught.value.remedy) and not (tmp_path / "after").exists()
+    assert found[0] < 0.2, "the noise of the corners is 0.1"
+    applied = apply_calibration(session, path, tmp_path / "after", force=True)
+    np.testing.assert_allclose(applied.cameras[1].K[0, 0], intrinsics[1, 0])
+    # The control: the calibration as it came out is applied.
+    good = write_calibration(tmp_path / "good", [stand_upright(calibrated, "-y")])
+    apply_calibration(session, good, tmp_path / "good_session")
+    # A file of another kind of folder does not judge, and a damaged one is named.
+    (tmp_path / "good/held_out.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match="judged by is damaged"):
+        apply_calibration(session, good, tmp_path / "another")
+
+
+def _seen_through(found: BoardViews, intrinsics: np.ndarray, within: float) -> list:
+    """Views as a camera with another lens has them, as far as the board is within a distance of the centre, pixels."""
+    K = np.array([[900.0, 0, 645], [0, 905, 350], [0, 0, 1]])
+    views = []
+    for view in found.views:
+        rays = cv2.undistortPoints(view.corners.pixels[:, None], K, np.array([-0.1, 0.05, 0, 0, 0]))[:, 0]
+        near = np.linalg.norm(rays, axis=-1) * intrinsics[0] < within
+        if near.sum() < 10:
+            continue
+        pixels = project_points(np.concatenate([rays, np.ones((len(rays), 1))], 1)[near], intrinsics)[0]
+        views.append(
+            replace(view, corners=replace(view.corners, numbers=view.corners.numbers[near], pixels=pixels))
+        )
+    return views
+
+
+def test_a_lens_that_would_fold_over_has_fewer_coefficients() -> None:
+    """Boards in the middle alone ask for a lens that a real recording asked for, whose image turns back before the
+    corners.
+    """
+    folding = np.array([905.0, 906, 640, 360, -0.44, 0.99, 0, 0, -2.43])
+    assert folds_over(folding, SIZE)
+    planted = planted_rig(cameras=1, moments=60, noise=0.02).found
+    views = _seen_through(planted, folding, 330)
+    assert len(views) > 15
+    for lens in (None, 5, 2):
+        found = calibrate_lens(views, planted.board, SIZE, lens)
+        assert not folds_over(found.intrinsics, SIZE)
+        assert found.free[4] and found.intrinsics[4] < -0.2, "the bend in the middle is there"
+
+
+def test_no_lens_of_a_rig_folds_over(planted: PlantedRig, calibrated: RigCalibration) -> None:
+    """The adjustment of the rig bends a lens that was sound alone: it is taken back, and said."""
+    intrinsics = calibrated.bundle.rig.intrinsics.copy()
+    intrinsics[0, 4:6] = -0.5, 0.0
+    bent = replace(
+        calibrated,
+        bundle=replace(calibrated.bundle, rig=replace(calibrated.bundle.rig, intrinsics=intrinsics)),
+    )
+    mended = unfold(planted.found, calibrated.views, bent)
+    assert not any(folds_over(row, SIZE) for row in mended.bundle.rig.intrinsics)
+    assert mended.free[0, 4:].sum() == 1 and mended.free[1, 4:].sum() == 2
+    assert any("cam_0: 1 lens coefficients" in note for note in mended.notes)

@@ -9,17 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from simulacra.recon.importers.building import (
-    horizon_up,
-    nearest_axis,
-    new_session_folder,
-    turn_to_up,
-    upright,
-    upright_by_cameras,
-)
+from simulacra.recon.importers.building import nearest_axis, new_session_folder, turn_to_up, upright
 from simulacra.recon.importers.options import QualisysOptions, RgbdRigOptions
+from simulacra.recon.importers.placing import upright_by_cameras
 from simulacra.recon.importers.qualisys import import_qualisys
 from simulacra.recon.importers.rgbd_rig import import_rgbd_rig
+from simulacra.recon.multiview.up import level_up
 from simulacra.render.runtime.errors import CalibrationError, InputError, RunError
 from tests.recon.ellipsoid_person import ring, write_qualisys, write_rgbd_rig
 
@@ -164,12 +159,11 @@ def angle_between(a: np.ndarray, b: np.ndarray) -> float:
 def test_up_is_where_level_cameras_say_however_they_are_pitched() -> None:
     truth = Rotation.from_euler("x", 12, degrees=True).as_matrix() @ [0, 1, 0]
     for pitch in (0.0, 25.0, -25.0):
-        up, roll = horizon_up(leaning(12, pitch=pitch))
-        assert angle_between(up, truth) < 1e-4
-        assert roll < 1e-4
+        up, error = level_up(np.stack(leaning(12, pitch=pitch)), np.array([0.0, 1, 0]))
+        assert error < 1 and angle_between(up, truth) < 1e-4
     # A control: cameras that look one way cannot know their common pitch.
-    one_way = leaning(0, pitch=25.0, count=1) * 4
-    assert angle_between(horizon_up(one_way)[0], np.array([0.0, 1, 0])) > 20
+    up, error = level_up(np.stack(leaning(0, pitch=25.0, count=1) * 4), np.array([0.0, 1, 0]))
+    assert error == np.inf and angle_between(up, np.array([0.0, 1, 0])) > 20
 
 
 def test_a_lean_is_taken_out_only_where_it_is_clear() -> None:

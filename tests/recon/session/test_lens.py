@@ -11,8 +11,10 @@ from simulacra.recon.session.lens import (
     LensModel,
     check_lens,
     distort,
+    first_fold,
     radius_on_image,
     reach,
+    sound_part,
     undistort,
     undistortion_maps,
 )
@@ -153,6 +155,26 @@ def test_a_lens_ends_where_it_folds() -> None:
     assert 0 < inner[0, 0] < 1, "the ray nearer to the axis"
     assert np.isnan(undistort(lens, np.array([[0.7, 0.0], [9.0, 9.0]]))).all()
     assert np.isnan(distort(Lens("division", (0.5,)), np.array([[2.0, 0.0]]))).all()
+
+
+def test_the_first_fold_is_where_the_radius_is_largest() -> None:
+    """r (1 - 0.3 r²) is largest at r = 1 / sqrt 0.9, where it is two thirds of that."""
+    ray, image = first_fold(Lens("opencv", (-0.3, 0.0, 0.0, 0.0)))
+    assert ray == pytest.approx(1 / np.sqrt(0.9), rel=0.01) and image == pytest.approx(ray * 2 / 3, rel=0.01)
+    assert first_fold(Lens("opencv", (-0.3, 0.1, 0.0, 0.0))) == (np.inf, np.inf)
+    # A tangential part folds one side over: u = x + 3 p2 x² turns back at x = -1 / (6 p2).
+    ray, image = first_fold(Lens("opencv", (0.0, 0.0, 0.0, 0.2)))
+    assert ray == pytest.approx(1 / 1.2, rel=0.01) and image == pytest.approx(ray / 2, rel=0.01)
+
+
+def test_the_sound_part_is_of_the_way_to_the_farthest_corner() -> None:
+    K = np.array(
+        [[600.0, 0, 320], [0, 600, 240], [0, 0, 1]]
+    )  # corners at 400 px, two thirds of a focal length
+    folding = Lens("opencv", (-1.2, 0.0, 0.0, 0.0))  # at r = 0.527
+    assert sound_part(folding, K, 640, 480) == pytest.approx(0.79, abs=0.01)
+    longer = K + np.diag([600.0, 600, 0])
+    assert sound_part(folding, longer, 640, 480) == 1.0
 
 
 def test_the_maps_are_opencvs() -> None:
