@@ -82,7 +82,7 @@ def observe_person(
 
 def blind_cameras(found: Observations) -> tuple[str, ...]:
     """Cameras in which the networks saw nobody in any frame."""
-    seen = (found.pose_score > 0).any(0).tolist()
+    seen = np.asarray(found.pose_score > 0).any(0)
     return tuple(camera for camera, ever in zip(found.cameras, seen, strict=True) if not ever)
 
 
