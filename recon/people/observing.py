@@ -82,8 +82,8 @@ def observe_person(
 
 def blind_cameras(found: Observations) -> tuple[str, ...]:
     """Cameras in which the networks saw nobody in any frame."""
-    seen = np.asarray(found.pose_score > 0).any(0)
-    return tuple(camera for camera, ever in zip(found.cameras, seen, strict=True) if not ever)
+    scores = dict(zip(found.cameras, np.moveaxis(found.pose_score, 1, 0), strict=True))
+    return tuple(camera for camera, score in scores.items() if not (score > 0).any())
 
 
 def expect_seen(session: Session, found: Observations) -> ExpectedBodies:
