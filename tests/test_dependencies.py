@@ -32,6 +32,10 @@ SPOKEN = {
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
     "3-Clause BSD License": "BSD-3-Clause",
 }
+# Packages whose metadata name no licence, by the words of the licence file that comes with them.
+UNNAMED = {
+    "openexr": ("BSD-3-Clause", "Redistribution and use in source and binary forms", "Neither the name")
+}
 # NVIDIA's own terms, which come with the index's build of PyTorch for Linux: read and taken by who installs that.
 PROPRIETARY = re.compile(r"^(nvidia-|cuda-)")
 
@@ -68,6 +72,11 @@ def licences(package: str) -> list[str]:
     classified = [c.split("::")[-1].strip() for c in about.get_all("Classifier") or () if "License ::" in c]
     if said is None and classified:
         return [SPOKEN.get(name, name) for name in classified]
+    if said is None and package in UNNAMED:
+        name, *words = UNNAMED[package]
+        files = [path for path in metadata.files(package) or () if "licenses" in path.parts]
+        text = " ".join(str(path.read_text()) for path in files)
+        return [name] if all(each in text for each in words) else []
     said = said or (about.get("License") or "").splitlines()[0]
     return [SPOKEN.get(name, name) for name in terms(said)]
 

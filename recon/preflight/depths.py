@@ -196,13 +196,13 @@ def _check_stature(
     by_limbs = len(limbs) > 0
     if not (limbs or heights):
         return []
-    # A camera may see half of a person: of extents the tallest view counts.
-    middle = {n: float(np.median(v)) for n, v in limbs.items()} if by_limbs else {
-        n: float(np.median([height for height, _ in v])) for n, v in heights.items()
-    }  # fmt: skip
+    # A camera may see half of a person: of extents the tallest view counts, and views that cut nobody off before others.
+    whole = {n: [height for height, cut in v if not cut] for n, v in heights.items()}
+    part = not by_limbs and not any(whole.values())
+    extents = {n: [height for height, _ in v] for n, v in heights.items()} if part else whole
+    middle = {n: float(np.median(v)) for n, v in (limbs if by_limbs else extents).items() if v}
     value = float(np.median(list(middle.values()))) if by_limbs else max(middle.values())
     name = min(middle, key=lambda n: abs(middle[n] - value))
-    part = not by_limbs and all(cut for _, cut in heights[name])
     least = SHORTEST_PART if part else SHORTEST
     status: Status = "pass" if least <= value <= TALLEST else "fail"
     extent = (

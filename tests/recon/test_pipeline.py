@@ -236,7 +236,7 @@ def fused(run: Path) -> dict[str, Any]:
 
 def without_training(patch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Leaves checks, training and evaluation out of a run."""
-    patch.setattr(pipeline, "preflight", lambda *_: Preflight(()))
+    patch.setattr(pipeline, "preflight", lambda *_, **__: Preflight(()))
     patch.setattr(pipeline, "train_avatar", lambda folder, *_: write_json(folder / "avatar.json", {}))
     point = Gaussians(*(torch.zeros(1, *rest) for rest in ((3,), (4,), (3,), (), (1, 3))))
     patch.setattr(pipeline, "load_trained", lambda _: TrainedResult(free=point))
@@ -753,7 +753,7 @@ def test_of_two_reconstructions_at_the_same_moment_one_writes_and_the_other_says
     run, begin, refused = tmp_path / "run", tmp_path / "begin", tmp_path / "refused"
     checked = load_preflight(base / "preflight")
 
-    def check(*_: object) -> Any:
+    def check(*_: object, **__: object) -> Any:
         waits_for(refused)  # until the other has been told
         return checked
 

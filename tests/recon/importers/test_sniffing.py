@@ -170,7 +170,8 @@ def test_the_last_line_is_the_whole_next_command(
     words, config = {
         "qualisys": ([], "multiview_video"),
         "rgbd-rig": (["--depth-scale", "10000"], "studio_rgbd"),
-        "caliscope": ([], "desk_face"),
+        # Small pictures of a ring of two metres: whole bodies.
+        "caliscope": ([], "multiview_video"),
     }[layout]
     if layout == "qualisys":
         write_qualisys(src, frames=2)
