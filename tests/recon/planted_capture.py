@@ -12,7 +12,7 @@ from simulacra.recon.session import Frame, Session, SessionCamera, Source, descr
 from simulacra.render.avatar import Avatar, Binding, drive, rig_body, surface_points
 from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.image import write_image
 
 SIZE = 96
@@ -68,7 +68,7 @@ def views() -> Cameras:
 
 def draw(body: BodyModel, avatar: Avatar, fit: BodyFit, frame: int, camera: Cameras) -> tuple[Tensor, Tensor]:
     rig = rig_body(body, avatar.shape, avatar.binding)
-    drawn = rasterize_gaussians(drive(avatar, rig, fit.pose_of(frame)), camera)
+    drawn = rasterize_gaussians(drive(avatar, rig, fit.pose_of(frame)), camera, eps2d=OUTLINE_EPS2D)
     return drawn.rgb_premul[0].clamp(0, 1), drawn.alpha[0]
 
 

@@ -17,7 +17,7 @@ from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import ViewStore
 from simulacra.recon.runs.files import write_arrays
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import Gaussians, rasterize_gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 
 SIZE, COUNT = 40, 60
 NAMES = ("a", "b", "c")
@@ -57,7 +57,7 @@ def stored_views(folder: Path, gaussians: Gaussians, frames: int = 2) -> ViewSto
     for frame in range(frames):
         for index, name in enumerate(NAMES):
             with torch.no_grad():
-                drawn = rasterize_gaussians(gaussians, cameras[index])
+                drawn = rasterize_gaussians(gaussians, cameras[index], eps2d=OUTLINE_EPS2D)
             alpha = drawn.alpha[0]
             depth = torch.where(alpha > 0.5, drawn.depth[0] / alpha.clamp(min=1e-6), torch.zeros(()))
             write_arrays(

@@ -76,6 +76,7 @@ def test_a_tie_is_broken_by_the_person_alone(tmp_path: Path, monkeypatch: pytest
     seen = iter(torsos_of(cameras, Z, 1.5 * Z).values())
     monkeypatch.setattr(standing, "find_torso", lambda image, find: next(seen))
     monkeypatch.setattr(standing, "PoseNetwork", lambda: None)
+    monkeypatch.setattr(standing, "_whole_person", lambda network: None)
     _, T, said = place(cameras, scale=1.0, world_up="cameras", floor=None, footage=footage)
     assert apart(T[:3, :3] @ Z, np.array([0.0, 1.0, 0.0])) < 3
     assert "the person in 6 cameras says so" in said[0]
