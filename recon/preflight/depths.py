@@ -196,7 +196,7 @@ def _check_stature(
     by_limbs = len(limbs) > 0
     if not (limbs or heights):
         return []
-    # A camera may see half of a person: of extents the tallest view counts, of those that cut nobody off if there is one.
+    # A camera may see half of a person: the tallest extent counts, of cameras that cut nobody off if there is one.
     whole = {n: [height for height, cut in v if not cut] for n, v in heights.items()}
     part = not by_limbs and not any(whole.values())
     extents = {n: [height for height, _ in v] for n, v in heights.items()} if part else whole
