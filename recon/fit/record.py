@@ -144,6 +144,7 @@ def load_fit(folder: Path) -> BodyFit:
         RunError: the files are missing or damaged.
     """
     facts = read_json(folder / FACTS_FILE)
+    floor = facts.get("floor_m")  # runs of earlier versions have none
     with record_errors(folder / ARRAYS_FILE):
         arrays = read_arrays(folder / ARRAYS_FILE)
         parts = {
@@ -161,6 +162,6 @@ def load_fit(folder: Path) -> BodyFit:
             pose=BodyPose(**parts[BodyPose]),
             cameras=tuple(map(str, facts["cameras"])),
             summary=dict(facts["summary"]),
-            floor_m=None if facts["floor_m"] is None else float(facts["floor_m"]),
+            floor_m=floor if floor is None else float(floor),
             **arrays,
         )
