@@ -51,9 +51,9 @@ class WeightConfig:
     outside_m: StandardDeviation = 0.012
     contour_m: StandardDeviation = 0.025
     depth_inside_m: StandardDeviation = 0.005
-    depth_outside_m: StandardDeviation = 0.05
-    torso_outside_m: StandardDeviation = 0.1
-    leg_outside_m: StandardDeviation = 0.2
+    depth_outside_m: StandardDeviation = 0.03
+    torso_outside_m: StandardDeviation = 0.05
+    leg_outside_m: StandardDeviation = 0.1
     skin_outside_m: StandardDeviation = 0.006
     below_floor_m: StandardDeviation = 0.003
     acceleration: Annotated[float, Interval(ge=0.01, le=1e4)] = 8.0
