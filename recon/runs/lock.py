@@ -17,6 +17,8 @@ from simulacra.recon.runs.files import disk_errors
 from simulacra.render.runtime.errors import RunError
 
 LOCK_FILE = ".lock"
+# A holder writes its name right after it has the lock.
+NAMED_WITHIN_S = 1.0
 # What file systems without locks answer.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
@@ -89,11 +91,15 @@ def _is_in_place(lock: int, path: Path) -> bool:
 
 
 def _describe_holder(path: Path) -> str:
-    try:
-        said = json.loads(path.read_text("utf-8"))
-        return f"process {said['pid']} on {said['host']}, since {said['since']}"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it has just come or gone
-        return "another process"
+    until = time.monotonic() + NAMED_WITHIN_S
+    while True:
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            return f"process {said['pid']} on {said['host']}, since {said['since']}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # it has just come or gone
+            if time.monotonic() > until:
+                return "another process"
+            time.sleep(0.02)
 
 
 def _held(root: Path, holder: str) -> RunError:
