@@ -130,9 +130,13 @@ class FaultLayer:
         kind = AUDITED[event]
         if event == "open" and arguments[2] & WRITING:
             kind = "create"
-        then = self.step(kind, path)
-        if then is not None:
-            then()
+        try:
+            then = self.step(kind, path)
+            if then is not None:
+                then()
+        except OSError as error:
+            error.filename = arguments[0]  # as the system's own has it; one of a write or sync has none
+            raise
 
     def _open(self, file: Any, mode: str = "r", buffering: int = -1, *text: Any, **named: Any) -> Any:
         path = self._inside(file) if set(mode) & set("wax+") else None
