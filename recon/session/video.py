@@ -148,12 +148,12 @@ def _stretch(path: Path, numbers: Sequence[int]) -> Iterator[UInt8[np.ndarray, "
     table = frame_table(path)
     if table is None or not 0 <= numbers[0] < len(table.stamps):
         return
-    position = 0
+    position, turned = 0, None
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             for number, frame in _frames_from_key(container, table, numbers[0]):
                 while position < len(numbers) and numbers[position] == number:
-                    _check_frame(frame, path, number, may_turn=True)
+                    turned = _check_frame(frame, path, number, may_turn=True, turned=turned)
                     yield shown_pixels(frame)
                     position += 1
                 if position == len(numbers):
@@ -206,7 +206,7 @@ def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFram
     """
     if not path.is_file():
         raise InputError("a video is missing", where=path)
-    count = 0
+    count, turned = 0, None
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             stream = video_stream(container)
@@ -217,7 +217,7 @@ def decode_video(path: Path, *, may_turn: bool = False) -> Iterator[av.VideoFram
             for packet in container.demux(stream):
                 tally.add_packet(packet)
                 for frame in packet.decode():
-                    _check_frame(frame, path, count, may_turn)
+                    turned = _check_frame(frame, path, count, may_turn=may_turn, turned=turned)
                     yield frame
                     count += 1
                     tally.add_frame(frame)
@@ -282,12 +282,20 @@ def _expected_frames(container: InputContainer, stream: VideoStream, tally: _Tal
     return max(announced, tally.promised) - max(tally.lost, 0)
 
 
-def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) -> None:
+def _check_frame(
+    frame: av.VideoFrame, path: Path, number: int, *, may_turn: bool, turned: float | None
+) -> float:
+    """How the frame is to be shown turned, in degrees; `turned`: the frame before it, None of the first.
+
+    Raises:
+        InputError: it is damaged, or to be shown as may not be.
+    """
     if frame.is_corrupt:
         raise InputError(
             "a video is damaged", where=f"{path}, frame {number}", remedy="copy it again from the source"
         )
-    if _is_mirrored(frame):
+    # A frame whose side data were looked at is kept by them until the garbage collector comes: 2 GB of a few videos.
+    if frame.rotation != turned and _is_mirrored(frame):
         raise InputError(
             "a video is to be shown mirrored: whose left and right is whose cannot be known",
             where=path,
@@ -300,6 +308,7 @@ def _check_frame(frame: av.VideoFrame, path: Path, number: int, may_turn: bool) 
             found=f"{frame.rotation} degrees",
             remedy="take the turn out of the file: ffmpeg -display_rotation 0 -i IN -c copy OUT",
         )
+    return float(frame.rotation)
 
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:

@@ -1,5 +1,6 @@
 """Frames of a video by number; damage is said, not decoded around."""
 
+import gc
 from pathlib import Path
 
 import av
@@ -51,6 +52,18 @@ def test_a_video_without_honest_times_is_still_read_by_number(tmp_path: Path, vi
             target.mux(packet)
     numbers = [frame_number(read_video_frame(path, k) / 255) for k in (3, 12, 25)]
     assert numbers == [3, 12, 25]
+
+
+def test_frames_are_let_go_of_without_the_garbage_collector(video: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        most = max(
+            sum(type(o) is av.VideoFrame for o in gc.get_objects()) for _ in iter_video(video, range(COUNT))
+        )
+    finally:
+        gc.enable()
+    assert most < COUNT // 2  # a decoder gives several at once at the end of a stream; kept ones would be all
 
 
 def test_a_frame_that_is_not_there(video: Path) -> None:
