@@ -35,8 +35,8 @@ from simulacra.render.runtime.whole_files import sync, sync_tree
 
 # The end of the name of a folder in which a session is made.
 UNFINISHED = ".unfinished"
-# Seconds: one of this age is locked by its maker, if it has one.
-YOUNG = 10.0
+# Seconds: where the disk has no locks, one of this age is taken for abandoned.
+YOUNG = 3600.0
 
 
 @contextmanager
@@ -52,14 +52,8 @@ def new_session_folder(session: Path) -> Iterator[Path]:
         )
     with disk_errors(session):
         session.absolute().parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(session)
-        work = Path(
-            tempfile.mkdtemp(prefix=f".{session.name}.", suffix=UNFINISHED, dir=session.absolute().parent)
-        )
-        held = os.open(work, os.O_RDONLY)
+        work, held = _make_work_folder(session)
         try:
-            with suppress(OSError):  # a disk without locks
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield work
             os.chmod(work, 0o755)
             if session.is_dir():
@@ -72,15 +66,41 @@ def new_session_folder(session: Path) -> Iterator[Path]:
             os.close(held)
 
 
-def _remove_abandoned(session: Path) -> None:
-    """What killed processes left that were making the same session: it is old, and nobody holds it."""
+def _make_work_folder(session: Path) -> tuple[Path, int]:
+    """A new folder beside the session, and a descriptor that holds it as long as it is open.
+
+    What killed processes left that were making the same session is removed first.
+    """
+    beside = session.absolute().parent
+    turn = os.open(beside, os.O_RDONLY)
+    try:
+        # One at a time: nobody sees the folder of another who has made and not yet locked it.
+        locked = _lock(turn, wait=True)
+        _remove_abandoned(session, locked)
+        work = Path(tempfile.mkdtemp(prefix=f".{session.name}.", suffix=UNFINISHED, dir=beside))
+        held = os.open(work, os.O_RDONLY)
+        _lock(held)
+        return work, held
+    finally:
+        os.close(turn)
+
+
+def _lock(descriptor: int, *, wait: bool = False) -> bool:
+    """Whether it could be locked: not where somebody else has it, or on a disk without locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        return False
+    return True
+
+
+def _remove_abandoned(session: Path, locked: bool) -> None:
     for left in session.absolute().parent.glob(f".{glob.escape(session.name)}.*{UNFINISHED}"):
         with suppress(OSError):
-            if time.time() - left.stat().st_mtime < YOUNG:
-                continue
             held = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not (_lock(held) if locked else time.time() - left.stat().st_mtime > YOUNG):
+                    continue
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(held)

@@ -209,17 +209,16 @@ def run_stage(
     """
     key = stage_key(name, version, config, inputs)
     folder = run.stage(name)
+    described = {"key": key, "version": version, "config": config, "inputs": dict(inputs)}
     done = _read_stage(folder)
-    if done.get("key") == key and done.get("digest") == digest_folder(folder):
+    if _is_as_described(done, described) and done.get("digest") == digest_folder(folder):
         return load(folder), StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
     with disk_errors(run.root):
         work = _work_folder(run, name, key)
         seconds, peak_mb = _run_timed(compute, work)
         result = StageResult(name, digest_folder(work), seconds, peak_mb, skipped=False)
-        described = {"key": key, "digest": result.digest, "seconds": seconds, "peak_mb": peak_mb}
-        write_json(
-            work / STAGE_FILE, {**described, "version": version, "config": config, "inputs": dict(inputs)}
-        )
+        measured = {"digest": result.digest, "seconds": seconds, "peak_mb": peak_mb}
+        write_json(work / STAGE_FILE, described | measured)
         replace_folder(work, folder)
         (folder / WORK_FILE).unlink()
     return load(folder), result
@@ -303,6 +302,18 @@ def _read_or_nothing(path: Path) -> dict[str, Any]:
         return {}
 
 
+def _is_as_described(done: Mapping[str, Any], described: Mapping[str, object]) -> bool:
+    """Whether a finished stage says of itself what would be said of it now, and what it took: no byte was changed."""
+    wanted = json.loads(json.dumps(described, default=str))
+    return all(done.get(name) == value for name, value in wanted.items()) and all(
+        _is_number(done.get(name)) for name in ("seconds", "peak_mb")
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _work_folder(run: RunFolder, name: str, key: str) -> Path:
     """The hidden folder in which a stage computes; another key's leftovers are cleared first.
 
@@ -310,9 +321,8 @@ def _work_folder(run: RunFolder, name: str, key: str) -> Path:
     """
     work = run.root / f".{name}.work"
     mark = work / WORK_FILE
-    if work.exists() and (
-        _read_or_nothing(mark).get("key") != key or "seconds" not in _read_or_nothing(mark)
-    ):
+    begun = _read_or_nothing(mark)
+    if work.exists() and (begun.get("key") != key or not _is_number(begun.get("seconds"))):
         shutil.rmtree(work)
     for partial in work.rglob(".*.partial"):
         partial.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -326,8 +327,11 @@ def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps:
     Raises:
         RunError: the disk is full or the place cannot be written.
     """
+    # FFmpeg writes into memory, and Python to the disk: a signal's handler that ran while FFmpeg called a file of
+    # Python's would raise into nothing, and the stopped clip would be finished without what was just being written.
+    clip = io.BytesIO()
     with disk_errors(path):
-        with whole_file(path) as file, av.open(file, "w", format="mp4") as container:
+        with av.open(clip, "w", format="mp4") as container:
             stream = None
             for picture in pictures:
                 pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
@@ -339,4 +343,6 @@ def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps:
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             if stream is not None:
                 container.mux(stream.encode())
+        with whole_file(path) as file:
+            file.write(clip.getbuffer())
         sync(path.parent)

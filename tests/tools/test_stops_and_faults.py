@@ -17,7 +17,7 @@ import torch
 
 from simulacra.recon.export_session import writing
 from simulacra.recon.importers import building, rgbd_rig
-from simulacra.recon.importers.building import UNFINISHED, new_session_folder
+from simulacra.recon.importers.building import new_session_folder
 from simulacra.recon.preflight import Check, Preflight
 from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import load_session
@@ -151,8 +151,6 @@ def _fail_and_try_again(
         assert snapshot(out).items() <= expected.items() or kind in ("killed", "protected"), where
     if kind in ("full", "quota"):
         assert left in ([], ["out"]), where
-    for path in out.parent.glob(f".*{UNFINISHED}"):
-        os.utime(path, (time.time() - 60,) * 2)
     again = out if not (wrote or (out.exists() and content_of(out) == expected)) else out.with_name("other")
     assert attempt(write, sources, again), where
     assert content_of(again) == expected, where
@@ -166,7 +164,7 @@ def content_of(path: Path) -> object:
 def test_what_another_process_still_makes_is_not_taken_for_abandoned(tmp_path: Path) -> None:
     with new_session_folder(tmp_path / "out") as work:
         os.utime(work, (time.time() - 60,) * 2)
-        building._remove_abandoned(tmp_path / "out")
+        building._remove_abandoned(tmp_path / "out", locked=True)
         assert work.is_dir()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -1,6 +1,7 @@
 """Stages of a run: skipped when nothing changed, resumed when killed, and never half of a result."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -106,6 +107,19 @@ def test_a_damaged_description_is_computed_again(folder: RunFolder) -> None:
     run(folder, work)
     (folder.stage("fit") / "stage.json").write_text('{"key": "tr')
     assert run(folder, work)[0] == 4.0 and work.runs == 2
+
+
+@pytest.mark.parametrize("name", ["key", "digest", "seconds", "peak_mb", "version", "config", "inputs"])
+@pytest.mark.parametrize("where", ["name", "value"])
+def test_a_changed_byte_of_a_description_is_seen(folder: RunFolder, name: str, where: str) -> None:
+    work = Work(4.0)
+    run(folder, work)
+    path = folder.stage("fit") / "stage.json"
+    described = json.loads(path.read_text())
+    value = described.pop(name)
+    path.write_text(json.dumps(described | ({name[:-1] + "~": value} if where == "name" else {name: "~"})))
+    assert run(folder, work)[0] == 4.0 and work.runs == 2
+    assert json.loads(path.read_text()).keys() == {*described, name}
 
 
 def test_an_interrupted_stage_continues_from_its_checkpoint(folder: RunFolder) -> None:

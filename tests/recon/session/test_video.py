@@ -1,12 +1,15 @@
 """Frames of a video by number; damage is said, not decoded around."""
 
 import gc
+import io
+from contextlib import nullcontext
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+import simulacra.recon.session.video as video_module
 from simulacra.recon.session.video import iter_video, probe_video, read_video_frame
 from simulacra.render.runtime.errors import InputError
 from tests.recon.ellipsoid_person import SIZE, frame_number, picture, ring, write_video
@@ -52,6 +55,24 @@ def test_a_video_without_honest_times_is_still_read_by_number(tmp_path: Path, vi
             target.mux(packet)
     numbers = [frame_number(read_video_frame(path, k) / 255) for k in (3, 12, 25)]
     assert numbers == [3, 12, 25]
+
+
+class StopsWhenUsed(io.BytesIO):
+    """A file in the middle of whose work Ctrl-C comes."""
+
+    def write(self, _: object) -> int:
+        raise KeyboardInterrupt
+
+    def seek(self, *_: int) -> int:
+        raise KeyboardInterrupt
+
+
+def test_a_clip_that_is_stopped_while_it_is_written_is_not_taken_for_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_module, "whole_file", lambda _: nullcontext(StopsWhenUsed()))
+    with pytest.raises(KeyboardInterrupt):
+        video_module.write_video(tmp_path / "clip.mp4", [np.zeros((32, 32, 3), np.float32)] * 3, 30.0)
 
 
 def test_frames_are_let_go_of_without_the_garbage_collector(video: Path) -> None:

@@ -321,7 +321,8 @@ def _leftovers(scene: Scene) -> Disturbed:
         return Disturbed(scene.start().end(scene.limit), detail)
     gives = scene.folder / COMMANDS[scene.event.command].gives
     gives.mkdir(parents=True)
-    (gives / ".session.json.partial").write_text("{")
+    # Files of other names in a folder of the user's are nothing to `check`.
+    (gives / f".{'check.html' if scene.event.command == 'check' else 'session.json'}.partial").write_text("{")
     return Disturbed(scene.start().end(scene.limit), "a half-written file in its place")
 
 

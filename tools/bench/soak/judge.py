@@ -34,7 +34,8 @@ def judge_ending(ending: Ending, killed_by: Collection[int] = ()) -> list[str]:
         wrong.append(f"status {ending.code}: {_last_line(ending.said)}")
     if STOPPED.get(ending.code, 0) not in (0, *killed_by):
         wrong.append("says that it was stopped, and nobody did")
-    if ending.code == 2 and not re.search(r"^error: ", ending.said, re.M):
+    # What is wrong with a session is said in the first sentence of what `check` finds.
+    if ending.code == 2 and not re.search(r"^(error: |Not usable)", ending.said, re.M):
         wrong.append(f"status 2 without a word: {_last_line(ending.said)}")
     return wrong
 
