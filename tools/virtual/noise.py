@@ -22,7 +22,9 @@ def fractal_noise(
 ) -> Float[np.ndarray, " n"]:
     """Sum of octaves of noise at the points, about -1 to 1; its largest features are ``size`` long."""
     out = np.zeros(len(points), np.float32)
-    _fractal(np.ascontiguousarray(points, np.float32), np.uint32(seed), octaves, np.float32(1 / size), out)
+    # Seeds that are made of others may be of more than 32 bits.
+    bits = np.uint32(seed % 2**32)
+    _fractal(np.ascontiguousarray(points, np.float32), bits, octaves, np.float32(1 / size), out)
     return out
 
 

@@ -65,6 +65,7 @@ def test_noise_is_a_function_of_place_and_seed() -> None:
     values = fractal_noise(points, 5)
     assert np.array_equal(values, fractal_noise(points, 5))
     assert not np.array_equal(values, fractal_noise(points, 6))
+    assert np.array_equal(values, fractal_noise(points, 5 + 2**32))
     assert abs(float(values.mean())) < 0.05 and 0.1 < float(values.std()) < 0.6
     near = fractal_noise(points + np.float32(1e-4), 5)
     assert np.abs(near - values).max() < 2e-3  # continuous
