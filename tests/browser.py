@@ -35,6 +35,8 @@ FLAGS = (
     "--remote-debugging-pipe --no-first-run --disable-background-networking --disable-component-update "
     "--disable-sync --disable-extensions --disable-dev-shm-usage --hide-scrollbars --force-color-profile=srgb"
 ).split()
+# What Chromium says of its own speed, and of a context that a test takes away.
+OF_ITSELF = ("GPU stall due to ReadPixels", "CONTEXT_LOST_WEBGL", "Too many active WebGL contexts")
 PATIENCE = 60.0  # seconds, for an answer of a machine that does much else
 TYPES = {
     ".html": "text/html",
@@ -150,8 +152,9 @@ class Page:
 
     @property
     def complaints(self) -> list[str]:
-        """Errors and warnings of the console."""
-        return [text for level, text in self.messages if level in ("error", "warning", "assert")]
+        """Errors and warnings of the console, but for what the browser says of itself."""
+        grave = [text for level, text in self.messages if level in ("error", "warning", "assert")]
+        return [text for text in grave if not any(known in text for known in OF_ITSELF)]
 
 
 class Browser:

@@ -53,7 +53,7 @@ def cloud(degree: int, count: int = 4000, seed: int = 0) -> Gaussians:
     return Gaussians(
         means,
         torch.randn(count, 4, generator=generator),
-        torch.randn(count, 3, generator=generator) * 0.8 - 4.0,
+        torch.randn(count, 3, generator=generator) * 0.8 - 5.0,
         torch.randn(count, generator=generator) * 2.5,
         torch.randn(count, (degree + 1) ** 2, 3, generator=generator) * 0.3,
     )
@@ -86,7 +86,7 @@ def test_gaussians_look_as_in_our_own_picture(page: Page, case: Case) -> None:
     page.evaluate(f"renderer.setCamera({camera_script(view)})")
     expected = ours.rgb_premul[0].clamp(0, 1).numpy()
     assert psnr(picture(page, "[1, 1, 1, 1]")[..., :3], expected) >= LEAST_DB
-    page.evaluate(f"renderer.load({gaussians_script(gaussians, case.eps2d + 0.2, case.antialiased)})")
+    page.evaluate(f"renderer.load({gaussians_script(gaussians, case.eps2d + 0.4, case.antialiased)})")
     page.evaluate(f"renderer.setCamera({camera_script(view)})")
     assert psnr(picture(page, "[1, 1, 1, 1]")[..., :3], expected) < LEAST_DB
 
@@ -149,7 +149,6 @@ def test_sorting_is_exact_and_ties_go_by_falling_index(page: Page, how: str) -> 
     depths = np.concatenate([generator.uniform(0.1, 1e4, 3000), generator.choice([1.5, 2.5], 1000)])
     depths = generator.permutation(depths).astype(np.float32)
     means = np.stack([np.zeros_like(depths), np.zeros_like(depths), depths], 1)
-    wanted = (len(depths) - 1 - np.argsort(depths[::-1], kind="stable")[::-1])[::-1]
     by_hand = sorted(range(len(depths)), key=lambda i: (-depths[i], -i))
     before = {
         "a worker": "",
@@ -165,7 +164,6 @@ def test_sorting_is_exact_and_ties_go_by_falling_index(page: Page, how: str) -> 
         "const {order} = await sorter.sort({rows: [0, 0, 1, 0], moved: []}); sorter.dispose(); return [...order]; })()"
     )
     assert order == by_hand
-    assert len(wanted) == len(order)
 
 
 def test_a_lost_context_comes_back_with_the_same_picture(page: Page) -> None:
