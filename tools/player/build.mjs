@@ -3,16 +3,16 @@
 import {build} from "esbuild";
 import {fileURLToPath} from "node:url";
 
-const here = fileURLToPath(new URL(".", import.meta.url));
-await build({
-  absWorkingDir: here,
-  entryPoints: ["src/page.js"],
+const common = {
+  absWorkingDir: fileURLToPath(new URL(".", import.meta.url)),
   outdir: process.argv[2] ?? "built",
   bundle: true,
   minify: true,
-  format: "iife",
   target: "es2022",
   charset: "utf8",
   legalComments: "none",
   logLevel: "warning",
-});
+};
+// A classic script, because a page that was opened from the disk may load no modules.
+await build({...common, entryPoints: ["src/page.js"], format: "iife"});
+await build({...common, entryPoints: ["src/live.js", "src/live-worker.js"], format: "esm", external: ["./vision_bundle.mjs"]});

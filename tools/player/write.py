@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -12,9 +14,14 @@ from simulacra.render.runtime.whole_files import sync, whole_file
 
 AVATAR = "person.avatar"
 SCRIPT, STYLE = "page.js", "page.css"
+LIVE, LIVE_SCRIPTS = "live", ("live.js", "live-worker.js")
+POLICY = (
+    "default-src 'none'; script-src 'self'{more}; style-src 'self'; connect-src 'self'; worker-src blob:; "
+    "img-src data:"
+)
 
 
-def write_player(out: Path, avatar: bytes, title: str) -> list[Path]:
+def write_player(out: Path, avatar: bytes, title: str, live: Mapping[str, bytes] | None = None) -> list[Path]:
     """Writes one file where the name ends in .html, else a folder; returns what was written.
 
     The page's policy forbids every request but those of the folder for its own files.
@@ -22,22 +29,27 @@ def write_player(out: Path, avatar: bytes, title: str) -> list[Path]:
     Args:
         avatar: the bytes of an .avatar file (`pack_rigged`).
         title: of the page.
+        live: what is needed besides to be driven by a visitor's camera (`live_files`); in folders alone.
 
     Raises:
         OSError: the place cannot be written.
+        ValueError: one file is to be driven by a camera.
     """
+    if live and out.suffix.lower() == ".html":
+        raise ValueError("a page that a camera drives is a folder")
     if out.suffix.lower() == ".html":
         files = {out: _single_file(avatar, title)}
     else:
         page = _page(
             title,
-            policy="default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-            "worker-src blob:; img-src data:",
+            policy=POLICY.format(more=" 'wasm-unsafe-eval'" if live else ""),
+            live=f"{LIVE}/{LIVE_SCRIPTS[0]}" if live else "",
             style=f'<link rel="stylesheet" href="{STYLE}">',
             script=f'<script defer src="{SCRIPT}"></script>',
             avatar=f'<script type="application/octet-stream" id="avatar" data-file="{AVATAR}"></script>',
         )
-        files = {
+        scripts = {name: _brought("built", name).encode() for name in LIVE_SCRIPTS if live}
+        files = {out / LIVE / name: content for name, content in {**scripts, **(live or {})}.items()} | {
             out / SCRIPT: _brought("built", SCRIPT).encode(),
             out / STYLE: _brought(STYLE).encode(),
             out / AVATAR: avatar,
@@ -59,16 +71,14 @@ def _single_file(avatar: bytes, title: str) -> bytes:
         policy=f"default-src 'none'; script-src {_allowed(script)}; style-src {_allowed(style)}; "
         "worker-src blob:; img-src data:",
         style=f"<style>{style}</style>",
-        script=f'<script>{script}</script>',
+        script=f"<script>{script}</script>",
         avatar=f'<script type="application/octet-stream" id="avatar">{base64.b64encode(avatar).decode()}</script>',
     )
 
 
 def _page(title: str, **parts: str) -> bytes:
-    page = _brought("page.html")
-    for name, text in {"title": html.escape(title), "live": "", **parts}.items():
-        page = page.replace("{{" + name + "}}", text)
-    return page.encode()
+    known = {"title": html.escape(title), "live": "", **parts}
+    return re.sub(r"{{(\w+)}}", lambda found: known[found[1]], _brought("page.html")).encode()
 
 
 def _allowed(text: str) -> str:
