@@ -147,6 +147,12 @@ class Page:
             self.messages.append(("error", details.get("exception", {}).get("description", details["text"])))
         elif method == "Log.entryAdded":
             self.messages.append((params["entry"]["level"], params["entry"]["text"]))
+        elif method == "Target.attachedToTarget":  # a worker, whose requests and words are the page's
+            worker = params["sessionId"]
+            self.browser.pages[worker] = self
+            for domain in ("Runtime", "Network"):
+                self.browser.tell(f"{domain}.enable", {}, worker)
+            self.browser.tell("Runtime.runIfWaitingForDebugger", {}, worker)
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
 
@@ -186,20 +192,25 @@ class Browser:
 
     def send(self, method: str, params: dict[str, Any] | None = None, session: str = "") -> dict[str, Any]:
         """A command of the protocol, and its answer; events that come before it go to their pages."""
+        number = self.tell(method, params or {}, session)
+        while (answer := self._next_answer()).get("id") != number:
+            page = self.pages.get(answer.get("sessionId", ""))
+            if page and "method" in answer:
+                page.hear(answer["method"], answer["params"])
+        if "error" in answer:
+            raise PageError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def tell(self, method: str, params: dict[str, Any], session: str = "") -> int:
+        """A command whose answer nobody waits for; its number."""
         self.asked += 1
-        number = self.asked
-        said: dict[str, Any] = {"id": number, "method": method, "params": params or {}}
+        said: dict[str, Any] = {"id": self.asked, "method": method, "params": params}
         if session:
             said["sessionId"] = session
         told = json.dumps(said).encode() + b"\0"
         while told:
             told = told[os.write(self.commands, told) :]
-        while (answer := self._next_answer()).get("id") != number:
-            if page := self.pages.get(answer.get("sessionId", "")):
-                page.hear(answer["method"], answer["params"])
-        if "error" in answer:
-            raise PageError(f"{method}: {answer['error']}")
-        return answer["result"]
+        return self.asked
 
     def _next_answer(self) -> dict[str, Any]:
         while b"\0" not in self.heard:
@@ -218,6 +229,7 @@ class Browser:
         page = self.pages[told["sessionId"]] = Page(self, told["sessionId"])
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.send(f"{domain}.enable")
+        page.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
         page.resize(width, height)
         if url != "about:blank":
             page.goto(url)

@@ -10,7 +10,7 @@ let session = null;
 
 class Session {
   constructor(player, video) {
-    Object.assign(this, {player, video, face: null, landmarks: [], seen: 0, workers: []});
+    Object.assign(this, {player, video, face: null, landmarks: [], places: [], seen: 0, workers: []});
   }
 
   async start() {
@@ -21,7 +21,7 @@ class Session {
     this.player.play(false);
     await Promise.all([
       this.begin("face", result => this.hearFace(result)),
-      this.begin("pose", result => { this.landmarks = result.landmarks; }),
+      this.begin("pose", result => Object.assign(this, result)),
     ]);
     this.look();
   }
