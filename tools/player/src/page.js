@@ -38,7 +38,7 @@ class Player {
     this.frame = this.frames ? 0 : -1;                             // -1: the neutral pose
     this.moved = [0, 0, 0];
     this.version = 1;
-    this.drawn = this.ordered = 0;
+    this.drawn = this.drawnOrder = 0;
     this.follow = true;
     this.orbit = new Orbit(canvas, () => this.change());
     this.background = [1, 1, 1, 1];
@@ -82,17 +82,26 @@ class Player {
     if (this.held) return;
     if (this.playing) this.advance(now);
     this.fit();
-    if (this.drawn === this.version && this.ordered === this.version) return;
+    const renderer = this.renderer;
+    if (this.drawn === this.version && this.drawnOrder === renderer.sortedFor) {
+      if (!renderer.settled) renderer.sort();
+      return;
+    }
+    if (this.drawn !== this.version) this.setView();
+    this.drawnOrder = renderer.sortedFor;
+    renderer.frame(this.background);
+    this.count(now);
+  }
+
+  // Pose and camera; the camera goes after the person, so much of the way in each picture.
+  setView() {
+    this.drawn = this.version;
     const translation = this.setPose(), home = this.base(this.frames ? 0 : -1)[1];
     const away = [translation[0] - home[0], 0, translation[2] - home[2]].map(value => this.follow ? value : 0);
     const left = away.map((value, c) => value - this.moved[c]);
     this.moved = this.moved.map((value, c) => value + FOLLOW * left[c]);
     this.renderer.setCamera(...this.orbit.camera(this.canvas.width, this.canvas.height, this.moved));
-    const version = this.version;
-    this.renderer.frame(this.background).then(() => { this.ordered = Math.max(this.ordered, version); });
-    if (this.renderer.drawable) this.drawn = version;
     if (Math.hypot(...left) > .002) this.change();
-    this.count(now);
   }
 
   advance(now) {

@@ -7,7 +7,8 @@
  *   renderer.setExpression(weights);                // with a rig: how strong each facial action is
  *   renderer.setCamera(viewmat, K);
  *   await renderer.render([1, 1, 1, 1]);            // sorted for this very view, then drawn: for pictures
- *   renderer.frame([1, 1, 1, 1]);                   // drawn now, sorted meanwhile: for every animation frame
+ *   renderer.frame([1, 1, 1, 1]);                   // drawn now, sorted meanwhile: for every animation frame, until
+ *                                                   // `renderer.settled` and what was drawn last was settled too
  *   renderer.readPixels();                          // 4 w h bytes, red green blue alpha, the upper row first
  *
  * All arrays are flat and rows first; metres; quaternions wxyz.
@@ -64,7 +65,7 @@ export class SplatRenderer {
     if (count * (STRIDE + k) > limit) throw new Error(`${count} Gaussians are more than this device's textures hold`);
     if (held.influences > INFLUENCES || held.boneCount > 2 ** BONE_BITS) throw new Error("too many bones or influences");
     this.scene = [gaussians, rig];
-    Object.assign(this, {gaussians, rig: held, count, coefficients: k, drawable: false, view: null});
+    Object.assign(this, {gaussians, rig: held, count, coefficients: k, drawable: false, view: null, changes: 0, sortedFor: -1});
     this.acted = Uint32Array.from(new Set(held.actions.flatMap(action => Array.from(action.indices)))).sort();
     const slots = new Uint32Array(count);
     this.acted.forEach((gaussian, slot) => { slots[gaussian] = slot + 1; });
@@ -131,6 +132,7 @@ export class SplatRenderer {
   /** Takes what each bone does to the rest pose. Nothing moves where no rig was given. */
   setPose(matrices) {
     const gl = this.gl;
+    this.changes++;
     for (let j = 0; j < this.rig.boneCount; j++) {
       const matrix = matrices.slice(12 * j, 12 * j + 12);
       this.bones.set(matrix, 16 * j);
@@ -144,6 +146,7 @@ export class SplatRenderer {
   /** Takes the strength of each facial action, in the rig's order; those that are left out are 0. */
   setExpression(weights) {
     const gl = this.gl, moved = this.moved.fill(0);
+    this.changes++;
     this.actions.forEach(({slots, offsets}, e) => {
       const weight = weights[e] ?? 0;
       if (weight) slots.forEach((slot, i) => { for (let c = 0; c < 3; c++) moved[4 * slot + c] += weight * offsets[3 * i + c]; });
@@ -155,6 +158,7 @@ export class SplatRenderer {
 
   /** Takes the camera; K is in pixels of the canvas as large as it then is. */
   setCamera(viewmat, K) {
+    this.changes++;
     const view = Float32Array.from(viewmat.flat()), [fx, , cx, , fy, cy] = K.flat();
     const eye = [0, 1, 2].map(c => -(view[c] * view[3] + view[4 + c] * view[7] + view[8 + c] * view[11]));
     this.view = view;
@@ -169,7 +173,7 @@ export class SplatRenderer {
   }
 
   async sortNow() {
-    const gl = this.gl, [a, b, c, d] = this.view.subarray(8, 12), bones = this.bones, scene = this.scene;
+    const gl = this.gl, [a, b, c, d] = this.view.subarray(8, 12), {bones, scene, changes} = this;
     const rows = new Float32Array(4 * this.rig.boneCount);
     if (!this.rig.influences) rows.set([a, b, c, d]);
     else for (let i = 0; i < rows.length; i++) {
@@ -183,7 +187,11 @@ export class SplatRenderer {
     gl.bindTexture(gl.TEXTURE_2D, this.textures.orders);
     gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, WIDTH, this.order.length / WIDTH, gl.RED_INTEGER, gl.UNSIGNED_INT, this.order);
     this.drawable = true;
+    this.sortedFor = changes;
   }
+
+  /** Whether the last finished sort was of the camera and pose that are set now. */
+  get settled() { return this.sortedFor === this.changes; }
 
   /** Sorts for what is set now and draws it. */
   async render(background) {
@@ -192,10 +200,10 @@ export class SplatRenderer {
     this.draw(background);
   }
 
-  /** Draws what is set now in the order of the last finished sort, and has the next one begun. */
+  /** Draws what is set now in the order of the last finished sort, and has the next one begun if something has changed. */
   frame(background) {
     if (this.drawable) this.draw(background);
-    return this.sort();
+    return this.settled ? Promise.resolve() : this.sort();
   }
 
   /** Draws over a background (red green blue alpha, 0 to 1, premultiplied), in the order that was last found. */
