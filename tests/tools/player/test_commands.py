@@ -55,5 +55,5 @@ def test_what_moves_is_known_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_single_file_is_driven_by_no_camera(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", str(tmp_path), "--out", str(tmp_path / "a.html"), "--live", "true"]) == 2
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "a.html"), "--live"]) == 2
     assert "only the page as a folder" in capsys.readouterr().err
