@@ -16,7 +16,7 @@ AVATAR = "person.avatar"
 SCRIPT, STYLE = "page.js", "page.css"
 LIVE, LIVE_SCRIPTS = "live", ("live.js", "live-worker.js")
 POLICY = (
-    "default-src 'none'; script-src 'self'{more}; style-src 'self'; connect-src 'self'; worker-src blob:; "
+    "default-src 'none'; script-src 'self'{code}; style-src 'self'; connect-src 'self'; worker-src blob:{workers}; "
     "img-src data:"
 )
 
@@ -42,7 +42,9 @@ def write_player(out: Path, avatar: bytes, title: str, live: Mapping[str, bytes]
     else:
         page = _page(
             title,
-            policy=POLICY.format(more=" 'wasm-unsafe-eval'" if live else ""),
+            policy=POLICY.format(
+                code=" 'wasm-unsafe-eval'" if live else "", workers=" 'self'" if live else ""
+            ),
             live=f"{LIVE}/{LIVE_SCRIPTS[0]}" if live else "",
             style=f'<link rel="stylesheet" href="{STYLE}">',
             script=f'<script defer src="{SCRIPT}"></script>',

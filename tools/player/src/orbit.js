@@ -7,7 +7,8 @@ const MARGIN = 1.12;                    // free space around the person
 
 export class Orbit {
   constructor(element, changed) {
-    this.changed = changed;
+    this.touched = false;                       // since it last looked at the whole person
+    this.changed = () => { this.touched = true; changed(); };
     this.touching = new Map();
     element.addEventListener("pointerdown", event => this.begin(element, event));
     element.addEventListener("pointermove", event => this.move(element, event));
@@ -25,6 +26,7 @@ export class Orbit {
     this.yaw = .3;
     this.pitch = .1;
     this.changed();
+    this.touched = false;
   }
 
   begin(element, event) {

@@ -130,7 +130,7 @@ class Player {
     const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight].map(side => Math.max(1, Math.round(side * sharp)));
     if (this.canvas.width === width && this.canvas.height === height) return;
     Object.assign(this.canvas, {width, height});
-    this.change();
+    this.orbit.touched ? this.change() : home(this);
   }
 
   count(now) {
