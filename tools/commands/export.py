@@ -50,7 +50,7 @@ def export(
         to: the format, where an ending has several: glb-splats is Gaussians as .glb; web, without an ending, is the
             page as a folder for a web server.
         at: the pose of Gaussians. rest: standing. FRAME: as in that frame. all: a numbered file for each. What moves
-            brings all of them, or begins in that frame.
+            brings all of them, or that frame's pose alone.
         motion: a BVH file that moves the person, instead of the capture.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
         fps: frames a second, to which a motion is brought; of the capture by default, 30 where that says none.
