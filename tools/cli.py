@@ -40,6 +40,7 @@ from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
 from .commands.synchronise import synchronise
+from .commands.validate import validate
 from .commands.version import version, version_line
 from .commands.warmup import warmup
 
@@ -54,6 +55,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "animate": animate,
     "export": export,
+    "validate": validate,
     "export-session": export_session,
     "synchronise": synchronise,
     "repair": repair,

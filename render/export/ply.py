@@ -11,7 +11,9 @@ was turned so before it was written stands in them as it stands here. The header
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -40,6 +42,7 @@ SHOWN = 120  # characters of a file in an error
 Axes = Literal["3dgs", "y-up"]
 """Up is -Y as splat viewers take it, or +Y as everywhere here."""
 UP = {"3dgs": "-Y", "y-up": "+Y"}
+NO_NOTES: Mapping[str, str] = MappingProxyType({})
 
 
 def half_turn(gaussians: Gaussians) -> Gaussians:
@@ -60,29 +63,46 @@ def half_turn(gaussians: Gaussians) -> Gaussians:
     )
 
 
-def write_ply(path: Path, gaussians: Gaussians, axes: Axes = "3dgs") -> None:
-    """Writes the file atomically, then reads it back.
+def ply_bytes(gaussians: Gaussians, axes: Axes = "3dgs", notes: Mapping[str, str] = NO_NOTES) -> bytes:
+    """The whole file.
 
     Args:
         gaussians: +Y up.
         axes: of the file.
-
-    Raises:
-        RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
-            numbers that are not finite.
+        notes: what else is to be known of them, by name: comments of the header, a line each.
     """
     if axes == "3dgs":
         gaussians = half_turn(gaussians)
-    comments = (f"axes: {UP[axes]} up, right-handed", "units: metres", "written by simulacra")
+    comments = [f"axes: {UP[axes]} up, right-handed", "units: metres", "written by simulacra"]
+    comments += [" ".join(f"{name}: {said}".split()) for name, said in notes.items()]
     columns = _columns(gaussians)
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values
     lines = ["ply", FORMAT, *(f"comment {comment}" for comment in comments), f"element vertex {len(table)}"]
     lines += [*(f"property float {name}" for name in columns), "end_header", ""]
-    unit = gaussians.replace(quats=quat_normalize(gaussians.quats))
+    return "\n".join(lines).encode("ascii", "replace") + table.tobytes()
+
+
+def write_ply(
+    path: Path, gaussians: Gaussians, axes: Axes = "3dgs", notes: Mapping[str, str] = NO_NOTES
+) -> None:
+    """Writes the file atomically, then reads it back.
+
+    Args:
+        gaussians: +Y up.
+        axes: of the file.
+        notes: as of `ply_bytes`.
+
+    Raises:
+        RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
+            numbers that are not finite.
+    """
+    content = ply_bytes(gaussians, axes, notes)
+    turned = half_turn(gaussians) if axes == "3dgs" else gaussians
+    unit = turned.replace(quats=quat_normalize(turned.quats))
     with whole_file(path) as stream:
-        stream.write("\n".join(lines).encode("ascii") + table.tobytes())
+        stream.write(content)
         stream.flush()
         try:
             back = read_ply(Path(stream.name))

