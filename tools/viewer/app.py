@@ -32,6 +32,7 @@ TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
 }
 PAGE = resources.files(__package__) / "page"
 MOST_ROWS, MOST_RUNS = 5000, 200
