@@ -19,6 +19,8 @@ import jaxtyping
 import jaxtyping._import_hook as shape_checks
 import pytest
 
+from tests.browser import Browser, open_browser
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 # The suite has a cache of its own (below), but what was compiled is kept from one run of it to the next.
@@ -101,3 +103,10 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     cache = tmp_path / "cache"
     monkeypatch.setenv("SIMULACRA_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests of pages, or a skip."""
+    with open_browser() as opened:
+        yield opened
