@@ -35,6 +35,8 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 PAGE = resources.files(__package__) / "page"
+# The Gaussians in the browser are drawn by the player's renderer.
+PLAYER = resources.files("simulacra.tools.player") / "src"
 MOST_ROWS, MOST_RUNS = 5000, 200
 
 
@@ -245,13 +247,13 @@ class Routes:
 
 def _posed_splats(motions: Any, run: Any, asked: dict[str, Any]) -> bytes:
     from .play import posed_gaussians
-    from .scene import pack, splat_arrays
+    from .scene import OUTLINE_EPS2D, pack, splat_arrays
 
-    return pack(splat_arrays(posed_gaussians(motions, run, asked)))
+    return pack(splat_arrays(posed_gaussians(motions, run, asked)), {"eps2d": OUTLINE_EPS2D})
 
 
 def _page_file(name: str) -> Response:
-    known = {each.name: each for each in PAGE.iterdir()}
+    known = {each.name: each for folder in (PLAYER, PAGE) for each in folder.iterdir()}
     kind = TYPES.get(Path(name).suffix)
     if name not in known or kind is None:
         return Response("not found", 404)

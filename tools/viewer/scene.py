@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.triangulate import triangulate
 from simulacra.recon.refine import load_surface
-from simulacra.render.gaussians import Gaussians
+from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians
 from simulacra.render.image import resize_area
 from simulacra.render.mesh import rasterize_mesh
 from simulacra.render.runtime.errors import InputError
@@ -34,7 +34,6 @@ SAME_SURFACE = 0.02
 # At which the error is measured that is painted on the body: pixels of the longer side.
 ERROR_SIDE = 512
 UNSEEN = (90, 90, 96)
-NEUTRAL = (170, 176, 186)
 
 
 def pack(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any] | None = None) -> bytes:
@@ -55,19 +54,21 @@ def scene_part(run: DrawnRun, part: str, frame: int, camera: str | None, scored:
     """One layer of the scene.
 
     Args:
-        part: one of `PARTS`, `cloud` (of the camera) or `error`.
+        part: one of `PARTS`, `splats` (as the camera recorded them, if one is given), `cloud` (of the camera), `error`.
         scored: cameras whose pictures tell the error that is painted on the body.
 
     Raises:
         InputError: this run has no such layer; says why.
     """
-    if part not in (*PARTS, "cloud", "error"):
-        raise InputError("there is no such layer", found=part, expected=", ".join([*PARTS, "cloud", "error"]))
+    if part not in (*PARTS, "splats", "cloud", "error"):
+        raise InputError("there is no such layer", found=part, expected=", ".join([*PARTS, "splats", "cloud", "error"]))
     with DRAWING:
         if part == "error":
             return pack(*_error(run, frame, scored))
         if part == "cloud":
             return cloud(run.capture, frame, camera or "")
+        if part == "splats":
+            return pack(*_splats(run, frame, camera))
         return pack(*PARTS[part](run, frame))
 
 
@@ -90,20 +91,18 @@ def _surface(run: DrawnRun, frame: int) -> tuple[dict[str, np.ndarray], dict[str
     return {"points": surface.points.astype(np.float32), "colors": colors}, {"frame": surface.frame}
 
 
-def _splats(run: DrawnRun, frame: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    return splat_arrays(run.gaussians(frame)), {}
+def _splats(run: DrawnRun, frame: int, camera: str | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    return splat_arrays(run.gaussians(frame, camera)), {"eps2d": OUTLINE_EPS2D}
 
 
 def splat_arrays(gaussians: Gaussians) -> dict[str, np.ndarray]:
-    """Gaussians in the world as the browser's renderer takes them: of colors only what does not depend on the view."""
-    quats = torch.nn.functional.normalize(gaussians.quats, dim=-1)
-    color = (0.5 + 0.28209479177387814 * gaussians.sh[:, 0]).clamp(min=0)
+    """Gaussians in the world as the browser's renderer takes them."""
     return {
         "means": gaussians.means.numpy(),
-        "quats": quats.numpy(),
+        "quats": gaussians.quats.numpy(),
         "scales": gaussians.log_scales.exp().numpy(),
         "opacities": gaussians.logit_opacities.sigmoid().numpy(),
-        "colors": color.numpy(),
+        "sh": gaussians.sh.numpy(),
     }
 
 
@@ -190,6 +189,5 @@ PARTS: dict[str, Callable[..., tuple[dict[str, np.ndarray], dict[str, Any]]]] = 
     "mesh": _mesh,
     "body": _body,
     "surface": _surface,
-    "splats": _splats,
     "points": _points,
 }

@@ -15,6 +15,7 @@ from typing import Any
 
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.runs.files import read_json
+from simulacra.recon.runs.mapped import map_arrays
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, read_run_file
 from simulacra.render.runtime.errors import RunError, UserError
 
@@ -107,6 +108,7 @@ def read_summary(entry: Entry) -> Summary:
     run = _described(entry.path, problems)
     session = _session_place(entry.path, run, problems)
     described = _session(session, problems) if session else {"cameras": (), "frames": (), "absent": {}}
+    described["cameras"] = _adjusted(entry.path / "fit", described["cameras"])
     metrics = _metrics(entry.path, problems)
     scored = tuple(dict.fromkeys(_scored(metrics)))
     if not described["cameras"]:  # the pictures of the scored views are in the run
@@ -138,7 +140,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
             "decimals": METRICS[name].decimals if name in METRICS else 3,
             "count": len(score["views"]),
         }
-        for name, score in summary.scores.items()
+        for name, score in sorted(summary.scores.items(), key=lambda named: _place(named[0]))
         if score["views"]
     }
     pictured = [(camera, frame) for camera, frame in summary.scored if _pictured(summary, camera, frame)]
@@ -160,6 +162,12 @@ def summary_json(summary: Summary) -> dict[str, Any]:
         "facts": dict(summary.facts),
         "problems": list(summary.problems),
     }
+
+
+def _place(metric: str) -> int:
+    """Scores in the order of their documentation, others behind."""
+    order = list(METRICS)
+    return order.index(metric) if metric in order else len(order)
 
 
 def _pictured(summary: Summary, camera: str, frame: int) -> bool:
@@ -221,6 +229,19 @@ def _camera(described: Mapping[str, Any]) -> dict[str, Any]:
         **sizes,
         **matrices,
     }
+
+
+def _adjusted(folder: Path, cameras: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The cameras where the fit turned them to: views are scored through these."""
+    try:
+        viewmats = map_arrays(folder / "fit.npz").get("viewmats")
+        names = [str(name) for name in read_json(folder / "fit.json")["cameras"]]
+    except (UserError, OSError, *MISFITS):
+        return cameras
+    if viewmats is None or viewmats.shape != (len(names), 4, 4):
+        return cameras
+    turned = dict(zip(names, viewmats.tolist(), strict=True))
+    return tuple(camera | {"viewmat": turned.get(camera["name"], camera["viewmat"])} for camera in cameras)
 
 
 def _finite(value: object) -> float:
