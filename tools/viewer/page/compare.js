@@ -5,6 +5,7 @@ import { on, set, state } from "./state.js";
 export const LAYERS = [["person", "photo, person"], ["photo", "photo, whole"], ["render", "render"], ["overlay", "overlay"],
   ["difference", "difference"], ["depth", "depth, drawn"], ["measured", "depth, sensor"], ["normals", "normals"],
   ["parts", "body parts"], ["body", "body"], ["keypoints", "keypoints"], ["mask", "mask"]];
+const OVER_BLACK = ["person", "render", "depth", "normals", "parts", "difference", "against"];
 const CAPTURED = ["photo", "measured"];
 let zoom = 1, shownWish = 0;
 
@@ -14,18 +15,22 @@ export function pictureUrl(run, layer, camera, frame, more = {}) {
   return `/picture/${run.id}/${layer}/${encodeURIComponent(camera)}/${frame}?${words}`;
 }
 
+export const besides = () => state.beside.split(",").filter(id => id && id !== state.run && index.entries.some(e => e.id === id));
+
 const hasView = (run, camera, frame) =>
   (run.frames.includes(frame) && run.cameras.some(c => c.name === camera) && !(run.absent[camera] || []).includes(frame))
   || run.scored.some(([c, f]) => c === camera && f === frame);
 
 function pane(run, title, left, right, more = {}) {
-  const under = make("img", { alt: "", draggable: "false" }), over = make("img", { alt: "", class: "over", draggable: "false" });
+  const under = make("img", { alt: "", draggable: "false" }), over = make("img", { alt: "", draggable: "false" });
+  const cut = make("div", { class: "over" }, over);
   const line = make("button", { class: "line", role: "slider", "aria-label": "Wipe", "aria-valuemin": 0, "aria-valuemax": 100,
     "aria-orientation": "horizontal" });
   const said = make("p", { class: "said", role: "status" });
-  const stack = make("div", { class: "stack" }, under, over, line, said,
+  const stack = make("div", { class: "stack" }, under, cut, line, said,
     make("span", { class: "which l" }), make("span", { class: "which r" }));
-  const figure = make("figure", {}, stack, make("figcaption", {}, title));
+  const remove = more.remove && make("button", { "aria-label": `Take ${run.name} away`, onclick: more.remove }, "×");
+  const figure = make("figure", {}, stack, make("figcaption", {}, title, " ", remove || ""));
   stack.addEventListener("pointermove", event => {
     if (event.pointerType === "touch" && !event.buttons) return;
     const box = stack.getBoundingClientRect();
@@ -36,43 +41,66 @@ function pane(run, title, left, right, more = {}) {
     const by = { ArrowLeft: -2, ArrowRight: 2, Home: -100, End: 100 }[event.key];
     if (by) { event.preventDefault(); event.stopPropagation(); moveWipe(by); }
   });
-  return { run, figure, under, over, line, said, left, right, more, stack };
+  return { run, figure, under, over, cut, line, said, left, right, other: more.other, stack };
 }
 
 export const moveWipe = by => set({ wipe: Math.max(0, Math.min(100, state.wipe + by)) });
 export function magnify(by) {
-  zoom = by === 0 ? 1 : Math.max(1, Math.min(16, zoom * by));
-  for (const each of panes) {
-    each.stack.classList.toggle("magnified", zoom > 2);
-    for (const image of [each.under, each.over]) image.style.scale = zoom;
+  zoom = by === 0 ? 1 : Math.max(0.25, Math.min(16, zoom * by));
+  for (const each of panes) place(each);
+}
+
+// Where the person is in a picture over black, as parts of its width and height; all of it where nobody is.
+function personBox(image) {
+  const side = 96, pen = make("canvas", { width: side, height: side }).getContext("2d", { willReadFrequently: true });
+  pen.drawImage(image, 0, 0, side, side);
+  const { data } = pen.getImageData(0, 0, side, side), box = [1, 1, 0, 0];
+  for (let i = 0; i < side * side; i++) {
+    if (Math.max(data[4 * i], data[4 * i + 1], data[4 * i + 2]) <= 12) continue;
+    const [x, y] = [i % side / side, Math.floor(i / side) / side];
+    box[0] = Math.min(box[0], x); box[1] = Math.min(box[1], y); box[2] = Math.max(box[2], x + 1 / side); box[3] = Math.max(box[3], y + 1 / side);
   }
+  return box[2] > box[0] ? box : [0, 0, 1, 1];
+}
+
+// Pictures fill their place with the person where that is known, and with everything otherwise or if it is asked for.
+function place(each) {
+  const { clientWidth: width, clientHeight: height } = each.stack, { naturalWidth: w, naturalHeight: h } = each.under;
+  if (!w || !width) return;
+  const [x0, y0, x1, y1] = state.whole ? [0, 0, 1, 1] : each.box || [0, 0, 1, 1];
+  const fit = Math.min(width / ((x1 - x0) * w), height / ((y1 - y0) * h)) * (state.whole ? 1 : 0.94) * zoom;
+  const whole = Math.min(width / w, height / h), scale = Math.max(fit, Math.min(whole, whole * zoom)) / whole;
+  const [cx, cy] = [(width - whole * w) / 2 + whole * w * (x0 + x1) / 2, (height - whole * h) / 2 + whole * h * (y0 + y1) / 2];
+  for (const image of [each.under, each.over]) image.style.transform = `translate(${width / 2 - scale * cx}px, ${height / 2 - scale * cy}px) scale(${scale})`;
+  each.stack.classList.toggle("magnified", scale * whole > 2.5);
 }
 
 let panes = [];
 async function rebuild() {
   const runs = [await entry(state.run)];
-  if (state.beside && state.beside !== state.run) runs.push(await entry(state.beside));
+  for (const id of besides()) runs.push(await entry(id));
   const apart = state.apart || runs.length > 1;
   const list = [];
   for (const run of runs) {
-    if (apart && runs.length === 1) list.push(pane(run, `${run.name}`, state.left, state.left), pane(run, run.name, state.right, state.right));
-    else list.push(pane(run, run.name, state.left, state.right));
+    const remove = run.id === state.run ? null : () => set({ beside: besides().filter(id => id !== run.id).join() });
+    if (apart && runs.length === 1) list.push(pane(run, run.name, state.left, state.left), pane(run, run.name, state.right, state.right));
+    else list.push(pane(run, run.name, state.left, state.right, { remove }));
   }
-  if (runs.length > 1) {
-    list.push(pane(runs[1], `${runs[1].name} against ${runs[0].name}: red is worse than it was, blue is better`, "against", "change", { other: runs[0].id }));
+  for (const run of runs.slice(1)) {
+    const said = `${run.name} against ${runs[0].name}: red is worse, blue is better than ${runs[0].name}`;
+    list.push(pane(run, said, "against", "change", { other: runs[0].id }));
   }
   panes = list;
   $("panes").replaceChildren(...list.map(each => each.figure));
-  magnify(1);
 }
 
 const names = { ...Object.fromEntries(LAYERS), against: "difference of the two", change: "change of the error" };
 
-async function load(image, url) {
+async function load(url) {
   const loading = new Image();
   loading.src = url;
   await loading.decode();
-  image.src = url;
+  return url;
 }
 
 // Shows the view that is chosen; what is late, because another was chosen meanwhile, is dropped.
@@ -81,10 +109,9 @@ async function show() {
   if (!camera || frame === null) return;
   wipe();
   await Promise.all(panes.map(async each => {
-    const single = each.left === each.right || each.run.kind === "session";
     const right = each.run.kind === "session" && !CAPTURED.includes(each.right) ? "photo" : each.right;
     const left = each.run.kind === "session" ? "photo" : each.left;
-    each.line.hidden = each.over.hidden = single && left === right;
+    each.line.hidden = each.cut.hidden = left === right;
     each.stack.querySelector(".l").textContent = names[left];
     each.stack.querySelector(".r").textContent = left === right ? "" : names[right];
     each.stack.querySelector(".r").hidden = left === right;
@@ -92,12 +119,19 @@ async function show() {
     each.over.alt = `${names[right]} of the same view`;
     try {
       if (!hasView(each.run, camera, frame)) throw new Error("This run has no such view.");
-      await Promise.all([load(each.under, pictureUrl(each.run, left, camera, frame, each.more)),
-        left === right ? null : load(each.over, pictureUrl(each.run, right, camera, frame, each.more))]);
-      if (wish === shownWish) { each.said.textContent = ""; each.under.hidden = false; }
+      const [under, over] = await Promise.all([load(pictureUrl(each.run, left, camera, frame, { ...(each.other ? { other: each.other } : {}) })),
+        left === right ? null : load(pictureUrl(each.run, right, camera, frame, { ...(each.other ? { other: each.other } : {}) }))]);
+      if (wish !== shownWish) return;
+      each.said.textContent = ""; each.under.hidden = false;
+      each.under.src = under;
+      if (over) each.over.src = over;
+      await Promise.all([each.under.decode(), over && each.over.decode()]);
+      const black = [[left, each.under], [right, each.over]].find(([layer]) => OVER_BLACK.includes(layer));
+      each.box = black ? personBox(black[1]) : each.box;
+      place(each);
     } catch (error) {
       if (wish !== shownWish) return;
-      each.under.hidden = each.over.hidden = true;
+      each.under.hidden = each.cut.hidden = true;
       each.said.textContent = await reason(each, left, right, camera, frame, error);
     }
   }));
@@ -109,7 +143,7 @@ async function show() {
 async function reason(each, left, right, camera, frame, error) {
   if (!(error instanceof DOMException)) return error.message;
   for (const layer of [left, right]) {
-    try { await ask(pictureUrl(each.run, layer, camera, frame, each.more)); }
+    try { await ask(pictureUrl(each.run, layer, camera, frame, { ...(each.other ? { other: each.other } : {}) })); }
     catch (found) { return found.message; }
   }
   return "A picture could not be loaded.";
@@ -174,7 +208,9 @@ export function begin() {
   }
   $("apart").checked = state.apart;
   $("apart").addEventListener("change", () => set({ apart: $("apart").checked }));
+  addEventListener("resize", () => panes.forEach(place));
   on(async changed => {
+    if (changed.has("whole")) panes.forEach(place);
     for (const side of ["left", "right", "part"]) $(side).value = state[side];
     $("apart").checked = state.apart;
     $("part-label").hidden = !(state.left === "difference" || state.right === "difference" || state.beside);

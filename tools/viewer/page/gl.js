@@ -82,7 +82,7 @@ export class Drawer {
     gl.enableVertexAttribArray(1); gl.vertexAttribPointer(1, 4, gl.UNSIGNED_BYTE, true, 0, 0);
     if (more.faces) buffers.push(this.buffer(gl.ELEMENT_ARRAY_BUFFER, more.faces));
     gl.bindVertexArray(null);
-    return { kind, vertices, buffers, count: more.faces ? more.faces.length : count, indexed: !!more.faces, size: more.size ?? 2 };
+    return { kind, vertices, buffers, count: more.faces ? more.faces.length : count, indexed: !!more.faces, size: more.size ?? 2, through: !!more.through };
   }
 
   picture(corners, image) {
@@ -112,8 +112,9 @@ export class Drawer {
     gl.clearColor(0, 0, 0, 0);
     gl.enable(gl.DEPTH_TEST);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    const order = { mesh: 0, points: 1, lines: 2, picture: 3 };
-    for (const shape of [...shapes].sort((a, b) => order[a.kind] - order[b.kind])) {
+    const order = { mesh: 0, points: 1, lines: 2, picture: 3 }, rank = shape => order[shape.kind] + (shape.through ? 4 : 0);
+    for (const shape of [...shapes].sort((a, b) => rank(a) - rank(b))) {
+      gl[shape.through ? "disable" : "enable"](gl.DEPTH_TEST);   // landmarks lie in the body and are seen all the same
       const program = shape.kind === "picture" ? this.pictured : this.colored;
       gl.useProgram(program.made);
       gl.uniformMatrix4fv(program.at("toClip"), false, matrix);

@@ -1,10 +1,10 @@
 // The worst views as a list, and tags.
 import { $, entry, index, json, make, options, post, problem } from "./server.js";
 import { on, set, state } from "./state.js";
-import { pictureUrl, preload } from "./compare.js";
+import { besides, pictureUrl, preload } from "./compare.js";
 
-let rows = [], at = -1, tags = {}, severity = 2, own = [];
-const ids = () => state.over === "all" ? index.entries.filter(e => e.kind === "run").map(e => e.id) : [state.run, state.beside].filter(Boolean);
+let rows = [], at = -1, tags = {}, severity = 2, own = [], fallback = null, sending = Promise.resolve();
+const ids = () => state.over === "all" ? index.entries.filter(e => e.kind === "run").map(e => e.id) : [state.run, ...besides()].filter(Boolean);
 const nameOf = id => index.entries.find(e => e.id === id)?.name ?? id;
 export const tagsHere = (id = state.run) => (tags[id] || []).filter(tag => tag.camera === state.camera && tag.frame === state.frame);
 export const tagsOf = id => tags[id] || [];
@@ -31,21 +31,43 @@ async function refill() {
   drawRows();
   drawTags();
   document.body.dataset.rows = rows.length;
+  if (fallback) { if (rows.length) choose(0); else set(fallback); fallback = null; }
 }
 
 function locate() {
-  if (at >= 0 && rows[at] && rows[at].id === state.run && rows[at].camera === state.camera && rows[at].frame === state.frame) return;
+  if (rows[at] && rows[at].id === state.run && rows[at].camera === state.camera && rows[at].frame === state.frame) return;
   at = rows.findIndex(row => row.id === state.run && row.camera === state.camera && row.frame === state.frame);
 }
 
+// Small pictures of the rows that are in sight, two at a time: what is looked at, and tags, go before them.
+const seen = new IntersectionObserver(found => {
+  for (const { target, isIntersecting } of found) if (isIntersecting) { seen.unobserve(target); waiting.push(target); }
+  paint(); paint();
+}, { root: null });
+const waiting = [];
+let painting = 0;
+async function paint() {
+  while (painting < 2 && waiting.length) {
+    painting++;
+    const image = waiting.shift(), { row } = image;
+    try {
+      const run = await entry(row.id), there = run.pictured.some(([c, f]) => c === row.camera && f === row.frame);
+      if (image.isConnected && (there || run.session)) {
+        image.src = pictureUrl(run, there ? "render" : "photo", row.camera, row.frame, { side: 96 });
+        await image.decode();
+      }
+    } catch { /* a row without a picture */ }
+    painting--;
+  }
+}
+
 function drawRows() {
+  waiting.length = 0;
   const several = new Set(rows.map(row => row.id)).size > 1;
   $("rows").replaceChildren(...rows.map((row, place) => {
-    const image = make("img", { alt: "", loading: "lazy", width: 54, height: 54 });
-    entry(row.id).then(run => {
-      const there = run.pictured.some(([c, f]) => c === row.camera && f === row.frame);
-      if (there || run.session) image.src = pictureUrl(run, there ? "render" : "photo", row.camera, row.frame, { side: 96 });
-    }, () => 0);
+    const image = make("img", { alt: "", width: 54, height: 54 });
+    image.row = row;
+    if (row.camera) seen.observe(image);
     const marked = tagsOf(row.id).some(tag => tag.camera === row.camera && tag.frame === row.frame);
     const words = make("span", {}, `${row.camera ? "camera " + row.camera + ", " : ""}frame ${row.frame}`,
       marked ? make("span", { class: "mark" }, " tagged") : null, several ? make("small", {}, nameOf(row.id)) : null);
@@ -60,7 +82,8 @@ function said() {
   $("position").textContent = rows.length ? (at < 0 ? `${rows.length} views` : `${at + 1} of ${rows.length}`) : "No numbers to sort by.";
   const buttons = $("rows").querySelectorAll("button");
   buttons.forEach((button, place) => place === at ? button.setAttribute("aria-current", "true") : button.removeAttribute("aria-current"));
-  buttons[at]?.scrollIntoView({ block: "nearest" });
+  const list = $("rows"), row = buttons[at]?.parentElement;   // only the list is scrolled, not the page
+  if (row) list.scrollTop = Math.max(row.offsetTop - list.offsetTop + row.offsetHeight - list.clientHeight, Math.min(list.scrollTop, row.offsetTop - list.offsetTop));
 }
 
 export function choose(place) {
@@ -68,8 +91,7 @@ export function choose(place) {
   at = Math.max(0, Math.min(rows.length - 1, place));
   const row = rows[at], changes = { frame: row.frame };
   if (row.camera) changes.camera = row.camera;
-  if (row.id !== state.run && row.id !== state.beside) changes.run = row.id;
-  else if (row.id === state.beside) Object.assign(changes, { run: row.id, beside: state.run });
+  if (row.id !== state.run) Object.assign(changes, { run: row.id, beside: besides().map(id => id === row.id ? state.run : id).join() });
   set(changes);
   said();
   preload(rows.slice(at + 1, at + 3));
@@ -79,9 +101,11 @@ export const step = by => choose(at < 0 ? 0 : at + by);
 export const labels = () => [...new Set([...index.labels, ...own])];
 export async function tag(label, more = {}) {
   if (!state.camera || state.frame === null) return;
-  const run = state.run, body = { camera: state.camera, frame: state.frame, tag: label, severity, note: "", ...more };
-  try { keep(run, await (await post(`/api/tags/${run}`, body)).json()); }
-  catch (error) { problem(error.message); }
+  const run = state.run, id = more.id ?? [...crypto.getRandomValues(new Uint8Array(6))].map(b => b.toString(16).padStart(2, "0")).join("");
+  const body = { id, camera: state.camera, frame: state.frame, tag: label, severity, note: "", ...more };
+  keep(run, body);   // shown at once; what could not be kept is taken back
+  try { await (sending = sending.catch(() => 0).then(() => post(`/api/tags/${run}`, body))); }
+  catch (error) { keep(run, { ...body, removed: true }); problem(`The tag could not be kept. ${error.message}`); }
 }
 function keep(run, made) {
   tags[run] = [...(tags[run] || []).filter(each => each.id !== made.id), ...(made.removed ? [] : [made])];
@@ -145,4 +169,6 @@ export function begin() {
     else if (["run", "camera", "frame"].some(name => changed.has(name))) { locate(); said(); drawTags(); }
   });
 }
+// The worst view is the first that is shown where the address names none.
+export function first(otherwise) { fallback = otherwise; return refill(); }
 export { refill };

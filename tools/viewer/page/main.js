@@ -23,6 +23,7 @@ const KEYS = [
   ["e, E", "left picture: next layer, layer before", null, []],
   ["← and →", "wipe (with Shift: a little)", null, []],
   ["w", "wipe, or side by side", () => set({ apart: !state.apart }), ["w"]],
+  ["z", "the person, or the whole picture", () => set({ whole: !state.whole }), ["z"]],
   ["+, -, 0", "nearer, away, whole picture", null, []],
   ["space", "play and stop", () => play(), [" "]],
   ["r", "run: the next one", () => nextRun(1), ["r"]],
@@ -70,6 +71,7 @@ function nextRun(by) {
 }
 
 function play() {
+  if (state.tab === "play" && opened.module) return opened.module.toggle();
   playing = playing ? 0 : performance.now();
   $("run").setAttribute("aria-pressed", playing ? "true" : "false");
   $("run").textContent = playing ? "Stop" : "Play";
@@ -86,24 +88,29 @@ function play() {
 }
 
 // The run, camera and frame that the address says, or the first ones.
-async function settle() {
+async function settle(chosen = true) {
   const known = index.entries.map(e => e.id);
   if (!known.includes(state.run)) state.run = known[0] || "";
-  if (!known.includes(state.beside)) state.beside = "";
   if (!state.run) { problem("There is no run or capture any more."); return; }
   const run = await entry(state.run, true), names = run.cameras.map(c => c.name);
   const first = run.pictured[0] || run.scored[0] || [names[0], run.frames[0]];
   const camera = names.includes(state.camera) ? state.camera : first[0] ?? "";
   const there = run.frames.includes(state.frame) || run.scored.some(([c, f]) => c === camera && f === state.frame);
-  set({ camera, frame: there ? state.frame : first[1] ?? null });
+  const settled = { camera, frame: there ? state.frame : first[1] ?? null };
+  if (chosen) set(settled);
   options($("entry"), index.entries.map(e => [e.id, e.name]), state.run);
-  options($("beside"), [["", "nothing"], ...index.entries.filter(e => e.kind === "run" && e.id !== state.run).map(e => [e.id, e.name])], state.beside);
   options($("camera"), names.map(name => [name, name]), state.camera);
   $("frame").max = Math.max(0, run.frames.length - 1);
   document.title = `${run.name}: simulacra view`;
   problem(run.problems.join("\n"));
   watch(run);
-  time(run);
+  if (chosen) time(run);
+  return settled;
+}
+
+function others() {
+  const rest = index.entries.filter(e => e.kind === "run" && e.id !== state.run && !compare.besides().includes(e.id));
+  options($("beside"), [["", compare.besides().length ? "and ..." : "nothing"], ...rest.map(e => [e.id, e.name])], "");
 }
 
 function time(run) {
@@ -138,27 +145,30 @@ async function showTab() {
   }
   if (LATER[state.tab] && !opened[state.tab]) {
     const name = state.tab;
-    opened[name] = LATER[name]().then(module => module.begin());
+    opened[name] = LATER[name]().then(module => { if (name === "play") opened.module = module; return module.begin(); });
     await opened[name].catch(error => problem(error.message));
   }
 }
 
 async function begin() {
   read();
+  const named = state.frame !== null;
   Object.assign(index, await json("/api/index"));
   if (!TABS.includes(state.tab)) state.tab = "compare";
   $("keylist").append(...KEYS.flatMap(([keys, said]) => [make("dt", {}, make("kbd", {}, keys)), make("dd", {}, said)]));
   $("help").addEventListener("click", help);
   $("keys-close").addEventListener("click", () => $("keys").close());
   addEventListener("keydown", onKey);
-  await settle();
+  const otherwise = await settle(named);
   on(async changed => {
     if (changed.has("run")) await settle().catch(error => problem(error.message));
     else if (changed.has("frame") || changed.has("camera")) time(await entry(state.run));
     if (changed.has("tab")) showTab();
+    if (changed.has("run") || changed.has("beside")) others();
   });
   compare.begin(); judge.begin(); strips.begin();
-  for (const [name, key] of [["entry", "run"], ["beside", "beside"], ["camera", "camera"]]) $(name).addEventListener("change", () => set({ [key]: $(name).value }));
+  $("beside").addEventListener("change", () => set({ beside: [...compare.besides(), $("beside").value].join() }));
+  for (const [name, key] of [["entry", "run"], ["camera", "camera"]]) $(name).addEventListener("change", () => set({ [key]: $(name).value }));
   $("frame").addEventListener("input", async () => set({ frame: (await entry(state.run)).frames[$("frame").value] }));
   $("before").addEventListener("click", () => stepFrame(-1));
   $("after").addEventListener("click", () => stepFrame(1));
@@ -176,7 +186,8 @@ async function begin() {
   state.tab = "";
   if (run.kind === "session" && state.left === "person") state.left = "photo";
   set({ tab });
-  judge.refill(); strips.refill();
+  others(); strips.refill();
+  await (named ? judge.refill() : judge.first(otherwise));
   document.body.dataset.ready = "1";
 }
 addEventListener("hashchange", () => location.reload());

@@ -112,7 +112,7 @@ async function fill(name) {
     const there = k => Number.isFinite(points[3 * k]), place = k => [...points.subarray(3 * k, 3 * k + 3)];
     const dots = [...Array(points.length / 3).keys()].filter(there).flatMap(place);
     const limbs = BONES.filter(([a, b]) => there(a) && there(b)).flatMap(([a, b]) => [...place(a), ...place(b)]);
-    made.push(drawer.shape("points", new Float32Array(dots), color, { size: 7 }), drawer.shape("lines", new Float32Array(limbs), color));
+    made.push(drawer.shape("points", new Float32Array(dots), color, { size: 7, through: true }), drawer.shape("lines", new Float32Array(limbs), color, { through: true }));
   }
   return put(name, made);
 }

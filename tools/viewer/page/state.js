@@ -1,13 +1,13 @@
 // What this page shows: kept in its address, so that a reload, a bookmark and a second tab each have their own.
 const START = { tab: "compare", run: "", beside: "", camera: "", frame: null, left: "person", right: "render", part: "both",
-  wipe: 50, apart: false, metric: "", region: "", filter: "", over: "shown" };
+  wipe: 50, apart: false, whole: false, metric: "", region: "", filter: "", over: "shown" };
 export const state = { ...START };
 const listeners = [];
 let waiting = false, changed = new Set();
 
 export function read() {
   for (const [name, text] of new URLSearchParams(location.hash.slice(1)))
-    if (name in START) state[name] = name === "frame" || name === "wipe" ? Number(text) : name === "apart" ? text === "1" : text;
+    if (name in START) state[name] = name === "frame" || name === "wipe" ? Number(text) : ["apart", "whole"].includes(name) ? text === "1" : text;
   if (!Number.isFinite(state.wipe)) state.wipe = 50;
   if (!Number.isInteger(state.frame)) state.frame = null;
 }
@@ -28,7 +28,7 @@ export function set(changes) {
 function keep() {
   const words = new URLSearchParams();
   for (const [name, value] of Object.entries(state))
-    if (value !== START[name] && value !== null) words.set(name, name === "apart" ? "1" : String(value));
+    if (value !== START[name] && value !== null) words.set(name, value === true ? "1" : String(value));
   history.replaceState(null, "", "#" + words);
 }
 

@@ -6,7 +6,7 @@ import { tagsOf } from "./judge.js";
 const WANTED = ["psnr_fg", "reprojection_px", "trust"];
 const HUES = [210, 25, 140, 285, 350, 55, 180, 320, 95, 240];
 let kept = [], frames = [];
-const color = place => `hsl(${HUES[place % HUES.length]} 65% ${matchMedia("(prefers-color-scheme: dark)").matches ? 68 : 42}%)`;
+const color = place => `hsl(${HUES[place % HUES.length]} 65% ${matchMedia("(prefers-color-scheme: dark)").matches ? 68 : 33}%)`;
 
 async function refill() {
   const run = await entry(state.run);
@@ -15,12 +15,13 @@ async function refill() {
   if (state.metric && !names.includes(state.metric) && run.metrics[state.metric]) names.unshift(state.metric);
   kept = (await Promise.all(names.map(name => json(`/api/entry/${run.id}/strip?metric=${name}`).catch(() => null)))).filter(Boolean);
   if (run.id !== state.run) return;
+  if (frames.length < 2) kept = [];   // one moment is no time
   $("strips").replaceChildren(...kept.map(strip => {
     const canvas = make("canvas", { role: "img", "aria-label": `${strip.label} over the frames, a line for each camera. The slider above goes to a frame.` });
     canvas.addEventListener("click", event => goTo(strip, canvas, event));
     strip.canvas = canvas;
     const cameras = Object.keys(strip.cameras);
-    const key = cameras.slice(0, 10).map((name, place) => { const each = make("span", {}, "▬ ", name || "world"); each.firstChild && (each.style.color = color(place)); return each; });
+    const key = cameras.slice(0, 10).map((name, place) => { const mark = make("span", {}, "▬"); mark.style.color = color(place); return make("span", {}, mark, ` ${name || "world"}`); });
     return make("div", { class: "strip" }, make("p", {}, make("b", {}, `${strip.label}${strip.unit ? ", " + strip.unit : ""}`)), canvas, make("p", { "aria-hidden": "true" }, ...key));
   }));
   draw();
