@@ -220,14 +220,8 @@ def draw_layer(run: DrawnRun, layer: str, camera: str, frame: int, side: int) ->
         InputError: there is no such layer here; says why.
         RunError: a record is damaged.
     """
-    if layer not in LAYERS:
-        raise InputError("there is no such picture", found=layer, expected=", ".join(LAYERS))
     with DRAWING:
         return as_bytes(LAYERS[layer](run, camera, frame, side))
-
-
-def _photo(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:
-    return run.capture.photo(camera, frame, side)
 
 
 def _person(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:
@@ -253,10 +247,6 @@ def _overlay(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:
 def _depth(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:
     _, alpha, depth = run.draw(frame, camera, side)
     return paint_depth(depth, alpha > 0.5)[0]
-
-
-def _measured(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:
-    return paint_measured(run.capture, camera, frame, side)
 
 
 def paint_measured(capture: Photographs, camera: str, frame: int, side: int) -> FloatPicture:
@@ -349,12 +339,10 @@ def _keypoints(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPictur
 
 
 LAYERS: dict[str, Callable[[DrawnRun, str, int, int], FloatPicture]] = {
-    "photo": _photo,
     "person": _person,
     "render": _render,
     "overlay": _overlay,
     "depth": _depth,
-    "measured": _measured,
     "normals": _normals,
     "parts": _parts,
     "body": _body,

@@ -61,7 +61,9 @@ def scene_part(run: DrawnRun, part: str, frame: int, camera: str | None, scored:
         InputError: this run has no such layer; says why.
     """
     if part not in (*PARTS, "splats", "cloud", "error"):
-        raise InputError("there is no such layer", found=part, expected=", ".join([*PARTS, "splats", "cloud", "error"]))
+        raise InputError(
+            "there is no such layer", found=part, expected=", ".join([*PARTS, "splats", "cloud", "error"])
+        )
     with DRAWING:
         if part == "error":
             return pack(*_error(run, frame, scored))

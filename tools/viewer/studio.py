@@ -24,9 +24,10 @@ Opened = TypeVar("Opened")
 CACHE_BYTES = 256 << 20
 MOST_SUMMARIES, MOST_RUNS = 64, 3
 SIDES = (32, 2048)
-# Layers that are made of two pictures, and those of the capture alone.
+# Layers that are made of two pictures, those of the capture alone, and those that need the run.
 DERIVED = ("difference", "against", "change")
 CAPTURED = ("photo", "measured")
+DRAWN = ("person", "render", "overlay", "depth", "normals", "parts", "body", "mask", "keypoints")
 EVALUATE = "evaluate"
 
 
@@ -112,6 +113,12 @@ class Studio:
                 where=summary.entry.path,
                 remedy=f"simulacra reconstruct {summary.entry.path} --out RUN",
             )
+        if "avatar" not in summary.stages:
+            raise InputError(
+                "this run has no avatar yet: only what is in its files is shown",
+                where=summary.entry.path,
+                remedy="finish it: simulacra reconstruct SESSION --out RUN",
+            )
         from .drawing import DrawnRun
 
         key = (summary.entry.id, summary.stamp)
@@ -137,7 +144,7 @@ class Studio:
         """A picture of a view as a file, and its kind.
 
         Args:
-            layer: of `drawing.LAYERS`, or one of `DERIVED`.
+            layer: of `DERIVED`, `CAPTURED` or `DRAWN`.
             side: pixels of the longer side; 0 for those at which views are compared.
             more: `part` of a difference; `other`, the summary of the run that is compared with.
 
@@ -148,6 +155,8 @@ class Studio:
             raise InputError("there is no such view", found=f"camera {camera}, frame {frame}"[:200])
         side = min(SIDES[1], max(SIDES[0], side)) if side else summary.side
         other, part = more.get("other"), more.get("part", "both")
+        if layer not in (*DERIVED, *CAPTURED, *DRAWN):
+            raise InputError("there is no such picture", found=layer[:80])
         if part not in get_args(pictures.Part):
             raise InputError("there is no such part", found=part, expected=", ".join(get_args(pictures.Part)))
         kind = "jpg" if layer in ("photo", "overlay", "body", "mask", "keypoints") else "png"
@@ -195,11 +204,15 @@ class Studio:
                 found = pictures.read_picture(path)
                 if side <= max(found.shape[:2]) or summary.session is None or side == summary.side:
                     return pictures.shrink(found, side)
-        from .drawing import draw_layer, draw_photograph
-
         if layer in CAPTURED:
-            return draw_photograph(self.photographs(summary), layer, camera, frame, side)
-        return draw_layer(self.drawn(summary), layer, camera, frame, side)
+            capture = self.photographs(summary)
+            from .drawing import draw_photograph
+
+            return draw_photograph(capture, layer, camera, frame, side)
+        run = self.drawn(summary)
+        from .drawing import draw_layer
+
+        return draw_layer(run, layer, camera, frame, side)
 
     def numbers(self, summary: Summary, camera: str, frame: int, depth: bool) -> dict[str, Any]:
         """Scores of a view, and how its error is shared out; of its depth picture the range of metres if asked."""
