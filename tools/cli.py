@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any, Literal, Union, get_type_hints
 
 import tyro
@@ -42,6 +42,7 @@ from .commands.stage import stage, stage_people, stage_schema, stage_sensors
 from .commands.synchronise import synchronise
 from .commands.validate import validate
 from .commands.version import version, version_line
+from .commands.view import view
 from .commands.warmup import warmup
 
 Command = Callable[..., None]
@@ -53,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "check": check,
     "reconstruct": reconstruct,
     "evaluate": evaluate,
+    "view": view,
     "animate": animate,
     "export": export,
     "validate": validate,
@@ -103,6 +105,8 @@ CONFIGURED: dict[str, Callable[[], type]] = {
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
 CONTINUED = ("reconstruct", "demo", "design")
+# Those that wait for people: that they go on needs no saying.
+WAITING = ("view",)
 USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
@@ -118,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = parse(words)
             from simulacra.recon.runs.progress import working
 
-            with working(words[0]):
+            with nullcontext() if words[0] in WAITING else working(words[0]):
                 command()
     except UserError as error:
         return _say(error)

@@ -16,6 +16,7 @@ COMMAND_GROUPS = {
         "check": "is the session usable? what is wrong, and what to do",
         "reconstruct": "make an avatar and a report out of a session",
         "evaluate": "score a run again, or on other cameras",
+        "view": "look at runs and captures in a browser, compare and tag",
         "animate": "move the avatar by a motion file, as a video",
         "export": "write the avatar for other programs",
     },
