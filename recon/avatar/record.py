@@ -31,8 +31,8 @@ class TrainedResult:
 
 
 def save_trained(folder: Path, result: TrainedResult) -> None:
-    """Writes ``gaussians.npz``: the fields of the Gaussians, and where there is a body those of the binding, the shape, and
-    what was seen.
+    """Writes ``gaussians.npz``: the fields of the Gaussians, and those of binding and shape, and what was seen, where
+    there is a body.
     """
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None

@@ -55,10 +55,10 @@ class Stance:
 
 # The likelier ones first.
 STANCES: dict[Kind, tuple[Stance, ...]] = {
-    "leg": (Stance(0, 0), Stance(85, 0), Stance(85, 25), Stance(85, -45), Stance(60, 0)),
-    "shin": (Stance(None, 0), Stance(None, 25), Stance(None, -45), Stance(None, 70)),
-    "arm": (Stance(0, 0), Stance(15, 50), Stance(-15, 0)),
-    "forearm": (Stance(None, 0), Stance(None, 50), Stance(None, -30)),
+    "leg": (Stance(0.0, 0.0), Stance(85.0, 0.0), Stance(85.0, 25.0), Stance(85.0, -45.0), Stance(60.0, 0.0)),
+    "shin": (Stance(None, 0.0), Stance(None, 25.0), Stance(None, -45.0), Stance(None, 70.0)),
+    "arm": (Stance(0.0, 0.0), Stance(15.0, 50.0), Stance(-15.0, 0.0)),
+    "forearm": (Stance(None, 0.0), Stance(None, 50.0), Stance(None, -30.0)),
 }
 # Arms hang beside the body: inwards from where they are at zero pose.
 _ARM_INWARDS = 24.0
