@@ -195,13 +195,14 @@ def gather_poses(
         )
     guessed = out_of_all_pictures(pose, views.sizes, config.triangulation.min_confidence)
     shown = shown_landmarks(pose, guessed, views.sizes)
+    hidden = hidden_landmarks(shown)
     weights = np.where(points.inliers, pose.confidence, _lone(points, pose, guessed))
     tracks = PoseTracks(
         np.array(frames),
         *frame_seconds([known[frame] for frame in frames]),
         pose.pixels,
-        np.where(hidden_landmarks(shown), 0.0, weights),
-        pose.confidence,
+        np.where(hidden, 0.0, weights),
+        np.where(hidden, 0.0, pose.confidence),
         fixed.swapped,
         lags,
         adjusted,
