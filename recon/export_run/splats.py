@@ -10,31 +10,24 @@ from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.export_run.asked import Posed
 from simulacra.recon.runs.progress import track
 from simulacra.render.export import Axes, write_packed, write_ply, write_splat_glb
-from simulacra.render.export.ply import NO_NOTES
 from simulacra.render.gaussians import Gaussians
 
 SPLATS = ("ply", "spz", "sog", "glb-splats")
 
 
-def write_splats(
-    out: Path,
-    avatar: FinishedAvatar,
-    poses: Posed,
-    to: str,
-    axes: Axes = "3dgs",
-    notes: Mapping[str, str] = NO_NOTES,
-) -> list[Path]:
+def write_splats(out: Path, avatar: FinishedAvatar, poses: Posed, to: str, axes: Axes = "3dgs") -> list[Path]:
     """Writes one file, or of several poses one each: `a.sog` becomes `a_000012.sog` for frame 12.
+
+    What no camera saw is said in the file where the format has room for it (PLY, glTF).
 
     Args:
         to: one of `SPLATS`.
         axes: of the file; glTF has its own, +Y up.
-        notes: what else is to be known of them, by name, where the format has room for it (PLY, glTF).
 
     Returns:
         The files, in order.
     """
-    write = _writer(to, axes, notes)
+    write = _writer(to, axes, avatar.remarks())
     if len(poses) == 1:
         write(out, avatar.posed(poses.pose))
         return [out]

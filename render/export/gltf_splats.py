@@ -49,7 +49,9 @@ def splat_glb_bytes(gaussians: Gaussians, notes: Mapping[str, str] = NO_NOTES) -
     attributes = {
         "POSITION": add(rest["means"].numpy(), "VEC3", bounds=True),
         "COLOR_0": buffer.add(fallback, "VEC4", VERTICES, normalized=True),
-        f"{EXTENSION}:ROTATION": add(quat_normalize(gaussians.quats.detach())[:, [1, 2, 3, 0]].numpy(), "VEC4"),
+        f"{EXTENSION}:ROTATION": add(
+            quat_normalize(gaussians.quats.detach())[:, [1, 2, 3, 0]].numpy(), "VEC4"
+        ),
         f"{EXTENSION}:SCALE": add(rest["log_scales"].exp().numpy(), "VEC3"),
         f"{EXTENSION}:OPACITY": add(opacities, "SCALAR"),
     }

@@ -37,7 +37,9 @@ def packed_bytes(gaussians: Gaussians, packing: Packing, axes: Axes = "3dgs") ->
     """
     import gaussforge
 
-    made = gaussforge.GaussForge().convert(ply_bytes(gaussians, axes), "ply", packing, spz_version=SPZ_VERSION)
+    made = gaussforge.GaussForge().convert(
+        ply_bytes(gaussians, axes), "ply", packing, spz_version=SPZ_VERSION
+    )
     if "data" not in made:
         raise RuntimeError(f"gaussforge packed no {packing}: {made.get('error')}")
     content = bytes(made["data"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 
 from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
-from simulacra.recon.avatar.record import TrainedResult, save_trained
+from simulacra.recon.avatar.record import TrainedResult, load_trained, save_trained
+from simulacra.recon.export_run import Posed, write_splats
 from simulacra.recon.fit import save_fit
+from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
@@ -163,6 +166,39 @@ def test_a_run_is_opened_as_it_was_left(run: Path, finished: FinishedAvatar) -> 
     assert torch.equal(opened.fit.pose.rotations, finished.fit.pose.rotations)
     pose = finished.fit.pose_of(1)
     torch.testing.assert_close(opened.posed(pose).means, finished.posed(pose).means)
+
+
+def test_what_no_camera_saw_comes_back_and_goes_into_exports(
+    body: BodyModel, finished: FinishedAvatar, tmp_path: Path
+) -> None:
+    feet = torch.isin(
+        body.part_labels, torch.tensor([body.part_names.index(f"foot_{side}") for side in "lr"])
+    )
+    seen = np.repeat(~feet.numpy()[None], 2, 0)
+    counts = gaussian_views(body, finished.avatar.binding, seen)
+    avatar = finished.avatar.replace(seen=counts)
+    on_feet = feet[body.faces[avatar.binding.faces]].all(1)
+    assert (counts[on_feet] == 0).all() and (counts[~on_feet] == 2).all()
+    save_trained(tmp_path, TrainedResult(avatar=avatar))
+    back = load_trained(tmp_path).avatar
+    assert back is not None and back.seen is not None and torch.equal(back.seen, counts)
+    opened = replace(finished, avatar=back, fit=replace(finished.fit, seen=seen))
+    share = round(100 * float((counts > 0).double().mean()))
+    remarks = {
+        "seen": f"{share} % of the Gaussians hang where some camera saw the person",
+        "never seen, a guess": "feet",
+    }
+    assert opened.remarks() == remarks and finished.remarks() == {}
+    write_splats(tmp_path / "a.ply", opened, Posed(body.zero_pose(), (), 30.0), "ply")
+    header = (tmp_path / "a.ply").read_bytes().partition(b"end_header")[0].decode("ascii")
+    assert all(f"comment {name}: {said}\n" in header for name, said in remarks.items())
+
+
+def test_counts_of_other_gaussians_are_refused(finished: FinishedAvatar, tmp_path: Path) -> None:
+    few = finished.avatar.replace(seen=torch.zeros(3, dtype=torch.long))
+    save_trained(tmp_path, TrainedResult(avatar=few))
+    with pytest.raises(RunError, match="one count of cameras"):
+        load_trained(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["everything", RUN_FILE, f"avatar/{STAGE_FILE}"])
