@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,8 +31,10 @@ class VideoFacts:
         frames: how many.
         width: of a picture as it is shown.
         height: of a picture as it is shown.
-        times: seconds; None for a frame without a time stamp.
+        times: seconds; None for a frame without a time stamp, and for all where the header knows better.
         turned: degrees, anticlockwise, by which the stored pictures are turned to be shown: 0, 90, 180 or 270.
+        stated_rate: pictures a second by the file's header, where its format has one rate and the stamps do not say
+            it; else None.
     """
 
     frames: int
@@ -39,6 +42,7 @@ class VideoFacts:
     height: int
     times: tuple[float | None, ...]
     turned: int = 0
+    stated_rate: float | None = None
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -55,7 +59,21 @@ def probe_video(path: Path) -> VideoFacts:
         times.append(None if frame.time is None else float(frame.time))
     if not times:
         raise InputError("a video has no frame", where=path)
-    return VideoFacts(len(times), width, height, tuple(times), turned)
+    known = [time for time in times if time is not None]
+    rise = len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
+    rate = None if rise else _stated_rate(path)
+    if rate is not None:
+        times = [None] * len(times)
+    return VideoFacts(len(times), width, height, tuple(times), turned, rate)
+
+
+def _stated_rate(path: Path) -> float | None:
+    """Pictures a second of an AVI, whose pictures are evenly spaced by definition; other headers only estimate."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = video_stream(container)
+        if stream is None or container.format.name != "avi" or not stream.time_base:
+            return None
+        return float(1 / stream.time_base)
 
 
 def shown_pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
