@@ -82,6 +82,12 @@ def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
         for name, video in facts.items()
         if video.stated_rate is not None
     ]
+    notes += [
+        f"{name} is recorded in HDR ({video.hdr}), and read as if it were not: colors are paler than they were; record "
+        "in SDR (iPhone: Settings, Camera, Record Video, HDR Video off)"
+        for name, video in facts.items()
+        if video.hdr
+    ]
     if len({video.frames for video in facts.values()}) > 1:
         counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
         notes.append(f"videos differ in length: {counts}")

@@ -21,8 +21,6 @@ import numpy as np
 from simulacra.recon.calibrate import (
     RecordedFrame,
     calibrate_rig,
-    find_pictures,
-    gather_views,
     person_in_pictures,
     read_board,
     read_calibration,
@@ -30,6 +28,7 @@ from simulacra.recon.calibrate import (
     stand_upright,
     write_calibration,
 )
+from simulacra.recon.calibrate.free_running import gather_recording
 from simulacra.recon.importers.finding import (
     CameraFiles,
     assign_files,
@@ -158,13 +157,14 @@ def _calibrated(
         links.mkdir()
         for label, path in found.files.items():
             (links / f"{label}{path.suffix if path.is_file() else ''}").symlink_to(path.resolve())
-        rig = calibrate_rig(gather_views(find_pictures(links), read_board(described)))
+        _, views, clocks = gather_recording(links, read_board(described))
+        rig = calibrate_rig(views)
         if options.floor_moment is None:
             rig = stand_upright(rig, ask=lambda one: person_in_pictures(one, _middle_of(videos)))
         else:
             rig = stand_on_board(rig, options.floor_moment)
         cameras, _ = read_calibration(write_calibration(Path(temporary), (rig,)))
-    return {camera.name: camera for camera in cameras}, [*found.notes, *rig.notes]
+    return {camera.name: camera for camera in cameras}, [*found.notes, *clocks, *rig.notes]
 
 
 def _middle_of(videos: Mapping[str, Path]) -> dict[str, RecordedFrame]:

@@ -19,6 +19,8 @@ from simulacra.recon.session.frame_table import FrameTable, frame_table, video_s
 from simulacra.render.runtime.errors import InputError
 from simulacra.render.runtime.whole_files import sync, whole_file
 
+# Transfer functions of ITU-T H.273 that are no display's of standard range.
+HDR = {16: "PQ", 18: "HLG"}
 # Frames further apart are sought rather than reached by decoding all between.
 _FAR = 60
 
@@ -35,6 +37,7 @@ class VideoFacts:
         turned: degrees, anticlockwise, by which the stored pictures are turned to be shown: 0, 90, 180 or 270.
         stated_rate: pictures a second by the file's header, where its format has one rate and the stamps do not say
             it; else None.
+        hdr: the transfer function of high dynamic range (PQ or HLG) that its colors are stored with, else nothing.
     """
 
     frames: int
@@ -43,6 +46,7 @@ class VideoFacts:
     times: tuple[float | None, ...]
     turned: int = 0
     stated_rate: float | None = None
+    hdr: str = ""
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -61,19 +65,22 @@ def probe_video(path: Path) -> VideoFacts:
         raise InputError("a video has no frame", where=path)
     known = [time for time in times if time is not None]
     rise = len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
-    rate = None if rise else _stated_rate(path)
-    if rate is not None:
-        times = [None] * len(times)
-    return VideoFacts(len(times), width, height, tuple(times), turned, rate)
+    rate, hdr = _stated(path)
+    if rise or rate is None:
+        return VideoFacts(len(times), width, height, tuple(times), turned, None, hdr)
+    return VideoFacts(len(times), width, height, (None,) * len(times), turned, rate, hdr)
 
 
-def _stated_rate(path: Path) -> float | None:
-    """Pictures a second of an AVI, whose pictures are evenly spaced by definition; other headers only estimate."""
+def _stated(path: Path) -> tuple[float | None, str]:
+    """What a header says: the rate of an AVI, whose pictures are evenly spaced by definition (others only estimate),
+    and a transfer function of high dynamic range.
+    """
     with av.open(str(path), metadata_errors="replace") as container:
         stream = video_stream(container)
-        if stream is None or container.format.name != "avi" or not stream.time_base:
-            return None
-        return float(1 / stream.time_base)
+        if stream is None:
+            return None, ""
+        rate = float(1 / stream.time_base) if container.format.name == "avi" and stream.time_base else None
+        return rate, HDR.get(stream.codec_context.color_trc, "")
 
 
 def shown_pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:

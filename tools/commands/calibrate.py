@@ -43,8 +43,6 @@ def calibrate_board(
     """
     from simulacra.recon.calibrate import (
         calibrate_lenses,
-        find_pictures,
-        gather_views,
         middle_pictures,
         person_in_pictures,
         read_board,
@@ -53,12 +51,12 @@ def calibrate_board(
         write_calibration,
     )
     from simulacra.recon.calibrate import calibrate_rig as solve
+    from simulacra.recon.calibrate.free_running import gather_recording
     from simulacra.recon.calibrate.report import print_calibrations
 
     if floor_moment is not None and (world_up is not None or lenses_only):
         raise ConfigError("the floor's moment says where up is", found="--floor-moment with another option")
-    pictures = find_pictures(src)
-    found = gather_views(pictures, read_board(board))
+    pictures, found, notes = gather_recording(src, read_board(board))
     if lenses_only or len(found.cameras) == 1:
         calibrations = calibrate_lenses(found, lens=lens)
     else:
@@ -70,6 +68,8 @@ def calibrate_board(
             rig = stand_on_board(rig, floor_moment)
         calibrations = (rig,)
     path = write_calibration(out, calibrations)
+    for note in notes:
+        print(f"note: {note}")
     for calibration in calibrations:
         for note in calibration.notes:
             print(f"note: {note}")
@@ -162,14 +162,15 @@ def calibrate_rig(
 
 def _see_boards(recordings: Sequence[Path], board: Path, session: CapturedSession) -> list[BoardSeen]:
     """The boards of the recordings; what was left out of them is printed."""
-    from simulacra.recon.calibrate import board_seen, find_pictures, gather_views, read_board, rig_of
+    from simulacra.recon.calibrate import board_seen, read_board, rig_of
+    from simulacra.recon.calibrate.free_running import gather_recording
 
     seen = []
     for recording in recordings:
-        views = gather_views(find_pictures(recording), read_board(board))
+        _, views, clocks = gather_recording(recording, read_board(board))
         found, notes = board_seen(recording.name, views, session.cameras, rig_of(session.cameras))
         seen.append(found)
-        for note in notes:
+        for note in [*clocks, *notes]:
             print(f"note: {note}")
     return seen
 

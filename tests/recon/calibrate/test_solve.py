@@ -152,7 +152,7 @@ def test_the_world_stands_on_the_board(planted: PlantedRig, calibrated: RigCalib
 def test_a_person_in_the_pictures_says_which_end_is_up(
     calibrated: RigCalibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A level ring of cameras on their sides: the poses leave the end open, and somebody who holds the board does not."""
+    """A level ring of cameras on their sides: poses leave the end open, somebody who holds the board does not."""
     rig = CameraRig(calibrated.bundle.rig.intrinsics, ring(len(calibrated.cameras), 90.0))
     aside = replace(calibrated, bundle=replace(calibrated.bundle, rig=rig))
     shown = {name: RecordedFrame("7", tmp_path / f"{name}.mp4", 7) for name in calibrated.cameras}

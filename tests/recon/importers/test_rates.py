@@ -126,6 +126,18 @@ def test_videos_without_stamps_that_rise_have_the_rate_of_their_headers(tmp_path
     np.testing.assert_allclose(frame_seconds(told.frames)[0], np.arange(FRAMES) / 15)
 
 
+@pytest.mark.parametrize(("transfer", "said"), [(1, ""), (16, "PQ"), (18, "HLG")])
+def test_the_transfer_function_of_a_video_is_read(transfer: int, said: str, tmp_path: Path) -> None:
+    """By the numbers of ITU-T H.273; 1 is BT.709's."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as target:
+        stream = target.add_stream("libx264", rate=30)
+        stream.width = stream.height = 32
+        stream.codec_context.color_trc = transfer
+        for picture in (av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8)), None):
+            target.mux(stream.encode(picture))
+    assert probe_video(tmp_path / "a.mp4").hdr == said
+
+
 @pytest.mark.parametrize("fps", [0.0, -30.0, float("inf"), float("nan")])
 def test_what_is_no_rate_is_refused(tmp_path: Path, fps: float) -> None:
     with pytest.raises(ConfigError, match=r"0\.01\.\.10000 \(rate\)"):
