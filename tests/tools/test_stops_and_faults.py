@@ -46,9 +46,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rgbd_rig(root / "capture", cameras=2, frames=("F1", "F2"))
     session = synthetic_session(root / "session", frames=2, size=64)
     cameras = [
-        {"name": c.name, "width": 64, "height": 64, "K": c.K.tolist(), "viewmat": c.viewmat.tolist(), "distortion": [0.0] * 5}
+        {
+            **{"name": c.name, "width": 64, "height": 64, "distortion": [0.0] * 5},
+            **{"K": c.K.tolist(), "viewmat": c.viewmat.tolist()},
+        }
         for c in session.cameras
-    ]  # fmt: skip
+    ]
     calibration = {"schema": 1, "units": "metres", "posed": True, "cameras": cameras}
     (root / "calibration.json").write_text(json.dumps(calibration))
     return root
