@@ -1,5 +1,6 @@
 """How offsets are found and said: which way, and what is beyond the search without a number of its own."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def test_a_longer_look_finds_what_consecutive_frames_have_nothing_in_common_for(
     assert check is not None and (check.status, check.where) == ("warn", "b")
     # 2 px of noise at 10 frames a second: found to a fifth of one of the recording's.
     assert check.measured == pytest.approx(-late, abs=0.2)
-    assert f"b began {abs(late)}.0 frames {'later' if late > 0 else 'earlier'}" in check.evidence
+    assert re.search(rf"b began [\d.]+ frames {'later' if late > 0 else 'earlier'}", check.evidence)
 
 
 def test_control_a_longer_look_at_cameras_in_time_says_nothing(tmp_path: Path) -> None:
