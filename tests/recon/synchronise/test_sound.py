@@ -51,9 +51,9 @@ def clap(seconds: float, at: float, seed: int, echoes: float = 0.0) -> np.ndarra
     return sound + 0.01 * random.standard_normal(len(sound))
 
 
-def test_one_clap_is_enough(seconds: float = 20.0) -> None:
+def test_one_clap_is_enough() -> None:
     """Seconds of noise about it say nothing. Each camera hears echoes of its own, half as strong as the clap."""
-    a, b = clap(seconds, 12.5, 1, echoes=0.5), clap(seconds, 10.0, 2, echoes=0.5)
+    a, b = clap(20, 12.5, 1, echoes=0.5), clap(20, 10.0, 2, echoes=0.5)
     found = clocks_by_sound({"a": Sound(a, 0.0), "b": Sound(0.2 * b, 0.0)}, 60.0)
     assert found is not None
     assert found["b"].offset - found["a"].offset == pytest.approx(2.5, abs=2e-3)
