@@ -7,7 +7,7 @@ import tyro
 
 from simulacra.recon.avatar.animate import camera_for, draw_motion
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
-from simulacra.recon.motion import load_bvh, retarget
+from simulacra.recon.motion import load_motion, retarget
 from simulacra.recon.session.video import write_video
 from simulacra.render.body import BodyPose
 
@@ -17,7 +17,7 @@ FPS = 25.0
 def main(run: Path, out: Path = Path("waving.mp4"), motion: Path | None = None, size: int = 512) -> BodyPose:
     """Returns the poses, one a picture; without a motion file the person waves."""
     avatar = open_avatar(run)
-    recorded = None if motion is None else load_bvh(motion)
+    recorded = None if motion is None else load_motion(motion)[0]
     poses = wave(avatar) if recorded is None else retarget(recorded, avatar.body, avatar.rig.rest, fps=FPS)
     camera = camera_for(avatar, poses, size, size)  # stands still, and sees the whole motion
     write_video(out, draw_motion(avatar, poses, camera), FPS)

@@ -68,7 +68,7 @@ def test_the_wheel_carries_every_file_of_the_application(wheel: Path) -> None:
         content = archive.namelist()
     for package in FOLDERS:
         for file in (REPOSITORY / package).rglob("*"):
-            if file.suffix in {".py", ".yaml", ".html", ".css", ".js", ".toml", ".npz"}:
+            if file.suffix in {".py", ".yaml", ".html", ".css", ".js", ".json", ".toml", ".npz"}:
                 assert "simulacra/" + file.relative_to(REPOSITORY).as_posix() in content
 
 

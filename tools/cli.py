@@ -27,18 +27,19 @@ from .commands.animate import animate
 from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
-from .commands.configurations import config_options, names_for
+from .commands.configurations import names_for
 from .commands.demo import demo
-from .commands.design import design, design_schema
+from .commands.design import design
 from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
 from .commands.imports import LAYOUTS, OPTIONS
+from .commands.options import CONFIGURED, command_options
 from .commands.overview import overview, refuse_unknown
-from .commands.reconstruct import reconstruct, reconstruction_schema
+from .commands.reconstruct import reconstruct
 from .commands.repair import repair
-from .commands.stage import stage, stage_people, stage_schema, stage_sensors
+from .commands.stage import stage, stage_people, stage_sensors
 from .commands.synchronise import synchronise
 from .commands.validate import validate
 from .commands.version import version, version_line
@@ -94,12 +95,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
             "soak": bench.bench_soak,
         },
     ),
-}
-# Commands that take options of a configuration, and of which.
-CONFIGURED: dict[str, Callable[[], type]] = {
-    "reconstruct": reconstruction_schema,
-    "stage": stage_schema,
-    "design": design_schema,
 }
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
@@ -173,13 +168,13 @@ def parse(arguments: Sequence[str]) -> Command:
         return version_line
     _refuse_mistyped(arguments)
     words, overrides = split_overrides(_with_todays_layout(arguments))
-    # Options of a configuration are known once the code that it configures is loaded: for their help and completion.
+    # Options of a configuration are many: only their help and completion need them here.
     completing = any(word.startswith("--tyro-") for word in words)
     shown = CONFIGURED.keys() if completing else set()
     if {"-h", "--help"} & set(words):
         shown = CONFIGURED.keys() & {words[0]}
     choices = {
-        name: _with_options(command, CONFIGURED[name]()) if name in shown else _later(command)
+        name: _with_options(command, command_options(name)) if name in shown else _later(command)
         for name, command in COMMANDS.items()
     } | {name: _family(*family) for name, family in FAMILIES.items()}
     if completing:
@@ -229,8 +224,8 @@ def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """The words of the command line without, and only, the configuration's options (`--fit.iterations 20`).
 
-    The commands that are configured take every option that is not their own as one of the configuration, which is only
-    known when the code that it configures is loaded.
+    The commands that are configured take every option that is not their own as one of the configuration, whose
+    schema reads it.
 
     Raises:
         ConfigError: an option that looks like a misspelt one of the command's own.
@@ -272,9 +267,8 @@ def _later(command: Command) -> Constructor:
     return later
 
 
-def _with_options(command: Command, schema: type) -> Constructor:
+def _with_options(command: Command, options: type) -> Constructor:
     """The same with every value of a configuration as an option, for help and completion."""
-    options = config_options(schema)
     shown: Any = _later(command)
     signature = inspect.signature(command)
     replaced = {

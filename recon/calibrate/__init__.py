@@ -19,7 +19,14 @@ from simulacra.recon.calibrate.joint import (
     rig_problem,
 )
 from simulacra.recon.calibrate.joint_report import print_adjusted, write_adjusted
-from simulacra.recon.calibrate.recordings import BoardView, BoardViews, find_pictures, gather_views
+from simulacra.recon.calibrate.person_up import middle_pictures, person_in_pictures
+from simulacra.recon.calibrate.recordings import (
+    BoardView,
+    BoardViews,
+    RecordedFrame,
+    find_pictures,
+    gather_views,
+)
 from simulacra.recon.calibrate.session_rig import rig_of
 from simulacra.recon.calibrate.solve import RigCalibration, calibrate_lenses, calibrate_rig
 from simulacra.recon.calibrate.timing import LagsAndTurns, lags_and_turns, person_tracks
@@ -35,6 +42,7 @@ __all__ = [
     "BodyViews",
     "Corners",
     "LagsAndTurns",
+    "RecordedFrame",
     "RigCalibration",
     "RigProblem",
     "adjust_rig",
@@ -47,6 +55,8 @@ __all__ = [
     "find_pictures",
     "gather_views",
     "lags_and_turns",
+    "middle_pictures",
+    "person_in_pictures",
     "person_tracks",
     "print_adjusted",
     "read_board",

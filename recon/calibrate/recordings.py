@@ -180,7 +180,8 @@ def _by_their_times(
     result: dict[str, list[RecordedFrame]] = {name: [] for name in videos}
     for moment in moments:
         for name, number in moment.numbers.items():
-            time = None if counted else facts[name].times[number]
+            rate = facts[name].stated_rate
+            time = None if counted else facts[name].times[number] if rate is None else number / rate
             result[name].append(RecordedFrame(str(moment.index), videos[name], number, time))
     return {name: tuple(pictures) for name, pictures in result.items()}
 

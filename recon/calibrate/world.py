@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from simulacra.recon.calibrate.solve import RigCalibration
 from simulacra.recon.importers.building import Axis, upright
 from simulacra.recon.importers.placing import upright_by_cameras
 from simulacra.recon.multiview.rig import CameraRig, rigid_motion
-from simulacra.render.runtime.errors import CaptureError
+from simulacra.recon.multiview.up import UpVote
+from simulacra.render.runtime.errors import CalibrationError, CaptureError
 
 
 def in_world(
@@ -28,18 +30,23 @@ def in_world(
     return replace(calibration, bundle=moved, notes=(*calibration.notes, *notes))
 
 
-def stand_upright(calibration: RigCalibration, up: Axis | None = None) -> RigCalibration:
+def stand_upright(
+    calibration: RigCalibration,
+    up: Axis | None = None,
+    ask: Callable[[RigCalibration], UpVote | None] | None = None,
+) -> RigCalibration:
     """World with +Y up, its origin under the boards' middle, at the height of the lowest corner.
 
     Args:
         up: axis of the first camera that points up (-y for one that stands level); measured from the horizons of all
             cameras if not given.
+        ask: who else knows, where the horizons leave it open: a person in the pictures.
 
     Raises:
-        CalibrationError: the cameras' horizons do not say which way is up.
+        CalibrationError: neither the cameras' horizons nor who was asked say which way is up.
     """
     if up is None:
-        T, said = upright_by_cameras(list(calibration.bundle.rig.viewmats))
+        T, said = _up_of(calibration, ask)
         said = said.replace("of the calibration", "of the first camera")
     else:
         T, said = upright(up), f"{up} of the first camera is up, as given"
@@ -48,6 +55,20 @@ def stand_upright(calibration: RigCalibration, up: Axis | None = None) -> RigCal
     return in_world(
         calibration, T, said, "the floor is not known: y = 0 is at the lowest corner that was seen"
     )
+
+
+def _up_of(
+    calibration: RigCalibration, ask: Callable[[RigCalibration], UpVote | None] | None
+) -> tuple[Float[np.ndarray, "4 4"], str]:
+    viewmats = list(calibration.bundle.rig.viewmats)
+    try:
+        return upright_by_cameras(viewmats)
+    except CalibrationError:
+        vote = ask(calibration) if ask is not None else None
+        if vote is None:
+            raise
+    T, said = upright_by_cameras(viewmats, [vote])
+    return T, f"{said}; {vote.source} says so"
 
 
 def stand_on_board(calibration: RigCalibration, moment: str) -> RigCalibration:

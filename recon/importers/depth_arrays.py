@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import lzma
-import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,15 +11,11 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.importers.exr_depth import decode_exr
+from simulacra.recon.runs.plain_arrays import DAMAGE, plain_array
 from simulacra.render.image import read_uint16
 from simulacra.render.runtime.errors import InputError
 
 DEPTH_ENDINGS = (".exr", ".png", ".npz", ".npy")
-# What a damaged archive, stream or header raises; RuntimeError where an archive says that it is encrypted.
-DAMAGE = (
-    OSError, ValueError, TypeError, EOFError, RuntimeError,
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-)  # fmt: skip
 # So many files are decoded at a time.
 BATCH = 64
 # Of an array of depth: 64 megapixels of four bytes.
@@ -44,7 +36,7 @@ def iter_metres(paths: Sequence[Path]) -> Iterator[Float[np.ndarray, "h w"]]:
             continue
         with tempfile.TemporaryDirectory(prefix="simulacra-") as temporary:
             for made, path in zip(decode_exr(batch, Path(temporary)), batch):
-                yield _metres(_read_array(made.read_bytes()), path)
+                yield _metres(plain_array(made.read_bytes()), path)
 
 
 def read_metres(path: Path) -> Float[np.ndarray, "h w"]:
@@ -56,7 +48,7 @@ def read_metres(path: Path) -> Float[np.ndarray, "h w"]:
     if path.suffix.lower() == ".png":
         return _metres(read_uint16(path), path)
     try:
-        return _metres(_read_array(_payload(path)), path)
+        return _metres(plain_array(_payload(path)), path)
     except DAMAGE as error:
         raise InputError("an array of depth cannot be read", where=path, found=str(error)[:200]) from error
 
@@ -76,23 +68,6 @@ def _payload(path: Path) -> bytes:
     if len(content) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES} bytes")
     return content
-
-
-def _read_array(content: bytes) -> np.ndarray:
-    """An .npy of plain numbers; no room is made for what the header only claims.
-
-    Raises:
-        ValueError: something else.
-    """
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, columns_first, dtype = read(stream)
-    if dtype.hasobject or dtype.kind not in "fiu":
-        raise ValueError(f"an array of {dtype}")
-    count = int(np.prod(shape, dtype=object)) if shape else 1
-    array = np.frombuffer(content, dtype, count, stream.tell())
-    return array.reshape(shape, order="F" if columns_first else "C")
 
 
 def _metres(array: np.ndarray, path: Path) -> Float[np.ndarray, "h w"]:

@@ -30,6 +30,7 @@ from simulacra.recon.importers.foreign_text import (
     read_foreign_json,
     say_unused,
 )
+from simulacra.recon.importers.inverse_brown import invert_brown
 from simulacra.recon.importers.options import LengthUnit, PixelCentre
 from simulacra.recon.importers.placing import METRES
 from simulacra.recon.session import Lens
@@ -145,9 +146,8 @@ def read_intrinsics(value: object, pixel_centre: PixelCentre | None, where: obje
     fx, fy, cx, cy = (number(entry.get(name), name, where) for name in names)
     if "ppx" in entry:
         half = _half(pixel_centre or "0", where)
-        return DepthCameraIntrinsics(
-            _matrix(fx, fy, cx, cy, half, where), _realsense_lens(entry, where), size
-        )
+        K = _matrix(fx, fy, cx, cy, half, where)
+        return DepthCameraIntrinsics(K, _realsense_lens(entry, K, size, where), size)
     lens = None
     if entry.get("distortion") is not None:
         coefficients = numbers(entry["distortion"], (None,), "distortion", where)
@@ -170,17 +170,21 @@ def _open3d_matrix(value: object, where: object) -> list[float]:
     return [float(entry) for entry in matrix]
 
 
-def _realsense_lens(entry: Mapping[str, Any], where: object) -> Lens | None:
+def _realsense_lens(
+    entry: Mapping[str, Any], K: Float[np.ndarray, "3 3"], size: tuple[int, int], where: object
+) -> Lens | None:
     """librealsense names its models; zero coefficients are no lens, whatever the name."""
     coefficients = numbers(entry.get("coeffs"), (5,), "coeffs", where)
     if not coefficients.any():
         return None
     model = str(entry.get("model", "")).lower().replace(" ", "_").removeprefix("distortion.")
+    if model == "inverse_brown_conrady":
+        return invert_brown(tuple(coefficients.tolist()), K, size, where)
     if model != "brown_conrady":
         raise CalibrationError(
             "a RealSense lens model is not supported",
             where=where,
-            expected="brown_conrady, or coefficients that are zero",
+            expected="brown_conrady, inverse_brown_conrady, or coefficients that are zero",
             found=f"{model or 'no model'} with {coefficients.tolist()}",
             remedy="record rectified streams, or calibrate the camera with OpenCV",
         )

@@ -56,11 +56,18 @@ def film_moments(
 
 
 def _own_clock(facts: VideoFacts) -> Float[np.ndarray, " n"] | None:
-    """Seconds after the first picture; None where stamps are missing or do not rise."""
+    """Seconds after the first picture; None where stamps are missing or do not rise and the header has no rate."""
     known = [time for time in facts.times if time is not None]
     if len(known) < facts.frames or (np.diff(known) <= 0).any():
-        return None
+        return None if facts.stated_rate is None else np.arange(facts.frames) / facts.stated_rate
     return np.array(known) - known[0]
+
+
+def stated_rate(facts: Mapping[str, VideoFacts]) -> float | None:
+    """Pictures a second of the moments where only headers say it; None where stamps do, or nothing does."""
+    rates = [one.stated_rate for one in facts.values()]
+    stated = [rate for rate in rates if rate is not None]
+    return min(stated) if stated and len(stated) == len(rates) else None
 
 
 def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
@@ -69,6 +76,17 @@ def count_notes(facts: Mapping[str, VideoFacts]) -> tuple[str, ...]:
         f"{name} is shown turned by {video.turned} degrees, as players do: its calibration has to be of such pictures"
         for name, video in facts.items()
         if video.turned
+    ]
+    notes += [
+        f"{name}: its stamps do not rise; {video.stated_rate:.2f} pictures a second by its header"
+        for name, video in facts.items()
+        if video.stated_rate is not None
+    ]
+    notes += [
+        f"{name} is recorded in HDR ({video.hdr}), and read as if it were not: colors are paler than they were; record "
+        "in SDR (iPhone: Settings, Camera, Record Video, HDR Video off)"
+        for name, video in facts.items()
+        if video.hdr
     ]
     if len({video.frames for video in facts.values()}) > 1:
         counts = ", ".join(f"{name} {video.frames} frames" for name, video in facts.items())
@@ -82,7 +100,7 @@ def _say_rates(intervals: Mapping[str, float]) -> str:
 
 def _say_begins(facts: Mapping[str, VideoFacts], stamps: Mapping[str, Float[np.ndarray, " _"]]) -> list[str]:
     """Stamps that begin at different times: what a recorder or a cut left there, or a clock."""
-    first = {name: facts[name].times[0] or 0.0 for name in stamps}
+    first = {name: facts[name].times[0] or 0.0 for name in stamps if facts[name].stated_rate is None}
     if not first or max(first.values()) - min(first.values()) < BEGINS_LATER:
         return []
     said = ", ".join(f"{name} {time:.3f} s" for name, time in first.items())

@@ -20,7 +20,7 @@ from PIL import Image
 
 from simulacra.recon.importers.building import at_rate, copy_file, new_session_folder, write_session
 from simulacra.recon.importers.depth_grid import resample_depth
-from simulacra.recon.importers.film_moments import count_notes, film_moments
+from simulacra.recon.importers.film_moments import count_notes, film_moments, stated_rate
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
 from simulacra.recon.session.video import probe_video
@@ -46,6 +46,7 @@ class Footage:
         files: for each file of the session (relative), the file that it is linked to or copied from.
         mask_label: what is the person in masks that are of labels.
         resampled: files of depth on a smaller grid, and the width and height that they get.
+        rate: moments a second where the files' headers say it and their pictures carry no time.
     """
 
     sizes: Mapping[str, tuple[int, int]]
@@ -54,6 +55,7 @@ class Footage:
     notes: tuple[str, ...] = field(default=())
     mask_label: int | None = None
     resampled: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    rate: float | None = None
 
 
 def video_footage(videos: Mapping[str, Path]) -> Footage:
@@ -74,6 +76,7 @@ def video_footage(videos: Mapping[str, Path]) -> Footage:
         frames,
         {targets[name]: path for name, path in videos.items()},
         (*count_notes(facts), *notes),
+        rate=stated_rate(facts),
     )
 
 
@@ -363,7 +366,7 @@ def make_session(
         InputError: ``fps`` is given, and the files carry times.
         RunError: ``session`` exists already, or the disk is full.
     """
-    frames = at_rate(footage.frames, fps, source)
+    frames = at_rate(footage.frames, fps or footage.rate, source)
     with new_session_folder(session) as work:
         copy_files(footage, work)
         write_session(

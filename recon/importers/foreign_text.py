@@ -11,7 +11,7 @@ import json
 import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,24 @@ def say_unused(keys: Iterable[str], where: Path) -> list[str]:
     more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
     said = ", ".join(repr(key[:40])[1:-1] for key in named[:MOST_NAMED])
     return [f"not used of {where.name}: {said}{more}"] if named else []
+
+
+def unused_parts(root: ElementTree.Element, known: Collection[str]) -> list[str]:
+    """Elements ("tag"), and attributes ("tag.attribute") of known ones, of an XML file that are not among the known.
+
+    What lies within an element that is not known is not looked at.
+    """
+    found: dict[str, None] = {}
+    todo = [root]
+    while todo:
+        element = todo.pop()
+        if element.tag not in known:
+            found[element.tag] = None
+            continue
+        names = (f"{element.tag}.{key}" for key in element.attrib)
+        found.update(dict.fromkeys(name for name in names if name not in known))
+        todo.extend(element)
+    return list(found)
 
 
 def mapping(value: object, what: str, where: object) -> Mapping[str, Any]:

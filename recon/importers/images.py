@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from simulacra.recon.importers.building import copy_file, new_session_folder, write_session
@@ -32,10 +32,12 @@ from simulacra.recon.importers.footage import (
     session_names,
     visible,
 )
+from simulacra.recon.importers.gravity import down_in_picture, gravity_vote
 from simulacra.recon.importers.options import ImagesOptions
 from simulacra.recon.importers.placing import place
 from simulacra.recon.importers.portrait_file import EXIF_TURNS, read_exif
 from simulacra.recon.importers.structure_from_motion import Structure, structure_from_motion
+from simulacra.recon.multiview.up import UpVote
 from simulacra.recon.observe.stature import measure_stature
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, load_session
@@ -53,11 +55,12 @@ FOCAL_35MM = 0xA405
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: its camera's name in the session, and its file if it can be taken as it is."""
+    """One picture: its camera's name in the session, its file if it can be taken as it is, and down by its phone."""
 
     name: str
     label: str
     original: Path | None
+    down: Float[np.ndarray, "3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,9 @@ def import_images(src: Path, session: Path, options: ImagesOptions) -> Session:
             scale, floor, measured = _scale_by_stature(cameras, pictures, options)
             notes.append(measured)
         placed, T, said = place(
-            cameras, scale=scale, world_up=options.world_up, floor=floor, footage=_footage(pictures, cameras)
-        )
+            cameras, scale=scale, world_up=options.world_up, floor=floor, votes=_votes(pictures, cameras),
+            footage=_footage(pictures, cameras),
+        )  # fmt: skip
         with new_session_folder(session) as folder:
             write_session(
                 folder, placed, [_frame(folder, pictures, placed)], importer="images",
@@ -132,8 +136,9 @@ def _scale_by_stature(
 ) -> tuple[float, float, str]:
     """Metres in the reconstruction's unit, the height of the floor in metres, and in words how they were found."""
     upright, _, _ = place(
-        cameras, scale=1.0, world_up=options.world_up, floor=0.0, footage=_footage(pictures, cameras)
-    )
+        cameras, scale=1.0, world_up=options.world_up, floor=0.0, votes=_votes(pictures, cameras),
+        footage=_footage(pictures, cameras),
+    )  # fmt: skip
     measured = measure_stature(upright, {c.name: pictures.folder / f"{c.name}.png" for c in upright})
     scale = float(options.stature or 1.0) / measured.height
     said = (
@@ -282,10 +287,10 @@ def _from_files(src: Path, folder: Path, chosen: Sequence[tuple[str, str, Path]]
         )
     pictures, sizes, focals = [], {}, []
     for name, label, path in track(chosen, "reading pictures", len(chosen)):
-        pixels, turned, focal = _read_shown(path)
+        pixels, turned, focal, down = _read_shown(path)
         sizes[name] = (pixels.shape[1], pixels.shape[0])
         Image.fromarray(pixels).save(folder / f"{name}.png", compress_level=1)
-        pictures.append(Picture(name, label, None if turned else path))
+        pictures.append(Picture(name, label, None if turned else path, down))
         focals.append(focal)
     known = [focal for focal in focals if focal is not None]
     guess = float(np.median(known)) if known and not rig else None
@@ -306,8 +311,10 @@ def _check_pictures(src: Path, pictures: Pictures) -> Pictures:
     return pictures
 
 
-def _read_shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None]:
-    """A picture as EXIF says it is shown, whether that turned it, and a guess of the focal length in pixels."""
+def _read_shown(
+    path: Path,
+) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | None, Float[np.ndarray, "3"] | None]:
+    """A picture as EXIF says it is shown, whether that turned it, a guess of the focal length in pixels, and down."""
     image = open_image(path)
     pixels = (to_rgb(image, path) * 255 + 0.5).astype(np.uint8)
     exif = read_exif(image.info.get("exif", b"").removeprefix(b"Exif\0\0"), str(path))
@@ -317,7 +324,8 @@ def _read_shown(path: Path) -> tuple[UInt8[np.ndarray, "h w 3"], bool, float | N
     turns = EXIF_TURNS[orientation]
     focal = _focal_35mm(exif.get_ifd(0x8769).get(FOCAL_35MM))
     shown = np.ascontiguousarray(np.rot90(pixels, turns))
-    return shown, turns != 0, None if focal is None else focal * float(np.hypot(*pixels.shape[:2]))
+    down, _ = down_in_picture(exif, str(path))
+    return shown, turns != 0, None if focal is None else focal * float(np.hypot(*pixels.shape[:2])), down
 
 
 def _focal_35mm(value: object) -> float | None:
@@ -327,6 +335,13 @@ def _focal_35mm(value: object) -> float | None:
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return millimetres / 43.267 if 5 <= millimetres <= 1000 else None
+
+
+def _votes(pictures: Pictures, cameras: Sequence[SessionCamera]) -> list[UpVote]:
+    """What the phone that took the pictures knows of up."""
+    downs = {picture.name: picture.down for picture in pictures.pictures if picture.down is not None}
+    vote = gravity_vote(cameras, downs)
+    return [] if vote is None else [vote]
 
 
 def _footage(pictures: Pictures, cameras: Sequence[SessionCamera]) -> Footage:

@@ -35,13 +35,31 @@ from simulacra.recon.importers.footage import (
     session_names,
     visible,
 )
-from simulacra.recon.importers.foreign_text import image_size, number, numbers, read_xml
+from simulacra.recon.importers.foreign_text import (
+    image_size,
+    number,
+    numbers,
+    read_xml,
+    say_unused,
+    unused_parts,
+)
 from simulacra.recon.importers.options import MetashapeOptions
 from simulacra.recon.importers.placing import place
 from simulacra.recon.session import Lens, Session, SessionCamera, check_camera, check_lens
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 FISHEYES = ("fisheye", "equidistant_fisheye")
+# Numbers of a calibration.
+NUMBERS = ("f", "cx", "cy", "b1", "b2", "k1", "k2", "k3", "k4", "p1", "p2", "p3", "p4")
+# Elements and attributes that are used, or only number the file's own parts.
+KNOWN = {
+    "document", "document.version", "chunk", "chunk.label", "chunk.enabled", "sensors", "sensors.next_id",
+    "sensor", "sensor.id", "sensor.label", "sensor.type", "resolution", "resolution.width", "resolution.height",
+    "calibration", "calibration.type", "calibration.class", *NUMBERS, "components", "components.next_id",
+    "components.active_id", "component", "component.id", "component.label", "transform", "rotation", "translation",
+    "scale", "cameras", "cameras.next_id", "cameras.next_group_id", "group", "group.id", "group.label", "camera",
+    "camera.id", "camera.label", "camera.sensor_id", "camera.component_id", "camera.enabled",
+}  # fmt: skip
 
 
 def import_metashape(src: Path, session: Path, options: MetashapeOptions) -> Session:
@@ -87,7 +105,8 @@ def read_metashape(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
         InputError: missing, not XML, or not Metashape's.
         CalibrationError: something that cannot be, or a camera type that is not supported.
     """
-    chunks = read_xml(path).findall("chunk")
+    root = read_xml(path)
+    chunks = root.findall("chunk")
     if len(chunks) != 1:
         raise InputError("a file of cameras has one chunk", where=path, found=f"{len(chunks)}")
     chunk = chunks[0]
@@ -129,7 +148,7 @@ def read_metashape(path: Path) -> tuple[dict[str, SessionCamera], list[str]]:
         if left
         else []
     )
-    return found, notes
+    return found, [*notes, *say_unused(unused_parts(root, KNOWN), path)]
 
 
 def _intrinsics(sensor: ElementTree.Element, where: str) -> SessionCamera:
@@ -149,10 +168,7 @@ def _intrinsics(sensor: ElementTree.Element, where: str) -> SessionCamera:
     if resolution is None:
         raise CalibrationError("a sensor does not say its image size", where=where)
     width, height = image_size(resolution.get("width"), resolution.get("height"), where)
-    value = {
-        key: number((calibration.findtext(key) or "0").strip(), key, where)
-        for key in ("f", "cx", "cy", "b1", "b2", "k1", "k2", "k3", "k4", "p1", "p2", "p3", "p4")
-    }
+    value = {key: number((calibration.findtext(key) or "0").strip(), key, where) for key in NUMBERS}
     fx, fy = value["f"] + value["b1"], value["f"]
     K = np.array([[fx, 0, width / 2 + value["cx"]], [0, fy, height / 2 + value["cy"]], [0, 0, 1.0]])
     check_camera("of the sensor", K, np.eye(4), width, height, where)

@@ -31,6 +31,8 @@ MOST_ROLL = 10.0
 CLEARLY = 3.0
 # A source that is wrong more seldom than this must agree.
 RELIABLE = 0.1
+# Degrees to which a source must know up to stand for it instead of the horizons.
+SHARP = 5.0
 METRES: dict[LengthUnit, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
@@ -72,14 +74,7 @@ def place(
                 remedy="check the units, or give the calibration a local origin",
             )
         metric.append(replace(camera, viewmat=viewmat))
-    try:
-        T, said = turn_upright(metric, world_up, votes)
-    except CalibrationError:
-        person = None if footage is None else _ask_person(metric, footage)
-        if person is None:
-            raise
-        T, said = turn_upright(metric, world_up, [*votes, person])
-        said += f"; {person.source} says so"
+    T, said = upright_with_pictures(metric, footage, world_up, votes)
     notes = [said]
     T[1, 3] = -(floor or 0.0)
     if floor is None:
@@ -91,10 +86,72 @@ def place(
     return placed, T_world_source, notes
 
 
+def upright_with_pictures(
+    cameras: Sequence[SessionCamera], footage: Footage | None, world_up: Up, votes: Sequence[UpVote] = ()
+) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """As `turn_upright`; where the cameras do not say which way is up, a person and a floor are looked for in pictures.
+
+    Raises:
+        CalibrationError: nothing says it, or sources contradict each other.
+    """
+    if footage is not None and world_up == "cameras":
+        votes = [*votes, *filter(None, [_ask_phones(cameras, footage)])]
+    try:
+        return turn_upright(cameras, world_up, votes)
+    except CalibrationError as tie:
+        return _ask_pictures(cameras, footage, world_up, votes, tie)
+
+
+def _ask_phones(cameras: Sequence[SessionCamera], footage: Footage) -> UpVote | None:
+    """What the phones that took pictures of one moment wrote beside them."""
+    from simulacra.recon.importers.gravity import gravity_of_pictures
+
+    first = {
+        name: footage.files[source.file]
+        for frame in footage.frames[:1]
+        for name, source in frame.sources.items()
+        if source.number is None
+    }
+    return gravity_of_pictures(cameras, first)
+
+
+def _ask_pictures(
+    cameras: Sequence[SessionCamera],
+    footage: Footage | None,
+    world_up: Up,
+    votes: Sequence[UpVote],
+    tie: CalibrationError,
+) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """As `turn_upright`, with what the pictures show where cameras leave up open: a person who stands, a floor.
+
+    Raises:
+        CalibrationError: the tie stays, or what they show contradicts the rest.
+    """
+    asked: list[UpVote] = []
+    for ask in (_ask_person, _ask_floor) if footage is not None else ():
+        vote = ask(cameras, footage)
+        if vote is None:
+            continue
+        asked.append(vote)
+        try:
+            T, said = turn_upright(cameras, world_up, [*votes, *asked])
+        except CalibrationError as error:
+            tie = error
+            continue
+        return T, f"{said}; {' and '.join(one.source for one in asked)} says so"
+    raise tie
+
+
 def _ask_person(cameras: Sequence[SessionCamera], footage: Footage) -> UpVote | None:
     from simulacra.recon.importers.standing import person_vote  # networks: only where they are needed
 
     return person_vote(cameras, footage)
+
+
+def _ask_floor(cameras: Sequence[SessionCamera], footage: Footage) -> UpVote | None:
+    from simulacra.recon.importers.floor import floor_vote
+
+    return floor_vote(cameras, footage, rank_ups(np.stack([camera.viewmat for camera in cameras])))
 
 
 def turn_upright(
@@ -136,6 +193,9 @@ def upright_by_cameras(
     best = candidates[0]
     _refuse_ties(candidates, votes)
     up, error = level_up(stacked, best.direction)
+    sharp = min(votes, key=lambda vote: vote.error_deg, default=None)
+    if sharp is not None and sharp.error_deg < min(error, SHARP) and sharp.doubt <= RELIABLE:
+        return _turn_to_vote(sharp)
     axis, angle = nearest_axis(up if np.isfinite(error) else best.direction)
     turned = f", {best.turned} of {len(viewmats)} cameras on their side or head" if best.turned else ""
     if len(viewmats) >= 4 and best.roll_deg < MOST_ROLL and angle > CLEARLY * error:
@@ -150,6 +210,18 @@ def upright_by_cameras(
     return upright(
         axis
     ), f"{axis} is taken as up: the cameras' horizons are {off:.1f} degrees from it{turned}"
+
+
+def _turn_to_vote(vote: UpVote) -> tuple[Float[np.ndarray, "4 4"], str]:
+    """The turn by a source that knows better than the horizons, to an axis if it is one by its error."""
+    axis, angle = nearest_axis(vote.direction)
+    if angle <= CLEARLY * vote.error_deg:
+        return upright(axis), f"{axis} is taken as up: {vote.source} is {angle:.1f} degrees from it"
+    direction = ", ".join(f"{value:.3f}" for value in vote.direction)
+    return turn_to_up(vote.direction), (
+        f"up is ({direction}) of the calibration, {angle:.1f} degrees from {axis}: {vote.source} says so to "
+        f"{vote.error_deg:.1f} degrees"
+    )
 
 
 def _refuse_ties(candidates: Sequence[UpCandidate], votes: Sequence[UpVote]) -> None:

@@ -28,7 +28,7 @@ from simulacra.recon.importers.footage import (
     video_footage,
     visible,
 )
-from simulacra.recon.importers.foreign_text import read_text, read_xml
+from simulacra.recon.importers.foreign_text import read_text, read_xml, say_unused, unused_parts
 from simulacra.recon.importers.options import QualisysOptions
 from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.session import Frame, Lens, Session, SessionCamera, check_camera, load_session
@@ -36,6 +36,21 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # What a camera's element has to have.
 PARTS = ("transform", "intrinsic", "fov_video")
+# Elements and attributes that are used; those of <calibration> and <results> tell how it was made.
+KNOWN = {
+    "calibration", "cameras", "camera", "camera.serial", "camera.viewrotation", *PARTS,
+    *(f"calibration.{key}" for key in (
+        "created", "longArmEnd", "longArmMiddle", "maximumFrames", "qtm-version", "shortArmEnd", "source", "type",
+        "wandLength",
+    )),
+    "results", "results.min-max-diff", "results.std-dev",
+    *(f"transform.{key}" for key in ("x", "y", "z", *(f"r{i}{j}" for i in (1, 2, 3) for j in (1, 2, 3)))),
+    *(f"fov_video.{key}" for key in ("left", "top", "right", "bottom")),
+    *(f"intrinsic.{key}" for key in (
+        "focalLengthU", "focalLengthV", "centerPointU", "centerPointV", "skew", "radialDistortion1",
+        "radialDistortion2", "radialDistortion3", "tangentalDistortion1", "tangentalDistortion2",
+    )),
+}  # fmt: skip
 REFERENCE_FILE = "reference/joints.npz"
 # Intrinsics are whole numbers of 1/64 pixel.
 SUBPIXELS = 64
@@ -91,7 +106,7 @@ def import_qualisys(src: Path, session: Path, options: QualisysOptions) -> Sessi
     with new_session_folder(session) as folder:
         for target, path in footage.files.items():
             copy_file(path, folder / target, src)
-        frames = at_rate(footage.frames, options.fps, src)
+        frames = at_rate(footage.frames, options.fps or footage.rate, src)
         if joints is not None and reference is not None:
             notes.append(_write_reference(folder, joints, frames, T_world_source, reference))
         write_session(
@@ -119,7 +134,8 @@ def read_calibrated(path: Path) -> tuple[tuple[QcaCamera, ...], list[str]]:
         InputError: as `read_qca`.
         CalibrationError: as `read_qca`.
     """
-    elements = read_xml(path).findall("cameras/camera")
+    root = read_xml(path)
+    elements = root.findall("cameras/camera")
     if not elements:
         raise InputError("a calibration has no camera", where=path, expected="<cameras><camera ...>")
     lacks = [[tag for tag in PARTS if element.find(tag) is None] for element in elements]
@@ -129,6 +145,12 @@ def read_calibrated(path: Path) -> tuple[tuple[QcaCamera, ...], list[str]]:
         for element, missing in zip(elements, lacks)
         if missing
     ]
+    turned = [
+        e.get("serial", "")[:40] for e in elements if e.get("viewrotation", "0").strip() not in ("", "0")
+    ]
+    if turned:
+        notes.append(f"{', '.join(turned)}: turned in QTM (viewrotation); videos are taken as they are")
+    notes += say_unused(unused_parts(root, KNOWN), path)
     if not cameras:
         raise CalibrationError(
             "no camera of a calibration is complete", where=path, found="; ".join(notes)[:300]

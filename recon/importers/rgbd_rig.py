@@ -28,11 +28,11 @@ from simulacra.recon.importers.building import (
     write_session,
 )
 from simulacra.recon.importers.finding import file_named, folder_named, say_contents
-from simulacra.recon.importers.footage import IMAGE_ENDINGS, copy_mask, natural, visible
+from simulacra.recon.importers.footage import IMAGE_ENDINGS, Footage, copy_mask, natural, visible
 from simulacra.recon.importers.foreign_text import say_unused
 from simulacra.recon.importers.options import RgbdRigOptions
 from simulacra.recon.importers.pickled_arrays import read_pickled_arrays
-from simulacra.recon.importers.placing import turn_upright
+from simulacra.recon.importers.placing import upright_with_pictures
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, check_camera, load_session
 from simulacra.render.camera import Cameras
@@ -61,8 +61,10 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
     depth_scale = options.depth_scale
     frames, names, notes = _list_frames(src)
     with new_session_folder(session) as folder:
-        cameras = [_read_camera(src, frames, name) for name in names]
-        T, said = turn_upright(cameras, options.world_up or "cameras")
+        cameras = [replace(_read_camera(src, frames, name), depth_scale=depth_scale) for name in names]
+        T, said = upright_with_pictures(
+            cameras, _footage_of(src, frames, cameras), options.world_up or "cameras"
+        )
         notes.append(said)
         cameras = [_in_world(camera, T) for camera in cameras]
         notes += _note_uncalibrated(src, frames, names)
@@ -90,6 +92,22 @@ def import_rgbd_rig(src: Path, session: Path, options: RgbdRigOptions) -> Sessio
             notes=notes, T_world_source=T, source=src,
         )  # fmt: skip
     return load_session(session)
+
+
+def _footage_of(src: Path, frames: Sequence[str], cameras: Sequence[SessionCamera]) -> Footage:
+    """Pictures and depth of a frame from the middle, to see what stands in them."""
+    frame, files, sources = frames[len(frames) // 2], {}, {}
+    for camera in cameras:
+        color = _file(src, "COLOR", frame, camera.name, IMAGE_ENDINGS)
+        if color is None:
+            continue
+        sources[camera.name] = Source(f"images/{camera.name}")
+        files[f"images/{camera.name}"] = color
+        depth = _file(src, "DEPTH", frame, camera.name, (".png",)) if folder_named(src, ("DEPTH",)) else None
+        if depth is not None:
+            files[f"depth/{camera.name}/000000.png"] = depth
+    sizes = {camera.name: (camera.width, camera.height) for camera in cameras}
+    return Footage(sizes, (Frame(0, sources),), files)
 
 
 def _list_frames(src: Path) -> tuple[list[str], list[str], list[str]]:

@@ -16,7 +16,6 @@ What is in such a file (Apple's; read by portrait_file):
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,12 +25,11 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms
 
 from simulacra.recon.importers.apple_lens import apple_lens
-from simulacra.recon.importers.apple_metadata import gravity_of_maker_note
 from simulacra.recon.importers.building import new_session_folder, write_session
 from simulacra.recon.importers.depth_grid import resample_depth
+from simulacra.recon.importers.gravity import down_in_picture
 from simulacra.recon.importers.options import PortraitLens, PortraitUp, RelativeDepth, TruedepthOptions
 from simulacra.recon.importers.portrait_file import (
-    EXIF_ERRORS,
     PERSON,
     SAME_SHAPE,
     Portrait,
@@ -45,8 +43,6 @@ from simulacra.render.runtime.errors import CalibrationError, InputError
 CAMERA = "phone"
 DEPTH_SCALE = 10000.0
 FARTHEST = 65535 / DEPTH_SCALE
-# Where less of gravity than this lies in the picture's plane, the phone lay flat and upright means nothing.
-STEEPEST = 0.4
 
 
 def import_truedepth(src: Path, session: Path, options: TruedepthOptions) -> Session:
@@ -262,7 +258,7 @@ def _world(
     portrait: Portrait, up: PortraitUp | None, camera_height: float | None, where: str
 ) -> tuple[Float[np.ndarray, "4 4"], list[str]]:
     """World out of camera, and in words how it was found."""
-    measured, why = _measure_down(portrait, where)
+    measured, why = down_in_picture(read_exif(portrait.exif, where), where)
     if up == "gravity" and measured is None:
         raise InputError("a portrait does not tell gravity", where=where, found=why, remedy="--up picture")
     down = measured if up != "picture" else None
@@ -284,26 +280,3 @@ def _world(
     T[0, :3] = np.cross(T[1, :3], T[2, :3])
     T[1, 3] = camera_height or 0.0
     return T, notes
-
-
-def _measure_down(portrait: Portrait, where: str) -> tuple[Float[np.ndarray, "3"] | None, str]:
-    """Down in the axes of the shown picture's camera, or None and why."""
-    exif = read_exif(portrait.exif, where)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            inner = exif.get_ifd(0x8769)
-        note, model = inner.get(37500, b""), str(inner.get(42036, ""))
-    except EXIF_ERRORS as error:
-        raise InputError("a portrait's EXIF cannot be read", where=where, found=error) from error
-    gravity = gravity_of_maker_note(note) if isinstance(note, bytes) else None
-    front = "front" in model
-    if gravity is None or not (front or "back" in model):
-        return None, "the file does not tell gravity"
-    # The front camera looks out of the screen, and so has the phone's right on its left.
-    x, y, z = gravity * ([-1, -1, 1] if front else [1, -1, -1])
-    if np.hypot(x, y) < STEEPEST:
-        return None, "the phone lay flat"
-    # The picture is shown upright to the next quarter, whichever way the phone was held.
-    x, y = max([(x, y), (y, -x), (-x, -y), (-y, x)], key=lambda turned: turned[1])
-    return np.array([x, y, z]), ""

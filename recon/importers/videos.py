@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from simulacra.recon.calibrate import (
+    RecordedFrame,
     calibrate_rig,
-    find_pictures,
-    gather_views,
+    person_in_pictures,
     read_board,
     read_calibration,
     stand_on_board,
     stand_upright,
     write_calibration,
 )
+from simulacra.recon.calibrate.free_running import gather_recording
 from simulacra.recon.importers.finding import (
     CameraFiles,
     assign_files,
@@ -48,6 +49,7 @@ from simulacra.recon.importers.footage import (
 from simulacra.recon.importers.foreign_text import read_toml
 from simulacra.recon.importers.options import VideosOptions
 from simulacra.recon.session import Session, SessionCamera
+from simulacra.recon.session.frame_table import frame_table
 from simulacra.render.runtime.errors import InputError, UserError
 
 BOARD_FOLDERS = ("board", "boards", "charuco", "checkerboard", "chessboard", "calibration")
@@ -155,13 +157,23 @@ def _calibrated(
         links.mkdir()
         for label, path in found.files.items():
             (links / f"{label}{path.suffix if path.is_file() else ''}").symlink_to(path.resolve())
-        rig = calibrate_rig(gather_views(find_pictures(links), read_board(described)))
+        _, views, clocks = gather_recording(links, read_board(described))
+        rig = calibrate_rig(views)
         if options.floor_moment is None:
-            rig = stand_upright(rig)
+            rig = stand_upright(rig, ask=lambda one: person_in_pictures(one, _middle_of(videos)))
         else:
             rig = stand_on_board(rig, options.floor_moment)
         cameras, _ = read_calibration(write_calibration(Path(temporary), (rig,)))
-    return {camera.name: camera for camera in cameras}, [*found.notes, *rig.notes]
+    return {camera.name: camera for camera in cameras}, [*found.notes, *clocks, *rig.notes]
+
+
+def _middle_of(videos: Mapping[str, Path]) -> dict[str, RecordedFrame]:
+    """A picture of the person of each camera."""
+    tables = {label: frame_table(path) for label, path in videos.items()}
+    return {
+        label: RecordedFrame("", videos[label], 0 if table is None else len(table.stamps) // 2)
+        for label, table in tables.items()
+    }
 
 
 def _recordings(board: Path, videos: Mapping[str, Path]) -> CameraFiles:

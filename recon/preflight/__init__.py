@@ -22,6 +22,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ from simulacra.recon.preflight.consistency import (
     measure_consistency,
 )
 from simulacra.recon.preflight.depths import check_depths
+from simulacra.recon.preflight.free_running import look_longer
 from simulacra.recon.preflight.geometry import check_cameras
 from simulacra.recon.preflight.joint_error import check_joint_error
 from simulacra.recon.preflight.light import check_light
@@ -47,7 +49,7 @@ from simulacra.recon.preflight.record import (
     load_preflight,
     save_preflight,
 )
-from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, sample_session
+from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, network_detector, sample_session
 from simulacra.recon.preflight.storage import check_sizes, check_storage
 from simulacra.recon.preflight.times import check_frames, check_motion
 from simulacra.recon.session import Session
@@ -131,6 +133,7 @@ def inspect(
         )
     problems = Problems()
     files = check_files(used, problems)
+    detector = detector or network_detector()
     samples = sample_session(
         used,
         problems,
@@ -148,7 +151,10 @@ def inspect(
         + check_motion(samples)
     )
     checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
-    checks += check_consistency(used, samples, found)
+    # Of several people it is not said here whose motion a camera follows.
+    alone = detector if samples.people is None else None
+    longer = functools.partial(look_longer, used, alone, problems) if alone is not None else None
+    checks += check_consistency(used, samples, found, longer)
     # Where the calibration is of another convention or moment it says nothing of where cameras stand.
     if not any(c.status == "fail" and c.code in PLACES for c in checks):
         checks += check_joint_error(used, samples)

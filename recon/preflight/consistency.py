@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
-from simulacra.recon.multiview.offsets import SeenMotion, find_offsets
-from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.up import UpVote, lean_of
 from simulacra.recon.preflight.bodies import (
     SEGMENTS,
     BodyAgreement,
     PersonViews,
-    at_nominal_size,
     measure_agreement,
     pair_errors,
     stack_views,
@@ -23,11 +20,11 @@ from simulacra.recon.preflight.bodies import (
     upright_axis,
 )
 from simulacra.recon.preflight.diagnosis import SOUND, WRONG, Diagnosis, cost, diagnose, sees_enough
+from simulacra.recon.preflight.free_running import SYNCHRONISE, check_time_offset, ends_searched
 from simulacra.recon.preflight.record import Check, Status, check_values
 from simulacra.recon.preflight.remedies import Remedy, best_remedies
 from simulacra.recon.preflight.samples import SessionSamples
 from simulacra.recon.session import Session
-from simulacra.recon.session.times import frame_seconds
 
 # A person who stands or sits; children included, metres.
 SHORTEST, TALLEST = 0.4, 2.6
@@ -40,9 +37,6 @@ TOGETHER = 0.05
 # four metres, three degrees that of a head.
 TURN_WARNS, TURN_FAILS = 0.5, 3.0
 MOST_FRAMES = 20
-# Frames: offsets beyond are outside of what velocities in space are sure to find, or near its end.
-FAR = 6.0
-SYNCHRONISE = "simulacra synchronise SESSION --out NEW"
 # How far a person who stands or sits leans, degrees, and how seldom one stands on the head.
 _PERSON_ERROR, _PERSON_DOUBT = 12.0, 0.003
 # Landmarks that pairs must share to tell a camera's error from a detector's: a head and shoulders have five, and a
@@ -88,16 +82,26 @@ def measure_consistency(session: Session, samples: SessionSamples) -> Consistenc
     )
 
 
-def check_consistency(session: Session, samples: SessionSamples, found: Consistency | None) -> list[Check]:
-    """All checks of this file; none where no body was seen in two cameras."""
+def check_consistency(
+    session: Session,
+    samples: SessionSamples,
+    found: Consistency | None,
+    look_longer: Callable[[], Check | None] | None = None,
+) -> list[Check]:
+    """All checks of this file; none where no body was seen in two cameras.
+
+    Args:
+        look_longer: asked where cameras disagree whether they were started one by one (`free_running.look_longer`).
+    """
     if found is None:
         return []
-    checks = _check_reprojection(found) + _check_epipolar(found)
-    checks += _check_diagnoses(found) + _check_pose(found)
+    apart = _check_reprojection(found) + _check_epipolar(found)
+    checks = apart + _check_diagnoses(found) + _check_pose(found)
     checks += _check_stature(found) + _check_upright(session, found)
-    if not found.diagnoses:
-        checks += _check_time_offset(session, samples)
-    return checks
+    near = [] if found.diagnoses else check_time_offset(session, samples)
+    doubtful = bool(found.diagnoses) or any(c.status != "pass" for c in apart) or ends_searched(near)
+    far = look_longer() if doubtful and look_longer is not None else None
+    return checks + (near if far is None else [far])
 
 
 def _check_reprojection(found: Consistency) -> list[Check]:
@@ -284,55 +288,3 @@ def _source_axis(session: Session, up: Float[np.ndarray, "3"]) -> str:
     source = T[:3, :3].T @ up
     k = int(np.abs(source).argmax())
     return f" {'+' if source[k] > 0 else '-'}{'xyz'[k]}"
-
-
-def _check_time_offset(session: Session, samples: SessionSamples) -> list[Check]:
-    views = stack_views(session, samples).of_frames(samples.motion)
-    frames = sorted(samples.motion)
-    complete = list(views.frames) == frames and len(frames) >= SynchroniseConfig().fewest_frames
-    if len(views.cameras) < 2 or not complete:
-        return []
-    far = _far_offsets(session, views)
-    if far is not None:
-        return [_say_offsets(dict(zip(views.names, (-far).tolist())), "right to a frame", ())]
-    if not np.isfinite(views.scale):
-        return []
-    nominal = at_nominal_size(views)
-    # Sides first: a camera whose left and right change in some frames has no steady track.
-    mended = undo_swaps(nominal.detections, nominal.pinhole)
-    lags = estimate_lags(mended.detections, nominal.pinhole)
-    known = [c for c in range(len(views.names)) if c not in lags.beyond]
-    values = {views.names[c]: float(lags.frames[c]) for c in known}
-    errors = ", ".join(f"{n} {e:.1f}" for n, e in zip(views.names, lags.standard_errors) if np.isfinite(e))
-    if not errors and not lags.beyond:
-        return []
-    evidence = f"standard errors: {errors} frames" if errors else ""
-    return [_say_offsets(values, evidence, tuple(views.names[c] for c in lags.beyond))]
-
-
-def _far_offsets(session: Session, views: PersonViews) -> Float[np.ndarray, " c"] | None:
-    """By how many frames cameras began later, where motion is clear that it is more than velocities in space find."""
-    place = {index: k for k, index in enumerate(session.frame_indices)}
-    seconds = frame_seconds(session.frames)[0][[place[frame] for frame in views.frames]]
-    seen = [SeenMotion(seconds, views.px[:, c], views.weight[:, c]) for c in range(len(views.cameras))]
-    found = find_offsets(seen, float(seconds[-1] - seconds[0]))
-    frames = found.seconds / float(np.median(np.diff(seconds)))
-    return frames if not found.unclear and np.abs(frames).max() > FAR else None
-
-
-def _say_offsets(values: dict[str, float], evidence: str, beyond: tuple[str, ...]) -> Check:
-    """One check; what no lag within the search explains is said to be that, without a number of its own."""
-    late = sorted((n for n in values if abs(values[n]) >= 0.5), key=lambda n: -abs(values[n]))
-    began = [f"{n} began {abs(values[n]):.1f} frames {'later' if values[n] < 0 else 'earlier'}" for n in late]
-    began += [f"{n}: no lag within {SynchroniseConfig().largest:g} frames explains it" for n in beyond]
-    largest = max((abs(value) for value in values.values()), default=0.0)
-    worst = max(values.values(), key=abs, default=0.0)
-    if beyond and largest < SynchroniseConfig().largest:
-        worst = SynchroniseConfig().largest
-    return Check(
-        "time-offset", ", ".join([*beyond, *late]) or (max(values, key=lambda n: abs(values[n])) if values else ""),
-        worst, "frames and more, either way" if beyond else "frames that its motion is late", "within 0.5",
-        "warn" if late or beyond else "pass",
-        f"bring cameras that were started one by one onto one clock: {SYNCHRONISE}; the fit shifts small offsets",
-        "; ".join([*began, evidence] if evidence else began),
-    )  # fmt: skip

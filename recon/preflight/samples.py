@@ -86,6 +86,14 @@ class NetworkPersonDetector:
         return network
 
 
+def network_detector() -> NetworkPersonDetector | None:
+    """The landmark network; None without its files."""
+    try:
+        return NetworkPersonDetector()
+    except (AssetError, MissingExtraError):
+        return None
+
+
 @dataclass(frozen=True)
 class Body:
     """Landmarks of a person in one picture as it was recorded.
@@ -189,11 +197,7 @@ def sample_session(
         detector: the landmark network if None; without its files nobody is searched for.
         person: whom of several people.
     """
-    if detector is None:
-        try:
-            detector = NetworkPersonDetector()
-        except (AssetError, MissingExtraError):
-            detector = None
+    detector = detector or network_detector()
     indices = session.frame_indices
     chosen = tuple(indices[k] for k in linspace_indices(len(indices), stills))
     motion = min(motion, MOST_PICTURES // max(1, len(session.cameras)))

@@ -32,6 +32,8 @@ MACHINE_ERRORS = frozenset(
     getattr(errno, name)
     for name in "ENOSPC EDQUOT EROFS EIO ESTALE ENXIO ENODEV EMFILE ENFILE EFBIG ENAMETOOLONG".split()
 )
+# A run's own JSON: an evaluation of ten thousand views has 10 MB.
+MOST_JSON_BYTES = 256 << 20
 NOT_ALLOWED = (errno.EACCES, errno.EPERM)
 INPUT_REMEDIES = dict.fromkeys(NOT_ALLOWED, "change who may read it (chmod)")
 OUTPUT_REMEDIES = (
@@ -52,6 +54,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         check_file(path)
+        if (size := path.stat().st_size) > MOST_JSON_BYTES:
+            raise ValueError(f"{size} bytes, of at most {MOST_JSON_BYTES}")
         content = json.loads(path.read_text("utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"a {type(content).__name__} in place of a JSON object")

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from simulacra.recon.runs.plain_arrays import DAMAGE, plain_arrays
 from simulacra.render.runtime.errors import InputError
 
 # Of all arrays unpacked: a hundred joints for a day.
 LARGEST_REFERENCE = 1 << 29
-# What zip files, numpy's headers (Python's text, and sizes that no memory has) and compressed data raise when they are
-# damaged.
-DAMAGE = (
-    OSError,
-    ValueError,
-    LookupError,
-    ArithmeticError,
-    TypeError,
-    EOFError,
-    RuntimeError,
-    SyntaxError,
-    MemoryError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def read_reference(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], Float[np.ndarray, "t k 3"]]:
@@ -41,13 +23,8 @@ def read_reference(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], Float[
     if not path.is_file():
         raise InputError("a reference is missing", where=path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > LARGEST_REFERENCE:
-                raise InputError(
-                    "a reference is too large", where=path, expected=f"<= {LARGEST_REFERENCE} bytes"
-                )
-        with np.load(path) as stored:
-            names, frames, joints = (np.asarray(stored[key]) for key in ("names", "frames", "joints"))
+        stored = plain_arrays(path, ("names", "frames", "joints"), LARGEST_REFERENCE, "Uiuf")
+        names, frames, joints = (stored[key] for key in ("names", "frames", "joints"))
     except DAMAGE as error:
         raise InputError("a reference cannot be read", where=path, found=str(error)[:120]) from error
     kinds = names.dtype.kind == "U" and frames.dtype.kind in "iu" and joints.dtype.kind == "f"

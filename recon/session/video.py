@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,6 +20,8 @@ from simulacra.recon.session.frame_table import FrameTable, frame_table, video_s
 from simulacra.render.runtime.errors import InputError
 from simulacra.render.runtime.whole_files import sync, whole_file
 
+# Transfer functions of ITU-T H.273 that are no display's of standard range.
+HDR = {16: "PQ", 18: "HLG"}
 # Frames further apart are sought rather than reached by decoding all between.
 _FAR = 60
 
@@ -31,8 +34,11 @@ class VideoFacts:
         frames: how many.
         width: of a picture as it is shown.
         height: of a picture as it is shown.
-        times: seconds; None for a frame without a time stamp.
+        times: seconds; None for a frame without a time stamp, and for all where the header knows better.
         turned: degrees, anticlockwise, by which the stored pictures are turned to be shown: 0, 90, 180 or 270.
+        stated_rate: pictures a second by the file's header, where its format has one rate and the stamps do not say
+            it; else None.
+        hdr: the transfer function of high dynamic range (PQ or HLG) that its colors are stored with, else nothing.
     """
 
     frames: int
@@ -40,6 +46,8 @@ class VideoFacts:
     height: int
     times: tuple[float | None, ...]
     turned: int = 0
+    stated_rate: float | None = None
+    hdr: str = ""
 
 
 def probe_video(path: Path) -> VideoFacts:
@@ -56,7 +64,24 @@ def probe_video(path: Path) -> VideoFacts:
         times.append(None if frame.time is None else float(frame.time))
     if not times:
         raise InputError("a video has no frame", where=path)
-    return VideoFacts(len(times), width, height, tuple(times), turned)
+    known = [time for time in times if time is not None]
+    rise = len(known) == len(times) and all(a < b for a, b in itertools.pairwise(known))
+    rate, hdr = _stated(path)
+    if rise or rate is None:
+        return VideoFacts(len(times), width, height, tuple(times), turned, None, hdr)
+    return VideoFacts(len(times), width, height, (None,) * len(times), turned, rate, hdr)
+
+
+def _stated(path: Path) -> tuple[float | None, str]:
+    """What a header says: the rate of an AVI, whose pictures are evenly spaced by definition (others only estimate),
+    and a transfer function of high dynamic range.
+    """
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = video_stream(container)
+        if stream is None:
+            return None, ""
+        rate = float(1 / stream.time_base) if container.format.name == "avi" and stream.time_base else None
+        return rate, HDR.get(stream.codec_context.color_trc, "")
 
 
 def shown_pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:

@@ -18,7 +18,7 @@ from simulacra.recon.runs.configuration import config_keys
 from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools import cli
 from simulacra.tools.cli import COMMANDS, FAMILIES, OLD_LAYOUTS, main, parse, split_overrides
-from simulacra.tools.commands.configurations import config_options
+from simulacra.tools.commands.options import command_options, documentation
 from simulacra.tools.commands.overview import COMMAND_GROUPS
 from simulacra.tools.commands.reconstruct import reconstruct
 
@@ -28,21 +28,39 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["import", "colmap", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["import", "colmap", "--help"],
+        ["reconstruct", "--help"],
+        ["stage", "-h"],
+        ["--tyro-print-completion", "bash"],
+    ],
+    ids=" ".join,
+)
 def test_help_names_every_command_and_loads_nothing_heavy(words: list[str]) -> None:
     program = (
         "import sys\n"
         "from simulacra.tools.cli import main\n"
         f"try: main({words})\n"
-        "except SystemExit as end: assert end.code == 0\n"
+        "except SystemExit as end: assert not end.code\n"
         "print('heavy:', sorted({'torch', 'numba', 'cv2', 'scipy', 'pydantic'} & set(sys.modules)))\n"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "heavy: []" in found.stdout
-    expected = (
-        [f"\n  {name} " for name in (*COMMANDS, *FAMILIES)] if words == ["--help"] else ["--world-up +x|-x"]
-    )
-    assert all(each in found.stdout for each in expected)
+    expected = {
+        "--help": [f"\n  {name} " for name in (*COMMANDS, *FAMILIES)],
+        "import": ["--world-up +x|-x"],
+        "reconstruct": ["--fit.iterations"],
+        "stage": ["--light-seed"],
+    }
+    assert all(each in found.stdout for each in expected.get(words[0], ["--run.fit.iterations"]))
+
+
+def test_the_options_that_help_shows_are_those_of_the_schemas() -> None:
+    kept = (Path(cli.__file__).parent / "commands" / "options.json").read_text("utf-8")
+    assert kept == documentation(), "python -m simulacra.tools.commands.options writes them anew"
 
 
 def test_the_main_help_fits_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +154,7 @@ def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
 
     # Those in lists have no option of their own: the list is one.
     lists = {key for key in fields if key.startswith("evaluate.references.")}
-    assert shown(config_options(ReconstructionConfig), "") == fields - lists | {"evaluate.references"}
+    assert shown(command_options("reconstruct"), "") == fields - lists | {"evaluate.references"}
 
 
 def test_an_option_of_the_configuration_is_refused_in_our_own_words(

@@ -4,6 +4,7 @@ next try is what an undisturbed one would have been.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from simulacra.recon.calibrate import files as calibrate_files
 from simulacra.recon.export_session import writing
 from simulacra.recon.importers import building, rgbd_rig
 from simulacra.recon.importers.building import new_session_folder
@@ -42,7 +44,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A capture and a session."""
     root = tmp_path_factory.mktemp("sources")
     write_rgbd_rig(root / "capture", cameras=2, frames=("F1", "F2"))
-    synthetic_session(root / "session", frames=2, size=64)
+    session = synthetic_session(root / "session", frames=2, size=64)
+    cameras = [
+        {
+            **{"name": c.name, "width": 64, "height": 64, "distortion": [0.0] * 5},
+            **{"K": c.K.tolist(), "viewmat": c.viewmat.tolist()},
+        }
+        for c in session.cameras
+    ]
+    calibration = {"schema": 1, "units": "metres", "posed": True, "cameras": cameras}
+    (root / "calibration.json").write_text(json.dumps(calibration))
     return root
 
 
@@ -92,6 +103,12 @@ WRITERS: dict[str, tuple[Callable[[Path, Path], object], int]] = {
     ),
     "export-session": (
         lambda src, out: main(["export-session", str(src / "session"), "--to", "nerfstudio", "--out", str(out)]),
+        20,
+    ),
+    "calibrate": (
+        lambda src, out: main(
+            ["calibrate", "apply", str(src / "calibration.json"), str(src / "session"), str(out), "--force"]
+        ),
         20,
     ),
     "export": (lambda _, out: export(out), 4),
@@ -187,6 +204,10 @@ STOPPED = {
     "export-session": (
         writing, "write_nerfstudio", ["export-session", "{src}/session", "--to", "nerfstudio", "--out", "{out}"]
     ),
+    "calibrate": (
+        calibrate_files, "load_session",
+        ["calibrate", "apply", "{src}/calibration.json", "{src}/session", "{out}", "--force"],
+    ),
     "stage": (capture, "build_studio", ["stage", "--out", "{out}"]),
     "check": (check_page, "sync", ["check", "{src}/session", "--out", "{out}"]),
     "export": (ply, "read_ply", ["export", "{src}/run", "--to", "ply", "--out", "{out}"]),
@@ -219,4 +240,8 @@ def test_a_command_that_is_stopped_says_what_is_true(
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     if command != "stage":  # which would compute
         assert main(words) == 0
-        assert load_session(tmp_path / "out") if command == "import" else (tmp_path / "out").exists()
+        assert (
+            load_session(tmp_path / "out")
+            if command in ("import", "calibrate")
+            else (tmp_path / "out").exists()
+        )

@@ -22,7 +22,7 @@ HELD_SECONDS = 2.0
 
 def animate(
     run: Run,
-    motion: Annotated[Positional[Path], arg(metavar="MOTION.bvh")],
+    motion: Annotated[Positional[Path], arg(metavar="MOTION")],
     /,
     out: Path,
     camera: Literal["follow", "still"] = "follow",
@@ -32,19 +32,21 @@ def animate(
 
     Args:
         run: the folder that `simulacra reconstruct` made.
-        motion: a BVH file.
+        motion: a BVH file, or an .npz of poses of SMPL, SMPL-H or SMPL-X (AMASS).
         out: the video to write, .mp4.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
     from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
-    from simulacra.recon.motion import describe_skeleton, find_skeleton, load_bvh
+    from simulacra.recon.motion import describe_skeleton, find_skeleton, load_motion
 
     check_file(out, (".mp4", ".m4v"), "a video")
     avatar = open_avatar(run)
-    recorded = load_bvh(motion)
+    recorded, unused = load_motion(motion)
     print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")
+    if unused:
+        print(f"{motion.name}: {unused}")
     warm_up(quiet=True)
     poses = poses_of(avatar, recorded, FPS, skeleton)
     see = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT) if camera == "follow" else None

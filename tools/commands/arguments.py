@@ -112,23 +112,25 @@ def say_session(session: Path) -> None:
     """What the importer noted, what there is now, and the whole next command."""
     from simulacra.recon.session import load_session
 
-    from .proposal import propose_config
-
     made = load_session(session)
     for note in made.notes:
         print(f"note: {note}")
     print(
         f"{session} is made: {say_recorded(made)}. Is it usable? {shlex.join(['simulacra', 'check', str(session)])}"
     )
-    command = [
-        "simulacra",
-        "reconstruct",
-        str(session),
-        *propose_config(made).words(),
-        "--out",
-        f"{session}-run",
-    ]
-    print(f"Next: {shlex.join(command)}")
+    print(f"Next: {next_command(session, made)}")
+
+
+def next_command(folder: Path, session: Recorded) -> str:
+    """The whole command that reconstructs a session with the configuration that fits it.
+
+    Args:
+        folder: of the session, as it was named on the command line.
+    """
+    from .proposal import propose_config
+
+    words = propose_config(session).words()
+    return shlex.join(["simulacra", "reconstruct", str(folder), *words, "--out", f"{folder}-run"])
 
 
 def say_recorded(session: Recorded) -> str:

@@ -37,31 +37,39 @@ def calibrate_board(
         board: TOML with kind, columns, rows and square_m of the board, or Caliscope's charuco.toml.
         lens: number of lens coefficients; decided by views left out when it is not given.
         lenses_only: each camera alone: the pictures of different cameras are not of the same moments.
-        world_up: which axis of the first camera points up (-y for a level one); from all horizons if not given.
+        world_up: which axis of the first camera points up (-y for a level one); from all horizons if not given, and a
+            person in the pictures where these leave it open.
         floor_moment: a moment (frame number, sync_index or picture's name) at which the board lay on the floor.
     """
     from simulacra.recon.calibrate import (
         calibrate_lenses,
-        find_pictures,
-        gather_views,
+        middle_pictures,
+        person_in_pictures,
         read_board,
         stand_on_board,
         stand_upright,
         write_calibration,
     )
     from simulacra.recon.calibrate import calibrate_rig as solve
+    from simulacra.recon.calibrate.free_running import gather_recording
     from simulacra.recon.calibrate.report import print_calibrations
 
     if floor_moment is not None and (world_up is not None or lenses_only):
         raise ConfigError("the floor's moment says where up is", found="--floor-moment with another option")
-    found = gather_views(find_pictures(src), read_board(board))
+    pictures, found, notes = gather_recording(src, read_board(board))
     if lenses_only or len(found.cameras) == 1:
         calibrations = calibrate_lenses(found, lens=lens)
     else:
         rig = solve(found, lens=lens)
-        rig = stand_upright(rig, world_up) if floor_moment is None else stand_on_board(rig, floor_moment)
+        if floor_moment is None:
+            shown = middle_pictures(pictures)
+            rig = stand_upright(rig, world_up, lambda one: person_in_pictures(one, shown))
+        else:
+            rig = stand_on_board(rig, floor_moment)
         calibrations = (rig,)
     path = write_calibration(out, calibrations)
+    for note in notes:
+        print(f"note: {note}")
     for calibration in calibrations:
         for note in calibration.notes:
             print(f"note: {note}")
@@ -154,14 +162,15 @@ def calibrate_rig(
 
 def _see_boards(recordings: Sequence[Path], board: Path, session: CapturedSession) -> list[BoardSeen]:
     """The boards of the recordings; what was left out of them is printed."""
-    from simulacra.recon.calibrate import board_seen, find_pictures, gather_views, read_board, rig_of
+    from simulacra.recon.calibrate import board_seen, read_board, rig_of
+    from simulacra.recon.calibrate.free_running import gather_recording
 
     seen = []
     for recording in recordings:
-        views = gather_views(find_pictures(recording), read_board(board))
+        _, views, clocks = gather_recording(recording, read_board(board))
         found, notes = board_seen(recording.name, views, session.cameras, rig_of(session.cameras))
         seen.append(found)
-        for note in notes:
+        for note in [*clocks, *notes]:
             print(f"note: {note}")
     return seen
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from simulacra.recon.importers.options import DepthUnits
 from simulacra.recon.runs.ranges import Seed
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath, check_file, check_folder
+from .arguments import Config, OptionalPath, check_file, check_folder, next_command
 from .configurations import config_file
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def stage(
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
         f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
-        f"Next: simulacra check {out}; simulacra reconstruct {out} --config NAME --out RUN"
+        f"Is it usable? {shlex.join(['simulacra', 'check', str(out)])}\nNext: {next_command(out, session)}"
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from annotated_types import Interval
 
-from simulacra.recon.motion import load_bvh, retarget
+from simulacra.recon.motion import load_motion, retarget
 from simulacra.recon.motion.retarget import lowest_soles
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.ranges import Share
@@ -124,7 +124,7 @@ def _rotate_person(pose: BodyPose, turn: torch.Tensor) -> BodyPose:
 
 
 def _load_recording(body: BodyModel, rest: RestBody, path: Path) -> tuple[BodyPose, float]:
-    recorded = load_bvh(path)
+    recorded = load_motion(path)[0]
     poses = retarget(recorded, body, rest)
     return poses, recorded.fps
 

@@ -18,6 +18,7 @@ from simulacra.recon.calibrate import (
     calibrate_rig,
     find_pictures,
     gather_views,
+    person_in_pictures,
     read_board,
     read_calibration,
     stand_on_board,
@@ -26,7 +27,7 @@ from simulacra.recon.calibrate import (
 )
 from simulacra.recon.calibrate.boards import Board
 from simulacra.recon.calibrate.lens import calibrate_lens, folds_over
-from simulacra.recon.calibrate.recordings import BoardViews
+from simulacra.recon.calibrate.recordings import BoardViews, RecordedFrame
 from simulacra.recon.calibrate.report import (
     describe_calibration,
     print_calibrations,
@@ -34,13 +35,17 @@ from simulacra.recon.calibrate.report import (
     weaknesses,
 )
 from simulacra.recon.calibrate.solve import RigCalibration, select_views, unfold
+from simulacra.recon.importers import standing
 from simulacra.recon.importers.building import new_session_folder, write_session
 from simulacra.recon.importers.caliscope import read_camera_array
+from simulacra.recon.importers.footage import Footage
 from simulacra.recon.importers.pose2sim import read_pose2sim
-from simulacra.recon.multiview.rig import project_points
+from simulacra.recon.multiview.rig import CameraRig, project_points
+from simulacra.recon.multiview.up import UpVote
 from simulacra.recon.session import Frame, Lens, Session, SessionCamera, Source, load_session
 from simulacra.render.runtime.errors import CalibrationError, CaptureError, InputError, RunError
 from tests.recon.calibrate.planted_rig import SIZE, PlantedRig, planted_rig, rig_difference
+from tests.recon.multiview.test_up import Z, ring
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +147,31 @@ def test_the_world_stands_on_the_board(planted: PlantedRig, calibrated: RigCalib
     assert upright.bundle.rig.viewmats[0, :3, :3] @ [0, 1.0, 0] == pytest.approx([0, -1, 0], abs=0.02)
     with pytest.raises(CaptureError, match="no board"):
         stand_on_board(calibrated, "9999")
+
+
+def test_a_person_in_the_pictures_says_which_end_is_up(
+    calibrated: RigCalibration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A level ring of cameras on their sides: poses leave the end open, somebody who holds the board does not."""
+    rig = CameraRig(calibrated.bundle.rig.intrinsics, ring(len(calibrated.cameras), 90.0))
+    aside = replace(calibrated, bundle=replace(calibrated.bundle, rig=rig))
+    shown = {name: RecordedFrame("7", tmp_path / f"{name}.mp4", 7) for name in calibrated.cameras}
+    with pytest.raises(CalibrationError, match="which axis"):
+        stand_upright(aside)
+    for up in (Z, -Z):
+
+        def person(cameras: list[SessionCamera], footage: Footage, up: np.ndarray = up) -> UpVote:
+            assert [camera.name for camera in cameras] == list(calibrated.cameras)
+            assert (
+                footage.files[footage.frames[0].sources[cameras[1].name].file] == shown[cameras[1].name].file
+            )
+            return UpVote("the person", up, 12.0, 0.003)
+
+        monkeypatch.setattr(standing, "person_vote", person)
+        stood = stand_upright(aside, ask=lambda one: person_in_pictures(one, shown))
+        found = stood.bundle.rig.viewmats[0, :3, :3] @ [0, 1.0, 0]
+        np.testing.assert_allclose(found, rig.viewmats[0, :3, :3] @ up, atol=0.15)
+        assert any("the person says so" in note for note in stood.notes)
 
 
 def test_files_hold_what_was_found(calibrated: RigCalibration, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Videos of different and varying rates: paired by their stamps, or refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from simulacra.recon.importers.film_moments import film_moments
+from simulacra.recon.importers.film_moments import count_notes, film_moments, stated_rate
 from simulacra.recon.session.video import VideoFacts
 from simulacra.render.runtime.errors import InputError
 
@@ -49,3 +50,21 @@ def test_without_stamps_numbers_count_unless_rates_differ() -> None:
     assert all(m.numbers["a"] == m.numbers["b"] for m in moments) and notes == []
     with pytest.raises(InputError, match=r"no time stamps[\s\S]*a 30\.00[\s\S]*c 60\.00[\s\S]*ffmpeg"):
         film_moments({"a": at(30, 40), "b": bare, "c": at(60, 80)}, PATHS)
+
+
+def test_headers_say_rates_where_stamps_do_not() -> None:
+    bare = film([None] * 60)
+    facts = {"a": replace(bare, stated_rate=30.0), "b": replace(film([None] * 120), stated_rate=60.0)}
+    moments, notes = film_moments(facts, PATHS)
+    assert [m.numbers["b"] for m in moments] == list(range(0, 120, 2)) and "b 60.00" in notes[0]
+    assert stated_rate(facts) == 30.0 and sum("by its header" in note for note in count_notes(facts)) == 2
+    # Beside videos with stamps they are paired by theirs; the moments' times are the stamps'.
+    mixed = {"a": at(30, 60), "b": facts["b"]}
+    assert [m.numbers["b"] for m in film_moments(mixed, PATHS)[0]] == list(range(0, 120, 2))
+    assert stated_rate(mixed) is None and stated_rate({"a": bare, "b": facts["b"]}) is None
+
+
+def test_high_dynamic_range_is_said() -> None:
+    facts = {"a": at(30, 5), "b": replace(at(30, 5), hdr="HLG")}
+    (note,) = count_notes(facts)
+    assert note.startswith("b is recorded in HDR (HLG)")

@@ -82,6 +82,18 @@ def test_what_is_not_aligned_is_left_out_and_said(tmp_path: Path) -> None:
     assert any("1 photographs are not aligned" in note and "lost" in note for note in session.notes)
 
 
+def test_what_nothing_is_made_of_is_named(tmp_path: Path) -> None:
+    write_metashape(tmp_path / "src")
+    path = tmp_path / "src/cameras.xml"
+    assert read_metashape(path)[1] == []
+    more = '<orientation>1</orientation><rolling_shutter enabled="true"><x>1</x></rolling_shutter></camera>'
+    path.write_text(
+        path.read_text().replace("</camera>", more).replace("<camera ", '<camera master_id="0" ', 1)
+    )
+    (note,) = read_metashape(path)[1]
+    assert note == "not used of cameras.xml: camera.master_id, orientation, rolling_shutter"
+
+
 def _edit(old: str, new: str) -> Callable[[Path], object]:
     def edit(src: Path) -> None:
         path = src / "cameras.xml"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.importers.options import QualisysOptions
-from simulacra.recon.importers.qualisys import import_qualisys, read_qca, read_trc
+from simulacra.recon.importers.qualisys import import_qualisys, read_calibrated, read_qca, read_trc
 from simulacra.render.runtime.errors import CalibrationError, InputError
 from tests.recon.ellipsoid_person import (
     SIZE,
@@ -259,3 +259,17 @@ def test_a_reference_of_other_counts_than_it_says_is_refused(tmp_path: Path, key
     path.write_text("\n".join(lines))
     with pytest.raises(InputError, match=key):
         read_trc(path)
+
+
+def test_what_nothing_is_made_of_is_named(tmp_path: Path) -> None:
+    write_qualisys(tmp_path / "src")
+    path = tmp_path / "src/calibration/Calib.qca.txt"
+    assert read_calibrated(path)[1] == []
+    text = path.read_text().replace("skew=", 'focallength="9" sensorMaxU="1" skew=')
+    path.write_text(text.replace("<fov_video", '<fov_marker left="0"/><fov_video').replace(
+        '<camera serial="cam1"', '<camera viewrotation="90" serial="cam1"'
+    ))  # fmt: skip
+    assert read_calibrated(path)[1] == [
+        "cam1: turned in QTM (viewrotation); videos are taken as they are",
+        "not used of Calib.qca.txt: fov_marker, intrinsic.focallength, intrinsic.sensorMaxU",
+    ]

@@ -39,6 +39,19 @@ def bare(video: Path) -> None:
     raw.rename(video)
 
 
+def as_avi(video: Path, rate: int) -> Path:
+    """The same as an AVI with B frames, whose stamps do not rise: what many webcams' programs write."""
+    with av.open(str(video)) as source:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in source.decode(video=0)]
+    with av.open(str(video.with_suffix(".avi")), "w") as target:
+        stream = target.add_stream("libx264", rate=rate, options={"bf": "2"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        for picture in [*(av.VideoFrame.from_ndarray(one) for one in pictures), None]:
+            target.mux(stream.encode(picture))
+    video.unlink()
+    return video.with_suffix(".avi")
+
+
 def easymocap(src: Path, session: Path, fps: float | None) -> Session:
     write_easymocap(src, frames=FRAMES)
     return import_opencv_yaml(src, session, OpencvYamlOptions(units="m", world_up="+z", fps=fps))
@@ -98,6 +111,31 @@ def test_one_video_without_stamps_is_counted_and_takes_the_others_times(tmp_path
     session = import_pose2sim(tmp_path / "src", tmp_path / "session", Pose2simOptions())
     assert session.notes[-1] == "6 of 18 pictures carry no time: of cam_02"
     assert frame_seconds(session.frames)[1] is None
+
+
+def test_videos_without_stamps_that_rise_have_the_rate_of_their_headers(tmp_path: Path) -> None:
+    write_pose2sim(tmp_path / "src", frames=FRAMES)
+    for video in sorted((tmp_path / "src/videos").iterdir()):
+        assert probe_video(as_avi(video, 60)).stated_rate == 60
+    session = import_pose2sim(tmp_path / "src", tmp_path / "session", Pose2simOptions())
+    np.testing.assert_allclose(frame_seconds(session.frames)[0], np.arange(FRAMES) / 60)
+    assert sum("60.00 pictures a second by its header" in note for note in session.notes) == 3
+    assert not [note for note in session.notes if "assumed" in note]
+    # Headers of some programs are wrong: who knows better is believed.
+    told = import_pose2sim(tmp_path / "src", tmp_path / "told", Pose2simOptions(fps=15.0))
+    np.testing.assert_allclose(frame_seconds(told.frames)[0], np.arange(FRAMES) / 15)
+
+
+@pytest.mark.parametrize(("transfer", "said"), [(1, ""), (16, "PQ"), (18, "HLG")])
+def test_the_transfer_function_of_a_video_is_read(transfer: int, said: str, tmp_path: Path) -> None:
+    """By the numbers of ITU-T H.273; 1 is BT.709's."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as target:
+        stream = target.add_stream("libx264", rate=30)
+        stream.width = stream.height = 32
+        stream.codec_context.color_trc = transfer
+        for picture in (av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8)), None):
+            target.mux(stream.encode(picture))
+    assert probe_video(tmp_path / "a.mp4").hdr == said
 
 
 @pytest.mark.parametrize("fps", [0.0, -30.0, float("inf"), float("nan")])

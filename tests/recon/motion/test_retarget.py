@@ -12,13 +12,14 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from simulacra.recon.motion import Motion, load_bvh, retarget
+from simulacra.recon.motion import Motion, load_bvh, load_motion, retarget
 from simulacra.recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn
 from simulacra.recon.motion.stance import find_stance
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import AssetError, InputError
 from tests.recon.motion.planted import in_other_axes, own_skeleton, sticks
 from tests.recon.motion.test_anatomy import Z_UP, walk
+from tests.recon.motion.test_smpl import amass, posed
 from tests.recon.motion.writers import WRITERS, write
 
 LIMBS = [
@@ -197,6 +198,18 @@ def test_every_writers_person_moves_as_recorded(
     assert upright[:, 1].min() > 0.95 and across[:, 0].min() > 0.95
     face = body.keypoints["pose33"](body.pose(rest, pose))
     assert (face[:, 0, 2] > face[:, 7:9, 2].mean(1) + 0.05).all()  # the nose before the ears, towards +Z
+
+
+def test_poses_of_smplx_move_the_body_as_they_say(body: BodyModel, rest: RestBody, tmp_path: Path) -> None:
+    poses = posed(55, [np.pi / 2, 0, 0])
+    motion, _ = load_motion(amass(tmp_path / "walk.npz", poses))
+    pose = retarget(motion, body, rest)
+    assert limb_angles(body, rest, motion, pose).max() < np.radians(3)
+    assert trunk_angles(body, rest, motion, pose, shoulders=True).max() < np.radians(5)
+    places = heads(body, rest, pose)
+    # Bent forwards at the elbow and backwards at the knee, upright: to what the T-pose is known.
+    assert direction(places, "lowerarm01.L", "wrist.L")[0, 2] > 0.95
+    assert direction(places, "lowerleg01.L", "foot.L")[0, 2] < -0.95
 
 
 def test_fingers_close_and_the_chest_bends(body: BodyModel, rest: RestBody) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from simulacra.recon.runs import files
 from simulacra.recon.runs.files import disk_errors, read_json, write_arrays, write_json
 from simulacra.recon.runs.stages import (
     RunFolder,
@@ -386,3 +387,12 @@ def test_a_file_that_may_not_be_read_is_not_the_disk_s_fault(tmp_path: Path) -> 
     ours = tmp_path / "run" / "stage" / "fit.npz"
     with pytest.raises(RunError, match="cannot be written"), disk_errors(tmp_path / "run" / "stage"):
         raise PermissionError(errno.EACCES, "Permission denied", str(ours))
+
+
+def test_a_runs_json_is_not_read_whatever_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.json"
+    path.write_text('{"a": "' + 100 * "x" + '"}')
+    assert len(read_json(path)["a"]) == 100
+    monkeypatch.setattr(files, "MOST_JSON_BYTES", 99)
+    with pytest.raises(RunError, match="109 bytes, of at most 99"):
+        read_json(path)

@@ -1,8 +1,10 @@
 """A session says what is wrong with it, and gives exactly what was recorded."""
 
+import io
 import json
 import os
 import stat
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from simulacra.recon.session import SESSION_FILE, Lens, Session, load_session
+from simulacra.recon.session import SESSION_FILE, Lens, Session, load_session, reference
 from simulacra.recon.session.lens import distort
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import CalibrationError, InputError
@@ -282,8 +284,21 @@ def test_a_frame_beyond_any_video(tmp_path: Path) -> None:
         load_session(root).image(0, "0")
 
 
-@pytest.mark.parametrize("harm", ["missing", "cut off", "no zip", "pickled", "another shape", "a key less"])
-def test_damaged_references_are_named(copy: Session, harm: str) -> None:
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "missing",
+        "cut off",
+        "no zip",
+        "pickled",
+        "another shape",
+        "a key less",
+        "much claimed",
+        "long header",
+        "large",
+    ],
+)
+def test_damaged_references_are_named(copy: Session, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = copy.root / "joints.npz"
     joints: dict[str, Any] = {
         "names": np.array(["Hip"]),
@@ -304,6 +319,20 @@ def test_damaged_references_are_named(copy: Session, harm: str) -> None:
         np.savez(path, **{**joints, "names": np.array([{"a": 1}], dtype=object)})
     elif harm == "another shape":
         np.savez(path, **{**joints, "joints": np.zeros((2, 2, 3))})
+    elif harm in ("much claimed", "long header"):
+        # 24 TB of joints; a header of more text than any array needs.
+        shape = (1 << 40, 1, 3) if harm == "much claimed" else (2, 1, 3)
+        blank = " " * (0 if harm == "much claimed" else 60_000)
+        text = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, {blank}}}\n"
+        head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("names", "frames"):
+                content = io.BytesIO()
+                np.save(content, joints[name])
+                archive.writestr(f"{name}.npy", content.getvalue())
+            archive.writestr("joints.npy", head + bytes(48))
+    elif harm == "large":
+        monkeypatch.setattr(reference, "LARGEST_REFERENCE", 300)
     else:
         np.savez(path, names=joints["names"])
     with pytest.raises(InputError, match="reference"):

@@ -23,14 +23,15 @@ BEGAN = (0.0, 1.0, 0.01)  # the second by 30 frames, the third by a third of one
 class Clairvoyant:
     """Reads the moment and the camera off a picture's color, and sees the person who moves without repeating."""
 
-    def __init__(self, cameras: int) -> None:
+    def __init__(self, cameras: int, ticks: float = 5000) -> None:
         self.viewmats, self.Ks = ring_of_cameras(cameras)
+        self.ticks = ticks
         self.random = np.random.default_rng(0)
 
     def detect(self, image: np.ndarray, looks: int) -> Any:
         red, green, blue = np.round(255 * image[0, 0]).astype(int)
         camera = slice(int(red), int(red) + 1)
-        seconds = np.array([(256 * green + blue) / 5000])
+        seconds = np.array([(256 * green + blue) / self.ticks])
         px = project(places_at(seconds, 0), self.viewmats[camera], self.Ks[camera])[0, 0]
         px = px + 2.0 * self.random.standard_normal(px.shape)
         return SimpleNamespace(px=px, visibility=np.ones(33), score=0.9, next_roi=None)

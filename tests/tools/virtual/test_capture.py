@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from simulacra.recon.session.video import iter_video
 from simulacra.render.body import load_body
 from simulacra.render.camera import Cameras
 from simulacra.render.runtime.errors import AssetError, ConfigError, RunError
+from simulacra.tools.cli import main, parse
+from simulacra.tools.commands.proposal import propose_config
+from simulacra.tools.virtual import capture
 from simulacra.tools.virtual.capture import record_session
 from simulacra.tools.virtual.config import Fault, VirtualCaptureConfig
 from simulacra.tools.virtual.files import PictureFiles
@@ -24,6 +28,7 @@ from simulacra.tools.virtual.motion import MotionConfig
 from simulacra.tools.virtual.rig import RigConfig
 from simulacra.tools.virtual.sensors.color import ColorSensor
 from simulacra.tools.virtual.sensors.depth import TimeOfFlight
+from tests.recon.ellipsoid_person import synthetic_session
 
 SMALL = VirtualCaptureConfig(
     motion=MotionConfig(name="walk"),
@@ -46,6 +51,19 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Truth]:
     truth = read_truth(session)
     assert truth is not None
     return session, truth
+
+
+def test_the_last_line_is_the_whole_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = synthetic_session(tmp_path / "a session", cameras=4, frames=3, size=64)
+    monkeypatch.setattr(capture, "record_session", lambda *_: made)
+    assert main(["stage", "--out", str(made.root)]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(last.removeprefix("Next: "))
+    assert words[:3] == ["simulacra", "reconstruct", str(made.root)] and "NAME" not in last
+    call = parse(words[1:])
+    assert call.keywords["config"] == propose_config(made).config  # type: ignore[attr-defined]
 
 
 def camera_of(truth: Truth, session: Session, name: str) -> Cameras:
