@@ -17,12 +17,13 @@ COMMAND_GROUPS = {
         "reconstruct": "make an avatar and a report out of a session",
         "evaluate": "score a run again, or on other cameras",
         "animate": "move the avatar by a motion file, as a video",
-        "export": "write the avatar for other programs",
+        "export": "write the avatar for other programs, or as a page that plays it",
     },
     "Beside them": {
         "calibrate": "cameras by boards and by people, clocks by motion",
         "synchronise": "bring cameras that were started one by one onto one clock",
         "export-session": "write a session for COLMAP or nerfstudio",
+        "validate": "is an .avatar file whole? what is in it?",
         "repair": "say what is in a damaged run, and remove what cannot be used",
     },
     "Without a capture": {
