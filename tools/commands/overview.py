@@ -17,7 +17,7 @@ COMMAND_GROUPS = {
         "reconstruct": "make an avatar and a report out of a session",
         "evaluate": "score a run again, or on other cameras",
         "animate": "move the avatar by a motion file, as a video",
-        "export": "write the avatar for other programs, or as a page that plays it",
+        "export": "write the avatar for other programs, or as a page that plays",
     },
     "Beside them": {
         "calibrate": "cameras by boards and by people, clocks by motion",
