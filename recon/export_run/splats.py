@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from simulacra.recon.avatar.finished import FinishedAvatar
-from simulacra.recon.export_run.asked import Posed
+from simulacra.recon.export_run.asked import Posed, numbered
 from simulacra.recon.runs.progress import track
 from simulacra.render.export import Axes, write_packed, write_ply, write_splat_glb
 from simulacra.render.export.ply import NO_NOTES
@@ -24,7 +24,7 @@ def write_splats(
     axes: Axes = "3dgs",
     notes: Mapping[str, str] = NO_NOTES,
 ) -> list[Path]:
-    """Writes one file, or of several poses one each: `a.sog` becomes `a_000012.sog` for frame 12.
+    """Writes one file, or of several poses one each, numbered.
 
     Args:
         to: one of `SPLATS`.
@@ -35,10 +35,7 @@ def write_splats(
         The files, in order.
     """
     write = _writer(to, axes, notes)
-    if len(poses) == 1:
-        write(out, avatar.posed(poses.pose))
-        return [out]
-    files = [out.with_name(f"{out.stem}_{number:06d}{out.suffix}") for number in poses.numbers]
+    files = numbered(out, poses)
     for file, pose in zip(files, track(poses, "writing", len(poses)), strict=True):
         write(file, avatar.posed(pose))
     return files

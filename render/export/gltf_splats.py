@@ -1,8 +1,8 @@
 """Gaussians as glTF, by the extension KHR_gaussian_splatting (Khronos, ratified 2026).
 
-Points with attributes of their own: ROTATION xyzw, SCALE (standard deviations, no logarithm), OPACITY after the sigmoid,
-and spherical harmonics in 3DGS' order and signs. Colors are those of the display (``srgb_rec709_display``), as Gaussians
-that were trained on photographs are: whoever blends them adds no encoding. A program without the extension sees
+Points with attributes of their own: ROTATION xyzw, SCALE (standard deviations, no logarithm), OPACITY after sigmoid,
+and spherical harmonics in 3DGS order and signs. Colors are those of the display (``srgb_rec709_display``), as of what
+is trained on photographs: whoever blends them adds no encoding. A program without the extension sees
 colored points; the color of a point is linear, as everywhere in glTF.
 """
 
@@ -49,7 +49,9 @@ def splat_glb_bytes(gaussians: Gaussians, notes: Mapping[str, str] = NO_NOTES) -
     attributes = {
         "POSITION": add(rest["means"].numpy(), "VEC3", bounds=True),
         "COLOR_0": buffer.add(fallback, "VEC4", VERTICES, normalized=True),
-        f"{EXTENSION}:ROTATION": add(quat_normalize(gaussians.quats.detach())[:, [1, 2, 3, 0]].numpy(), "VEC4"),
+        f"{EXTENSION}:ROTATION": add(
+            quat_normalize(gaussians.quats.detach())[:, [1, 2, 3, 0]].numpy(), "VEC4"
+        ),
         f"{EXTENSION}:SCALE": add(rest["log_scales"].exp().numpy(), "VEC3"),
         f"{EXTENSION}:OPACITY": add(opacities, "SCALAR"),
     }
