@@ -107,6 +107,9 @@ def format_of(out: Path, to: str | None) -> str:
     Raises:
         RunError: the ending stands for none, or for another than is asked for; or a folder has the file's name.
     """
+    if to == "web" and not out.suffix:
+        check_page_folder(out)
+        return to
     found = [form for form, endings in FORMATS.items() if out.suffix.lower() in endings]
     if to is None and not found:
         endings = [ending for each in FORMATS.values() for ending in each]
