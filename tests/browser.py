@@ -37,7 +37,8 @@ FLAGS = (
 ).split()
 # What Chromium says of its own speed, and of a context that a test takes away.
 OF_ITSELF = ("GPU stall due to ReadPixels", "CONTEXT_LOST_WEBGL", "Too many active WebGL contexts")
-PATIENCE = 120.0  # seconds, for an answer of a machine that does much else
+# Seconds, for an answer of a machine that does much else.
+PATIENCE = float(os.environ.get("SIMULACRA_PATIENCE", "120"))
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",

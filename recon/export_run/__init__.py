@@ -1,9 +1,25 @@
-"""A finished run for other programs: `asked` says which poses, then one file a kind: `splats` (PLY, SPZ, SOG, glTF).
+"""A finished run for other programs: `asked` says which poses, then one file a kind: `splats`, `person` (meshes),
+`motions`.
 
-The formats themselves are in `render.export`, for what is drawn, and beside the motions that they hold, here.
+What a format is like is in `render.export`, for what is drawn, and in `recon.export_motion`.
 """
 
-from simulacra.recon.export_run.asked import REST, Posed, choose_poses, frame_rate
+from simulacra.recon.export_run.asked import ALL, REST, Posed, choose_poses, frame_rate
+from simulacra.recon.export_run.motions import MOTIONS, write_motion
+from simulacra.recon.export_run.person import MESHES, textured_person, write_person
 from simulacra.recon.export_run.splats import SPLATS, write_splats
 
-__all__ = ["REST", "SPLATS", "Posed", "choose_poses", "frame_rate", "write_splats"]
+__all__ = [
+    "ALL",
+    "MESHES",
+    "MOTIONS",
+    "REST",
+    "SPLATS",
+    "Posed",
+    "choose_poses",
+    "frame_rate",
+    "textured_person",
+    "write_motion",
+    "write_person",
+    "write_splats",
+]

@@ -47,6 +47,13 @@ class Posed:
             yield BodyPose(pose.rotations[one], pose.translation[one], pose.expression[one])
 
 
+def numbered(out: Path, poses: Posed) -> list[Path]:
+    """The file of each pose: `a.sog` becomes `a_000012.sog` for frame 12; of one pose it is `a.sog`."""
+    if len(poses) == 1:
+        return [out]
+    return [out.with_name(f"{out.stem}_{number:06d}{out.suffix}") for number in poses.numbers]
+
+
 def frame_rate(run: Path, motion: Path | None = None) -> float:
     """Frames a second of the capture that a run was made of; the usual ones for a motion, and where the capture is one
     moment, has no times, or has gone.

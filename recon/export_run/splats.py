@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from simulacra.recon.avatar.finished import FinishedAvatar
-from simulacra.recon.export_run.asked import Posed
+from simulacra.recon.export_run.asked import Posed, numbered
 from simulacra.recon.runs.progress import track
 from simulacra.render.export import Axes, write_packed, write_ply, write_splat_glb
 from simulacra.render.gaussians import Gaussians
@@ -16,7 +16,7 @@ SPLATS = ("ply", "spz", "sog", "glb-splats")
 
 
 def write_splats(out: Path, avatar: FinishedAvatar, poses: Posed, to: str, axes: Axes = "3dgs") -> list[Path]:
-    """Writes one file, or of several poses one each: `a.sog` becomes `a_000012.sog` for frame 12.
+    """Writes one file, or of several poses one each, numbered.
 
     What no camera saw is said in the file where the format has room for it (PLY, glTF).
 
@@ -28,10 +28,7 @@ def write_splats(out: Path, avatar: FinishedAvatar, poses: Posed, to: str, axes:
         The files, in order.
     """
     write = _writer(to, axes, avatar.remarks())
-    if len(poses) == 1:
-        write(out, avatar.posed(poses.pose))
-        return [out]
-    files = [out.with_name(f"{out.stem}_{number:06d}{out.suffix}") for number in poses.numbers]
+    files = numbered(out, poses)
     for file, pose in zip(files, track(poses, "writing", len(poses)), strict=True):
         write(file, avatar.posed(pose))
     return files

@@ -1,8 +1,8 @@
 """Gaussians as glTF, by the extension KHR_gaussian_splatting (Khronos, ratified 2026).
 
-Points with attributes of their own: ROTATION xyzw, SCALE (standard deviations, no logarithm), OPACITY after the sigmoid,
-and spherical harmonics in 3DGS' order and signs. Colors are those of the display (``srgb_rec709_display``), as Gaussians
-that were trained on photographs are: whoever blends them adds no encoding. A program without the extension sees
+Points with attributes of their own: ROTATION xyzw, SCALE (standard deviations, no logarithm), OPACITY after sigmoid,
+and spherical harmonics in 3DGS order and signs. Colors are those of the display (``srgb_rec709_display``), as of what
+is trained on photographs: whoever blends them adds no encoding. A program without the extension sees
 colored points; the color of a point is linear, as everywhere in glTF.
 """
 

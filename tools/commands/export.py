@@ -14,18 +14,20 @@ from simulacra.render.runtime.errors import RunError
 
 from .arguments import OptionalPath, Run, check_file
 
-# The endings of each format's file; the first format of an ending is what the ending stands for.
+# The endings of each format's files; an ending stands for the first format that has it.
 FORMATS: Mapping[str, tuple[str, ...]] = {
-    "ply": (".ply",),
-    "spz": (".spz",),
-    "sog": (".sog",),
+    **{form: (f".{form}",) for form in ("ply", "spz", "sog", "glb")},
     "glb-splats": (".glb",),
-    "avatar": (".avatar",),
+    "obj": (".obj",),
+    "usd": (".usd", ".usda", ".usdc", ".usdz"),
+    **{form: (f".{form}",) for form in ("bvh", "trc", "c3d", "mot", "csv", "npz", "avatar")},
     "web": (".html",),
 }
-To = Literal["ply", "spz", "sog", "glb-splats", "avatar", "web"]
-MOVING = ("avatar", "web")  # all poses in one file
-At = Annotated[str, arg(metavar="rest|all|FRAME")]
+To = Literal[
+    "ply", "spz", "sog", "glb", "glb-splats", "obj", "usd", "bvh", "trc", "c3d", "mot", "csv", "npz",
+    "avatar", "web",
+]  # fmt: skip
+At = Annotated[str | None, arg(metavar="rest|all|FRAME")]
 
 
 def export(
@@ -33,29 +35,35 @@ def export(
     /,
     out: Path,
     to: To | None = None,
-    at: At = "rest",
+    at: At = None,
     motion: OptionalPath = None,
     skeleton: OptionalPath = None,
     fps: Annotated[float | None, Interval(ge=1, le=1000)] = None,
     axes: Literal["3dgs", "y-up"] = "3dgs",
+    rig: Literal["own", "mixamo", "smpl"] = "own",
+    texture: Annotated[int, Interval(ge=0, le=8192)] = 2048,
+    session: OptionalPath = None,
     live: bool = False,
 ) -> None:
     """Write an avatar for other programs. What the file is called decides what is written.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
-        out: the file to write. Gaussians: .ply as splat viewers read it, .spz, .sog (the smallest, for the web).
-            Gaussians that move: .avatar (docs/avatar-format.md), .html (a page that plays in any browser, from the
-            disk too).
-        to: the format, where an ending has several: glb-splats is Gaussians as .glb; web, without an ending, is the
-            page as a folder for a web server.
-        at: the pose of Gaussians. rest: standing. FRAME: as in that frame. all: a numbered file for each. What moves
-            brings all of them, or that frame's pose alone.
+        out: the file to write. Gaussians: .ply, .spz, .sog (smallest). A skinned mesh: .glb, .usd, .obj. Its motion:
+            .bvh; joints as .trc, .c3d; angles as .mot, .csv; all numbers as .npz. Gaussians that move: .avatar, and
+            .html, a page that plays in any browser.
+        to: the format, where an ending has several: glb-splats is Gaussians as .glb; web without an ending is the page
+            as a folder, for a web server.
+        at: the poses. rest: standing (the default of Gaussians and .obj). FRAME: as in that frame. all: the whole
+            motion (the default of all else), or a numbered file for each frame.
         motion: a BVH file that moves the person, instead of the capture.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
         fps: frames a second, to which a motion is brought; of the capture by default, 30 where that says none.
         axes: of splat files other than .glb: 3dgs has -Y up, which SuperSplat and other splat viewers turn upright;
             y-up is for programs that do not.
+        rig: joints of a .bvh: the body's own, or fewer under Mixamo's or SMPL's names, from a T.
+        texture: rows and columns of a mesh's picture, painted from the training views; 0 for none.
+        session: where the run's session is now, if it was moved.
         live: of the page as a folder: a visitor's camera moves the avatar, in the page alone.
     """
     form = format_of(out, to)
@@ -65,24 +73,32 @@ def export(
             where=out,
             remedy="--to web --out FOLDER --live",
         )
+    from simulacra.recon import export_run as made
     from simulacra.recon.avatar.finished import open_avatar
-    from simulacra.recon.export_run import choose_poses, frame_rate, write_splats
     from simulacra.recon.runs.files import disk_errors
 
     avatar = open_avatar(run)
-    asked = "all" if form in MOVING and at == "rest" else at
-    poses = choose_poses(avatar, asked, fps or frame_rate(run, motion), motion, skeleton)
+    at = at or (made.REST if form in (*made.SPLATS, "obj") else made.ALL)
+    poses = made.choose_poses(avatar, at, fps or made.frame_rate(run, motion), motion, skeleton)
     with disk_errors(out):
-        if form in MOVING:
+        if form in made.SPLATS:
+            files = made.write_splats(out, avatar, poses, form, axes)
+            what = f"{len(avatar.avatar)} Gaussians"
+        elif form in made.MESHES:
+            person = made.textured_person(run, avatar, texture, session)
+            files = made.write_person(out, person, poses, form)
+            what = "; ".join(["a skinned mesh" if form != "obj" else "a mesh", *person.notes.values()])
+        elif form in ("avatar", "web"):
             from simulacra.tools.player.run import write_moving
 
             files = write_moving(out, form, avatar, poses.pose, poses.fps, live)
+            what = f"{len(avatar.avatar)} Gaussians, {len(poses)} frames"
         else:
-            files = write_splats(out, avatar, poses, form, axes)
+            made.write_motion(out, avatar, poses, form, rig)
+            files, what = [out], f"{len(poses)} frames, {poses.fps:g} a second"
     size = sum(file.stat().st_size for file in files) / 2**20
-    what = f"{len(avatar.avatar)} Gaussians, {size:.1f} MiB ({form})"
-    numbered = len(files) > 1 and form not in MOVING
-    print(f"{files[0]} to {files[-1].name}: {len(files)} files of {what}" if numbered else f"{out}: {what}")
+    others = f" to {files[-1].name}, {len(files)} files" if len(files) > 1 else ""
+    print(f"{files[0]}{others}: {what}, {size:.1f} MiB ({form})")
 
 
 def format_of(out: Path, to: str | None) -> str:
@@ -94,11 +110,8 @@ def format_of(out: Path, to: str | None) -> str:
     if to == "web" and not out.suffix:
         check_page_folder(out)
         return to
-    if to is not None:
-        check_file(out, FORMATS[to], "this format")
-        return to
     found = [form for form, endings in FORMATS.items() if out.suffix.lower() in endings]
-    if not found:
+    if to is None and not found:
         endings = [ending for each in FORMATS.values() for ending in each]
         raise RunError(
             "what the file is called says no format",
@@ -107,8 +120,9 @@ def format_of(out: Path, to: str | None) -> str:
             found=out.suffix or "no ending",
             remedy=f"--out {shlex.quote(str(out.with_suffix('.sog')))}, or another of these endings",
         )
-    check_file(out, FORMATS[found[0]], "this format")
-    return found[0]
+    form = to or found[0]
+    check_file(out, FORMATS[form], "this format")
+    return form
 
 
 def check_page_folder(out: Path) -> None:
@@ -119,5 +133,7 @@ def check_page_folder(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "page.js").is_file())):
         raise RunError(
-            "the place of the page is taken", where=out, expected="a new or empty folder, or an earlier page"
+            "the place of the page is taken",
+            where=out,
+            expected="a new or empty folder, or an earlier page",
         )

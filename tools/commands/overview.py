@@ -18,12 +18,13 @@ COMMAND_GROUPS = {
         "evaluate": "score a run again, or on other cameras",
         "view": "look at runs and captures in a browser, compare and tag",
         "animate": "move the avatar by a motion file, as a video",
-        "export": "write the avatar for other programs",
+        "export": "write the avatar for other programs, or as a page that plays",
     },
     "Beside them": {
         "calibrate": "cameras by boards and by people, clocks by motion",
         "synchronise": "bring cameras that were started one by one onto one clock",
         "export-session": "write a session for COLMAP or nerfstudio",
+        "validate": "is an .avatar file whole? what is in it?",
         "repair": "say what is in a damaged run, and remove what cannot be used",
     },
     "Without a capture": {

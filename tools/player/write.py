@@ -22,7 +22,7 @@ POLICY = (
 
 
 def write_player(out: Path, avatar: bytes, title: str, live: Mapping[str, bytes] | None = None) -> list[Path]:
-    """Writes one file where the name ends in .html, else a folder; returns what was written.
+    """Writes one file where the name ends in .html, else a folder; returns what was written, the page first.
 
     The page's policy forbids every request but those of the folder for its own files.
 
@@ -61,7 +61,7 @@ def write_player(out: Path, avatar: bytes, title: str, live: Mapping[str, bytes]
         with whole_file(path) as stream:
             stream.write(content)
         sync(path.parent)
-    return list(files)
+    return [*reversed(files)]
 
 
 def _single_file(avatar: bytes, title: str) -> bytes:

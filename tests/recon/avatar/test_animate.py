@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,18 +13,16 @@ from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motio
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
 from simulacra.recon.avatar.record import TrainedResult, load_trained, save_trained
 from simulacra.recon.export_run import Posed, write_splats
-from simulacra.recon.fit import save_fit
 from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
+from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder
 from simulacra.recon.session.video import iter_video, probe_video, write_video
-from simulacra.render.avatar import rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.runtime.errors import AssetError, InputError, RunError
 from simulacra.tools.commands.animate import animate
 from tests.recon.motion.planted import as_bvh, own_skeleton
-from tests.recon.planted_capture import planted_avatar, planted_fit
+from tests.recon.planted_run import planted_finished, write_planted_run
 
 
 @pytest.fixture(scope="module")
@@ -39,25 +35,13 @@ def body() -> BodyModel:
 
 @pytest.fixture(scope="module")
 def finished(body: BodyModel) -> FinishedAvatar:
-    avatar = planted_avatar(body)
-    return FinishedAvatar(
-        avatar, body, rig_body(body, avatar.shape, avatar.binding), planted_fit(body, avatar)
-    )
+    return planted_finished(body)
 
 
 @pytest.fixture
 def run(tmp_path: Path, finished: FinishedAvatar) -> Path:
     """The part of a finished run that is read to animate it."""
-    folder = tmp_path / "run"
-    opened = open_run(folder, "abc")
-
-    def keep(name: str, inputs: dict[str, str], save: Callable[[Path], None]) -> str:
-        said: dict[str, Any] = {"version": 1, "config": {}, "inputs": inputs, "load": lambda _: None}
-        return run_stage(opened, name, compute=save, **said)[1].digest
-
-    fit = keep("fit", {}, lambda place: save_fit(finished.fit, place))
-    keep("avatar", {"fit": fit}, lambda place: save_trained(place, TrainedResult(avatar=finished.avatar)))
-    return folder
+    return write_planted_run(tmp_path / "run", finished)
 
 
 def swing(body: BodyModel, finished: FinishedAvatar, path: Path, frames: int = 4) -> Path:

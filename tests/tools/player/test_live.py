@@ -98,7 +98,7 @@ def test_the_camera_moves_the_body_and_nothing_leaves_the_page(
         page.wait_for(
             "window.liveSession?.places.length || document.getElementById('live-state').textContent"
         )
-        page.wait_for("player.live?.rotations.size > 10", 30)
+        page.wait_for("player.live?.rotations.size > 10")
         places = page.evaluate("liveSession.places.map(p => [p.x, p.y])")
         found = (np.array(places) * (WIDE, HIGH) - (left, 0)) / scale + SHOWN[:2]
         away = np.linalg.norm(found[list(KNOWN)] - np.array(list(KNOWN.values())), axis=1)

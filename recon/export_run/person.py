@@ -1,0 +1,64 @@
+"""The person as a mesh for other programs: its texture painted from the training views, what is not known marked."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from simulacra.recon.avatar.finished import FinishedAvatar
+from simulacra.recon.export_run.asked import Posed, numbered
+from simulacra.recon.runs.progress import track
+from simulacra.recon.texture import bake_texture, training_photographs
+from simulacra.render.export import Person, write_obj, write_person_glb, write_usd
+
+MESHES = ("glb", "obj", "usd")
+JPEG_QUALITY = 92
+
+
+def textured_person(
+    run: Path, avatar: FinishedAvatar, texture_size: int, session_at: Path | None = None
+) -> Person:
+    """The person of a run, with a texture of that many rows and columns; of 0 without one.
+
+    Raises:
+        RunError: the session, from which the texture is painted, has gone or is another.
+        InputError: a file of it is missing or damaged.
+    """
+    photographs = training_photographs(run, avatar, session_at) if texture_size else ()
+    if not photographs:
+        return Person(avatar.body, avatar.rig.rest)
+    baked = bake_texture(avatar.body, avatar.rig.rest.verts, photographs, texture_size)
+    picture = io.BytesIO()
+    Image.fromarray(baked.rgb).save(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    notes = {
+        "texture": f"{baked.seen_share:.0%} of the surface is seen in {len(photographs)} photographs; the rest is "
+        "continued from what is around (_SEEN = 0)"
+    }
+    return Person(avatar.body, avatar.rig.rest, picture.getvalue(), baked.seen, notes)
+
+
+def write_person(out: Path, person: Person, poses: Posed, to: str) -> list[Path]:
+    """Writes a mesh: with its motion (glb, usd), or one for each pose (obj), numbered where they are several.
+
+    Args:
+        to: one of `MESHES`.
+
+    Returns:
+        All files, the mesh first.
+
+    Raises:
+        MissingExtraError: usd-core is not installed.
+    """
+    motion = poses.pose if poses.numbers else None
+    if to == "glb":
+        write_person_glb(out, person, motion, poses.fps)
+        return [out]
+    if to == "usd":
+        return write_usd(out, person, motion, poses.fps)
+    files: list[Path] = []
+    names = numbered(out, poses)
+    for name, pose in zip(names, track(poses, "writing", len(poses)), strict=True):
+        files += write_obj(name, person, person.body.pose(person.rest, pose).verts[0])
+    return files
