@@ -11,6 +11,7 @@
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
+    tags.jsonl                   what people said of views (`tools.viewer.tags`)
     avatar/losses.npz             step, and one array for each loss
     SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """
@@ -18,7 +19,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.records import read_arrays, record_errors
 from simulacra.render.runtime.errors import RunError
 
+from ..viewer.tags import SEVERITY_WORDS, chosen_tags
 from .charts import Curve
 from .scores_file import read_scores
 from .verdict import judge_run
@@ -162,6 +164,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         notes=(
             *_checks(run / "preflight"),
             *_moments(described),
+            *_tags(run),
             *session.get("notes", ()),
         ),
         people=_people(session),
@@ -302,6 +305,14 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
             Note("info", f"The depth of frame {fused} was fused, the first that shows the person as usual.")
         )
     return tuple(notes)
+
+
+def _tags(run: Path) -> Iterator[Note]:
+    """What people said of views in `simulacra view`, the most severe first."""
+    for tag in chosen_tags([("", run)]):
+        where = f"camera {tag['camera']}, frame {tag['frame']}" if tag["camera"] else f"frame {tag['frame']}"
+        said = f"Tagged as {tag['tag']} ({SEVERITY_WORDS[tag['severity']]}): {where}"
+        yield Note("warning", " ".join(map(as_sentence, (said, tag["note"]))))
 
 
 def _people(session: Mapping[str, Any]) -> dict[str, str]:

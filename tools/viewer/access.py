@@ -1,7 +1,7 @@
 """Who may ask the server: only pages of its own, from hosts that it is called by, and with a token from elsewhere.
 
-A page of somebody else's in the same browser must not read the runs. It cannot by cross-origin rules, unless its
-name is pointed at this machine (DNS rebinding): so on the loopback only loopback's own names are answered, and elsewhere
+A page of somebody else's in the same browser must not read the runs. It cannot by cross-origin rules, unless its name
+is pointed at this machine (DNS rebinding): so on the loopback only loopback's own names are answered, and elsewhere
 nobody without the token, which the browser keeps for the host that it was given to.
 """
 

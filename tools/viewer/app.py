@@ -12,7 +12,6 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -66,7 +65,7 @@ def make_app(paths: Sequence[Path], labels: Sequence[str], access: Access) -> St
             Route("/play/{id}", routes.play),
             Route("/play/{id}/{what}", routes.played, methods=["POST"]),
         ],
-        middleware=[Middleware(AccessGuard, access=access), Middleware(GZipMiddleware, minimum_size=4096)],
+        middleware=[Middleware(AccessGuard, access=access)],
         exception_handlers={UserError: _say},
     )
 

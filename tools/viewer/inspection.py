@@ -1,4 +1,4 @@
-"""What the preflight sees in a capture, painted on its pictures: made on demand, beside the work. This imports torch."""
+"""What the preflight sees in a capture, painted on its pictures: made on demand, in a thread. This imports torch."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def _worst_places(values: np.ndarray, better: str) -> np.ndarray:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), MOST_BINS + 1).astype(int)
     pick = np.argmin if better == "higher" else np.argmax
-    return np.array([a + int(pick(values[a:b])) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    return np.array([a + int(pick(values[a:b])) for a, b in itertools.pairwise(edges)])
 
 
 def worst(

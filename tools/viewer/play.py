@@ -37,14 +37,11 @@ LARGEST_MOTION, MOST_FRAMES, MOST_MOTIONS = 32 << 20, 6000, 4
 SIDES = (64, 2048)
 CLIP_FRAMES = 600
 # The bones that get sliders: those of which a change is seen from afar; fingers follow their first bones.
+_LIMBS = ("clavicle", "upperarm01", "lowerarm01", "wrist", "upperleg01", "lowerleg01", "foot")
 BONES = (
-    ("root", "spine05", "spine03", "spine01", "neck01", "head", "eye.L", "eye.R")
-    + tuple(
-        f"{bone}.{side}"
-        for bone in ("clavicle", "upperarm01", "lowerarm01", "wrist", "upperleg01", "lowerleg01", "foot")
-        for side in "LR"
-    )
-    + tuple(f"finger{n}-{k}.{side}" for side in "LR" for n in range(1, 6) for k in (1, 2))
+    *("root", "spine05", "spine03", "spine01", "neck01", "head", "eye.L", "eye.R"),
+    *(f"{bone}.{side}" for bone in _LIMBS for side in "LR"),
+    *(f"finger{n}-{k}.{side}" for side in "LR" for n in range(1, 6) for k in (1, 2)),
 )
 
 

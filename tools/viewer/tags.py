@@ -22,7 +22,7 @@ from simulacra.render.runtime.errors import InputError
 
 TAGS_FILE = "tags.jsonl"
 LABELS = ("bad hand", "hole", "flicker", "wrong face", "floater", "wrong color")
-SEVERITIES = (1, 2, 3)
+SEVERITY_WORDS = {1: "slight", 2: "clear", 3: "severe"}
 LONGEST_LABEL, LONGEST_NOTE, LONGEST_CAMERA = 60, 2000, 200
 
 
@@ -41,10 +41,10 @@ def make_tag(said: Mapping[str, Any]) -> dict[str, Any]:
     if not _is_text(label, LONGEST_LABEL) or not str(label).strip():
         raise InputError(f"a tag is a text of 1 to {LONGEST_LABEL} characters", found=repr(label)[:80])
     severity = said.get("severity", 2)
-    if severity not in SEVERITIES or isinstance(severity, bool | float):
+    if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITY_WORDS:
         raise InputError("a tag's severity is 1, 2 or 3", found=repr(severity)[:80])
     note = said.get("note", "")
-    if not _is_text(note, LONGEST_NOTE):
+    if not isinstance(note, str) or not _is_text(note.replace("\n", " "), LONGEST_NOTE):
         raise InputError(f"a note is a text of at most {LONGEST_NOTE} characters", found=repr(note)[:80])
     return {
         "id": _id(said.get("id")),
@@ -59,7 +59,7 @@ def make_tag(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_text(value: object, longest: int) -> bool:
-    return isinstance(value, str) and len(value) <= longest and value.isprintable() | ("\n" in value)
+    return isinstance(value, str) and len(value) <= longest and value.isprintable()
 
 
 def _id(given: object) -> str:

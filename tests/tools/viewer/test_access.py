@@ -12,8 +12,7 @@ from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools.cli import main
 from simulacra.tools.viewer.access import Access, is_loopback
 from simulacra.tools.viewer.serve import serve
-
-from .serving import get, ids_of, served, write_scored_run
+from tests.tools.viewer.serving import get, ids_of, served, write_scored_run
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,12 @@ from simulacra.tools.viewer.tags import read_tags
 from tests.browser import Browser, Page
 from tests.recon.evaluate.test_again import save_run
 from tests.recon.planted_capture import planted_avatar, planted_session
-
-from .serving import copy_run, ids_of, served, write_scored_run
+from tests.tools.viewer.serving import copy_run, ids_of, served, write_scored_run
 
 # Two views each, of which one has the hole that is looked for.
 RUNS, WORST = 20, 10
 WIDTHS = (360, 900, 1600)
-# Half of what the renderer's own test asks of single pictures more than is promised of all.
+# What all pictures of a run are held to.
 LEAST_DB = 55.0
 
 
@@ -45,7 +44,8 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     opened = browser.open(f"{address}/")
     opened.wait_for("document.body.dataset.shown")
     yield opened
-    assert opened.complaints == []
+    # A picture that is not there is one of the things that are tried.
+    assert [said for said in opened.complaints if "Failed to load resource" not in said] == []
     assert all(asked.startswith((address, "blob:")) for asked in opened.requests)  # nothing from elsewhere
     opened.close()
 
@@ -60,6 +60,13 @@ def press(page: Page, keys: str) -> None:
         page.press(key)
 
 
+def slide(page: Page, selector: str, value: int) -> None:
+    page.evaluate(
+        f"(e => {{ e.value = {value}; e.dispatchEvent(new Event('input')); }})"
+        f"(document.querySelector({json.dumps(selector)}))"
+    )
+
+
 def keep_picture(page: Page, name: str) -> None:
     """Where somebody wants to look at them (`$SIMULACRA_SCREENSHOTS`)."""
     if folder := os.environ.get("SIMULACRA_SCREENSHOTS"):
@@ -72,7 +79,6 @@ def test_the_ten_worst_frames_of_twenty_runs_are_tagged_by_keyboard_within_a_min
     begun = time.monotonic()
     page.press("g")
     page.wait_for(f"document.body.dataset.rows == {2 * RUNS}")
-    press(page, "k" * 2)  # to the top
     for place in range(WORST):
         wanted = ids_of(address)[f"run{RUNS - 1 - place:02d}"]
         page.wait_for(f"document.body.dataset.shown.startsWith('{wanted} a 0 ')")
@@ -201,7 +207,7 @@ def test_the_scene_agrees_with_the_exact_picture_in_all_its_layers(browser: Brow
     page = browser.open(f"{whole}/#tab=scene&run={ids_of(whole)['run']}&camera=c&frame=0")
     page.wait_for("window.simulacraScene && document.body.dataset.scene")
     assert page.evaluate("simulacraScene.agreement('c')") >= LEAST_DB
-    page.click("#frame")  # the middle of the slider: another moment
+    slide(page, "#frame", 1)
     page.wait_for("document.body.dataset.scene.endsWith(' 1')")
     assert page.evaluate("simulacraScene.agreement('a')") >= LEAST_DB
     for layer in ("body", "points"):
@@ -225,15 +231,14 @@ def test_sliders_move_the_avatar_and_the_capture_is_looked_at(browser: Browser, 
     page = browser.open(f"{whole}/#tab=play&run={ids['run']}")
     page.wait_for("document.body.dataset.played == 1")
     before = page.evaluate("document.getElementById('play-picture').src")
-    page.evaluate(
-        "(e => { e.value = 90; e.dispatchEvent(new Event('input')); })(document.querySelector('#sliders input'))"
-    )
+    slide(page, "#sliders input", 90)
     page.wait_for(f"document.getElementById('play-picture').src != '{before}'")
     keep_picture(page, "play")
     page.press("v")
     page.wait_for("document.body.dataset.inspected == 'idle'")
     page.press("r")
     page.press("v")
-    page.wait_for("document.body.dataset.shown && document.body.dataset.shown.includes(' photo ')")
+    page.wait_for("document.querySelector('.stack > img')?.alt.startsWith('photo, whole')")
+    page.wait_for("document.querySelector('.stack > img').naturalWidth == 96")
     assert page.complaints == []
     page.close()

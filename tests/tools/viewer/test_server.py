@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,21 @@ import cv2
 import numpy as np
 import pytest
 
+import simulacra.tools.viewer
 from simulacra.recon.runs.repair import repair_run
 from simulacra.tools.viewer.cache import ByteCache
 from simulacra.tools.viewer.entries import find_entries
 from simulacra.tools.viewer.summary import read_summary
-
-from .serving import SIZE, get, get_json, ids_of, person, served, write_png, write_scored_run
+from tests.tools.viewer.serving import (
+    SIZE,
+    get,
+    get_json,
+    ids_of,
+    person,
+    served,
+    write_png,
+    write_scored_run,
+)
 
 VIEWS = {("a", 0): 20.0, ("a", 1): 15.0, ("b", 0): 30.0, ("b", 1): 10.0}
 
@@ -205,6 +215,15 @@ def test_a_long_run_is_binned_and_small(tmp_path: Path) -> None:
         line = get_json(f"{address}/api/entry/{name}/strip?metric=psnr_fg")["cameras"]["a"]
         assert len(line["frames"]) <= 1500 and min(line["values"]) == 3.0  # of each bin the worst
         assert get_json(f"{address}/api/worst?ids={name}&metric=psnr_fg")["rows"][0]["frame"] == 777
+
+
+def test_the_documents_have_the_pages_keys() -> None:
+    script = (Path(simulacra.tools.viewer.__path__[0]) / "page" / "main.js").read_text("utf-8")
+    listed = script[script.index("const KEYS") : script.index("];", script.index("const KEYS"))]
+    said = re.findall(r'^  \["([^"]+)", "([^"]+)"', listed, re.MULTILINE)
+    page = Path(__file__).parents[3] / "docs" / "view.md"
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \|$", page.read_text("utf-8"), re.MULTILINE)
+    assert len(said) == 20 and said == rows
 
 
 def test_neither_the_command_nor_scored_views_load_torch(runs: Path) -> None:

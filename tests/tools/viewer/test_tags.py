@@ -10,9 +10,9 @@ import pytest
 
 from simulacra.render.runtime.errors import InputError, RunError
 from simulacra.tools.cli import main
+from simulacra.tools.report.content import _tags
 from simulacra.tools.viewer.tags import TAGS_FILE, append_tag, chosen_tags, make_tag, read_tags
-
-from .serving import get, get_json, ids_of, served, write_scored_run
+from tests.tools.viewer.serving import get, get_json, ids_of, served, write_scored_run
 
 SAID = {"camera": "a", "frame": 3, "tag": "bad hand", "severity": 3, "note": "Daumen fehlt\nlinks"}
 
@@ -59,7 +59,7 @@ def test_lines_of_many_writers_are_whole(tmp_path: Path) -> None:
     [
         {"frame": "3"}, {"frame": True}, {"frame": 1.5}, {"tag": ""}, {"tag": " "}, {"tag": "x" * 61}, {"tag": None},
         {"severity": 0}, {"severity": 4}, {"severity": True}, {"note": "x" * 2001}, {"note": 1}, {"camera": 1},
-        {"id": "../x"}, {"id": ""}, {"tag": "a\x00b"},
+        {"id": "../x"}, {"id": ""}, {"tag": "a\x00b"}, {"tag": "a\nb"}, {"severity": []},
     ],
     ids=str,
 )  # fmt: skip
@@ -91,6 +91,15 @@ def test_tags_of_several_runs_are_printed_and_chosen(
     assert [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()] == ["two"]
     roots = [(name, tmp_path / name) for name in ("one", "two")]
     assert len(chosen_tags(roots, "hole")) == 1
+
+
+def test_the_report_says_what_was_tagged_and_severe_things_first(tmp_path: Path) -> None:
+    append_tag(tmp_path, make_tag(SAID | {"severity": 1, "note": ""}))
+    append_tag(tmp_path, make_tag(SAID | {"camera": None, "tag": "hole", "note": "<b>am Knie</b>"}))
+    assert [note.text for note in _tags(tmp_path)] == [
+        "Tagged as hole (severe): frame 3. <b>am Knie</b>.",
+        "Tagged as bad hand (slight): camera a, frame 3.",
+    ]
 
 
 def test_the_server_keeps_tags_beside_the_run_and_nothing_else(tmp_path: Path) -> None:

@@ -164,9 +164,12 @@ export function begin() {
     tag(label);
   });
   on(changed => {
+    // Another list begins at its worst.
+    if (["metric", "region", "filter", "over"].some(name => changed.has(name))) fallback = { camera: state.camera, frame: state.frame };
     const refilled = ["metric", "region", "filter", "over"].some(name => changed.has(name)) || ((changed.has("run") || changed.has("beside")) && state.over === "shown");
-    if (refilled) refill();
-    else if (["run", "camera", "frame"].some(name => changed.has(name))) { locate(); said(); drawTags(); }
+    if (refilled) return refill();
+    if (["run", "camera", "frame"].some(name => changed.has(name))) { locate(); said(); drawTags(); }
+    return null;
   });
 }
 // The worst view is the first that is shown where the address names none.

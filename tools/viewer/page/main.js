@@ -1,6 +1,6 @@
 // The page: which run, camera and frame; tabs; time; keys.
 import { $, entry, index, json, make, options, problem } from "./server.js";
-import { on, read, set, state } from "./state.js";
+import { on, onFailure, read, set, state } from "./state.js";
 import * as compare from "./compare.js";
 import * as judge from "./judge.js";
 import * as strips from "./strips.js";
@@ -159,9 +159,10 @@ async function begin() {
   $("help").addEventListener("click", help);
   $("keys-close").addEventListener("click", () => $("keys").close());
   addEventListener("keydown", onKey);
+  onFailure(error => problem(error.message));
   const otherwise = await settle(named);
   on(async changed => {
-    if (changed.has("run")) await settle().catch(error => problem(error.message));
+    if (changed.has("run")) await settle();
     else if (changed.has("frame") || changed.has("camera")) time(await entry(state.run));
     if (changed.has("tab")) showTab();
     if (changed.has("run") || changed.has("beside")) others();

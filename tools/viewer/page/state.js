@@ -21,7 +21,7 @@ export function set(changes) {
     waiting = false;
     const now = changed; changed = new Set();
     keep();
-    for (const listen of listeners) listen(now);
+    for (const listen of listeners) Promise.resolve().then(() => listen(now)).catch(error => fail(error));
   });
 }
 
@@ -32,5 +32,7 @@ function keep() {
   history.replaceState(null, "", "#" + words);
 }
 
+let fail = () => {};
+export const onFailure = act => { fail = act; };
 // Called with the names of what has changed.
 export const on = listen => listeners.push(listen);

@@ -77,8 +77,9 @@ export function begin() {
   addEventListener("resize", draw);
   document.addEventListener("tags", draw);
   on(changed => {
-    if (changed.has("run") || changed.has("metric")) refill();
-    else if (changed.has("frame") || changed.has("camera")) draw();
+    if (changed.has("run") || changed.has("metric")) return refill();
+    if (changed.has("frame") || changed.has("camera")) draw();
+    return null;
   });
 }
 export { refill, draw };
