@@ -11,46 +11,55 @@
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
-    avatar/losses.npz             step, and one array for each loss
+    avatar/losses.npz            step, and one array for each loss
+    tags.jsonl                   what people said of views: camera, frame, tag, severity, note; a line a tag
     SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.preflight import load_preflight
 from simulacra.recon.preflight.record import PREFLIGHT_FILE
 from simulacra.recon.preflight.verdict import Verdict, as_sentence, fault_of
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import read_json
-from simulacra.recon.runs.records import read_arrays, record_errors
+from simulacra.recon.runs.records import record_errors
 from simulacra.render.runtime.errors import RunError
 
+from .changes import changes_of, say_value
 from .charts import Curve
+from .curves import read_losses
 from .scores_file import read_scores
 from .verdict import judge_run
 
 # The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
 STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 
+TAGS_FILE = "tags.jsonl"
 # What session.json may say, under `about`, of the person in it.
 PEOPLE = ("subject", "consent", "retain_until", "derived_from")
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a reader should know. `level` is "error", "warning" or "info"."""
+    """Something that a reader should know, in sentences.
+
+    Attributes:
+        level: "error", "warning" or "info".
+        title: what it is, "" where the text says it all.
+        do: what to do about it.
+    """
 
     level: str
     text: str
+    title: str = ""
+    do: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,17 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class ViewTag:
+    """What a person said of a view; `severity` is 1 to 3, the camera None where it is of the frame."""
+
+    camera: str | None
+    frame: int
+    tag: str
+    severity: int
+    note: str
+
+
+@dataclass(frozen=True)
 class StageCost:
     """What a stage took. `skipped`: an earlier result was taken."""
 
@@ -94,8 +114,10 @@ class ReportContent:
     """All of a report. Pictures are paths, read when the page is written.
 
     Attributes:
-        title: the capture's name.
+        title: the run's name.
         config_name: the configuration that was asked for.
+        session: the capture's name.
+        changes: settings that are not as in that configuration, or the defaults where none was named; as text.
         verdict: whether it can be used; None where nobody judged it.
         metrics: metrics.json as it is; None where the run was not evaluated.
         beside: other results' numbers.
@@ -105,6 +127,8 @@ class ReportContent:
 
     title: str
     config_name: str
+    session: str = ""
+    changes: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
     metrics: Mapping[str, Any] | None = None
     beside: tuple[Beside, ...] = ()
@@ -114,6 +138,7 @@ class ReportContent:
     stages: tuple[StageCost, ...] = ()
     losses: tuple[Curve, ...] = ()
     notes: tuple[Note, ...] = ()
+    tags: tuple[ViewTag, ...] = ()
     people: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     config_text: str = ""
@@ -149,8 +174,10 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
     session = _session(described, run)
     metrics = read_scores(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
-        title=str(session.get("name") or run.resolve().name),
+        title=run.resolve().name,
         config_name=str(described.get("config_name", "")),
+        session=str(session.get("name") or ""),
+        changes=_changes(described),
         verdict=judge_run(run, described, metrics),
         metrics=metrics,
         beside=_beside(metrics, beside),
@@ -164,6 +191,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
             *_moments(described),
             *session.get("notes", ()),
         ),
+        tags=_tags(run / TAGS_FILE),
         people=_people(session),
         facts=_facts(described),
         config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
@@ -178,9 +206,9 @@ def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
             found = read_json(root / "session.json")
-            notes = [Note("info", text) for text in found.get("notes", ())]
+            notes = [Note("info", as_sentence(text)) for text in found.get("notes", ())]
             return {"name": _session_name(root), "about": found.get("about"), "notes": notes}
-    notes = [Note("info", text) for text in described.get("session_notes", ())]
+    notes = [Note("info", as_sentence(text)) for text in described.get("session_notes", ())]
     gone = Note("warning", f"The session is no longer at {named}.")
     return {
         "name": _session_name(Path(named)),
@@ -253,18 +281,45 @@ def _stages(described: Mapping[str, Any]) -> tuple[StageCost, ...]:
     )
 
 
+def _changes(described: Mapping[str, Any]) -> dict[str, str]:
+    """What of the run's configuration is its own."""
+    config = described.get("config")
+    if not isinstance(config, dict):
+        return {}
+    _, changes = changes_of(str(described.get("config_name") or ""), config)
+    return {name: say_value(value) for name, value in changes.items()}
+
+
+def _tags(path: Path) -> tuple[ViewTag, ...]:
+    """Tags as they are now, the most severe first; a later line of the same id replaces or removes an earlier one."""
+    found: dict[str, ViewTag] = {}
+    for said in _tag_lines(path):
+        if said.get("removed") is True:
+            found.pop(str(said["id"]), None)
+        else:
+            found[str(said["id"])] = ViewTag(
+                None if said.get("camera") is None else str(said["camera"]),
+                int(said["frame"]),
+                str(said["tag"]),
+                int(said.get("severity", 2)),
+                str(said.get("note", "")),
+            )
+    return tuple(sorted(found.values(), key=lambda tag: -tag.severity))
+
+
+def _tag_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines that are tags; one that a killed program left half written is none."""
+    for line in path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            said = json.loads(line)
+            int(said["frame"]), int(said.get("severity", 2)), said["id"], said["tag"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        yield said
+
+
 def _losses(path: Path) -> tuple[Curve, ...]:
-    if not path.is_file():
-        return ()
-    with record_errors(path):
-        content = read_arrays(path)
-        steps = content.pop("step")
-        if steps.ndim != 1 or any(array.dtype.kind not in "iuf" for array in (steps, *content.values())):
-            raise ValueError("not a number for each step")
-        order = ("total", "l1", "ssim", "mask", "depth")
-        names = [name for name in order if name in content] + sorted(set(content) - set(order))
-        same = [name for name in names if content[name].shape == steps.shape]
-        return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
+    return read_losses(path) if path.is_file() else ()
 
 
 def _checks(folder: Path) -> tuple[Note, ...]:
@@ -275,10 +330,9 @@ def _checks(folder: Path) -> tuple[Note, ...]:
     notes = []
     for status, level in (("fail", "error"), ("warn", "warning")):
         for check in (check for check in checks if check.status == status):
-            measured = f"{check.measure()}, wanted {check.limit} ({check.code})"
-            notes.append(
-                Note(level, " ".join(map(as_sentence, (f"{fault_of(check)}: {measured}", check.remedy))))
-            )
+            measured = as_sentence(f"measured {check.measure()}, wanted {check.limit} ({check.code})")
+            title = as_sentence(fault_of(check))
+            notes.append(Note(level, measured, title, as_sentence(check.remedy)))
     passed = sum(check.status == "pass" for check in checks)
     return (*notes, Note("info", f"Preflight: {passed} of {len(checks)} checks passed."))
 
@@ -318,10 +372,3 @@ def _facts(described: Mapping[str, Any]) -> dict[str, str]:
         for name, value in (described.get(key) or {}).items():
             facts[str(name)] = str(value)
     return facts
-
-
-def shown(metric: str, value: float | None) -> str:
-    """A number with as many decimals as mean something; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.{METRICS[metric].decimals if metric in METRICS else 3}f}"
