@@ -117,6 +117,7 @@ def reconstruct(
     config_name: str = "",
     *,
     people: People | None = None,
+    siblings: tuple[Path, ...] = (),
 ) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
 
@@ -126,6 +127,7 @@ def reconstruct(
         out: the folder of the run.
         config_name: what the configuration is called, for run.json and the report.
         people: everybody in view, where that is known already.
+        siblings: other runs, whose stages are taken over where they were made of the same.
 
     Raises:
         UserError: whatever the session, the configuration or the machine got wrong; earlier results stay.
@@ -135,7 +137,7 @@ def reconstruct(
     if out.resolve().is_relative_to(session_path.resolve()):
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
     watch = SessionWatch(session)
-    run = open_run(out, session.fingerprint())
+    run = replace(open_run(out, session.fingerprint()), siblings=siblings)
     with write_lock(run.root):
         settle_run(run.root)
         made = run_stages(run, session, settings, protocol, watch, people=people)
@@ -295,7 +297,7 @@ def run_stages(
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     before = key | judged | log.digests("avatar", "fit", "observe")
-    log.run("evaluate", 2, settings.evaluate, before, score, lambda _: None)
+    log.run("evaluate", 3, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
 

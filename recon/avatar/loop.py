@@ -21,6 +21,7 @@ from torch import Tensor
 from simulacra.recon.avatar.adam import adam_update
 from simulacra.recon.avatar.training import Training, restore_checkpoint, save_checkpoint
 from simulacra.recon.avatar.views import TrainingView, ViewStore
+from simulacra.recon.runs.logs import log_values
 from simulacra.recon.runs.progress import Progress
 
 # The learning rates fall to this part of themselves over the run.
@@ -76,17 +77,32 @@ class Schedule:
     checkpoint_every: int = 50
 
 
-def train(trainee: Trainee[Drawn], views: ViewStore, schedule: Schedule, folder: Path) -> Training:
-    """Trains to the end of the schedule, from the folder's checkpoint where there is one."""
+def train(
+    trainee: Trainee[Drawn], views: ViewStore, schedule: Schedule, folder: Path, group: str = "train"
+) -> Training:
+    """Trains to the end of the schedule, from the folder's checkpoint where there is one.
+
+    Args:
+        trainee: what is trained.
+        views: what it is compared with.
+        schedule: for how long.
+        folder: of the checkpoint.
+        group: what loggers call its losses.
+    """
     training = restore_checkpoint(folder, trainee.device) or begin(trainee, views.views[0])
     with _same_bits(trainee.device), Progress("training", schedule.steps, training.step) as progress:
         while training.step < schedule.steps:
             index = view_of_step(training.step, len(views), schedule.seed)
             training = step(training, trainee, views.load(index).to(trainee.device), schedule)
+            log_values(group, training.step - 1, _last_losses(training))
             if training.step % schedule.checkpoint_every == 0:
                 save_checkpoint(folder, training)
             progress.advance()
     return training
+
+
+def _last_losses(training: Training) -> dict[str, float]:
+    return {name: float(column[-1]) for name, column in training.losses.items() if name != "step"}
 
 
 def begin(trainee: Trainee[Drawn], view: tuple[int, str]) -> Training:

@@ -105,10 +105,8 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     place = place_on_body(person, avatar.binding, device)
 
     def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
-        gaussians = avatar.gaussians.to(device)
-        return train(
-            GaussianTrainee(gaussians, place, cameras, recipe, aligned), views, recipe.schedule, work
-        )
+        trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned)
+        return train(trainee, views, recipe.schedule, work, "align" if recipe.refine_cameras else "train")
 
     aligned = None
     if settings.align_steps:

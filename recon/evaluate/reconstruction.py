@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.avatar.pictures import write_overlay, write_turntable
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.joints import limb_joints
 from simulacra.recon.evaluate.protocol import Protocol, View
+from simulacra.recon.evaluate.regions import RegionsOf, draw_regions, face_regions
 from simulacra.recon.evaluate.scoring import (
     EvaluateConfig,
     Evaluation,
@@ -93,6 +95,7 @@ def evaluate_reconstruction(
         None if fit is None else keypoint_evidence(fit),
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
+        None if fit is None else _regions(session, body, fit),
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)
@@ -107,6 +110,34 @@ def evaluate_reconstruction(
     if fit is not None:
         _draw_body(folder, session, body, fit, shown)
     return evaluation
+
+
+def score_render(
+    folder: Path,
+    session: Session,
+    protocol: Protocol,
+    observed: Observations | None,
+    render_view: RenderView,
+    settings: EvaluateConfig,
+) -> Evaluation:
+    """Scores whatever draws a view, with the masks of a run: nothing but pictures is compared.
+
+    Args:
+        render_view: draws for the session's cameras.
+
+    Raises:
+        RunError: a render has values that are not finite.
+    """
+    masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
+    subject = Subject(render_view, lambda camera, frames: _read_views(session, masks, camera, frames))
+    return score_views(subject, protocol, settings, folder)
+
+
+def render_posed(
+    session: Session, trained: TrainedResult, body: BodyModel, fit: BodyFit | None
+) -> RenderView:
+    """What draws a run's own result, through the cameras as its fit adjusted them."""
+    return _renderer(session if fit is None else fit.adjusted(session), PosedResult(trained, body, fit))
 
 
 def _true_errors(
@@ -132,6 +163,20 @@ def _renderer(session: Session, posed: PosedResult) -> RenderView:
         return drawn.rgb_premul[0], drawn.alpha[0], drawn.depth[0]
 
     return render
+
+
+def _regions(session: Session, body: BodyModel, fit: BodyFit) -> RegionsOf:
+    regions = face_regions(body)
+    with torch.no_grad():
+        rest = body.rest(fit.shape)
+
+    def draw(view: View, width: int, height: int) -> Int[np.ndarray, "h w"]:
+        with torch.no_grad():
+            verts = body.pose(rest, fit.pose_of(view.frame, view.camera)).verts[0]
+        camera = session.cameras_as_tensors(view.camera).scaled(width, height)
+        return draw_regions(verts, body.faces, regions, camera)
+
+    return draw
 
 
 def _read_views(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
+from simulacra.recon.evaluate.regions import RegionsOf, describe_regions, region_psnr, spread_regions
 from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
 from simulacra.recon.evaluate.views import (
@@ -113,6 +114,7 @@ class Subject:
         render_view: draws the result.
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
         truth: of a virtual capture.
+        regions: which part of the body a view shows where; None without a body.
     """
 
     render_view: RenderView
@@ -120,16 +122,22 @@ class Subject:
     keypoints: KeypointEvidence | None = None
     joints: JointEvidence | None = None
     truth: TrueErrors | None = None
+    regions: RegionsOf | None = None
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What metrics.json holds."""
+    """What metrics.json holds.
+
+    Attributes:
+        regions: PSNR by region of the body and view, dB.
+    """
 
     protocol: Protocol
     scores: Mapping[str, Score]
     settings: Mapping[str, Any]
     references: Sequence[PublishedNumber] = ()
+    regions: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Without times or paths, so that another evaluation of the same run is the same file."""
@@ -146,6 +154,7 @@ class Evaluation:
                 "views": views,
             },
             "scores": {name: score.as_json() for name, score in self.scores.items()},
+            "regions": describe_regions(self.regions),
             "references": [
                 {"metric": r.metric, "value": r.value, "source": r.source} for r in self.references
             ],
@@ -170,12 +179,17 @@ def score_views(
     """
     outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
     mask_sources: dict[str, int] = {}
+    regions: dict[View, dict[str, float]] = {}
     pictured = set(spread(protocol.evaluated, settings.pictures))
     views = _read_in_order(subject.read_views, protocol.evaluated)
     for captured in track(views, "scoring views", len(protocol.evaluated)):
         compared = compare_view(captured, subject.render_view, settings.view)
         for name, outcome in compared.scores.items():
             outcomes[name][captured.view] = outcome
+        if subject.regions is not None and compared.person is not None:
+            height, width = compared.person.shape
+            parts = spread_regions(subject.regions(captured.view, width, height), compared.person)
+            regions[captured.view] = region_psnr(compared.render, compared.photo, parts)
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
@@ -184,7 +198,8 @@ def score_views(
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:
         scores |= subject.truth.scores()
-    evaluation = Evaluation(protocol, scores, _describe(settings, mask_sources), settings.references)
+    described = _describe(settings, mask_sources)
+    evaluation = Evaluation(protocol, scores, described, settings.references, regions)
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation
 

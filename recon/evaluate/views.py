@@ -81,6 +81,7 @@ class ComparedView:
         mask_source: where the person's mask comes from; "none" where there is none.
         photo: over black; as it is where there is no mask.
         render: over black.
+        person: whether a pixel is of the capture's mask; None where there is none.
         difference: colored by how much they differ.
     """
 
@@ -89,6 +90,7 @@ class ComparedView:
     mask_source: str
     photo: Float[np.ndarray, "h w 3"]
     render: Float[np.ndarray, "h w 3"]
+    person: Bool[np.ndarray, "h w"] | None = None
 
     @property
     def difference(self) -> Float[np.ndarray, "h w 3"]:
@@ -117,7 +119,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     covered = alpha >= settings.alpha_threshold
     scores = _score_appearance(rgb, covered, target, person, settings.crop_margin)
     scores |= _score_depth(depth, covered, person, captured.depth)
-    return ComparedView(view, scores, captured.mask_source, target, rgb)
+    return ComparedView(view, scores, captured.mask_source, target, rgb, person)
 
 
 def _score_appearance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -92,6 +93,6 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def as_sentence(text: str) -> str:
-    """The text with upper case in front and a stop behind; nothing where there is none."""
-    text = text.strip()
+    """The text with upper case in front, and after a question, and a stop behind; nothing where there is none."""
+    text = re.sub(r"\? [a-z]", lambda found: found[0].upper(), text.strip())
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""

@@ -51,10 +51,15 @@ RECORDED_PACKAGES = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one reconstruction of one session."""
+    """The folder of one reconstruction of one session.
+
+    Attributes:
+        siblings: runs of the same session whose stages are taken over where they have the same key.
+    """
 
     root: Path
     session_fingerprint: str
+    siblings: tuple[Path, ...] = ()
 
     def stage(self, name: str) -> Path:
         """Where a stage's finished record lies."""
@@ -213,6 +218,10 @@ def run_stage(
     done = _read_stage(folder)
     if _is_as_described(done, described) and done.get("digest") == digest_folder(folder):
         return load(folder), StageResult(name, done["digest"], done["seconds"], done["peak_mb"], skipped=True)
+    if (taken := _take_over(run, name, key)) is not None:
+        return load(folder), StageResult(
+            name, taken["digest"], taken["seconds"], taken["peak_mb"], skipped=True
+        )
     with disk_errors(run.root):
         work = _work_folder(run, name, key)
         seconds, peak_mb = _run_timed(compute, work)
@@ -222,6 +231,31 @@ def run_stage(
         replace_folder(work, folder)
         (folder / WORK_FILE).unlink()
     return load(folder), result
+
+
+def _take_over(run: RunFolder, name: str, key: str) -> dict[str, Any] | None:
+    """What a sibling's stage of the same key says of itself, its files now in this run too; None where none has it.
+
+    The files are linked, and copied where links cannot be made: nobody writes into the files of a finished stage.
+    """
+    for sibling in run.siblings:
+        done = _read_stage(sibling / name)
+        if done.get("key") != key or done.get("digest") != digest_folder(sibling / name):
+            continue
+        work = run.root / f".{name}.work"
+        with disk_errors(run.root):
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(sibling / name, work, copy_function=_link)
+            replace_folder(work, run.stage(name))
+        return done
+    return None
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
 
 
 def record_run(run: RunFolder, config: object, results: list[StageResult], **facts: object) -> None:

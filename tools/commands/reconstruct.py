@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Suppress
+from tyro.conf import Suppress, arg
 
-from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Config, OptionalPath, Session, check_folder
 from .configurations import config_file, config_name
@@ -18,6 +17,12 @@ from .warmup import warm_up
 if TYPE_CHECKING:
     from simulacra.recon.pipeline import ReconstructionConfig
 
+    from .proposal import Proposal
+
+LogTo = Annotated[
+    tuple[Literal["tensorboard", "trackio", "wandb"], ...], arg(metavar="PROGRAM [PROGRAM ...]")
+]
+
 
 def reconstruct(
     session: Session,
@@ -25,6 +30,7 @@ def reconstruct(
     out: OptionalPath = None,
     config: Config = None,
     print_config: bool = False,
+    log: LogTo = (),
     overrides: Suppress[tuple[str, ...]] = (),
 ) -> None:
     """Make an avatar, its scores and a report out of a session.
@@ -40,10 +46,11 @@ def reconstruct(
         config: a YAML file with what differs from the defaults, or the name of one that simulacra brings; the one that
             fits the session if not given, which is said with what it holds out.
         print_config: print the whole configuration as YAML and stop.
+        log: tell losses and scores to these programs too, which are extras of those names.
     """
     from simulacra.recon.pipeline import reconstruct as run
     from simulacra.recon.pipeline import reconstruct_everybody
-    from simulacra.recon.runs.configuration import format_config, load_config
+    from simulacra.recon.runs.configuration import dump_config, format_config, load_config
     from simulacra.recon.session import SESSION_FILE, load_session
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
@@ -59,13 +66,19 @@ def reconstruct(
         load_session(session)  # says what is missing, before anybody waits for kernels
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
+    from ..loggers import logging_run
     from ..report import read_run, write_run_report
 
     folders = [out]
     if resolved.observe.person == "all":
+        if log:
+            raise ConfigError(
+                "runs of several people are not logged", remedy="one after the other: observe.person NAME"
+            )
         folders = [out / name for name in reconstruct_everybody(session, resolved, out, config_name(config))]
     else:
-        run(session, resolved, out, config_name(config))
+        with logging_run(log, out, dump_config(resolved)):
+            run(session, resolved, out, config_name(config))
     for folder in folders:
         report = write_run_report(folder).resolve()
         if verdict := read_run(folder).verdict:
@@ -73,8 +86,17 @@ def reconstruct(
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 
-def _propose(session: Path, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:
+def _propose(session: Session, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:
     """The name of the configuration that fits the session, and what it comes to; says so on stderr."""
+    from simulacra.recon.runs.configuration import load_config, parse_overrides
+
+    proposal = propose(session, overrides, body=body)
+    values = proposal.options | parse_overrides(overrides)
+    return proposal.config, load_config(reconstruction_schema(), config_file(proposal.config), values)
+
+
+def propose(session: Session, overrides: Sequence[str], *, body: bool = True) -> Proposal:
+    """The configuration that fits the session; says so on stderr, with what it holds out under the options given."""
     from simulacra.recon.pipeline import protocol_of
     from simulacra.recon.runs.configuration import load_config, parse_overrides
     from simulacra.recon.session import load_session
@@ -86,7 +108,7 @@ def _propose(session: Path, overrides: Sequence[str], *, body: bool) -> tuple[st
     values = proposal.options | parse_overrides(overrides)
     resolved = load_config(reconstruction_schema(), config_file(proposal.config), values)
     sys.stderr.write(say_proposal(proposal, protocol_of(captured, resolved.views), session))
-    return proposal.config, resolved
+    return proposal
 
 
 def reconstruction_schema() -> type[ReconstructionConfig]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from simulacra.recon.preflight import CODES, Inspection, Preflight
 from simulacra.recon.preflight.codes import FAULTS
 from simulacra.recon.preflight.verdict import as_sentence, judge_session
-from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.session import load_session
-from simulacra.render.runtime.whole_files import sync
 
 from .check_pictures import as_data, camera_picture, depth_picture
+from .html_page import write_page
 
 
 def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspection | None) -> Path:
@@ -28,14 +25,12 @@ def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspect
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    folder = resources.files(__package__)
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     order = {"fail": 0, "warn": 1, "pass": 2}
-    page = environment.from_string((folder / "check.html").read_text("utf-8")).render(
+    return write_page(
+        path,
+        "check.html",
+        (),
         name=session.resolve().name,
-        style=(folder / "report.css").read_text("utf-8"),
         checks=sorted(record.checks, key=lambda check: order[check.status]),
         counts={status: sum(c.status == status for c in record.checks) for status in order},
         meanings=CODES,
@@ -46,10 +41,6 @@ def write_check_page(path: Path, session: Path, record: Preflight, seen: Inspect
         cameras=_cameras(session, record, seen) if seen is not None else [],
         pair=_pair(seen),
     )
-    with disk_errors(path.parent):
-        write_text(path, page)
-        sync(path.parent)
-    return path
 
 
 def _pair(seen: Inspection | None) -> tuple[str, str] | None:

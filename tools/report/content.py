@@ -11,32 +11,30 @@
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
-    tags.jsonl                   what people said of views (`tools.viewer.tags`)
-    avatar/losses.npz             step, and one array for each loss
+    avatar/losses.npz            step, and one array for each loss
+    tags.jsonl                   what people said of views: camera, frame, tag, severity, note; a line a tag
     SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.preflight import load_preflight
 from simulacra.recon.preflight.record import PREFLIGHT_FILE
 from simulacra.recon.preflight.verdict import Verdict, as_sentence, fault_of
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import read_json
-from simulacra.recon.runs.records import read_arrays, record_errors
+from simulacra.recon.runs.records import record_errors
 from simulacra.render.runtime.errors import RunError
 
-from ..viewer.tags import SEVERITY_WORDS, chosen_tags
+from ..viewer.tags import chosen_tags
+from .changes import changes_of, say_value
 from .charts import Curve
+from .curves import read_losses
 from .scores_file import read_scores
 from .verdict import judge_run
 
@@ -49,10 +47,18 @@ PEOPLE = ("subject", "consent", "retain_until", "derived_from")
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a reader should know. `level` is "error", "warning" or "info"."""
+    """Something that a reader should know, in sentences.
+
+    Attributes:
+        level: "error", "warning" or "info".
+        title: what it is, "" where the text says it all.
+        do: what to do about it.
+    """
 
     level: str
     text: str
+    title: str = ""
+    do: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,17 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class ViewTag:
+    """What a person said of a view; `severity` is 1 to 3, the camera None where it is of the frame."""
+
+    camera: str | None
+    frame: int
+    tag: str
+    severity: int
+    note: str
+
+
+@dataclass(frozen=True)
 class StageCost:
     """What a stage took. `skipped`: an earlier result was taken."""
 
@@ -96,8 +113,10 @@ class ReportContent:
     """All of a report. Pictures are paths, read when the page is written.
 
     Attributes:
-        title: the capture's name.
+        title: the run's name.
         config_name: the configuration that was asked for.
+        session: the capture's name.
+        changes: settings that are not as in that configuration, or the defaults where none was named; as text.
         verdict: whether it can be used; None where nobody judged it.
         metrics: metrics.json as it is; None where the run was not evaluated.
         beside: other results' numbers.
@@ -107,6 +126,8 @@ class ReportContent:
 
     title: str
     config_name: str
+    session: str = ""
+    changes: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
     metrics: Mapping[str, Any] | None = None
     beside: tuple[Beside, ...] = ()
@@ -116,6 +137,7 @@ class ReportContent:
     stages: tuple[StageCost, ...] = ()
     losses: tuple[Curve, ...] = ()
     notes: tuple[Note, ...] = ()
+    tags: tuple[ViewTag, ...] = ()
     people: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     config_text: str = ""
@@ -151,8 +173,10 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
     session = _session(described, run)
     metrics = read_scores(folder / "metrics.json") if (folder / "metrics.json").is_file() else None
     return ReportContent(
-        title=str(session.get("name") or run.resolve().name),
+        title=run.resolve().name,
         config_name=str(described.get("config_name", "")),
+        session=str(session.get("name") or ""),
+        changes=_changes(described),
         verdict=judge_run(run, described, metrics),
         metrics=metrics,
         beside=_beside(metrics, beside),
@@ -164,9 +188,9 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         notes=(
             *_checks(run / "preflight"),
             *_moments(described),
-            *_tags(run),
             *session.get("notes", ()),
         ),
+        tags=_tags(run),
         people=_people(session),
         facts=_facts(described),
         config_text=(run / "config.yaml").read_text("utf-8") if (run / "config.yaml").is_file() else "",
@@ -181,9 +205,9 @@ def _session(described: Mapping[str, Any], run: Path) -> Mapping[str, Any]:
     for root in (Path(named), run / named):
         if (root / "session.json").is_file():
             found = read_json(root / "session.json")
-            notes = [Note("info", text) for text in found.get("notes", ())]
+            notes = [Note("info", as_sentence(text)) for text in found.get("notes", ())]
             return {"name": _session_name(root), "about": found.get("about"), "notes": notes}
-    notes = [Note("info", text) for text in described.get("session_notes", ())]
+    notes = [Note("info", as_sentence(text)) for text in described.get("session_notes", ())]
     gone = Note("warning", f"The session is no longer at {named}.")
     return {
         "name": _session_name(Path(named)),
@@ -256,18 +280,25 @@ def _stages(described: Mapping[str, Any]) -> tuple[StageCost, ...]:
     )
 
 
+def _changes(described: Mapping[str, Any]) -> dict[str, str]:
+    """What of the run's configuration is its own."""
+    config = described.get("config")
+    if not isinstance(config, dict):
+        return {}
+    _, changes = changes_of(str(described.get("config_name") or ""), config)
+    return {name: say_value(value) for name, value in changes.items()}
+
+
+def _tags(run: Path) -> tuple[ViewTag, ...]:
+    """What people said of views, the most severe first."""
+    return tuple(
+        ViewTag(tag["camera"], tag["frame"], tag["tag"], tag["severity"], tag["note"])
+        for tag in chosen_tags([("", run)])
+    )
+
+
 def _losses(path: Path) -> tuple[Curve, ...]:
-    if not path.is_file():
-        return ()
-    with record_errors(path):
-        content = read_arrays(path)
-        steps = content.pop("step")
-        if steps.ndim != 1 or any(array.dtype.kind not in "iuf" for array in (steps, *content.values())):
-            raise ValueError("not a number for each step")
-        order = ("total", "l1", "ssim", "mask", "depth")
-        names = [name for name in order if name in content] + sorted(set(content) - set(order))
-        same = [name for name in names if content[name].shape == steps.shape]
-        return tuple(Curve(name, steps.astype(np.float64), content[name].astype(np.float64)) for name in same)
+    return read_losses(path) if path.is_file() else ()
 
 
 def _checks(folder: Path) -> tuple[Note, ...]:
@@ -278,10 +309,9 @@ def _checks(folder: Path) -> tuple[Note, ...]:
     notes = []
     for status, level in (("fail", "error"), ("warn", "warning")):
         for check in (check for check in checks if check.status == status):
-            measured = f"{check.measure()}, wanted {check.limit} ({check.code})"
-            notes.append(
-                Note(level, " ".join(map(as_sentence, (f"{fault_of(check)}: {measured}", check.remedy))))
-            )
+            measured = as_sentence(f"measured {check.measure()}, wanted {check.limit} ({check.code})")
+            title = as_sentence(fault_of(check))
+            notes.append(Note(level, measured, title, as_sentence(check.remedy)))
     passed = sum(check.status == "pass" for check in checks)
     return (*notes, Note("info", f"Preflight: {passed} of {len(checks)} checks passed."))
 
@@ -307,14 +337,6 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def _tags(run: Path) -> Iterator[Note]:
-    """What people said of views in `simulacra view`, the most severe first."""
-    for tag in chosen_tags([("", run)]):
-        where = f"camera {tag['camera']}, frame {tag['frame']}" if tag["camera"] else f"frame {tag['frame']}"
-        said = f"Tagged as {tag['tag']} ({SEVERITY_WORDS[tag['severity']]}): {where}"
-        yield Note("warning", " ".join(map(as_sentence, (said, tag["note"]))))
-
-
 def _people(session: Mapping[str, Any]) -> dict[str, str]:
     """The session's own words on whom it shows and what was agreed; nothing is made up."""
     if not session:
@@ -337,10 +359,3 @@ def _facts(described: Mapping[str, Any]) -> dict[str, str]:
         for name, value in (described.get(key) or {}).items():
             facts[str(name)] = str(value)
     return facts
-
-
-def shown(metric: str, value: float | None) -> str:
-    """A number with as many decimals as mean something; a dash where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:.{METRICS[metric].decimals if metric in METRICS else 3}f}"

@@ -44,6 +44,13 @@ class _Score(_Strict):
     missing: list[dict[str, Any]]
 
 
+class _Region(_Strict):
+    mean: _Number
+    per_camera: dict[_Camera, _Number]
+    count: int
+    views: list[_Value]
+
+
 class _HeldOut(_Strict):
     views: list[_View]
 
@@ -66,6 +73,7 @@ class _Metrics(_Strict):
     scores: dict[str, _Score]
     settings: dict[str, Any]
     references: list[_Reference] = []
+    regions: dict[str, _Region] = {}
 
 
 def read_scores(path: Path) -> dict[str, Any]:

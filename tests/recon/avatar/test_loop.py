@@ -19,6 +19,7 @@ from simulacra.recon.avatar.loop import train, view_of_step
 from simulacra.recon.avatar.settings import Densification
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import ViewStore
+from simulacra.recon.runs.logs import logging_to
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
 from simulacra.render.gaussians.record import FIELDS
 from tests.recon.avatar.planted_gaussians import (
@@ -248,3 +249,28 @@ def test_sums_have_one_order_while_training_and_only_then(views: ViewStore, tmp_
     train(GaussianTrainee(perturbed(), place, NAMES, RECIPE), views, schedule, tmp_path)
     assert seen[-2:] == [True, True]
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_loggers_are_told_every_step_and_change_no_bit(views: ViewStore, tmp_path: Path) -> None:
+    class Kept:
+        def __init__(self) -> None:
+            self.told: list[tuple[str, int, dict[str, float]]] = []
+            self.finished = 0
+
+        def log(self, group: str, step: int, values: dict[str, float]) -> None:
+            self.told.append((group, step, dict(values)))
+
+        def finish(self) -> None:
+            self.finished += 1
+
+    alone, kept = run(views, tmp_path / "alone", scheduled(RECIPE, steps=6)), Kept()
+    with logging_to(kept):
+        logged = run(views, tmp_path / "logged", scheduled(RECIPE, steps=6))
+        assert kept.finished == 0
+    assert_same(alone, logged)
+    assert kept.finished == 1 and [told[:2] for told in kept.told] == [("train", step) for step in range(6)]
+    for name in ("total", "l1"):
+        assert [values[name] for _, _, values in kept.told] == logged.losses[name].tolist()
+    # Nobody listens any more.
+    run(views, tmp_path / "again", scheduled(RECIPE, steps=2))
+    assert len(kept.told) == 6

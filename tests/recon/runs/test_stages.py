@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -396,3 +397,42 @@ def test_a_runs_json_is_not_read_whatever_its_size(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(files, "MOST_JSON_BYTES", 99)
     with pytest.raises(RunError, match="109 bytes, of at most 99"):
         read_json(path)
+
+
+# -- siblings --------------------------------------------------------------------------------------
+
+
+def test_a_stage_of_the_same_key_is_taken_over_from_a_sibling(folder: RunFolder, tmp_path: Path) -> None:
+    work = Work()
+    _, made = run(folder, work)
+    other = replace(open_run(tmp_path / "other", "abc"), siblings=(tmp_path / "nowhere", folder.root))
+    value, taken = run(other, work)
+    assert (value, taken.digest, taken.skipped, work.runs) == (1.0, made.digest, True, 1)
+    assert (other.root / "fit" / "values.npz").samefile(folder.root / "fit" / "values.npz")
+    assert not list(other.root.glob(".*"))
+    # It is the run's own from then on, and another setting is computed.
+    assert run(open_run(tmp_path / "other", "abc"), work)[1].skipped
+    assert not run(other, work, config={"steps": 4})[1].skipped and work.runs == 2
+    assert read_json(folder.root / "fit" / "stage.json")["config"] == {"steps": 3}
+
+
+def test_a_damaged_sibling_gives_nothing(folder: RunFolder, tmp_path: Path) -> None:
+    work = Work()
+    run(folder, work)
+    write_arrays(folder.root / "fit" / "values.npz", values=np.zeros(3))
+    other = replace(open_run(tmp_path / "other", "abc"), siblings=(folder.root,))
+    assert run(other, work)[0] == 1.0 and work.runs == 2
+
+
+def test_where_there_are_no_links_files_are_copied(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: str, target: str) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    work = Work()
+    run(folder, work)
+    monkeypatch.setattr(os, "link", refuse)
+    other = replace(open_run(tmp_path / "other", "abc"), siblings=(folder.root,))
+    assert run(other, work)[1].skipped and work.runs == 1
+    assert not (other.root / "fit" / "values.npz").samefile(folder.root / "fit" / "values.npz")

@@ -14,13 +14,18 @@ import pytest
 from simulacra.recon.evaluate.protocol import View, choose_other, lock_protocol
 from simulacra.recon.evaluate.scoring import EvaluateConfig, PublishedNumber, Subject, score_views
 from simulacra.recon.evaluate.views import CapturedView, ViewConfig
+from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.preflight import Check, Preflight, save_preflight
 from simulacra.recon.preflight.verdict import Verdict
+from simulacra.recon.runs.configuration import dump_config, load_config
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
+from simulacra.tools.commands.configurations import brought_configs
 from simulacra.tools.report import read_run, write_report, write_run_report
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
-from simulacra.tools.report.write import duration, person_box
+from simulacra.tools.report.pictures import MOST_BYTES, SIZES, Picture, embed, person_box
+from simulacra.tools.report.strips import time_strips
+from simulacra.tools.report.wording import duration
 
 SIZE = 40
 
@@ -109,15 +114,15 @@ def test_page_says_what_the_files_say(run: Path) -> None:
         "24.00 dB a <peer>",
         "this run is better",
         "Scored on 1 view: cameras 2, which no stage saw.",
-        "camera 1 lags by <2> frames",
-        "the capture has no depth for this view",
-        "the session has no reference joints",
+        "Camera 1 lags by <2> frames.",
+        "Depth error, median and Depth error, 90th percentile: the capture has no depth for this view.",
+        "Joint error (MPJPE): the session has no reference joints.",
         "2 min 05 s",
         "1400 MiB",
         "earlier result kept",
         "consent: until 2031-12-31",
         "steps: 500 # <here>",
-        "simulacra · studio",
+        "simulacra · studio · S01 <b>balancing",
         "aaaaaaaaaaaa",
     ):
         assert said in text, said
@@ -133,7 +138,7 @@ def test_what_a_number_means_follows_the_settings_it_was_made_with(run: Path) ->
 def test_names_from_files_are_text_not_markup(run: Path) -> None:
     page = write_run_report(run).read_text("utf-8")
     assert "<b>balancing" not in page
-    assert "<title>S01 &lt;b&gt;balancing" in page
+    assert "S01 &lt;b&gt;balancing" in page and "<title>my run · studio – simulacra report" in page
 
 
 def test_the_same_run_gives_the_same_page(run: Path) -> None:
@@ -170,8 +175,9 @@ def test_doubts_of_the_preflight_come_first_the_worst_on_top(run: Path) -> None:
     (run / "preflight" / "preflight.json").write_text(json.dumps({"checks": checks, "notes": []}))
     notes = read_run(run).notes
     assert [note.level for note in notes[:3]] == ["error", "warning", "info"]
-    said = "The person has an impossible height (camera 2): 17 m, wanted 1.0 to 2.2 (stature)."
-    assert notes[0].text == f"{said} Check the depth scale."
+    assert notes[0].title == "The person has an impossible height (camera 2)."
+    assert notes[0].text == "Measured 17 m, wanted 1.0 to 2.2 (stature)."
+    assert notes[0].do == "Check the depth scale."
     assert notes[2].text == "Preflight: 1 of 3 checks passed."
 
 
@@ -252,7 +258,7 @@ def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> No
     }
     (run / "run.json").write_text(json.dumps(described))
     text = text_of(write_run_report(run).read_text("utf-8"))
-    for said in ("The session is no longer at /nowhere/S01.", "consent until 2031", "n1"):
+    for said in ("The session is no longer at /nowhere/S01.", "consent until 2031", "N1."):
         assert said in text
 
 
@@ -291,6 +297,106 @@ def test_not_a_run_and_damaged_files_are_errors(run: Path, tmp_path: Path) -> No
     (run / "evaluate" / "metrics.json").write_text("{")
     with pytest.raises(RunError, match=r"metrics\.json"):
         read_run(run)
+
+
+def test_the_run_is_named_by_what_differs_from_its_configuration(run: Path) -> None:
+    described = json.loads((run / "run.json").read_text())
+    config = dump_config(load_config(ReconstructionConfig, brought_configs()["smoke"]))
+    assert config["avatar"]["steps"] == 10
+    config["avatar"]["steps"] = 60
+    config["avatar"]["of_another_version"] = 1
+    (run / "run.json").write_text(json.dumps(described | {"config_name": "smoke", "config": config}))
+    page = write_run_report(run).read_text("utf-8")
+    assert "<title>my run · smoke with avatar.steps 60 – simulacra report" in page
+    assert "Differs from smoke: avatar.steps 60 ." in text_of(page)
+
+
+def test_losses_that_are_not_in_use_and_stages_that_did_nothing_are_left_out(run: Path) -> None:
+    steps = np.arange(20.0)
+    np.savez(run / "avatar" / "losses.npz", step=steps, total=steps, depth=np.zeros(20))
+    described = json.loads((run / "run.json").read_text())
+    described["stages"]["refine"] = {"seconds": 0.01, "peak_mb": 1.0, "skipped": False}
+    (run / "run.json").write_text(json.dumps(described))
+    page = write_run_report(run).read_text("utf-8")
+    assert 'aria-label="total"' in page and 'aria-label="depth"' not in page
+    assert "avatar" in text_of(page) and "refine" not in text_of(page)
+
+
+def test_tags_are_shown_as_they_are_now(run: Path) -> None:
+    def line(key: str, **said: object) -> str:
+        return json.dumps(
+            {"id": key, "time": "2026", "camera": "2", "frame": 0, "tag": "hole", "severity": 1, "note": ""}
+            | said
+        )
+
+    lines = [
+        line("a"),
+        line("b", tag="bad hand", severity=3, note="left <thumb>"),
+        line("c"),
+        '{"id": "d", "fra',
+    ]
+    lines += [line("a", note="mended"), line("c", removed=True)]
+    (run / "tags.jsonl").write_text("\n".join(lines))
+    assert [(tag.tag, tag.note) for tag in read_run(run).tags] == [
+        ("bad hand", "left <thumb>"),
+        ("hole", "mended"),
+    ]
+    page = write_run_report(run).read_text("utf-8")
+    assert "tag, severity 3 bad hand , camera 2, frame 0 : left <thumb>" in text_of(page)
+    assert '<b>bad hand</b>, <a href="#view-0">' in page
+
+
+def moving(frames: int, worst: dict[tuple[str, int], float]) -> dict[str, object]:
+    """Scores of two cameras: 20 dB everywhere but in the views that are named."""
+    views = [
+        {"camera": c, "frame": f, "value": worst.get((c, f), 20.0)} for c in ("a", "b") for f in range(frames)
+    ]
+    return {"psnr_fg": {"views": views}}
+
+
+def test_strips_name_the_worst_moment_of_every_camera() -> None:
+    (strip,) = time_strips(moving(40, {("a", 7): 11.25, ("b", 30): 14.0}), {("a", 7): "#view-0"})
+    assert [(line.camera, line.worst, line.link) for line in strip.lines] == [
+        ("a", "worst 11.25 dB in frame 7", "#view-0"),
+        ("b", "worst 14.00 dB in frame 30", ""),
+    ]
+    assert strip.scale.startswith("Bottom 11.25, top 20.00 dB; frames 0 to 39.")
+    # Frame 7 of 39 is at 7 / 39 of 600; the least value is on the bottom, 3 above the edge of 42.
+    assert 'class="low" d="M107.7 39.0h0"' in strip.lines[0].svg
+    # Two moments are no course of time.
+    assert not time_strips(moving(2, {}), {})
+
+
+def test_thinning_a_strip_keeps_the_worst() -> None:
+    (strip,) = time_strips(moving(5000, {("a", 4321): 1.0}), {})
+    assert 'class="low" d="M518.6 39.0h0"' in strip.lines[0].svg
+    assert strip.lines[0].svg.count("L") < 240
+
+
+def test_regions_are_listed_the_worst_first(run: Path) -> None:
+    path = run / "evaluate" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    assert metrics["regions"] == {}
+    views = [{"camera": "2", "frame": 0, "value": 17.5}]
+    metrics["regions"] = {
+        "face": {"mean": 22.0, "per_camera": {}, "count": 1, "views": views},
+        "hands": {"mean": 17.5, "per_camera": {}, "count": 1, "views": views},
+    }
+    path.write_text(json.dumps(metrics))
+    text = text_of(write_run_report(run).read_text("utf-8"))
+    assert "hands 17.50 17.50 dB (camera 2, frame 0) face 22.00" in text
+
+
+def test_pictures_share_what_room_there_is(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((900, 900, 3)).astype(np.float32)
+    write_image(tmp_path / "noise.png", noise)
+    pictures = [Picture(tmp_path / "noise.png")] * 3
+    large = sum(map(len, embed(pictures)))
+    small = sum(map(len, embed(pictures, large // 2)))
+    assert small <= large // 2 < large <= MOST_BYTES
+    # What has no room at any size comes at the smallest.
+    assert sum(map(len, embed(pictures, 1))) < small and len(embed(pictures, 1)) == 3
+    assert list(SIZES) == sorted(SIZES, reverse=True)
 
 
 def test_pictures_are_cut_to_the_person(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from simulacra.render.runtime.errors import InputError, RunError
 from simulacra.tools.cli import main
-from simulacra.tools.report.content import _tags
+from simulacra.tools.report.content import ViewTag, _tags
 from simulacra.tools.viewer.tags import TAGS_FILE, append_tag, chosen_tags, make_tag, read_tags
 from tests.tools.viewer.serving import get, get_json, ids_of, served, write_scored_run
 
@@ -96,10 +96,10 @@ def test_tags_of_several_runs_are_printed_and_chosen(
 def test_the_report_says_what_was_tagged_and_severe_things_first(tmp_path: Path) -> None:
     append_tag(tmp_path, make_tag(SAID | {"severity": 1, "note": ""}))
     append_tag(tmp_path, make_tag(SAID | {"camera": None, "tag": "hole", "note": "<b>am Knie</b>"}))
-    assert [note.text for note in _tags(tmp_path)] == [
-        "Tagged as hole (severe): frame 3. <b>am Knie</b>.",
-        "Tagged as bad hand (slight): camera a, frame 3.",
-    ]
+    assert _tags(tmp_path) == (
+        ViewTag(None, 3, "hole", 3, "<b>am Knie</b>"),
+        ViewTag("a", 3, "bad hand", 1, ""),
+    )
 
 
 def test_the_server_keeps_tags_beside_the_run_and_nothing_else(tmp_path: Path) -> None:

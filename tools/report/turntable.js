@@ -1,5 +1,3 @@
-"use strict";
-
 // The turntable: a slider, dragging the picture, and a button that turns it.
 (() => {
   const box = document.getElementById("turntable");
@@ -46,46 +44,4 @@
   for (const name of ["pointerup", "pointercancel"]) {
     box.addEventListener(name, () => { drag = null; box.classList.remove("dragging"); });
   }
-})();
-
-// Enlarged pictures: keys 1, 2, 3 flip between photograph, render and difference in place; arrows change the view.
-(() => {
-  const dialog = document.getElementById("lightbox");
-  const picture = dialog.querySelector("img");
-  const caption = document.getElementById("caption");
-  const buttons = [...document.querySelectorAll(".zoom")];
-  const groups = [];
-  for (const button of buttons) {
-    const triple = button.closest(".triple");
-    const last = groups[groups.length - 1];
-    if (triple && last && last.triple === triple) last.buttons.push(button);
-    else groups.push({ triple, buttons: [button] });
-  }
-  let group = 0, kind = 0;
-
-  function show() {
-    const shown = groups[group].buttons;
-    kind = Math.min(kind, shown.length - 1);
-    const source = shown[kind].querySelector("img");
-    picture.src = source.src;
-    picture.alt = source.alt;
-    caption.textContent = source.alt;
-  }
-  groups.forEach((entry, g) => entry.buttons.forEach((button, k) => button.addEventListener("click", () => {
-    group = g;
-    kind = k;
-    show();
-    dialog.showModal();
-  })));
-  picture.addEventListener("click", () => { kind = (kind + 1) % groups[group].buttons.length; show(); });
-  document.getElementById("close").addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
-  dialog.addEventListener("keydown", (event) => {
-    const moves = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
-    if (event.key in moves) group = (group + moves[event.key] + groups.length) % groups.length;
-    else if (["1", "2", "3"].includes(event.key)) kind = Number(event.key) - 1;
-    else return;
-    event.preventDefault();
-    show();
-  });
 })();
