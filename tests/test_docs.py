@@ -23,6 +23,7 @@ from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.runs.configuration import config_keys, dump_config
 from simulacra.tools.cli import main
 from simulacra.tools.commands.configurations import brought_configs
+from simulacra.tools.commands.export import FORMATS
 from simulacra.tools.design.config import DesignConfig
 from simulacra.tools.virtual.config import VirtualCaptureConfig
 
@@ -36,7 +37,7 @@ PAGES = [
 ]
 FOLDERS = ("render", "recon", "tools", "tests", "configs", "assets", "docs", "examples")
 SCHEMAS = (ReconstructionConfig, VirtualCaptureConfig, DesignConfig)
-EXTRA_MODULES = {"pillow-heif": "pillow_heif", "openexr": "OpenEXR"}
+EXTRA_MODULES = {"pillow-heif": "pillow_heif", "openexr": "OpenEXR", "usd-core": "pxr"}
 
 
 def text_of(page: Path) -> str:
@@ -218,6 +219,13 @@ def test_meanings_name_settings_and_are_explained_by_them() -> None:
     assert used == set(SETTINGS)
     assert "at least <given>" in METRICS["mask_iou"].explain(values)
     assert "at least evaluate.view.alpha_threshold" in METRICS["mask_iou"].explain({})
+
+
+def test_every_export_format_is_in_its_table() -> None:
+    rows = table_below(text_of(DOCS / "exports.md"), "# A person for other programs")
+    documented = {form: tuple(row[1].split(", ")) for row in rows for form in codes_in(row[0])}
+    assert set(documented) == set(FORMATS)
+    assert all(set(documented[form]) >= set(endings) for form, endings in FORMATS.items())
 
 
 def test_every_extra_is_imported_by_a_file_and_documented() -> None:

@@ -18,10 +18,10 @@ from simulacra.render.camera import Cameras
 from simulacra.render.image import srgb_to_linear
 from simulacra.render.mesh import rasterize_mesh, vertex_normals
 
-# A point that much further than the nearest surface about it is hidden, metres; about it is within these pixels, as
-# the body is not quite where the person is, and an arm's color must not fall on the chest behind it.
+# A point that much further than the nearest surface about it is hidden, metres; about it is this far aside, as the body
+# is not quite where the person is, and a hand's color must not fall on the chest behind it.
 OCCLUSION_M = 0.02
-OCCLUSION_PX = 3
+OCCLUSION_AROUND_M = 0.025
 # Pixels this close to the silhouette are mixed with what is behind.
 MASK_BORDER_PX = 2
 LEAST_COSINE = 0.15
@@ -69,7 +69,9 @@ def score_vertices(photograph: Photograph, faces: Int[Tensor, "f 3"]) -> Float[T
     """
     verts, camera = photograph.verts, photograph.camera
     depth = rasterize_mesh(verts, faces, camera).depth[0].numpy()
-    near = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), _window(OCCLUSION_PX))
+    away = float(np.median(depth[depth > 0])) if (depth > 0).any() else 1.0
+    around = max(1, round(OCCLUSION_AROUND_M * float(camera.Ks[0, 0, 0]) / away))
+    near = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), _window(around))
     inner = cv2.erode((photograph.mask > 0.5).astype(np.uint8), _window(MASK_BORDER_PX))
     uv, z = (each[0].numpy() for each in camera.project(verts))
     columns, rows = (np.floor(np.nan_to_num(uv, posinf=-1, neginf=-1)).clip(-1, 1 << 20).astype(np.int64)).T

@@ -70,8 +70,8 @@ def test_the_ending_says_what_is_written(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     starts = {
-        "a.ply": b"ply\n", "a.spz": b"\x1f\x8b", "a.SOG": b"PK", "a.glb": b"glTF", "a.obj": b"mtllib", "a.bvh": b"HIERARCHY",
-        "a.trc": b"PathFileType", "a.mot": b"a\nversion", "a.csv": b"time,", "a.npz": b"PK",
+        "a.ply": b"ply\n", "a.spz": b"\x1f\x8b", "a.SOG": b"PK", "a.glb": b"glTF", "a.obj": b"mtllib",
+        "a.bvh": b"HIERARCHY", "a.trc": b"PathFileType", "a.mot": b"a\nversion", "a.csv": b"time,", "a.npz": b"PK",
     }  # fmt: skip
     for name, start in starts.items():
         assert main(["export", str(run), "--out", str(tmp_path / name), "--texture", "0"]) == 0

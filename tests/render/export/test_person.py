@@ -158,7 +158,7 @@ def test_texture_and_marks_are_there(glb: Path, person: Person) -> None:
     assert block[view["byteOffset"] :][: view["byteLength"]] == person.texture
     primitive = document["meshes"][0]["primitives"][0]
     seen = glb_array(document, block, primitive["attributes"]["_SEEN"])
-    assert set(seen.tolist()) == {0.0, 1.0} and 20 < (seen == 0).sum() < 200
+    assert set(seen.tolist()) == {0.0, 1.0} and 5 < (seen == 0).sum() < 200
     assert document["meshes"][0]["extras"]["unseen"] == "some"
     # The picture's first row is v = 0 there, and v = 1 here.
     uvs = glb_array(document, block, primitive["attributes"]["TEXCOORD_0"])
@@ -186,7 +186,7 @@ def test_the_validator_knows_splats_but_not_their_extension(tmp_path: Path) -> N
     import { readFileSync } from 'fs';
     import validator from 'gltf-validator';
     const report = await validator.validateBytes(new Uint8Array(readFileSync(process.argv[2])));
-    console.log(JSON.stringify(report.issues.messages.filter(m => m.severity < 2).map(m => m.code)));
+    console.log(JSON.stringify(report.issues.messages.map(m => m.code)));
     """
     codes = run_node(program, tmp_path, "gltf-validator", words=(str(tmp_path / "a.glb"),))
     assert sorted(codes) == ["MESH_PRIMITIVE_INVALID_ATTRIBUTE"] * 4 + ["UNSUPPORTED_EXTENSION"]

@@ -106,7 +106,7 @@ def test_a_person_in_every_format(tmp_path: Path) -> None:
     for form in READERS:
         lost = measure(avatar, form, tmp_path)
         assert lost.count == len(avatar.avatar)
-        # Fifteen hundred large blots of random colors: SPZ has sizes in steps of 6 %, which shows more than on a person.
+        # Fifteen hundred large blots of random colors: the steps of SPZ's sizes, 6 %, show more than on a person.
         least = 44 if form == "spz" else 55
         assert lost.whole_db > least and lost.head_db > min(least, 50), lost
 
