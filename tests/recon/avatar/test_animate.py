@@ -171,7 +171,9 @@ def test_a_run_is_opened_as_it_was_left(run: Path, finished: FinishedAvatar) -> 
 def test_what_no_camera_saw_comes_back_and_goes_into_exports(
     body: BodyModel, finished: FinishedAvatar, tmp_path: Path
 ) -> None:
-    feet = torch.isin(body.part_labels, torch.tensor([body.part_names.index(f"foot_{side}") for side in "lr"]))
+    feet = torch.isin(
+        body.part_labels, torch.tensor([body.part_names.index(f"foot_{side}") for side in "lr"])
+    )
     seen = np.repeat(~feet.numpy()[None], 2, 0)
     counts = gaussian_views(body, finished.avatar.binding, seen)
     avatar = finished.avatar.replace(seen=counts)
