@@ -218,7 +218,7 @@ def _stand_still(seconds: float, phase: float) -> tuple[Angles, Actions]:
 
 
 def _sit(seconds: float, phase: float) -> tuple[Angles, Actions]:
-    """As standing, with thighs level, shins upright and forearms over the lap."""
+    """As standing, with thighs level, shins upright and forearms lifted."""
     angles, actions = _relax(seconds, phase)
     angles |= _mirror("upperleg01", (-85.0, 0.0, 4.0)) | _mirror("lowerleg01", (85.0, 0.0, 0.0))
     angles |= _mirror("upperarm01", (-20.0, 0.0, -24.0)) | _mirror("lowerarm01", (-45.0, 0.0, -6.0))

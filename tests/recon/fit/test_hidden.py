@@ -102,7 +102,7 @@ def plant_half(body: BodyModel, sits: bool, look_at_height: float) -> PlantedBod
 
 @pytest.fixture(scope="module")
 def desk(body: BodyModel) -> PlantedBody:
-    return plant_half(body, sits=True, look_at_height=1.05)
+    return plant_half(body, sits=True, look_at_height=1.3)
 
 
 @pytest.fixture(scope="module")
@@ -309,17 +309,19 @@ def test_no_leg_is_before_a_lens(body: BodyModel, evidence: Evidence) -> None:
 
 
 def test_empty_space_is_no_place_for_a_leg(body: BodyModel, evidence: Evidence) -> None:
-    """A depth camera looks through where sitting thighs would be: then the person is on their feet, floor or not."""
+    """A depth camera sees a board under the seat through where sitting thighs would be: then legs hang behind it."""
     views = evidence.views
-    wide = views.Ks * np.array([0.05, 0.05, 1])[:, None]
-    through = FreeSpace(wide, {(0, c): np.full((80, 50), 4.0) for c in range(4)})
-    some = torch.tensor([[[0.0, 1.05, 0.0], [0.0, 1.05, 40.0]]])
+    wide = views.Ks * np.array([0.05, 0.05, 1.0])[:, None]
+    through = FreeSpace(wide, {(0, c): np.full((50, 50), 4.0) for c in range(4)})
+    some = torch.tensor([[[0.0, 1.25, 0.0], [0.0, 1.25, 40.0]]])
     # Of a place in the middle of all pictures and one that lies behind all cameras the first is empty.
     assert empty_share(through, views.viewmats, some, [0]) == 0.5
-    blind = FreeSpace(wide, {(0, c): np.zeros((80, 50)) for c in range(4)})
+    blind = FreeSpace(wide, {(0, c): np.zeros((50, 50)) for c in range(4)})
     assert empty_share(blind, views.viewmats, some, [0]) == 0
     assert choose(body, evidence, free=blind).forward > 0.3
-    assert choose(body, evidence, free=FreeSpace(wide, {(0, 1): np.full((200, 50), 4.0)})).forward < 0.1
+    # A picture that goes on downwards: knees of who sits are 0.8 m from the camera, hanging ones 1.2 m.
+    board = FreeSpace(wide, {(0, 1): np.full((200, 50), 1.05)})
+    assert choose(body, evidence, free=board).forward < 0.1
 
 
 def test_cost_of_hidden_joints_and_lenses(body: BodyModel, evidence: Evidence) -> None:

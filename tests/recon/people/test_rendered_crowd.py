@@ -32,12 +32,15 @@ def path(sign: float) -> tuple[Waypoint, ...]:
     """From one side to the middle, a hug, past each other, and away."""
     steps = ((0.0, -1.3, 0.0, 0.0), (1.6, -0.17, 0.0, 0.0), (1.9, -0.17, 0.0, 1.0), (2.6, -0.17, 0.0, 1.0),
              (3.1, 0.0, 0.35, 0.0), (4.8, 1.5, 0.1, 0.0))  # fmt: skip
-    return tuple(Waypoint(t, sign * x, sign * z, sign * 90.0, reach) for t, x, z, reach in steps)
+    return tuple(
+        Waypoint(seconds=t, x=sign * x, z=sign * z, heading=sign * 90.0, reach=reach)
+        for t, x, z, reach in steps
+    )
 
 
 def crowd() -> VirtualCaptureConfig:
     """Five cameras around two people."""
-    other = Companion(PersonConfig(seed=8), MotionConfig(name="walk", path=path(-1.0)))
+    other = Companion(person=PersonConfig(seed=8), motion=MotionConfig(name="walk", path=path(-1.0)))
     rig = RigConfig(
         count=5, distance=3.6, height=1.5, look_at_height=0.95, width=640, height_px=480, field_of_view=62
     )

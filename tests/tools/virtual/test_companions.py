@@ -50,7 +50,7 @@ def test_a_path_leads_through_its_waypoints_and_arms_reach() -> None:
     except AssetError as error:
         pytest.skip(str(error))
     rest = body.rest(body.neutral_shape())
-    path = (Waypoint(0.0, -1.0, 0.0, 90.0), Waypoint(2.0, 1.0, 0.5, 90.0, 1.0))
+    path = (Waypoint(x=-1.0, heading=90.0), Waypoint(seconds=2.0, x=1.0, z=0.5, heading=90.0, reach=1.0))
     at = pose_at(body, rest, MotionConfig(name="still", path=path), seed=0)
     start, middle, end = (at(seconds).translation[0].tolist() for seconds in (0.0, 1.0, 9.0))
     assert (
