@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
-from simulacra.recon.multiview.offsets import SeenMotion, find_offsets
+from simulacra.recon.multiview.detections import PinholeCameras
+from simulacra.recon.multiview.offsets import SeenMotion, common_step, find_offsets
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.preflight.bodies import at_nominal_size, stack_views, undistort_pixels
 from simulacra.recon.preflight.reading import Problems, iter_raw
@@ -83,10 +84,29 @@ def look_longer(session: Session, detector: PersonDetector, problems: Problems) 
     far = _far_offsets(seen, every)
     if far is None:
         return None
-    evidence = (
-        f"right to a frame, from {len(frames)} frames over {seen[0].times[-1] - seen[0].times[0]:.0f} s"
-    )
+    frame = float(np.median(np.diff(every)))
+    sharp = _sharpened(session, seen, far * frame) if common_step(seen) < 1.5 * frame else None
+    right = "right to a frame" if sharp is None else "to a part of a frame"
+    far = far if sharp is None else sharp / frame
+    evidence = f"{right}, from {len(frames)} frames over {seen[0].times[-1] - seen[0].times[0]:.0f} s"
     return say_offsets(dict(zip(session.camera_names, (-far).tolist())), evidence, ())
+
+
+def _sharpened(
+    session: Session, seen: Sequence[SeenMotion], seconds: Float[np.ndarray, " c"]
+) -> Float[np.ndarray, " c"] | None:
+    """Offsets by velocities in space about coarse ones; None where the cameras do not agree on how points move."""
+    from simulacra.recon.synchronise.sharpen import (
+        lags_of_stretch,
+    )  # which looks at people as this package does
+
+    cameras = session.cameras
+    rig = PinholeCameras(np.stack([c.viewmat for c in cameras]), np.stack([c.K for c in cameras]))
+    start = max(float(one.times[0]) + offset for one, offset in zip(seen, seconds))
+    end = min(float(one.times[-1]) + offset for one, offset in zip(seen, seconds))
+    lags = lags_of_stretch(seen, seconds, rig, (start, end)).lags
+    # A coarse offset is right to a frame: what is further off is another error than of clocks.
+    return seconds - lags if (np.abs(lags) <= common_step(seen)).all() else None
 
 
 def _spread_frames(session: Session) -> tuple[int, ...]:

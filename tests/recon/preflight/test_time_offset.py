@@ -76,8 +76,9 @@ def test_a_longer_look_finds_what_consecutive_frames_have_nothing_in_common_for(
         started_apart(tmp_path / "session", began, frames), Clairvoyant(3, ticks=1000), Problems()
     )
     assert check is not None and (check.status, check.where) == ("warn", "b")
-    # 2 px of noise at 10 frames a second: found to a fifth of one of the recording's.
-    assert check.measured == pytest.approx(-late, abs=0.2)
+    # Every frame of a short recording is looked at, and every third of a long one: right to a frame then.
+    assert check.measured == pytest.approx(-late, abs=0.2 if frames == 150 else 1.0)
+    assert ("to a part of a frame" in check.evidence) == (frames == 150)
     assert re.search(rf"b began [\d.]+ frames {'later' if late > 0 else 'earlier'}", check.evidence)
 
 
