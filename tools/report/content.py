@@ -304,7 +304,7 @@ def _tags(run: Path) -> Iterator[Note]:
     for tag in chosen_tags([("", run)]):
         where = f"camera {tag['camera']}, frame {tag['frame']}" if tag["camera"] else f"frame {tag['frame']}"
         said = f"Tagged as {tag['tag']} ({SEVERITY_WORDS[tag['severity']]}): {where}"
-        yield Note("warning", " ".join(map(as_sentence, (said, tag["note"]))))
+        yield Note("warning", " ".join(map(as_sentence, filter(None, (said, tag["note"])))))
 
 
 def _people(session: Mapping[str, Any]) -> dict[str, str]:

@@ -165,6 +165,9 @@ class Studio:
         )  # fmt: skip
 
         def make() -> bytes:
+            path = self._file(summary, layer, camera, frame) if side == summary.side else None
+            if path is not None:
+                return path.read_bytes()
             pixels = self._pixels(summary, layer, camera, frame, side, part, other)
             return pictures.encode(pixels, "jpg" if kind == "jpg" else "png")
 
@@ -196,14 +199,11 @@ class Studio:
 
     def view(self, summary: Summary, layer: str, camera: str, frame: int, side: int) -> pictures.Picture:
         """The pixels of a layer: of a scored view the file in the run where that is large enough, or drawn now."""
-        kind = {"person": "photo", "render": "render"}.get(layer)
-        if kind is not None:
-            self.checks.refuse_damaged(summary.entry.path, summary.stamp, EVALUATE)
-            path = scored_picture(summary.entry.path, camera, frame, kind)
-            if path is not None:
-                found = pictures.read_picture(path)
-                if side <= max(found.shape[:2]) or summary.session is None or side == summary.side:
-                    return pictures.shrink(found, side)
+        path = self._file(summary, layer, camera, frame)
+        if path is not None:
+            found = pictures.read_picture(path)
+            if side <= max(found.shape[:2]) or side == summary.side or summary.session is None:
+                return pictures.shrink(found, side)
         if layer in CAPTURED:
             capture = self.photographs(summary)
             from .drawing import draw_photograph
@@ -213,6 +213,14 @@ class Studio:
         from .drawing import draw_layer
 
         return draw_layer(run, layer, camera, frame, side)
+
+    def _file(self, summary: Summary, layer: str, camera: str, frame: int) -> Path | None:
+        """The file that a picture of a scored view is in its run, which nothing is known to be wrong with."""
+        kind = {"person": "photo", "render": "render"}.get(layer)
+        if kind is None:
+            return None
+        self.checks.refuse_damaged(summary.entry.path, summary.stamp, EVALUATE)
+        return scored_picture(summary.entry.path, camera, frame, kind)
 
     def numbers(self, summary: Summary, camera: str, frame: int, depth: bool) -> dict[str, Any]:
         """Scores of a view, and how its error is shared out; of its depth picture the range of metres if asked."""
