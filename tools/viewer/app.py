@@ -133,6 +133,7 @@ class Routes:
             asked.get("camera") or None,
             _count(asked.get("most"), 200),
             _count(asked.get("each"), MOST_ROWS),
+            self._studio.region_scores,
         )
         return JSONResponse({"rows": rows}, headers=NOW)
 

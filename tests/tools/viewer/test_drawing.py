@@ -91,6 +91,15 @@ def test_parts_share_out_what_is_covered(run: drawing.DrawnRun) -> None:
     assert rows["head"] < rows["torso"] < rows["legs"] < rows["feet"]
 
 
+def test_an_error_of_the_head_is_the_heads(run: drawing.DrawnRun) -> None:
+    shares = drawing.part_shares(run, CAMERA, FRAME, SIZE)
+    head = (shares.argmax(-1) == 0) & (shares.sum(-1) > 0.5)
+    theirs = np.full((SIZE, SIZE, 3), 100, np.uint8)
+    ours = theirs + np.uint8(51) * head[..., None].astype(np.uint8)
+    found = drawing.region_errors(run, CAMERA, FRAME, ours, theirs)
+    assert found["head"] == pytest.approx(20 * math.log10(5)) and found["torso"] == found["legs"] == 100
+
+
 def test_depth_is_colored_over_the_metres_that_are_said(run: drawing.DrawnRun) -> None:
     """The camera is 3.5 m from the person's axis, who is less than 0.6 m to any side of it."""
     near, far = drawing.depth_range(run, CAMERA, FRAME, SIZE)
