@@ -66,7 +66,7 @@ def make_app(paths: Sequence[Path], labels: Sequence[str], access: Access) -> St
             Route("/play/{id}/{what}", routes.played, methods=["POST"]),
         ],
         middleware=[Middleware(AccessGuard, access=access)],
-        exception_handlers={UserError: _say},
+        exception_handlers={UserError: _say, OSError: _say_disk_error},
     )
 
 
@@ -74,6 +74,12 @@ def _say(_: Request, error: Exception) -> Response:
     assert isinstance(error, UserError)
     status = 409 if isinstance(error, RunError) else 404
     return JSONResponse({"error": error.what, "lines": error.lines()}, status, NOW)
+
+
+def _say_disk_error(request: Request, error: Exception) -> Response:
+    """Of a run that goes while it is read, for instance."""
+    assert isinstance(error, OSError)
+    return _say(request, RunError("a file cannot be read", where=error.filename, found=error.strerror))
 
 
 class Routes:
@@ -127,6 +133,7 @@ class Routes:
             asked.get("camera") or None,
             _count(asked.get("most"), 200),
             _count(asked.get("each"), MOST_ROWS),
+            self._studio.region_scores,
         )
         return JSONResponse({"rows": rows}, headers=NOW)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from functools import cached_property, lru_cache
@@ -37,7 +38,7 @@ from simulacra.render.gaussians.normals import gaussian_normals
 from simulacra.render.image import composite, limited_size, resize_area
 from simulacra.render.runtime.errors import InputError
 
-from .pictures import as_bytes
+from .pictures import Picture, as_bytes
 
 # One drawing at a time: the rasterizer uses all processors for each.
 DRAWING = threading.RLock()
@@ -51,6 +52,8 @@ PART_GROUPS: dict[str, tuple[tuple[str, ...], tuple[float, float, float]]] = {
     "feet": (("foot",), (0.85, 0.55, 0.75)),
 }
 SEEN_RGB, PUT_RGB = (255, 220, 60), (255, 80, 220)
+# A region of fewer pixels is not measured.
+FEWEST_PIXELS = 20
 # Detections of less are not drawn.
 LEAST_CONFIDENCE = 0.3
 
@@ -292,6 +295,22 @@ def part_shares(run: DrawnRun, camera: str, frame: int, side: int) -> Float[np.n
         view = run.camera(camera, side)
         drawn = rasterize_features(run.gaussians(frame, camera), hot, view, eps2d=OUTLINE_EPS2D)
     return drawn.features_premul[0].numpy()
+
+
+def region_errors(run: DrawnRun, camera: str, frame: int, ours: Picture, theirs: Picture) -> dict[str, float]:
+    """PSNR of two pictures of a view over each group of parts that the avatar shows there, dB."""
+    with DRAWING:
+        shares = part_shares(run, camera, frame, max(ours.shape[:2]))
+    if ours.shape != theirs.shape or shares.shape[:2] != ours.shape[:2]:
+        return {}
+    squared = (((ours.astype(np.float32) - theirs) / 255) ** 2).mean(-1)
+    most, covered = shares.argmax(-1), shares.sum(-1) > 0.5
+    found = {}
+    for number, name in enumerate(PART_GROUPS):
+        where = covered & (most == number)
+        if np.count_nonzero(where) >= FEWEST_PIXELS:
+            found[name] = -10 * math.log10(max(float(squared[where].mean()), 1e-10))
+    return found
 
 
 def _parts(run: DrawnRun, camera: str, frame: int, side: int) -> FloatPicture:

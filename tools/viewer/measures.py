@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.mapped import map_arrays
 from simulacra.recon.runs.records import record_errors
-from simulacra.render.runtime.errors import InputError
+from simulacra.render.runtime.errors import InputError, UserError
 
 from .summary import Summary
 
@@ -27,7 +27,7 @@ REGIONS: dict[str, tuple[int, ...]] = {
     "legs": (25, 26),
     "feet": tuple(range(27, 33)),
 }
-REPROJECTION, TRUST = "reprojection_px", "trust"
+REPROJECTION, TRUST, PICTURED = "reprojection_px", "trust", "psnr_fg"
 TRUST_LABEL = "Trust: how sure the landmarks are, 0 to 1"
 # More than a page has columns of pixels.
 MOST_BINS = 1500
@@ -35,18 +35,25 @@ NOWHERE = ""  # the camera of numbers that are of the world
 
 # Frames and values of a camera, the frames rising.
 Series = tuple[np.ndarray, np.ndarray]
+# PSNR over a region of the person, dB, in the views of which there are pictures.
+OfPictures = Callable[[Summary, str], dict[str, Series]]
 
 
-def tracks(summary: Summary, metric: str, region: str = "") -> tuple[dict[str, Series], str]:
+def tracks(
+    summary: Summary, metric: str, region: str = "", of_pictures: OfPictures | None = None
+) -> tuple[dict[str, Series], str]:
     """The numbers of a metric by camera, and which direction is good.
 
     Args:
         metric: of metrics.json, or `TRUST`.
-        region: of `REGIONS`, for what is measured at landmarks; "" for all of the person.
+        region: of `REGIONS`, for what is measured at landmarks or pixels; "" for all of the person.
+        of_pictures: what is asked for a region of `PICTURED`.
 
     Raises:
         InputError: there are no such numbers.
     """
+    if region in REGIONS and metric == PICTURED and of_pictures is not None:
+        return of_pictures(summary, region), "higher"
     if region or metric == TRUST:
         return _at_landmarks(summary, metric, region), "higher" if metric == TRUST else "lower"
     score = summary.scores.get(metric)
@@ -107,7 +114,13 @@ def _worst_places(values: np.ndarray, better: str) -> np.ndarray:
 
 
 def worst(
-    summaries: Sequence[Summary], metric: str, region: str, camera: str | None, most: int, each: int
+    summaries: Sequence[Summary],
+    metric: str,
+    region: str,
+    camera: str | None,
+    most: int,
+    each: int,
+    of_pictures: OfPictures | None = None,
 ) -> list[dict[str, Any]]:
     """Views of several runs, the worst first.
 
@@ -115,12 +128,13 @@ def worst(
         camera: only this one's.
         most: so many in all.
         each: so many of each run.
+        of_pictures: as for `tracks`.
     """
     rows: list[tuple[float, dict[str, Any]]] = []
     for summary in summaries:
         try:
-            found, better = tracks(summary, metric, region)
-        except InputError:
+            found, better = tracks(summary, metric, region, of_pictures)
+        except UserError:
             continue
         sign = 1.0 if better == "higher" else -1.0
         rows += heapq.nsmallest(each, _rows(summary, found, sign, camera), key=lambda row: row[0])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+import numpy as np
 
 from simulacra.render.runtime.errors import InputError
 
@@ -14,7 +17,7 @@ from . import pictures
 from .cache import ByteCache
 from .checks import RecordChecks
 from .entries import Entry, find_entries
-from .measures import numbers_of, scored_picture
+from .measures import Series, numbers_of, scored_picture
 from .summary import Summary, read_summary, stamp_of
 
 if TYPE_CHECKING:
@@ -165,6 +168,9 @@ class Studio:
         )  # fmt: skip
 
         def make() -> bytes:
+            path = self._file(summary, layer, camera, frame) if side == summary.side else None
+            if path is not None:
+                return path.read_bytes()
             pixels = self._pixels(summary, layer, camera, frame, side, part, other)
             return pictures.encode(pixels, "jpg" if kind == "jpg" else "png")
 
@@ -196,14 +202,11 @@ class Studio:
 
     def view(self, summary: Summary, layer: str, camera: str, frame: int, side: int) -> pictures.Picture:
         """The pixels of a layer: of a scored view the file in the run where that is large enough, or drawn now."""
-        kind = {"person": "photo", "render": "render"}.get(layer)
-        if kind is not None:
-            self.checks.refuse_damaged(summary.entry.path, summary.stamp, EVALUATE)
-            path = scored_picture(summary.entry.path, camera, frame, kind)
-            if path is not None:
-                found = pictures.read_picture(path)
-                if side <= max(found.shape[:2]) or summary.session is None or side == summary.side:
-                    return pictures.shrink(found, side)
+        path = self._file(summary, layer, camera, frame)
+        if path is not None:
+            found = pictures.read_picture(path)
+            if side <= max(found.shape[:2]) or side == summary.side or summary.session is None:
+                return pictures.shrink(found, side)
         if layer in CAPTURED:
             capture = self.photographs(summary)
             from .drawing import draw_photograph
@@ -213,6 +216,47 @@ class Studio:
         from .drawing import draw_layer
 
         return draw_layer(run, layer, camera, frame, side)
+
+    def _file(self, summary: Summary, layer: str, camera: str, frame: int) -> Path | None:
+        """The file that a picture of a scored view is in its run, which nothing is known to be wrong with."""
+        kind = {"person": "photo", "render": "render"}.get(layer)
+        if kind is None:
+            return None
+        self.checks.refuse_damaged(summary.entry.path, summary.stamp, EVALUATE)
+        return scored_picture(summary.entry.path, camera, frame, kind)
+
+    def region_scores(self, summary: Summary, region: str) -> dict[str, Series]:
+        """PSNR over a region of the person in the views of which the run has pictures, by camera. Needs the avatar.
+
+        Raises:
+            InputError, RunError: it cannot be; says why.
+        """
+        key = (summary.entry.id, summary.stamp, "regions")
+        found: dict[str, dict[str, float]] = json.loads(
+            self.pictures.get(key, lambda: json.dumps(self._all_regions(summary)).encode())
+        ).get(region, {})
+        return {
+            camera: (
+                np.array(sorted(map(int, values))),
+                np.array([values[f] for f in sorted(values, key=int)]),
+            )
+            for camera, values in found.items()
+        }
+
+    def _all_regions(self, summary: Summary) -> dict[str, dict[str, dict[int, float]]]:
+        run = self.drawn(summary)
+        from .drawing import region_errors
+
+        found: dict[str, dict[str, dict[int, float]]] = {}
+        for camera, frame in summary.scored:
+            if scored_picture(summary.entry.path, camera, frame, "render") is None:
+                continue
+            ours, theirs = (
+                self.view(summary, each, camera, frame, summary.side) for each in ("render", "person")
+            )
+            for name, value in region_errors(run, camera, frame, ours, theirs).items():
+                found.setdefault(name, {}).setdefault(camera, {})[frame] = value
+        return found
 
     def numbers(self, summary: Summary, camera: str, frame: int, depth: bool) -> dict[str, Any]:
         """Scores of a view, and how its error is shared out; of its depth picture the range of metres if asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import shutil
 import socket
@@ -10,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,11 @@ def served(paths: Sequence[Path], labels: Sequence[str] = (), access: Access | N
         server.should_exit = True
         thread.join(10)
         listening.close()
+        # The server's loop ends before connections that a browser keeps are closed: not a test's business.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            del server, app
+            gc.collect()
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):

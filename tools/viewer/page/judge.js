@@ -15,7 +15,7 @@ async function refill() {
   if (run.stages.includes("fit")) metrics.push(["trust", "trust in the landmarks"]);
   options($("metric"), metrics.length ? metrics : [["", "nothing was scored"]], state.metric);
   if ($("metric").value !== state.metric) state.metric = $("metric").value;
-  const byRegion = ["reprojection_px", "trust"].includes(state.metric) && run.stages.includes("fit");
+  const byRegion = run.stages.includes("fit") && (["reprojection_px", "trust"].includes(state.metric) || (state.metric === "psnr_fg" && run.pictured.length));
   options($("region"), [["", "all of the person"], ...(byRegion ? index.regions.map(r => [r, r]) : [])], state.region);
   state.region = $("region").value;
   options($("filter"), [["", "all"], ...run.cameras.map(c => [c.name, c.name])], state.filter);
