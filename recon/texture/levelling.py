@@ -24,6 +24,7 @@ ALIKE, NONE = 0.1, 1e-3
 # other. Where they differ by more, one has something else there, and the next parts must not be colored for it. Of dark
 # places (linear, of 1) the sensor's noise is more than that.
 MOST_UNEVEN, DARK = 2 / 3, 0.01
+MOST_CORRECTION = 1.35
 # What an unseen vertex is drawn to beside its neighbours: the nearest seen ones, for parts that hang on nothing seen.
 NEAREST = 1e-4
 
@@ -58,6 +59,13 @@ def seam_corrections(
     wanted[: len(meet)] = own[meet + 1] - own[meet]
     corrections[seen] = _least_squares(sparse.vstack(rows), wanted)[place]
     return corrections
+
+
+def add_corrections(
+    colors: Float[np.ndarray, "*n 3"], corrections: Float[np.ndarray, "*n 3"]
+) -> Float[np.ndarray, "*n 3"]:
+    """Corrected colors, none by more than light and exposure make: a sum would take dark cloth's red below zero."""
+    return np.clip(colors + corrections, colors / MOST_CORRECTION, colors * MOST_CORRECTION)
 
 
 def fill_unseen(
