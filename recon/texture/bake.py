@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from simulacra.recon.texture.labels import UNSEEN, choose_labels
-from simulacra.recon.texture.levelling import fill_unseen, seam_corrections
+from simulacra.recon.texture.levelling import add_corrections, fill_unseen, seam_corrections
 from simulacra.recon.texture.sight import Photograph, sample, score_vertices
 from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras
@@ -73,7 +73,7 @@ def _corner_colors(
     """A color for every corner of every triangle, the unseen ones' filled."""
     seen = labels != UNSEEN
     total, count = np.zeros((len(rest), 3)), np.zeros(len(rest))
-    own = colors[labels[seen, None], faces[seen]] + corrections[seen]
+    own = add_corrections(colors[labels[seen, None], faces[seen]], corrections[seen])
     np.add.at(total, faces[seen], own)
     np.add.at(count, faces[seen], 1)
     known = total / np.maximum(count, 1)[:, None]
@@ -112,7 +112,7 @@ def _paint(
         share = barycentrics[rows]
         points = (corners * torch.from_numpy(share).float()[..., None]).sum(1)
         added = np.einsum("nk,nkc->nc", share, corrections[of[rows]])
-        texels[rows] = sample(photograph, points).double().numpy() + added
+        texels[rows] = add_corrections(sample(photograph, points).double().numpy(), added)
 
 
 def _picture(

@@ -20,6 +20,11 @@ from simulacra.recon.texture.labels import UNSEEN
 # Weights beside 1 for a seam: of neighbours to be corrected alike, and of no correction at all, so that the whole does
 # not drift.
 ALIKE, NONE = 0.1, 1e-3
+# Parts of their mean by which two photographs may differ and still show the same place in other light: one is twice the
+# other. Where they differ by more, one has something else there, and the next parts must not be colored for it. Of dark
+# places (linear, of 1) the sensor's noise is more than that.
+MOST_UNEVEN, DARK = 2 / 3, 0.01
+MOST_CORRECTION = 1.35
 # What an unseen vertex is drawn to beside its neighbours: the nearest seen ones, for parts that hang on nothing seen.
 NEAREST = 1e-4
 
@@ -43,6 +48,8 @@ def seam_corrections(
     vertex, photograph = known // photographs, known % photographs
     own = colors[photograph, vertex]
     meet = np.flatnonzero(vertex[1:] == vertex[:-1])  # pairs are sorted by vertex
+    apart, both = np.abs(own[meet + 1] - own[meet]), own[meet + 1] + own[meet]
+    meet = meet[(apart <= MOST_UNEVEN / 2 * (both + DARK)).all(1)]
     edges = np.unique(
         np.sort(np.concatenate([place[:, [0, 1]], place[:, [1, 2]], place[:, [2, 0]]]), 1), axis=0
     )
@@ -52,6 +59,13 @@ def seam_corrections(
     wanted[: len(meet)] = own[meet + 1] - own[meet]
     corrections[seen] = _least_squares(sparse.vstack(rows), wanted)[place]
     return corrections
+
+
+def add_corrections(
+    colors: Float[np.ndarray, "*n 3"], corrections: Float[np.ndarray, "*n 3"]
+) -> Float[np.ndarray, "*n 3"]:
+    """Corrected colors, none by more than light and exposure make: a sum would take dark cloth's red below zero."""
+    return np.clip(colors + corrections, colors / MOST_CORRECTION, colors * MOST_CORRECTION)
 
 
 def fill_unseen(

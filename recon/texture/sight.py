@@ -18,10 +18,11 @@ from simulacra.render.camera import Cameras
 from simulacra.render.image import srgb_to_linear
 from simulacra.render.mesh import rasterize_mesh, vertex_normals
 
-# A point that much further than the nearest surface about it is hidden, metres; about it is this far aside, as the body
-# is not quite where the person is, and a hand's color must not fall on the chest behind it.
+# A point that much further than the surface in its pixels is hidden, metres.
 OCCLUSION_M = 0.02
-OCCLUSION_AROUND_M = 0.025
+# So is one beside which, this far aside, something is that much nearer: the body is not quite where the person is: a
+# hand's color must not fall on the chest behind it. An arm's own roundness is less.
+AROUND_M, NEARER_M = 0.025, 0.06
 # Pixels this close to the silhouette are mixed with what is behind.
 MASK_BORDER_PX = 2
 LEAST_COSINE = 0.15
@@ -70,8 +71,11 @@ def score_vertices(photograph: Photograph, faces: Int[Tensor, "f 3"]) -> Float[T
     verts, camera = photograph.verts, photograph.camera
     depth = rasterize_mesh(verts, faces, camera).depth[0].numpy()
     away = float(np.median(depth[depth > 0])) if (depth > 0).any() else 1.0
-    around = max(1, round(OCCLUSION_AROUND_M * float(camera.Ks[0, 0, 0]) / away))
-    near = cv2.erode(np.where(depth > 0, depth, np.inf).astype(np.float32), _window(around))
+    surface = np.where(depth > 0, depth, np.inf).astype(np.float32)
+    around = max(1, round(AROUND_M * float(camera.Ks[0, 0, 0]) / away))
+    hides = np.minimum(
+        cv2.erode(surface, _window(1)) + OCCLUSION_M, cv2.erode(surface, _window(around)) + NEARER_M
+    )
     inner = cv2.erode((photograph.mask > 0.5).astype(np.uint8), _window(MASK_BORDER_PX))
     uv, z = (each[0].numpy() for each in camera.project(verts))
     columns, rows = (np.floor(np.nan_to_num(uv, posinf=-1, neginf=-1)).clip(-1, 1 << 20).astype(np.int64)).T
@@ -79,7 +83,7 @@ def score_vertices(photograph: Photograph, faces: Int[Tensor, "f 3"]) -> Float[T
     at = rows.clip(0, camera.height - 1), columns.clip(0, camera.width - 1)
     sight = torch.nn.functional.normalize(camera.centers() - verts, dim=-1)
     cosine = (sight * vertex_normals(verts, faces)).sum(-1).numpy()
-    shown = inside & (z < near[at] + OCCLUSION_M) & (inner[at] > 0) & (cosine > LEAST_COSINE)
+    shown = inside & (z < hides[at]) & (inner[at] > 0) & (cosine > LEAST_COSINE)
     density = cosine * (float(camera.Ks[0, 0, 0]) / np.maximum(z, 1e-3)) ** 2
     return torch.from_numpy(np.where(shown, photograph.worth * density, 0).astype(np.float32))
 

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,9 +24,10 @@ from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.session import load_session
 from simulacra.recon.session.truth import TrueFrame, TrueView, write_true_frame, write_true_view
 from simulacra.recon.session.video import write_video
+from simulacra.render.body import load_body
 from simulacra.render.export import ply, write_ply
 from simulacra.render.gaussians import Gaussians
-from simulacra.render.runtime.errors import UserError
+from simulacra.render.runtime.errors import AssetError, UserError
 from simulacra.tools.cli import main
 from simulacra.tools.commands import check as check_command
 from simulacra.tools.report import check_page
@@ -35,6 +35,7 @@ from simulacra.tools.virtual import capture
 from simulacra.tools.virtual.files import PictureFiles, write_depth
 from tests.recon.ellipsoid_person import synthetic_session, write_rgbd_rig
 from tests.recon.failing_disk import KINDS, Dead, FailingDisk, Kind
+from tests.recon.planted_run import planted_finished
 
 SAID = Preflight((Check("frames", "a", 1.0, "levels", "< 2", "pass", "none", ""),), ("a note",))
 
@@ -226,8 +227,12 @@ def test_a_command_that_is_stopped_says_what_is_true(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(check_command, "_inspect", lambda *_: (SAID, None))
-    made = SimpleNamespace(posed=lambda _: few_gaussians(), body=SimpleNamespace(zero_pose=lambda: None))
-    monkeypatch.setattr("simulacra.recon.avatar.finished.open_avatar", lambda _: made)
+    if command == "export":
+        try:
+            made = planted_finished(load_body())
+        except AssetError as error:
+            pytest.skip(str(error))
+        monkeypatch.setattr("simulacra.recon.avatar.finished.open_avatar", lambda _: made)
     module, function, words = STOPPED[command]
     words = [word.format(src=sources, out=tmp_path / "out") for word in words]
     with monkeypatch.context() as patch:

@@ -69,7 +69,7 @@ def word_for(hint: Any) -> str:
 # Endings of files: a folder that is called so would be taken for one.
 FILE_ENDINGS = (
     ".ply", ".splat", ".spz", ".glb", ".gltf", ".fbx", ".obj", ".mp4", ".mov", ".avi", ".gif", ".webm", ".png", ".jpg",
-    ".json", ".yaml", ".html", ".avatar", ".zip", ".tar", ".gz", ".npz",
+    ".json", ".yaml", ".html", ".avatar", ".zip", ".tar", ".gz", ".npz", ".sog",
 )  # fmt: skip
 
 

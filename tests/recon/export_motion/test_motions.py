@@ -182,7 +182,8 @@ def test_c3d_is_read_by_another_library(
     markers = joint_markers(body, rest, pose, FPS)
     write_c3d(tmp_path / "a.c3d", markers)
     with (tmp_path / "a.c3d").open("rb") as stream:
-        file = reader.Reader(stream)
+        with pytest.warns(UserWarning, match="No analog"):  # and so it is
+            file = reader.Reader(stream)
         frames = np.array([points[:, :3] for _, points, _ in file.read_frames()])
         labels = [label.strip() for label in file.point_labels]
         assert file.point_rate == FPS and file.get("POINT:UNITS").string_value.strip() == "mm"

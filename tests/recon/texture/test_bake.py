@@ -120,6 +120,16 @@ def largest_jumps(colors: np.ndarray, labels: np.ndarray, added: np.ndarray, fac
     return float(several[np.isfinite(several) & (several > 0)].mean()) if (several > 0).any() else 0.0
 
 
+def test_something_else_in_a_photograph_is_not_taken_for_light() -> None:
+    """A strip of two photographs, one of which has the shirt's red at the seam where the other has trousers."""
+    faces = np.array([[k, k + 1, k + 2] for k in range(10)])
+    labels = np.repeat([0, 1], 5)
+    colors = np.full((2, 12, 3), 0.04)
+    assert np.abs(seam_corrections(colors * np.array([1.2, 0.9])[:, None, None], labels, faces)).max() > 0.003
+    colors[1, :7, 0] = 0.5
+    assert np.abs(seam_corrections(colors, labels, faces)).max() < 1e-9
+
+
 def test_no_photograph_is_grey(body: BodyModel, verts: Float[Tensor, "v 3"]) -> None:
     away = photograph(body, verts, 0.0)
     baked = bake_texture(body, verts, [replace(away, mask=np.zeros_like(away.mask))], 64)

@@ -106,8 +106,9 @@ def test_a_person_in_every_format(tmp_path: Path) -> None:
     for form in READERS:
         lost = measure(avatar, form, tmp_path)
         assert lost.count == len(avatar.avatar)
-        # Fifteen hundred large blots of random colors: the steps of SPZ's sizes, 6 %, show more than on a person.
-        least = 44 if form == "spz" else 55
+        # Fifteen hundred large blots of random colors: steps of SPZ's sizes (6 %) and of SOG's tables show more than on
+        # a person, of whom docs/exports.md has the figures.
+        least = {"spz": 44, "sog": 50}.get(form, 55)
         assert lost.whole_db > least and lost.head_db > min(least, 50), lost
 
 
