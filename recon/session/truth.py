@@ -7,6 +7,7 @@
     truth/normals/CAM/FRAME.png  of the person in the world, (n + 1) / 2 in 8 bits
     truth/masks/CAM/FRAME.png    how much of a pixel the person covers
     truth/visible/CAM/FRAME.npy  one bit for each vertex of the clothed surface
+    truth/companions/N/frames/   likewise of others in view; depth, normals, masks and visibility are the person's alone
 
 Frames are at the rig's own time, and pictures at their camera's (`lags` says how much later); pictures are of the true
 pinhole camera. Only an evaluation reads them: nothing that is fitted may.
@@ -35,6 +36,7 @@ from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import InputError
 
 TRUTH_FOLDER = "truth"
+COMPANIONS_FOLDER = "companions"
 FACTS_FILE = "truth.json"
 TRUTH_ENDINGS = (".json", ".npz", ".npy", ".png")
 SCHEMA = 1

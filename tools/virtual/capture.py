@@ -14,6 +14,7 @@ from simulacra.recon.importers.building import new_session_folder
 from simulacra.recon.runs.configuration import dump_config
 from simulacra.recon.session import SESSION_FILE, Frame, Session, Source, describe_session, load_session
 from simulacra.recon.session.truth import (
+    COMPANIONS_FOLDER,
     TRUTH_FOLDER,
     TrueCamera,
     TrueFrame,
@@ -29,7 +30,7 @@ from .files import PictureFiles, write_depth, write_mask
 from .people.person import Surfaces
 from .picture import LitScene, light_up
 from .shot import Shot, shoot
-from .stations import Studio, build_studio
+from .stations import Actor, Studio, build_studio
 
 
 def record_session(
@@ -65,28 +66,34 @@ def _one_torch_thread() -> Iterator[None]:
 def _record_frames(
     studio: Studio, folder: Path, threads: int, progress: Callable[[Iterable[int], int], Iterable[int]]
 ) -> list[Frame]:
-    """All frames; cameras side by side, and beside them the next frame's light."""
+    """All frames; cameras side by side, and beside them the next frame's light on everybody."""
     settings, frames = studio.settings, []
     kept = PictureFiles(folder, settings.files, settings.fps, settings.crf, settings.color.jpeg_quality)
     ready = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
     with kept as files, ready as pool:
         lit = pool.submit(_light_scene, studio, 0.0)
         for index in progress(range(settings.frames), settings.frames):
-            pose, scene = lit.result()
+            poses, scenes = lit.result()
             if index + 1 < settings.frames:
                 lit = pool.submit(_light_scene, studio, (index + 1) / settings.fps)
             shots = list(
-                pool.map(lambda s, k=index, lights=scene: shoot(studio, s, lights, k), studio.stations)
+                pool.map(lambda s, k=index, lights=scenes: shoot(studio, s, lights, k), studio.stations)
             )
-            write_true_frame(folder / TRUTH_FOLDER, index, _true_frame(studio, pose, scene.surfaces))
+            for number, (actor, pose, scene) in enumerate(zip(studio.actors, poses, scenes)):
+                root = folder / TRUTH_FOLDER
+                root = root / COMPANIONS_FOLDER / str(number) if number else root
+                write_true_frame(root, index, _true_frame(studio, actor, pose, scene.surfaces))
             frames.append(_write_frame(studio, folder, files, index, shots))
     return frames
 
 
-def _light_scene(studio: Studio, moment: float) -> tuple[BodyPose, LitScene]:
+def _light_scene(studio: Studio, moment: float) -> tuple[list[BodyPose], list[LitScene]]:
     with torch.no_grad():
-        pose = studio.pose(moment)
-        return pose, light_up(studio.person, studio.person.posed(pose), studio.light)
+        poses = [actor.pose(moment) for actor in studio.actors]
+        return poses, [
+            light_up(actor.person, actor.person.posed(pose), studio.light)
+            for actor, pose in zip(studio.actors, poses)
+        ]
 
 
 def _write_frame(
@@ -107,8 +114,8 @@ def _write_frame(
     return Frame(index, sources)
 
 
-def _true_frame(studio: Studio, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
-    posed = studio.body.pose(studio.person.rest, pose)
+def _true_frame(studio: Studio, actor: Actor, pose: BodyPose, surfaces: Surfaces) -> TrueFrame:
+    posed = studio.body.pose(actor.person.rest, pose)
     return TrueFrame(
         posed.verts[0].numpy(),
         posed.T_world_bone[0, :, :3, 3].numpy(),

@@ -48,6 +48,14 @@ class PersonConfig:
 
 
 @config
+class Companion:
+    """Somebody else who is in view, and is not the one to be reconstructed."""
+
+    person: PersonConfig = PersonConfig()
+    motion: MotionConfig = field(default_factory=MotionConfig)
+
+
+@config
 class Fault:
     """What is wrong with one camera.
 
@@ -79,6 +87,7 @@ class VirtualCaptureConfig:
     """A virtual capture.
 
     Attributes:
+        companions: other people in view; masks and truth are of the person, what companions hide of them left out.
         frames: how many.
         fps: how many a second.
         light_seed: where the lamps are.
@@ -99,6 +108,7 @@ class VirtualCaptureConfig:
 
     person: PersonConfig = PersonConfig()
     motion: MotionConfig = field(default_factory=MotionConfig)
+    companions: tuple[Companion, ...] = ()
     rig: RigConfig = field(default_factory=RigConfig)
     room: RoomConfig = field(default_factory=RoomConfig)
     light_seed: Seed = 0

@@ -17,19 +17,41 @@ from annotated_types import Interval
 from simulacra.recon.motion import load_bvh, retarget
 from simulacra.recon.motion.retarget import lowest_soles
 from simulacra.recon.runs.configuration import config
+from simulacra.recon.runs.ranges import Share
 from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.body.between import pose_between
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
-BuiltIn = Literal["still", "stand", "walk", "range", "talk", "turn"]
+BuiltIn = Literal["still", "stand", "sit", "walk", "range", "talk", "turn"]
 PoseAt = Callable[[float], BodyPose]
 # A motion's angles about the world's axes at zero pose (degrees, +X left, +Y up, +Z forward), and actions of the face.
 Angles = dict[str, tuple[float, float, float]]
 Actions = dict[str, float]
 
 STEP_SECONDS = 1.1  # of a walk: left and right
+# How far arms are lifted to hug.
+_REACH_DEG = 60.0
 # Seconds of one round of the exercises.
 ROUND_SECONDS = 8.0
+
+
+@config
+class Waypoint:
+    """Where somebody is at a moment; between two of them they go straight.
+
+    Attributes:
+        seconds: since the capture began.
+        x: place on the floor, metres.
+        z: likewise.
+        heading: which way they face, degrees about +Y.
+        reach: how far their arms reach forward, 0 to 1: to hug.
+    """
+
+    seconds: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
+    x: Annotated[float, Interval(ge=-3, le=3)] = 0.0
+    z: Annotated[float, Interval(ge=-3, le=3)] = 0.0
+    heading: Annotated[float, Interval(ge=-3600, le=3600)] = 0.0
+    reach: Share = 0.0
 
 
 @config
@@ -37,13 +59,14 @@ class MotionConfig:
     """What the person does.
 
     Attributes:
-        name: a built-in motion. still: nothing moves. stand: breathes, looks around, blinks. walk: on the spot, as on a
-            treadmill. range: arms, legs, trunk, hands and face through their range. talk: the face and the head.
-            turn: once round on the spot in eight seconds.
+        name: a built-in motion. still: nothing moves. stand: breathes, looks around, blinks. sit: the same on a chair
+            that nobody sees. walk: on the spot, as on a treadmill. range: arms, legs, trunk, hands and face through
+            their range. talk: the face and the head. turn: once round on the spot in eight seconds.
         bvh: a recorded motion instead.
         start_seconds: where in the motion the capture begins.
         speed: how much faster than recorded.
         heading: which way the person faces at the start, degrees about +Y; 0 is towards +Z.
+        path: where they go meanwhile, in order of time; by these, not by `heading`, they are turned then.
     """
 
     name: BuiltIn = "stand"
@@ -51,6 +74,7 @@ class MotionConfig:
     start_seconds: Annotated[float, Interval(ge=-1e6, le=1e6)] = 0.0
     speed: Annotated[float, Interval(ge=0.001, le=1000)] = 1.0
     heading: Annotated[float, Interval(ge=-360, le=360)] = 0.0
+    path: tuple[Waypoint, ...] = ()
 
 
 def pose_at(body: BodyModel, rest: RestBody, motion: MotionConfig, seed: int) -> PoseAt:
@@ -67,9 +91,26 @@ def pose_at(body: BodyModel, rest: RestBody, motion: MotionConfig, seed: int) ->
     turn = torch.tensor([0.0, float(np.radians(motion.heading)), 0.0], dtype=body.dtype)
 
     def at(seconds: float) -> BodyPose:
+        if motion.path:
+            return _go(body, moved(motion.start_seconds + motion.speed * seconds), motion.path, seconds)
         return _rotate_person(moved(motion.start_seconds + motion.speed * seconds), turn)
 
     return at
+
+
+def _go(body: BodyModel, pose: BodyPose, path: tuple[Waypoint, ...], seconds: float) -> BodyPose:
+    """The pose where the path is at a moment, arms stretched as it says."""
+    times = [point.seconds for point in path]
+    x, z, heading, reach = (
+        float(np.interp(seconds, times, [getattr(point, name) for point in path]))
+        for name in ("x", "z", "heading", "reach")
+    )
+    rotations = pose.rotations.clone()
+    for side in ("L", "R"):
+        rotations[:, body.bone_names.index(f"upperarm01.{side}"), 0] -= float(np.radians(_REACH_DEG * reach))
+    turn = torch.tensor([0.0, float(np.radians(heading)), 0.0], dtype=body.dtype)
+    turned = _rotate_person(BodyPose(rotations, pose.translation, pose.expression), turn)
+    return BodyPose(turned.rotations, turned.translation + turn.new_tensor([x, 0.0, z]), turned.expression)
 
 
 def _rotate_person(pose: BodyPose, turn: torch.Tensor) -> BodyPose:
@@ -176,6 +217,14 @@ def _stand_still(seconds: float, phase: float) -> tuple[Angles, Actions]:
     return _relax(0.0, 0.0)[0], {}
 
 
+def _sit(seconds: float, phase: float) -> tuple[Angles, Actions]:
+    """As standing, with thighs level, shins upright and forearms lifted."""
+    angles, actions = _relax(seconds, phase)
+    angles |= _mirror("upperleg01", (-85.0, 0.0, 4.0)) | _mirror("lowerleg01", (85.0, 0.0, 0.0))
+    angles |= _mirror("upperarm01", (-20.0, 0.0, -24.0)) | _mirror("lowerarm01", (-45.0, 0.0, -6.0))
+    return angles, actions
+
+
 def _walk(seconds: float, phase: float) -> tuple[Angles, Actions]:
     """A gait by its leading harmonics: hips swing, knees bend twice, arms go against the legs."""
     angles, actions = _relax(seconds, phase)
@@ -250,6 +299,7 @@ def _turn(seconds: float, phase: float) -> tuple[Angles, Actions]:
 _MOTIONS: Mapping[str, Callable[[float, float], tuple[Angles, Actions]]] = {
     "still": _stand_still,
     "stand": _relax,
+    "sit": _sit,
     "walk": _walk,
     "range": _range,
     "talk": _talk,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -193,6 +194,52 @@ def _motion(
 
         run_ranges(some, split(camera.height, -(-camera.height // 64)), thread_count())
     return moved
+
+
+def compose(pictures: Sequence[TruePixels]) -> TruePixels:
+    """Several people in one picture, the nearer before the farther at each pixel."""
+    found = pictures[0]
+    for other in pictures[1:]:
+        near = _is_nearer(other, found)
+        front, back = _pick(near, other, found), _pick(near, found, other)
+        through = 1 - front.alpha
+        found = replace(
+            _pick(front.depth > 0, front, back),
+            rgb_linear=front.rgb_linear + through[..., None] * back.rgb_linear,
+            alpha=front.alpha + through * back.alpha,
+        )
+    return found
+
+
+def unhidden(pictures: Sequence[TruePixels]) -> TruePixels:
+    """What the others leave of the first one, as a picture of that one alone."""
+    own = pictures[0]
+    for other in pictures[1:]:
+        hidden = _is_nearer(other, own)
+        left = np.where(hidden, own.alpha * (1 - other.alpha), own.alpha).astype(np.float32)
+        gone = hidden & (other.alpha > 0.5)
+        own = replace(
+            own,
+            alpha=left,
+            depth=np.where(gone, 0, own.depth).astype(np.float32),
+            normals=np.where(gone[..., None], 0, own.normals).astype(np.float32),
+            layer=np.where(gone, -1, own.layer).astype(np.int32),
+        )
+    return own
+
+
+def _is_nearer(one: TruePixels, other: TruePixels) -> Bool[np.ndarray, "h w"]:
+    return (one.depth > 0) & ((other.depth == 0) | (one.depth < other.depth))
+
+
+def _pick(where: Bool[np.ndarray, "h w"], one: TruePixels, other: TruePixels) -> TruePixels:
+    """One picture's pixels here, the other's elsewhere."""
+
+    def chosen(name: str) -> np.ndarray:
+        a, b = getattr(one, name), getattr(other, name)
+        return np.where(where[..., None] if a.ndim == 3 else where, a, b)
+
+    return TruePixels(**{field.name: chosen(field.name) for field in fields(TruePixels)})
 
 
 def visible(truth: TruePixels) -> Bool[np.ndarray, "h w"]:

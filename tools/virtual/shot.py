@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from simulacra.recon.session.truth import TrueView
 
 from .config import faulty_sensor
 from .people.person import Surfaces
-from .picture import LitScene, TruePixels, picture, relit
+from .picture import LitScene, TruePixels, compose, picture, relit, unhidden
 from .rig import VirtualCamera
 from .sensors.color import ColorSensor, expose
 from .sensors.depth import sense_depth
@@ -37,20 +38,22 @@ class Shot:
 
 
 @torch.no_grad()
-def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot:
+def shoot(studio: Studio, station: Station, scenes: Sequence[LitScene], index: int) -> Shot:
     """What one camera records of a frame.
 
     Args:
-        scene: the frame at the rig's own time. Its light is used at the camera's time too, which is some milliseconds
-            away; in a turn-around seconds, of a person who stands.
+        scenes: of the frame at the rig's own time, one for each actor. Their light is used at the camera's time too,
+            which is some milliseconds away; in a turn-around seconds, of a person who stands.
     """
     settings, camera = studio.settings, station.camera
     moment = index / settings.fps
     drawn = station.view.camera(camera.viewmat)
-    scene, after = _pose_for_shutter(studio, station, scene, moment)
-    seen = picture(scene, drawn, after)
+    shown = [_pose_for_shutter(studio, station, n, scene, moment) for n, scene in enumerate(scenes)]
+    scene, pictures = shown[0][0], [picture(one, drawn, after) for one, after in shown]
+    moves = any(after is not None for _, after in shown)
+    seen = compose(pictures)
     rgb = station.room.behind(seen.rgb_linear, seen.alpha, *_stand(scene.surfaces))
-    if after is not None and settings.shutter_ms > 0 and not camera.judge:
+    if moves and settings.shutter_ms > 0 and not camera.judge:
         share = 0.001 * settings.shutter_ms * settings.fps
         rgb = motion_blurred(rgb, seen.motion_px, share, seen.depth)
     seed = int(np.random.default_rng([settings.seed, index, _number(studio, station)]).integers(1 << 31))
@@ -58,8 +61,9 @@ def shoot(studio: Studio, station: Station, scene: LitScene, index: int) -> Shot
     depth = None
     if settings.depth is not None and not camera.judge:
         depth = station.view.nearest(_depth(studio, station, seen, seed))
-    mask = station.view.picture(seen.alpha)
-    truth = _true_view(station, scene, seen) if settings.true_pictures else None
+    own = unhidden(pictures)
+    mask = station.view.picture(own.alpha)
+    truth = _true_view(station, scene, own) if settings.true_pictures else None
     return Shot(color, depth, mask, truth)
 
 
@@ -75,19 +79,19 @@ def _number(studio: Studio, station: Station) -> int:
 
 
 def _pose_for_shutter(
-    studio: Studio, station: Station, scene: LitScene, moment: float
+    studio: Studio, station: Station, number: int, scene: LitScene, moment: float
 ) -> tuple[LitScene, Surfaces | None]:
-    """The scene as the camera's shutter meets it, and the person a frame interval later where anything moves."""
+    """An actor's scene as the camera's shutter meets it, and the actor a frame interval later where anything moves."""
     settings, camera = studio.settings, station.camera
-    still = settings.motion.name == "still" and settings.motion.bvh is None
-    if still:
+    actor, motion = studio.actors[number], studio.motions[number]
+    if motion.name == "still" and motion.bvh is None and len(motion.path) < 2:
         return scene, None
     surfaces = scene.surfaces
     if camera.lag:
-        surfaces = studio.person.posed(studio.pose(moment + camera.lag))
+        surfaces = actor.person.posed(actor.pose(moment + camera.lag))
     if camera.judge or settings.shutter_ms == settings.readout_ms == 0:
         return relit(scene, surfaces), None
-    later = studio.person.posed(studio.pose(moment + camera.lag + 1 / settings.fps))
+    later = actor.person.posed(actor.pose(moment + camera.lag + 1 / settings.fps))
     velocity = later.verts - surfaces.verts
     verts = surfaces.verts
     if settings.readout_ms > 0:

@@ -17,7 +17,7 @@ from simulacra.render.runtime.errors import ConfigError
 from .config import Fault, PersonConfig, VirtualCaptureConfig
 from .files import DEPTH_UNITS
 from .light import Light, studio_light
-from .motion import PoseAt, pose_at
+from .motion import MotionConfig, PoseAt, pose_at
 from .people.person import PersonRecipe, VirtualPerson, make_person
 from .rig import VirtualCamera, make_rig, moved
 from .room import RoomView, look_at_room
@@ -40,19 +40,41 @@ class Station:
 
 
 @dataclass(frozen=True)
+class Actor:
+    """Somebody in view: who, and their pose at seconds of the rig's time."""
+
+    person: VirtualPerson
+    pose: PoseAt
+
+
+@dataclass(frozen=True)
 class Studio:
     """Everything before the first frame.
 
     Attributes:
-        pose: of the person at seconds of the rig's time.
+        actors: the person, then the companions.
     """
 
     settings: VirtualCaptureConfig
     body: BodyModel
-    person: VirtualPerson
-    pose: PoseAt
+    actors: tuple[Actor, ...]
     light: Light
     stations: tuple[Station, ...]
+
+    @property
+    def person(self) -> VirtualPerson:
+        """The one of whom the truth is."""
+        return self.actors[0].person
+
+    @property
+    def pose(self) -> PoseAt:
+        """The person's, at seconds of the rig's time."""
+        return self.actors[0].pose
+
+    @property
+    def motions(self) -> tuple[MotionConfig, ...]:
+        """What each of the actors does."""
+        return (self.settings.motion, *(other.motion for other in self.settings.companions))
 
 
 def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
@@ -62,9 +84,12 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
         ConfigError: a rig, a room or a fault that cannot be.
     """
     body = load_body()
-    person = make_person(body, recipe_of(settings.person))
-    pose = pose_at(body, person.rest, settings.motion, settings.seed)
-    start = pose(0.0)
+    actors = []
+    roles = [(settings.person, settings.motion), *((c.person, c.motion) for c in settings.companions)]
+    for number, (who, motion) in enumerate(roles):
+        person = make_person(body, recipe_of(who))
+        actors.append(Actor(person, pose_at(body, person.rest, motion, settings.seed + number)))
+    person, start = actors[0].person, actors[0].pose(0.0)
     with torch.no_grad():
         face = body.keypoints_at("face478", person.rest, start)[0]
     eyes = face[[33, 263]].mean(0).double().numpy()
@@ -79,7 +104,7 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
 
     with ThreadPoolExecutor(threads) as pool:
         stations = tuple(pool.map(lambda one: station(*one), described))
-    return Studio(settings, body, person, pose, light, stations)
+    return Studio(settings, body, tuple(actors), light, stations)
 
 
 def _describe_cameras(

@@ -64,12 +64,12 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Record:
         return relit(lit[id(person)], surfaces)
 
     def one_shot(
-        stage: capture.Studio, station: stations.Station, scene: capture.LitScene, index: int
+        stage: capture.Studio, station: stations.Station, scenes: list[capture.LitScene], index: int
     ) -> capture.Shot:
         calibrated = replace(station.fault, turn_deg=0.0, move_mm=0.0, focal_percent=0.0)
         key = repr((replace(stage.settings, faults=()), station.camera, calibrated, index))
         if key not in shots:
-            shots[key] = shoot(stage, station, scene, index)
+            shots[key] = shoot(stage, station, scenes, index)
         return shots[key]
 
     @cache
