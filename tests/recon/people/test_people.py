@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulacra.recon.people.associate import associate
+from simulacra.recon.people.associate import VOTE, associate
 from simulacra.recon.people.record import People
 from simulacra.recon.people.survey import gather_people
+from tests.recon.planted_person import project
 
 from .planted_crowd import Crowd, hug_cross_and_leave
 
@@ -27,21 +28,40 @@ def whose_are(people: People, crowd: Crowd) -> np.ndarray:
     return found
 
 
+# A vote is within 0.07 of the height, and a sighting errs by 0.012 in each direction: by 0.036 at most, nearly always.
+IN_LINE = VOTE + 3 * 0.012
+# Two who hug, metres.
+ARM = 0.7
+
+
+def heads_apart(crowd: Crowd) -> np.ndarray:
+    """How far apart the two heads are in each picture, shares of the smaller one's height, [t c]."""
+    px = np.stack([project(points, crowd.cameras.viewmats, crowd.cameras.Ks) for points in crowd.points])
+    apart = np.linalg.norm(px[0, :, :, 0] - px[1, :, :, 0], axis=-1)
+    return apart / (1.1 * np.ptp(px[..., 1], axis=-1)).min(0)
+
+
 @pytest.mark.parametrize("cameras", [3, 4, 8])
 def test_a_meeting_is_of_one_person(cameras: int) -> None:
     crowd = hug_cross_and_leave(cameras=cameras)
     apart = np.linalg.norm(crowd.points[0, :, 23] - crowd.points[1, :, 23], axis=-1)
-    together, mixed, there = 0, 0, 0
+    lined = heads_apart(crowd)
     for t, (views, whose) in enumerate(zip(crowd.views, crowd.whose, strict=True)):
-        met = [
-            [whose[c][k] for c, k in meeting.members.items()] for meeting in associate(views, crowd.cameras)
-        ]
         # While they hug, a third of a metre apart, a view of one may agree with views of the other.
-        mixed += sum(len(set(of)) > 1 for of in met if not apart[t] < 0.5)
-        together += sum(len(set(of)) == 1 and of[0] >= 0 for of in met)
-        there += sum(sum(who in of for of in whose) >= 2 for who in (0, 1))
-    # A missing sighting's place may be taken by the nearest other one: two of some seventy were.
-    assert mixed <= 0.04 * together and together >= 0.85 * there
+        if apart[t] < 0.5:
+            continue
+        met = [
+            {c: whose[c][k] for c, k in meeting.members.items()}
+            for meeting in associate(views, crowd.cameras)
+        ]
+        for of in met:
+            who = max(set(of.values()), key=list(of.values()).count)
+            # What is missing of somebody may be taken from whom they hide: nothing in that picture tells the two apart.
+            assert all(lined[t, c] < IN_LINE for c, other in of.items() if other != who)
+        seen = [who for who in (0, 1) if sum(who in in_view for in_view in whose) >= 2]
+        assert all(any(who in of.values() for of in met) for who in seen), (
+            "somebody whom two cameras see is missed"
+        )
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -50,16 +70,19 @@ def test_people_who_hug_cross_and_leave_stay_themselves(seed: int) -> None:
     people = gathered(crowd)
     assert people.names == ("person1", "person2") and not people.doubts
     whose = whose_are(people, crowd)
+    apart = np.linalg.norm(crowd.points[0, :, 23] - crowd.points[1, :, 23], axis=-1)
     leaves = int(np.flatnonzero(np.isfinite(crowd.points[1, :, 0, 0]))[-1])
     for p, of in enumerate(whose):
         true = int(np.bincount(of[of >= 0]).argmax())
         end = leaves + 1 if true == 1 else len(of)
-        # Of those moments in which both are seen nearly none has the other's name; in the hug one hides the other.
+        # Only while they are as close as arms are long may one have the other's name, or hide the other.
         seen = of[:end] >= 0
-        assert (of[:end][seen] == true).mean() > 0.95 and seen.mean() > 0.8
+        assert ((of[:end] == true) | (apart[:end] < ARM)).all() and (of[:end] == true).mean() > 0.5
+        assert (of[:end][seen] == true).sum() >= seen.sum() - 1, "more than a moment"
         assert (of[end + 1 :] == -1).all(), "somebody who left is still said to be there"
         error = np.linalg.norm(people.points[p, :end, 11:29] - crowd.points[true, :end, 11:29], axis=-1)
-        # 1.2 % of the height a view, three of four views; what lies between two seen moments is interpolated.
+        # A detector errs by 1.2 % of 1.9 m in each direction, so two views by 3.5 cm (the median of three such errors);
+        # what lies between two seen moments is interpolated.
         assert np.nanmedian(error) < 0.04
 
 
