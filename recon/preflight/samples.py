@@ -27,6 +27,7 @@ from simulacra.recon.people.sightings import Sighting, count_people, find_everyo
 from simulacra.recon.preflight.crowd import CrowdDetector, expect_recorded, look_for_people
 from simulacra.recon.preflight.light import LightStats, measure_light
 from simulacra.recon.preflight.reading import Problems, iter_raw
+from simulacra.recon.runs.progress import Progress
 from simulacra.recon.session import Session
 from simulacra.render.image import read_mask
 from simulacra.render.runtime.errors import AssetError, MissingExtraError, UserError
@@ -205,9 +206,12 @@ def sample_session(
         more = () if expected is None else (expected,)
 
         def sample(name: str) -> CameraSamples:
-            return _sample_camera(session, name, chosen, moving, detector, problems, *more)
+            found = _sample_camera(session, name, chosen, moving, detector, problems, *more)
+            bar.advance()
+            return found
 
-        with ThreadPoolExecutor(WORKERS) as pool:
+        # Cameras are looked at side by side; what takes long is the pictures of each.
+        with Progress("looking at cameras", len(session.cameras)) as bar, ThreadPoolExecutor(WORKERS) as pool:
             return tuple(pool.map(sample, session.camera_names))
 
     cameras, people = sample_all(None), None
