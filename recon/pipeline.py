@@ -27,9 +27,10 @@ from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
+from simulacra.recon.fit.seen import unseen_sentence
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations
 from simulacra.recon.observe.presence import name_ranges, rank_moments
-from simulacra.recon.people import People, observe_person, survey_session
+from simulacra.recon.people import People, blind_cameras, load_people, observe_person, survey_session
 from simulacra.recon.preflight import PreflightConfig, load_preflight, preflight, save_preflight
 from simulacra.recon.preflight.networks import describe_networks
 from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_surface, refine, save_surface
@@ -197,6 +198,7 @@ def _record(made: Reconstruction, session_path: Path, config_name: str) -> None:
     facts |= trained_on(run.root / "avatar")
     facts |= {"frames_without_person": _frames_without_person(made.observations, made.fit)}
     facts |= {} if made.moment is None else {"fused_frame": made.moment}
+    facts |= _who_and_what(run, made.observations, made.fit)
     with disk_errors(run.root):
         write_text(run.root / "config.yaml", format_config(settings))
     record_run(run, dump_config(settings), list(made.stages), **facts, session_about=dict(session.about),
@@ -266,7 +268,7 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 3, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 4, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
@@ -277,7 +279,7 @@ def run_stages(
         print(f"the person is not to be seen in frames {absent}", file=sys.stderr, flush=True)
 
     def train(folder: Path) -> None:
-        person = Person(body, fit.shape, fit.pose_of) if fit else None
+        person = Person(body, fit.shape, fit.pose_of, fit.seen) if fit else None
         train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
@@ -286,7 +288,7 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 2, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 3, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
@@ -315,6 +317,18 @@ def _frames_without_person(observed: Observations | None, fit: BodyFit | None) -
     if observed is None:
         return ""
     return name_ranges(observed.frames.tolist(), observed.views_with_person(observed.cameras) == 0)
+
+
+def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | None) -> dict[str, object]:
+    """Who is in view, which cameras saw nobody, and what no camera saw; only what there is to say."""
+    people = load_people(run.stage("observe"))
+    said: dict[str, object] = {}
+    if people is not None and len(people) > 1:
+        said["people"] = {"looked_at": people.names[people.chosen], "found": list(people.describe())}
+        said["people_doubts"] = list(people.doubts)
+    said["cameras_without_person"] = [] if observed is None else list(blind_cameras(observed))
+    said["never_seen"] = unseen_sentence(() if fit is None else fit.summary.get("never_seen", ()))
+    return {key: value for key, value in said.items() if value}
 
 
 class StageLog:

@@ -58,11 +58,13 @@ class Avatar:
         binding: where each Gaussian hangs on it.
         gaussians: at rest, in the rest body's frame (metres, +Y up): where each lies when no bone is turned from
             its rest frame and the face is neutral.
+        seen: how many cameras of the capture saw where each hangs; what none saw is a guess. None where nobody knows.
     """
 
     shape: BodyShape
     binding: Binding
     gaussians: Gaussians
+    seen: Int[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.gaussians)

@@ -9,6 +9,7 @@ import torch
 
 from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.fit.seen import part_views, unseen_words
 from simulacra.recon.runs.chain import check_records
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
@@ -32,6 +33,21 @@ class FinishedAvatar:
     body: BodyModel
     rig: BodyRig
     fit: BodyFit
+
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever uses the avatar should know, a line each: what of the person no camera saw.
+
+        For the metadata of exports; how many cameras saw each Gaussian is `Avatar.seen`.
+        """
+        seen = self.avatar.seen
+        if seen is None or self.fit.seen is None:
+            return ()
+        share = f"{100 * float((seen > 0).double().mean()):.0f} %"
+        words = unseen_words(part_views(self.body, self.fit.seen))
+        return (
+            f"seen: {share} of the Gaussians hang where some camera saw the person",
+            *([f"never seen, a guess: {', '.join(words)}"] if words else []),
+        )
 
     def posed(self, pose: BodyPose) -> Gaussians:
         """The Gaussians in the world, in a pose of one frame."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from simulacra.render.avatar import Avatar, Binding, BodyRig, drive, rig_body
@@ -25,11 +26,16 @@ Record = TypeVar("Record", Binding, BodyShape, BodyPose)
 
 @dataclass(frozen=True)
 class Person:
-    """What is known of the person before it has an appearance: body, shape, and the pose in each frame."""
+    """What is known of the person before it has an appearance: body, shape, and the pose in each frame.
+
+    Attributes:
+        seen: which vertices of the body each camera saw; None where nobody knows.
+    """
 
     body: BodyModel
     shape: BodyShape
     pose_of: PoseOf
+    seen: Bool[np.ndarray, "c v"] | None = None
 
 
 def place_free(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:

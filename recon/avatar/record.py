@@ -31,7 +31,9 @@ class TrainedResult:
 
 
 def save_trained(folder: Path, result: TrainedResult) -> None:
-    """Writes ``gaussians.npz``: the fields of the Gaussians, and of the binding and shape where there is a body."""
+    """Writes ``gaussians.npz``: the fields of the Gaussians, and those of binding and shape, and what was seen, where
+    there is a body.
+    """
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None
     arrays = {name: getattr(gaussians, name).detach().numpy() for name in FIELDS}
@@ -41,6 +43,8 @@ def save_trained(folder: Path, result: TrainedResult) -> None:
         arrays["barycentrics"] = avatar.binding.barycentrics.numpy()
         arrays["phenotypes"] = avatar.shape.phenotypes.detach().numpy()
         arrays["local_changes"] = avatar.shape.local_changes.detach().numpy()
+        if avatar.seen is not None:
+            arrays["seen"] = avatar.seen.numpy()
     write_arrays(folder / RECORD, **arrays)
 
 
@@ -69,6 +73,7 @@ def load_trained(folder: Path) -> TrainedResult:
                 (Gaussians, FIELDS),
                 (Binding, ("faces", "barycentrics")),
                 (BodyShape, ("phenotypes", "local_changes")),
+                (Avatar, ("seen",)),
             )
         }
         for kind, tensors in fields.items():
@@ -79,4 +84,7 @@ def load_trained(folder: Path) -> TrainedResult:
         binding = Binding(**fields[Binding])
         if len(binding) != len(gaussians) or (binding.faces < 0).any():
             raise ValueError("the binding is not of these Gaussians")
-        return TrainedResult(avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians))
+        seen = fields[Avatar].get("seen")  # runs of earlier versions have none
+        if seen is not None and len(seen) != len(gaussians):
+            raise ValueError("there is not one count of cameras for each Gaussian")
+        return TrainedResult(avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, seen))

@@ -20,6 +20,7 @@ from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_t
 from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig, LearningRates
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
+from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
@@ -115,7 +116,9 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         avatar = recolor(person, avatar, apart, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
-    return TrainedResult(avatar=avatar.replace(binding=binding, gaussians=_result(training))), training
+    seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
+    made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
+    return TrainedResult(avatar=made), training
 
 
 def _best_moment(views: ViewStore) -> int:

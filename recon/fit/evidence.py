@@ -23,6 +23,8 @@ from simulacra.recon.multiview.detections import normalised_rays
 from simulacra.render.body import BodyModel
 
 _CONTOUR_POINTS = 96
+# Of a few moments, at a quarter of the size, is known where nothing is; what is nearer to the background may touch it.
+_FREE_MOMENTS, _FREE_STEP, _EMPTY_M = 5, 4, 0.08
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,58 @@ def _agree_with_masks(
 
 
 @dataclass(frozen=True)
+class FreeSpace:
+    """How far cameras see through where the person is not: what lies before the measured background is empty.
+
+    Attributes:
+        Ks: of the small pictures.
+        z: of the background in some frames' rows, by column of the camera, metres; 0 where nothing is known.
+    """
+
+    Ks: Float[np.ndarray, "c 3 3"]
+    z: dict[tuple[int, int], Float[np.ndarray, "h w"]]
+
+    def behind(self, row: int, column: int, local: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Whether a camera sees the background well behind points of its own frame."""
+        if (row, column) not in self.z:
+            return np.zeros(len(local), bool)
+        z = self.z[row, column]
+        image = local @ self.Ks[column].T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = np.floor(np.nan_to_num(image[:, :2] / image[:, 2:], nan=-1, posinf=-1, neginf=-1))
+        inside = (at >= 0).all(1) & (at[:, 0] < z.shape[1]) & (at[:, 1] < z.shape[0]) & (local[:, 2] > 0)
+        found = np.zeros(len(local), bool)
+        x, y = at[inside].astype(int).T
+        found[inside] = z[y, x] > local[inside, 2] + _EMPTY_M
+        return found
+
+
+def gather_free_space(
+    session: FitCapture, observations: Any, views: Views, tracks: Tracks
+) -> FreeSpace | None:
+    """Of a few frames' depth images, what is not the person's; None without depth."""
+    found = {}
+    for row in few_rows(len(tracks.frames)):
+        frame = int(tracks.frames[row])
+        for column, camera in enumerate(views.names):
+            reading = session.depth(frame, camera) if session.has(frame, camera) else None
+            mask = observations.mask(frame, camera)
+            if reading is None or mask is None:
+                continue
+            depth, valid = reading
+            person = cv2.dilate((mask > 0.5).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+            found[row, column] = np.where(valid & ~person, depth, 0.0)[::_FREE_STEP, ::_FREE_STEP]
+    if not found:
+        return None
+    return FreeSpace(views.Ks * np.array([1 / _FREE_STEP, 1 / _FREE_STEP, 1.0])[:, None], found)
+
+
+def few_rows(frames: int) -> list[int]:
+    """A few rows of so many frames, evenly."""
+    return sorted(set(np.linspace(0, frames - 1, _FREE_MOMENTS).astype(int).tolist()))
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What some frames are fitted to.
 
@@ -169,6 +223,7 @@ class Evidence:
         silhouettes: None where masks are not used.
         depth: measured points by row of the frame; empty where depth is not used or not there.
         floor_m: height of the floor; None where depth does not show it.
+        free: where nothing is, which limbs that no camera shows are held against; None where nothing says so.
     """
 
     body: BodyModel
@@ -179,6 +234,7 @@ class Evidence:
     silhouettes: Silhouettes | None
     depth: dict[int, DepthPoints]
     floor_m: float | None = None
+    free: FreeSpace | None = None
 
 
 @dataclass(frozen=True)

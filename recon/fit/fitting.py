@@ -18,9 +18,10 @@ from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece
 from simulacra.recon.fit.record import BodyFit
+from simulacra.recon.fit.seen import joint_views, part_views, see_body, unseen_words
 from simulacra.recon.fit.solve import one_thread
 from simulacra.recon.fit.tracks import FitCapture, PoseTracks, chosen_views, gather_poses, gather_tracks
-from simulacra.recon.observe.presence import FEWEST_LANDMARKS
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS, FEWEST_VIEWS, count_views
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import CaptureError
@@ -100,6 +101,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
     shape = space.shape(unknowns)
     rest = job.body.rest(shape)
     residual = _residual_px(job, tracks, rest, pose)
+    seen = _see(job, tracks, rest, pose)
     return BodyFit(
         shape=type(shape)(shape.phenotypes.detach(), shape.local_changes.detach()),
         pose=pose,
@@ -109,10 +111,29 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
         bias=(space.bias_m * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
         confidence=tracks.weights,
-        summary=_summary(job, tracks, residual, rest),
+        summary=_summary(job, tracks, residual, rest) | _seen_summary(job.body, seen),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
         floor_m=job.floor_m,
+        seen=seen,
     )
+
+
+def _see(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:
+    """Which vertices each camera sees, in the frames in which enough cameras see the person."""
+    rows = np.flatnonzero(count_views(tracks.weights) >= FEWEST_VIEWS)
+    rows = np.arange(len(tracks.frames)) if not len(rows) else rows
+    chosen = BodyPose(pose.rotations[rows], pose.translation[rows], pose.expression[rows])
+    frames = tracks.frames[rows].tolist()
+    return see_body(job.session, job.observations, job.views, (job.body, rest, chosen), frames, tracks.shown)
+
+
+def _seen_summary(body: BodyModel, seen: np.ndarray) -> dict[str, Any]:
+    parts = part_views(body, seen)
+    return {
+        "never_seen": list(unseen_words(parts)),
+        "parts_seen_by": parts,
+        "joints_seen_by": joint_views(body, seen),
+    }
 
 
 def _residual_px(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:

@@ -22,7 +22,8 @@ from simulacra.recon.fit.body_space import MAPS, BodySpace, Unknowns, first_unkn
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
-from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_silhouettes
+from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
+from simulacra.recon.fit.hidden import hidden_limbs
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.skin import surface_vertices
@@ -183,9 +184,12 @@ def _gather(job: Job, tracks: Tracks, count: int) -> Evidence:
         if points is not None:
             depth[row] = points
     silhouettes = gather_silhouettes(session, observations, views, tracks, config) if config.masks else None
+    free = None
+    if config.depth and hidden_limbs(tracks.shown):
+        free = gather_free_space(session, observations, views, tracks)
     return Evidence(
-        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m
-    )
+        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m, free
+    )  # fmt: skip
 
 
 def _posed_vertices(evidence: Evidence, maps: tuple[str, ...]) -> Int[Tensor, " v"]:

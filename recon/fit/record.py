@@ -44,6 +44,8 @@ class BodyFit:
         viewmats: of these cameras as the fit used them, where the landmarks asked for small turns
             (`recon.multiview.turns`); None where they are the session's.
         floor_m: height of the floor over the world's origin; None where no depth shows it.
+        seen: which vertices of the body each camera saw at some moment (`recon.fit.seen`); None of fits of earlier
+            versions.
     """
 
     shape: BodyShape
@@ -57,6 +59,7 @@ class BodyFit:
     summary: Mapping[str, Any]
     viewmats: Float[np.ndarray, "c 4 4"] | None = None
     floor_m: float | None = None
+    seen: Bool[np.ndarray, "c v"] | None = None
 
     @property
     def views(self) -> Int[np.ndarray, " t"]:
@@ -128,6 +131,7 @@ def save_fit(fit: BodyFit, folder: Path) -> None:
         expression=fit.pose.expression.detach().numpy(),
         frames=fit.frames,
         **({} if fit.viewmats is None else {"viewmats": fit.viewmats}),
+        **({} if fit.seen is None else {"seen": fit.seen}),
         time_offsets=fit.time_offsets,
         bias=fit.bias,
         residual_px=fit.residual_px,

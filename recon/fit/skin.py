@@ -9,12 +9,13 @@ from torch import Tensor
 
 from simulacra.render.body import BodyModel
 
-_INNER_PARTS = ("mouth_cavity", "tongue", "eye_l", "eye_r", "eye_socket_l", "eye_socket_r")
+INNER_PARTS = ("mouth_cavity", "tongue", "eye_l", "eye_r", "eye_socket_l", "eye_socket_r")
+"""What nobody sees from outside."""
 
 
 def surface_vertices(body: BodyModel, count: int) -> Int[Tensor, " m"]:
     """About ``count`` outer vertices, evenly over the body: the one nearest to the middle of each cell of a grid."""
-    inner = [body.part_names.index(name) for name in _INNER_PARTS]
+    inner = [body.part_names.index(name) for name in INNER_PARTS]
     outer = torch.nonzero(~torch.isin(body.part_labels, torch.tensor(inner))).squeeze(-1)
     points = body.rest(body.neutral_shape()).verts.detach()[outer].double().numpy()
     low, high = 0.002, 0.3

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.hidden import hidden_landmarks, shown_landmarks
 from simulacra.recon.multiview.clocks import Lags, estimate_lags, shift_tracks
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.sides import undo_swaps
@@ -83,6 +84,7 @@ class PoseTracks:
         adjusted: what was found about the cameras' rotations.
         points: the landmarks triangulated, NaN where they could not be.
         residual_px: distance of each detection to the projected point; NaN where there is no detection or no point.
+        shown: landmarks that some camera shows at times (`recon.fit.hidden`).
     """
 
     frames: Int[np.ndarray, " t"]
@@ -96,6 +98,7 @@ class PoseTracks:
     adjusted: AdjustedCameras
     points: Float[np.ndarray, "t 33 3"]
     residual_px: Float[np.ndarray, "t c 33"]
+    shown: Bool[np.ndarray, "33"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Tracks:
         seen: how sure the detector is of the pose landmarks, also where other cameras contradict.
         offsets: how much each camera lags.
         points: the pose landmarks triangulated, NaN where they could not be.
+        shown: pose landmarks that some camera shows at times; of the whole capture.
     """
 
     frames: Int[np.ndarray, " t"]
@@ -119,6 +123,7 @@ class Tracks:
     seen: Float[np.ndarray, "t c 33"]
     offsets: Lags
     points: Float[np.ndarray, "t 33 3"]
+    shown: Bool[np.ndarray, "33"]
 
     def of_rows(self, rows: list[int]) -> Tracks:
         """Some of the frames."""
@@ -130,6 +135,7 @@ class Tracks:
             self.seen[rows],
             self.offsets,
             self.points[rows],
+            self.shown,
         )
 
 
@@ -187,19 +193,22 @@ def gather_poses(
             expected=f"at least {FEWEST_LANDMARKS} joints seen alike by two cameras",
             remedy="check the calibration and that the cameras see the same person at the same time",
         )
+    guessed = out_of_all_pictures(pose, views.sizes, config.triangulation.min_confidence)
+    shown = shown_landmarks(pose, guessed, views.sizes)
+    hidden = hidden_landmarks(shown)
+    weights = np.where(points.inliers, pose.confidence, _lone(points, pose, guessed))
     tracks = PoseTracks(
         np.array(frames),
         *frame_seconds([known[frame] for frame in frames]),
         pose.pixels,
-        np.where(
-            points.inliers, pose.confidence, _lone(points, pose, views, config.triangulation.min_confidence)
-        ),
-        pose.confidence,
+        np.where(hidden, 0.0, weights),
+        np.where(hidden, 0.0, pose.confidence),
         fixed.swapped,
         lags,
         adjusted,
         points.points,
         points.residual_px,
+        shown,
     )
     return tracks, views
 
@@ -246,6 +255,7 @@ def gather_tracks(
         poses.seen[rows],
         poses.offsets,
         poses.points[rows],
+        poses.shown,
     )
 
 
@@ -302,11 +312,11 @@ def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[
     return visibility * seen / (1 + (spread / (0.02 * np.maximum(height, 1.0))) ** 2)
 
 
-def _lone(points: Points3D, pose: Detections, views: Views, sure: float) -> np.ndarray:
+def _lone(points: Points3D, pose: Detections, guessed: Bool[np.ndarray, "t 33"]) -> np.ndarray:
     """Weights of detections without a triangulated point: a single view still says something, unless others say that
     there is nothing to see.
     """
-    silent = np.isfinite(points.points).all(-1) | out_of_all_pictures(pose, views.sizes, sure)
+    silent = np.isfinite(points.points).all(-1) | guessed
     return np.where(silent[:, None], 0.0, 0.3 * pose.confidence)
 
 

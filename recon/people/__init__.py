@@ -8,7 +8,7 @@ record      what is known of the people
 observing   the landmarks and masks of one of them
 """
 
-from simulacra.recon.people.observing import observe_person, survey_session
+from simulacra.recon.people.observing import blind_cameras, observe_person, survey_session
 from simulacra.recon.people.record import People, load_people
 
-__all__ = ["People", "load_people", "observe_person", "survey_session"]
+__all__ = ["People", "blind_cameras", "load_people", "observe_person", "survey_session"]

@@ -11,6 +11,7 @@ was turned so before it was written stands in them as it stands here. The header
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -60,12 +61,13 @@ def half_turn(gaussians: Gaussians) -> Gaussians:
     )
 
 
-def write_ply(path: Path, gaussians: Gaussians, axes: Axes = "3dgs") -> None:
+def write_ply(path: Path, gaussians: Gaussians, axes: Axes = "3dgs", remarks: Sequence[str] = ()) -> None:
     """Writes the file atomically, then reads it back.
 
     Args:
         gaussians: +Y up.
         axes: of the file.
+        remarks: further lines of the header's comments, ASCII.
 
     Raises:
         RuntimeError: what was read back differs from what was written, or cannot be: a bug of ours, or Gaussians with
@@ -73,7 +75,7 @@ def write_ply(path: Path, gaussians: Gaussians, axes: Axes = "3dgs") -> None:
     """
     if axes == "3dgs":
         gaussians = half_turn(gaussians)
-    comments = (f"axes: {UP[axes]} up, right-handed", "units: metres", "written by simulacra")
+    comments = (f"axes: {UP[axes]} up, right-handed", "units: metres", *remarks, "written by simulacra")
     columns = _columns(gaussians)
     table = np.zeros(len(gaussians), dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():

@@ -25,6 +25,6 @@ def export(run: Run, /, to: Literal["ply"], out: Path, axes: Literal["3dgs", "y-
     avatar = open_avatar(run)
     gaussians = avatar.posed(avatar.body.zero_pose())
     with disk_errors(out):
-        write_ply(out, gaussians, axes)
+        write_ply(out, gaussians, axes, avatar.remarks())
     size = out.stat().st_size / 2**20
     print(f"{out}: {len(gaussians)} Gaussians, {size:.1f} MiB, read back and equal ({to})")

@@ -5,7 +5,7 @@
     config.yaml                  the resolved configuration
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
                                  path; session_about and session_notes stand in for it when it has gone), fused_frame,
-                                 frames_without_person
+                                 frames_without_person, cameras_without_person, people, people_doubts, never_seen
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -284,11 +284,19 @@ def _checks(folder: Path) -> tuple[Note, ...]:
 
 
 def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
-    """When the person was not to be seen, and the moment whose depth was fused."""
+    """Who was found, what of the person was not to be seen and when, and the moment whose depth was fused."""
     notes = []
     if absent := described.get("frames_without_person"):
         said = "the poses there are what lies between the frames around"
         notes.append(Note("warning", f"The person could not be measured in frames {absent}: {said}."))
+    for camera in described.get("cameras_without_person", ()):
+        notes.append(Note("warning", f"Camera {camera}: the networks see nobody; it gives no landmarks."))
+    if never_seen := described.get("never_seen"):
+        notes.append(Note("warning", str(never_seen)))
+    if people := described.get("people"):
+        found = f"{len(people['found'])} people were found, {people['looked_at']} is the one shown"
+        notes.append(Note("info", f"{found}: {'; '.join(people['found'])}."))
+    notes += [Note("warning", f"{doubt}.") for doubt in described.get("people_doubts", ())]
     if (fused := described.get("fused_frame")) is not None:
         notes.append(
             Note("info", f"The depth of frame {fused} was fused, the first that shows the person as usual.")

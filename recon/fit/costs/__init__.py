@@ -11,6 +11,7 @@ from collections.abc import Callable
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.costs.depth import make_depth_cost
 from simulacra.recon.fit.costs.floor import make_floor_cost
+from simulacra.recon.fit.costs.hidden import make_hidden_cost
 from simulacra.recon.fit.costs.landmarks import make_landmark_cost
 from simulacra.recon.fit.costs.mask import make_mask_cost
 from simulacra.recon.fit.costs.motion import make_motion_cost
@@ -30,6 +31,7 @@ MAKERS: tuple[Maker, ...] = (
     make_outline_cost,
     make_depth_cost,
     make_floor_cost,
+    make_hidden_cost,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import torch
 
 from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
-from simulacra.recon.avatar.record import TrainedResult, save_trained
+from simulacra.recon.avatar.record import TrainedResult, load_trained, save_trained
 from simulacra.recon.fit import save_fit
+from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, open_run, run_stage
 from simulacra.recon.session.video import iter_video, probe_video, write_video
 from simulacra.render.avatar import rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.export import write_ply
 from simulacra.render.runtime.errors import AssetError, InputError, RunError
 from simulacra.tools.commands.animate import animate
 from tests.recon.motion.planted import as_bvh, own_skeleton
@@ -163,6 +166,39 @@ def test_a_run_is_opened_as_it_was_left(run: Path, finished: FinishedAvatar) -> 
     assert torch.equal(opened.fit.pose.rotations, finished.fit.pose.rotations)
     pose = finished.fit.pose_of(1)
     torch.testing.assert_close(opened.posed(pose).means, finished.posed(pose).means)
+
+
+def test_what_no_camera_saw_comes_back_and_goes_into_exports(
+    body: BodyModel, finished: FinishedAvatar, tmp_path: Path
+) -> None:
+    feet = torch.isin(
+        body.part_labels, torch.tensor([body.part_names.index(f"foot_{side}") for side in "lr"])
+    )
+    seen = np.repeat(~feet.numpy()[None], 2, 0)
+    counts = gaussian_views(body, finished.avatar.binding, seen)
+    avatar = finished.avatar.replace(seen=counts)
+    on_feet = feet[body.faces[avatar.binding.faces]].all(1)
+    assert (counts[on_feet] == 0).all() and (counts[~on_feet] == 2).all()
+    save_trained(tmp_path, TrainedResult(avatar=avatar))
+    back = load_trained(tmp_path).avatar
+    assert back is not None and back.seen is not None and torch.equal(back.seen, counts)
+    opened = replace(finished, avatar=back, fit=replace(finished.fit, seen=seen))
+    share = round(100 * float((counts > 0).double().mean()))
+    lines = (
+        f"seen: {share} % of the Gaussians hang where some camera saw the person",
+        "never seen, a guess: feet",
+    )
+    assert opened.remarks() == lines and finished.remarks() == ()
+    write_ply(tmp_path / "a.ply", opened.posed(body.zero_pose()), remarks=lines)
+    header = (tmp_path / "a.ply").read_bytes().partition(b"end_header")[0].decode("ascii")
+    assert all(f"comment {line}\n" in header for line in lines)
+
+
+def test_counts_of_other_gaussians_are_refused(finished: FinishedAvatar, tmp_path: Path) -> None:
+    few = finished.avatar.replace(seen=torch.zeros(3, dtype=torch.long))
+    save_trained(tmp_path, TrainedResult(avatar=few))
+    with pytest.raises(RunError, match="one count of cameras"):
+        load_trained(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["everything", RUN_FILE, f"avatar/{STAGE_FILE}"])

@@ -225,6 +225,24 @@ def test_what_is_known_of_the_session_and_of_the_scores_calls_for_care(run: Path
     )
 
 
+def test_who_was_found_and_what_no_camera_saw_is_said_only_where_there_is_something(run: Path) -> None:
+    assert not [note for note in read_run(run).notes if "No camera" in note.text or "people" in note.text]
+    described = json.loads((run / "run.json").read_text())
+    described |= {
+        "never_seen": "No camera saw the legs: what is there is a guess, at rest as people rest.",
+        "cameras_without_person": ["cam07"],
+        "people": {"looked_at": "person2", "found": ["person1: in 4 cameras", "person2: in 3 cameras"]},
+        "people_doubts": ["person1 and person2 cannot be told apart after frame 9"],
+    }
+    (run / "run.json").write_text(json.dumps(described))
+    notes = {note.text: note.level for note in read_run(run).notes}
+    assert notes[described["never_seen"]] == "warning"
+    assert notes["Camera cam07: the networks see nobody; it gives no landmarks."] == "warning"
+    assert notes["person1 and person2 cannot be told apart after frame 9."] == "warning"
+    found = "2 people were found, person2 is the one shown: person1: in 4 cameras; person2: in 3 cameras."
+    assert notes[found] == "info"
+
+
 def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:
     described = json.loads((run / "run.json").read_text())
     described |= {
