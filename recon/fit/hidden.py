@@ -101,7 +101,8 @@ def hidden_landmarks(shown: Bool[np.ndarray, "33"]) -> Bool[np.ndarray, "33"]:
 
 def hidden_limbs(shown: Bool[np.ndarray, "33"]) -> list[HiddenLimb]:
     """The limbs of which nothing is seen from a joint on."""
-    found, taken = [], set()
+    found: list[HiddenLimb] = []
+    taken: set[tuple[str, str]] = set()
     for kind, joint in _LIMBS:
         group = "leg" if kind in ("leg", "shin") else "arm"
         sides = tuple(

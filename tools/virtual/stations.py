@@ -85,9 +85,10 @@ def build_studio(settings: VirtualCaptureConfig, threads: int = 1) -> Studio:
     """
     body = load_body()
     actors = []
-    for number, one in enumerate((settings, *settings.companions)):
-        person = make_person(body, recipe_of(one.person))
-        actors.append(Actor(person, pose_at(body, person.rest, one.motion, settings.seed + number)))
+    roles = [(settings.person, settings.motion), *((c.person, c.motion) for c in settings.companions)]
+    for number, (who, motion) in enumerate(roles):
+        person = make_person(body, recipe_of(who))
+        actors.append(Actor(person, pose_at(body, person.rest, motion, settings.seed + number)))
     person, start = actors[0].person, actors[0].pose(0.0)
     with torch.no_grad():
         face = body.keypoints_at("face478", person.rest, start)[0]

@@ -105,7 +105,8 @@ def choose_stance(evidence: Evidence, state: BodyState, limb: HiddenLimb) -> Flo
     lean, thigh = _trunk_lean(state), _thigh_angles(evidence, state, limb)
     own = held_freedoms(limb, joints, names)
     rows = few_rows(len(lean))
-    tried, costs = [], []
+    tried: list[Tensor] = []
+    costs: list[float] = []
     for place, stance in enumerate(STANCES[limb.kind]):
         found = stance_joints(stance, limb, joints, names, lean, thigh)
         moved = state.unknowns.joints.clone()

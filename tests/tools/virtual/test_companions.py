@@ -63,8 +63,8 @@ def test_a_path_leads_through_its_waypoints_and_arms_reach() -> None:
     with_reach, without = (
         body.pose(rest, pose).T_world_bone[0, wrist, :3, 3] - pose.translation[0] for pose in poses
     )
-    # Facing +X: arms that reach go that way, by most of their length.
-    assert float(with_reach[0] - without[0]) > 0.3
+    # Facing +X: an upper arm of 0.27 m that is lifted by 60 degrees takes the hand that way by 0.23 m.
+    assert float(with_reach[0] - without[0]) > 0.2
 
 
 def test_who_sits_has_the_soles_on_the_floor_and_the_hips_at_a_chairs_height() -> None:
