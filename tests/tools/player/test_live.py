@@ -104,6 +104,7 @@ def test_the_camera_moves_the_body_and_nothing_leaves_the_page(
         away = np.linalg.norm(found[list(KNOWN)] - np.array(list(KNOWN.values())), axis=1)
         # Of a man who is some 700 px tall, made half as large for the camera.
         assert np.median(away) < 20
+        # What MediaPipe would send of its uses is answered before it is sent; the policy would stop it, and say so.
         page.click("#live-button")
         page.wait_for("player.live === null && !document.getElementById('live-video').srcObject")
         assert [url for url in page.requests if not url.startswith((site, "data:", "blob:"))] == []
