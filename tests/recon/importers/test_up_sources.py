@@ -87,7 +87,7 @@ def test_a_phones_gravity_breaks_the_tie_of_a_ring_on_its_side(tmp_path: Path) -
 
 def test_phones_that_contradict_each_other_say_nothing() -> None:
     cameras = rig(4, 0.0)
-    level = {camera.name: np.array([0.0, 1.0, 0.0]) for camera in cameras}
+    level = {camera.name: camera.viewmat[:3, :3] @ -Z for camera in cameras}
     vote = gravity_vote(cameras, level)
     assert vote is not None and apart(vote.direction, Z) < 1e-6 and 2 <= vote.error_deg < 2.5
     assert gravity_vote(cameras, level | {"v0": np.array([1.0, 0.0, 0.0])}) is None
