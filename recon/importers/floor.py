@@ -28,7 +28,7 @@ FEWEST, STRAY, EXTENT, LOWEST_CAMERA = 0.03, 0.01, 0.5, 0.2
 NEAR = 25.0
 # A plane under the cameras along two directions: the better one must have so many times the other's points.
 CLEARER = 4.0
-ERROR_DEG, DOUBT = 2.0, 0.02
+ERROR_DEG, DOUBT = 2.0, 0.01
 
 
 def floor_vote(
