@@ -56,7 +56,7 @@ def gather_recording(
         return pictures, found, []
     began, how = offsets
     interval = max(usual_interval(own) for own in clocks.values())
-    if np.ptp(np.round(list(began.values()) / np.float64(interval))) < 1:
+    if np.ptp(np.round(np.array(list(began.values())) / interval)) < 1:
         return pictures, found, []
     pictures = _pair_again(pictures, clocks, began)
     first = min(began.values())

@@ -28,7 +28,7 @@ FEWEST, STRAY, EXTENT, LOWEST_CAMERA = 0.03, 0.01, 0.5, 0.2
 NEAR = 25.0
 # A plane under the cameras along two directions: the better one must have so many times the other's points.
 CLEARER = 4.0
-ERROR_DEG, DOUBT = 2.0, 0.05
+ERROR_DEG, DOUBT = 2.0, 0.01
 
 
 def floor_vote(
@@ -42,9 +42,11 @@ def floor_vote(
         candidates: directions that may be up.
     """
     seen = [camera for camera in cameras if _depth_of(footage, camera.name) is not None]
-    some = np.unique(np.linspace(0, len(seen) - 1, MOST_CAMERAS).round().astype(int)) if seen else []
+    if not seen:
+        return None
+    some = np.unique(np.linspace(0, len(seen) - 1, MOST_CAMERAS).round().astype(int))
     clouds = [_points(seen[i], footage) for i in some]
-    if not clouds or sum(map(len, clouds)) < 100:
+    if sum(map(len, clouds)) < 100:
         return None
     points = np.concatenate(clouds)
     eyes = np.array([-camera.viewmat[:3, :3].T @ camera.viewmat[:3, 3] for camera in cameras])

@@ -127,8 +127,10 @@ def _ask_pictures(
     Raises:
         CalibrationError: the tie stays, or what they show contradicts the rest.
     """
+    if footage is None:
+        raise tie
     asked: list[UpVote] = []
-    for ask in (_ask_person, _ask_floor) if footage is not None else ():
+    for ask in (_ask_person, _ask_floor):
         vote = ask(cameras, footage)
         if vote is None:
             continue

@@ -5,18 +5,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from simulacra.recon.calibrate import BoardViews, calibrate_rig, free_running
 from simulacra.recon.calibrate.free_running import gather_recording
 from simulacra.recon.calibrate.recordings import RecordedFrame
+from tests.recon.calibrate import planted_rig as planted_board
 from tests.recon.calibrate.planted_rig import BOARD, RATE, planted_rig, rig_difference
 
 MOMENTS = 300
 NAMES = ("cam_0", "cam_1", "cam_2")
 
 
+def waved(time: float, _: np.ndarray) -> np.ndarray:
+    """A board in a hand: tones up to one a second, which never come together again."""
+    random = np.random.default_rng(5)
+    hertz, phases = random.uniform(0.1, 1.0, (6, 20)), random.uniform(0, 2 * np.pi, (6, 20))
+    waves = np.sin(2 * np.pi * hertz * time + phases).sum(1) / np.sqrt(20)
+    pose = np.eye(4)
+    pose[:3, :3] = Rotation.from_rotvec(0.35 * waves[3:]).as_matrix()
+    pose[:3, 3] = waves[:3] * [0.2, 0.12, 0.1] - pose[:3, :3] @ BOARD.corners.mean(0)
+    return pose
+
+
 def recording(monkeypatch: pytest.MonkeyPatch, began: tuple[int, ...], moments: int = MOMENTS) -> BoardViews:
     """Videos of which picture k shows moment k + began: what is seen of the board in those that are looked at."""
+    monkeypatch.setattr(planted_board, "_pose", waved)
     planted = planted_rig(moments=moments + max(began), noise=0.2)
     everything = {(view.camera, int(view.moment)): view for view in planted.found.views}
 

@@ -27,10 +27,11 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standing, "person_vote", lambda *_: None)
 
 
-def rig(count: int = 6, roll: float = 90.0) -> list[SessionCamera]:
+def rig(count: int = 6, roll: float = 90.0, elevation: float = 5.0) -> list[SessionCamera]:
     """A level ring of cameras on their sides, a metre high: which end of its axis is up is not in their poses."""
     return [
-        SessionCamera(f"v{i}", 64, 48, K, viewmat, None, SCALE) for i, viewmat in enumerate(ring(count, roll))
+        SessionCamera(f"v{i}", 64, 48, K, viewmat, None, SCALE)
+        for i, viewmat in enumerate(ring(count, roll, elevation=elevation))
     ]
 
 
@@ -78,16 +79,16 @@ def test_a_phones_gravity_breaks_the_tie_of_a_ring_on_its_side(tmp_path: Path) -
             assert abs(x) > 0.9 and abs(y) < 0.3
             paths[f"images/{camera.name}"], sources[camera.name] = path, Source(f"images/{camera.name}")
         footage = Footage({c.name: (64, 48) for c in cameras}, (Frame(0, sources),), paths)
-        _, T, said = place(cameras, scale=1.0, world_up="cameras", floor=0.0, footage=footage)
-        assert apart(T[:3, :3] @ (sign * Z), np.array([0.0, 1.0, 0.0])) < 1e-6
-        assert "gravity in 6 pictures" in said[0]
+        _, T, _ = place(cameras, scale=1.0, world_up="cameras", floor=0.0, footage=footage)
+        # The ring looks down by 5 degrees and rolls by 2, of which these phones say nothing.
+        assert apart(T[:3, :3] @ (sign * Z), np.array([0.0, 1.0, 0.0])) < 5
     with pytest.raises(CalibrationError, match="which axis"):
         place(cameras, scale=1.0, world_up="cameras", floor=0.0)
 
 
 def test_phones_that_contradict_each_other_say_nothing() -> None:
     cameras = rig(4, 0.0)
-    level = {camera.name: np.array([0.0, 1.0, 0.0]) for camera in cameras}
+    level = {camera.name: camera.viewmat[:3, :3] @ -Z for camera in cameras}
     vote = gravity_vote(cameras, level)
     assert vote is not None and apart(vote.direction, Z) < 1e-6 and 2 <= vote.error_deg < 2.5
     assert gravity_vote(cameras, level | {"v0": np.array([1.0, 0.0, 0.0])}) is None
@@ -125,7 +126,7 @@ def with_depth(folder: Path, cameras: list[SessionCamera], planes: list[tuple[np
 
 
 def test_a_floor_in_depth_breaks_the_tie_and_gives_its_own_level(tmp_path: Path) -> None:
-    cameras = rig()
+    cameras = rig(elevation=0.0)
     for up in (Z, -Z):
         # A metre from the cameras' height; the other end has nothing within sight.
         footage = with_depth(tmp_path, cameras, [(up, 0.0 if up is Z else -2.0)])

@@ -25,7 +25,7 @@ def posed(joints: int, root: list[float] | None = None) -> np.ndarray:
     return poses
 
 
-def amass(path: Path, poses: np.ndarray, **more: object) -> Path:
+def amass(path: Path, poses: np.ndarray, /, **more: object) -> Path:
     """As AMASS writes it: with the shape and the markers, which are not used."""
     arrays = {
         "poses": poses.reshape(FRAMES, -1), "trans": np.array([[0.0, 0, 0.9]] * FRAMES), "betas": np.zeros(16),
