@@ -27,6 +27,7 @@ from .commands.animate import animate
 from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
+from .commands.compare import compare
 from .commands.configurations import config_options, names_for
 from .commands.demo import demo
 from .commands.design import design, design_schema
@@ -38,7 +39,9 @@ from .commands.imports import LAYOUTS, OPTIONS
 from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct, reconstruction_schema
 from .commands.repair import repair
+from .commands.runs import runs
 from .commands.stage import stage, stage_people, stage_schema, stage_sensors
+from .commands.sweep import sweep
 from .commands.synchronise import synchronise
 from .commands.version import version, version_line
 from .commands.warmup import warmup
@@ -52,6 +55,9 @@ COMMANDS: dict[str, Command] = {
     "check": check,
     "reconstruct": reconstruct,
     "evaluate": evaluate,
+    "compare": compare,
+    "runs": runs,
+    "sweep": sweep,
     "animate": animate,
     "export": export,
     "export-session": export_session,
@@ -94,13 +100,14 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
 # Commands that take options of a configuration, and of which.
 CONFIGURED: dict[str, Callable[[], type]] = {
     "reconstruct": reconstruction_schema,
+    "sweep": reconstruction_schema,
     "stage": stage_schema,
     "design": design_schema,
 }
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
-CONTINUED = ("reconstruct", "demo", "design")
+CONTINUED = ("reconstruct", "sweep", "demo", "design")
 USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
