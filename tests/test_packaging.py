@@ -33,6 +33,15 @@ sys.addaudithook(forbid)
 """
 
 
+# A distribution of its own.
+APART = REPOSITORY / "tools" / "nerfstudio"
+
+
+def files_of(package: str, pattern: str) -> list[Path]:
+    """The files of a folder that are the application's."""
+    return [path for path in (REPOSITORY / package).rglob(pattern) if APART not in path.parents]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
@@ -67,7 +76,7 @@ def test_the_wheel_carries_every_file_of_the_application(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         content = archive.namelist()
     for package in FOLDERS:
-        for file in (REPOSITORY / package).rglob("*"):
+        for file in files_of(package, "*"):
             if file.suffix in {".py", ".yaml", ".html", ".css", ".js", ".json", ".toml", ".npz"}:
                 assert "simulacra/" + file.relative_to(REPOSITORY).as_posix() in content
 
@@ -90,7 +99,7 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _share_compiled_kernels(installed: Path) -> None:
     """The checkout's compiled kernels, so that two minutes are not spent on compiling the same sources again."""
     for package in FOLDERS:
-        for file in (REPOSITORY / package).rglob("*.py"):
+        for file in files_of(package, "*.py"):
             twin = installed / file.relative_to(REPOSITORY)
             os.utime(twin, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))  # Numba compares these
             for kernel in file.parent.glob(f"__pycache__/{file.stem}.*.nb?"):

@@ -27,6 +27,7 @@ from .commands.animate import animate
 from .commands.arguments import word_for
 from .commands.assets import assets
 from .commands.check import check
+from .commands.compare import compare
 from .commands.configurations import names_for
 from .commands.demo import demo
 from .commands.design import design
@@ -39,7 +40,9 @@ from .commands.options import CONFIGURED, command_options
 from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct
 from .commands.repair import repair
+from .commands.runs import runs
 from .commands.stage import stage, stage_people, stage_sensors
+from .commands.sweep import sweep
 from .commands.synchronise import synchronise
 from .commands.validate import validate
 from .commands.version import version, version_line
@@ -56,6 +59,9 @@ COMMANDS: dict[str, Command] = {
     "reconstruct": reconstruct,
     "evaluate": evaluate,
     "view": view,
+    "compare": compare,
+    "runs": runs,
+    "sweep": sweep,
     "animate": animate,
     "export": export,
     "validate": validate,
@@ -99,7 +105,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
-CONTINUED = ("reconstruct", "demo", "design")
+CONTINUED = ("reconstruct", "sweep", "demo", "design")
 # Those that wait for people: that they go on needs no saying.
 WAITING = ("view",)
 USER_ERROR = 2

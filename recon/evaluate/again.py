@@ -6,16 +6,17 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from simulacra.recon.avatar.finished import check_body
-from simulacra.recon.avatar.record import load_trained
+from simulacra.recon.avatar.record import TrainedResult, load_trained
 from simulacra.recon.evaluate.protocol import Protocol, choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
-from simulacra.recon.evaluate.scoring import Evaluation
-from simulacra.recon.fit import load_fit
-from simulacra.recon.observe import load_observations
+from simulacra.recon.evaluate.scoring import EvaluateConfig, Evaluation
+from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.observe import Observations, load_observations
 from simulacra.recon.pipeline import ReconstructionConfig, protocol_of
 from simulacra.recon.runs.chain import REMEDY, check_records
 from simulacra.recon.runs.configuration import changed_config, dump_config
@@ -25,11 +26,59 @@ from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, rea
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch
 from simulacra.recon.session.truth import evidence_fingerprint
-from simulacra.render.body import load_body
+from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import RunError
 from simulacra.render.runtime.whole_files import replace_folder
 
 LOCKED_FOLDER = "evaluate"
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A finished run with all that scores it.
+
+    Attributes:
+        protocol: its own, or on other cameras.
+        watch: whether the session is touched meanwhile.
+        stages: what the run's stages say of themselves.
+    """
+
+    session: Session
+    protocol: Protocol
+    settings: EvaluateConfig
+    body: BodyModel
+    observed: Observations | None
+    fit: BodyFit | None
+    trained: TrainedResult
+    watch: SessionWatch
+    stages: Mapping[str, dict[str, Any]]
+
+
+def open_scored(root: Path, held_out_cameras: Sequence[str] | None = None) -> ScoredRun:
+    """Opens a finished run, its records checked against each other, against the session and against its protocol.
+
+    Args:
+        root: the folder of the run.
+        held_out_cameras: other cameras than those that the run held out.
+
+    Raises:
+        RunError: not a finished run, records that do not belong together or were damaged, or its session has changed.
+        ConfigError: a camera that the session has not.
+    """
+    _require_run(root)
+    described = read_run_file(root)
+    stages = _check_trained(root, described)
+    session, watch = _session_of(described)
+    settings = changed_config(ReconstructionConfig(), described["config"], str(root / RUN_FILE))
+    protocol = protocol_of(session, settings.views)
+    _check_protocol(root, protocol, stages["avatar"]["inputs"])
+    if held_out_cameras:
+        protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
+    observed = load_observations(root / "observe") if "observe" in stages else None
+    fit = load_fit(root / "fit") if "fit" in stages else None
+    trained, body = load_trained(root / "avatar"), load_body()
+    check_body(root, body, trained.avatar, fit)
+    return ScoredRun(session, protocol, settings.evaluate, body, observed, fit, trained, watch, stages)
 
 
 def evaluate_run(
@@ -60,28 +109,17 @@ def evaluate_run(
     with write_lock(root) if out is None else nullcontext():
         if out is None:
             settle_run(root)
-        described = read_run_file(root)
-        stages = _check_trained(root, described)
-        session, watch = _session_of(described)
-        evidence = evidence_fingerprint(session)
-        settings = changed_config(ReconstructionConfig(), described["config"], str(root / RUN_FILE))
-        protocol = protocol_of(session, settings.views)
-        _check_protocol(root, protocol, stages["avatar"]["inputs"])
-        if held_out_cameras:
-            protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
-        observed = load_observations(root / "observe") if "observe" in stages else None
-        fit = load_fit(root / "fit") if "fit" in stages else None
-        trained, body = load_trained(root / "avatar"), load_body()
-        check_body(root, body, trained.avatar, fit)
-        name = LOCKED_FOLDER if protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
+        run = open_scored(root, held_out_cameras)
+        evidence = evidence_fingerprint(run.session)
+        name = LOCKED_FOLDER if run.protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
         folder = (out or root) / name
         with _made_again(folder) as work:
             made = evaluate_reconstruction(
-                work, session, protocol, body, observed, fit, trained, settings.evaluate
+                work, run.session, run.protocol, run.body, run.observed, run.fit, run.trained, run.settings
             )
-            if touched := watch.touched():
-                raise watch.error(touched)
-            _describe(work, root / name, dump_config(settings.evaluate), protocol, stages, evidence)
+            if touched := run.watch.touched():
+                raise run.watch.error(touched)
+            _describe(work, root / name, dump_config(run.settings), run.protocol, run.stages, evidence)
     return made, folder
 
 

@@ -25,10 +25,11 @@ from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
 from simulacra.recon.avatar.finished import open_avatar
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, load_trained, save_trained
+from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.evaluate import again
-from simulacra.recon.evaluate.again import evaluate_run
-from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, middle_moment
+from simulacra.recon.evaluate.again import evaluate_run, open_scored
+from simulacra.recon.evaluate.reconstruction import PosedResult, evaluate_reconstruction, middle_moment
 from simulacra.recon.evaluate.scoring import Evaluation
 from simulacra.recon.fit import BodyFit, fit_body, load_fit
 from simulacra.recon.observe import Observations, load_observations, over_session
@@ -57,6 +58,7 @@ from simulacra.recon.runs.repair import repair_run
 from simulacra.recon.runs.stages import WORK_FILE, RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
+from simulacra.render.export import write_ply
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.image import read_image, write_image
 from simulacra.render.runtime.assets import asset_status
@@ -1019,3 +1021,77 @@ def test_a_camera_that_lags_is_trained_and_judged_with_its_own_moment(
     assert scores(told, "mask_iou", "b") > scores(untold, "mask_iou", "b") + 0.05
     losses = [np.load(run / "avatar/losses.npz")["mask"].mean() for run in (told, untold)]
     assert losses[0] < 0.95 * losses[1]
+
+
+# -- sweeps ----------------------------------------------------------------------------------------
+
+
+def test_a_sweep_shares_what_is_common_and_goes_on_after_a_kill(
+    base: Path,
+    session: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, out = tmp_path / "small.yaml", tmp_path / "sweep"
+    config.write_text(format_config(SETTINGS))
+    command = ["sweep", str(session), "--config", str(config), "--out", str(out), "--avatar.steps", "5,6"]
+    trained: list[int] = []
+
+    def train(folder: Path, *rest: Any) -> Any:
+        if trained == [5] and rest[-1].steps == 6:
+            raise Killed
+        trained.append(rest[-1].steps)
+        return train_avatar(folder, *rest)
+
+    monkeypatch.setattr(pipeline, "train_avatar", train)
+    with pytest.raises(Killed):
+        main(command)
+    monkeypatch.setattr(pipeline, "train_avatar", train_avatar)
+    first, second = (out / f"avatar.steps={steps}" for steps in (5, 6))
+    # Taken over before the kill, and the same as a run alone makes.
+    before = ("preflight", "observe", "fit", "refine")
+    assert all((second / stage / "stage.json").samefile(first / stage / "stage.json") for stage in before)
+    assert records(first, *STAGES) == records(base, *STAGES)
+    avatar = (first / "avatar" / "stage.json").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert (first / "avatar" / "stage.json").stat().st_mtime_ns == avatar
+    assert "avatar.steps" in said.out and "compare.html" in said.out and "PSNR, person" in said.out
+    assert (out / "compare.html").is_file() and (second / "report.html").is_file()
+    assert read_json(second / "run.json")["config"]["avatar"]["steps"] == 6
+    assert records(second, "avatar") != records(first, "avatar")
+    check_records(second, STAGES)
+
+
+# -- beside other trainers -------------------------------------------------------------------------
+
+
+def test_gaussians_of_another_trainer_are_scored_beside_the_run(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run's own Gaussians at the scored moment, as a static file, score as the run does but for the dilation."""
+    run = open_scored(base)
+    posed = PosedResult(run.trained, run.body, run.fit).at(HELD_OUT_FRAME, HELD_OUT)
+    file = tmp_path / "splats.ply"
+    write_ply(file, posed, "y-up")
+    before = records(base, *STAGES)
+    assert main(["evaluate", str(base), "--gaussians", str(file), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"static scene beside {base.name}: frame {HELD_OUT_FRAME}, cameras {HELD_OUT}." in said
+    own, static = (
+        read_json(tmp_path / "out" / part / "evaluate/metrics.json")["scores"]["psnr_fg"]["per_camera"]
+        for part in ("run", "splats")
+    )
+    assert list(own) == list(static) == [HELD_OUT]
+    assert own[HELD_OUT] == pytest.approx(scores(base, "psnr_fg", HELD_OUT), abs=1e-9)
+    # 0.1 px^2 less on Gaussians that are many pixels wide here.
+    assert static[HELD_OUT] == pytest.approx(own[HELD_OUT], abs=0.5)
+    assert records(base, *STAGES) == before and (tmp_path / "out" / "compare.html").is_file()
+    # Control: the same file one metre aside.
+    write_ply(file, posed.replace(means=posed.means + 1.0), "y-up")
+    assert main(["evaluate", str(base), "--gaussians", str(file), "--out", str(tmp_path / "out")]) == 0
+    aside = read_json(tmp_path / "out/splats/evaluate/metrics.json")["scores"]["mask_iou"]["mean"]
+    assert aside < 0.5 * scores(base, "mask_iou", HELD_OUT)
+    assert main(["evaluate", str(base), "--frame", "1"]) == 2 and "of --gaussians" in capsys.readouterr().err

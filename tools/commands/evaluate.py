@@ -1,12 +1,18 @@
-"""`simulacra evaluate`: a run scored again."""
+"""`simulacra evaluate`: a run scored again, or the Gaussians of another trainer beside it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
 from tyro.conf import arg
 
+from simulacra.render.runtime.errors import ConfigError
+
 from .arguments import OptionalPath, Run
+
+FrameNumber = Annotated[int, Interval(ge=0, le=10_000_000)]
 
 
 def evaluate(
@@ -14,17 +20,65 @@ def evaluate(
     /,
     held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
     out: OptionalPath = None,
+    gaussians: Annotated[Path | None, arg(metavar="FILE.ply")] = None,
+    frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,
+    world: Annotated[Path | None, arg(metavar="FILE.json")] = None,
+    antialiased: bool = False,
 ) -> None:
     """Score a run again and write its report, or score it on other cameras and write a second report.
+
+    With --gaussians the PLY of another trainer (gsplat's, Inria's) is scored as a static scene: at one moment, on the
+    cameras that the run held out, beside the run itself on the same views.
 
     Args:
         run: the folder that `simulacra reconstruct` made.
         held_out_cameras: score these cameras too. Those that the run was trained on are marked as seen.
         out: a folder for scores and report instead of the run, which may be read-only then.
+        gaussians: what to score beside the run.
+        frame: the moment that these Gaussians are of, where several were scored.
+        world: where their world is: nerfstudio's dataparser_transforms.json, or a 4x4 matrix to the session's world as
+            JSON. Without it they are in the session's own, as `simulacra export-session --to colmap` gives it.
+        antialiased: they were trained so.
     """
     from simulacra.recon.evaluate.again import evaluate_run
 
     from ..report import write_run_report
 
+    if gaussians is not None:
+        _beside(run, gaussians, out, held_out_cameras, frame, world, antialiased)
+        return
+    if frame is not None or world is not None or antialiased:
+        raise ConfigError("--frame, --world and --antialiased are of --gaussians", where="the command line")
     _, folder = evaluate_run(run, held_out_cameras, out)
     print(f"report: {write_run_report(run, folder.name, out=out)}")
+
+
+def _beside(
+    run: Path,
+    file: Path,
+    out: Path | None,
+    cameras: tuple[str, ...] | None,
+    frame: int | None,
+    world: Path | None,
+    antialiased: bool,
+) -> None:
+    from rich.console import Console
+
+    from simulacra.recon.evaluate.foreign import IDENTITY, RUN_PART, evaluate_gaussians, name_of, read_world
+
+    from ..comparison.beside import compare_parts
+    from ..comparison.page import print_comparison, say_verdict, write_comparison
+
+    folder = out or run / f"gaussians_{file.stem}"
+    placed = IDENTITY if world is None else read_world(world)
+    made = evaluate_gaussians(
+        run, file, folder, frame=frame, held_out_cameras=cameras, world=placed, antialiased=antialiased
+    )
+    comparison = compare_parts(run, folder, RUN_PART, name_of(file))
+    print_comparison(comparison, Console())
+    scored = sorted({view.camera for view in made.run.protocol.evaluated})
+    print(
+        f"{file.name} as a static scene beside {run.name}: frame {made.frame}, cameras {', '.join(scored)}."
+    )
+    print(say_verdict(comparison, "psnr_fg"))
+    print(f"page: {write_comparison(folder / 'compare.html', comparison)}")

@@ -29,9 +29,12 @@ from .stage import stage_schema
 # Commands that take options of a configuration, and of which.
 CONFIGURED: dict[str, Callable[[], type]] = {
     "reconstruct": reconstruction_schema,
+    "sweep": reconstruction_schema,
     "stage": stage_schema,
     "design": design_schema,
 }
+# Those whose options are another's.
+SAME = {"sweep": "reconstruct"}
 OPTIONS_FILE = "options.json"
 # What a class of options is made of: its name and docstring, for each value the word for it and its default as YAML or
 # the class of its own values, and the classes whose values it has all.
@@ -80,12 +83,12 @@ def options_class(described: Description) -> type:
 def command_options(command: str) -> type:
     """A dataclass for tyro of all values of a command's configuration, loading nothing that it configures."""
     text = (resources.files(__package__) / OPTIONS_FILE).read_text("utf-8")
-    return options_class(json.loads(text)[command])
+    return options_class(json.loads(text)[SAME.get(command, command)])
 
 
 def documentation() -> str:
     """The text of options.json."""
-    described = {name: describe_options(schema()) for name, schema in CONFIGURED.items()}
+    described = {name: describe_options(schema()) for name, schema in CONFIGURED.items() if name not in SAME}
     return json.dumps(described, indent=1) + "\n"
 
 

@@ -143,13 +143,14 @@ def summarize(run: Path, above: Path | None = None) -> RunSummary:
         config_name = str(described.get("config_name") or "")
         base, changes = changes_of(config_name, config)
         seconds = sum(float(stage["seconds"]) for stage in stages.values())
-    except (UserError, TypeError, ValueError, KeyError) as error:
+        state = _state(run, config, stages)
+    except (UserError, TypeError, ValueError, KeyError, AttributeError) as error:
         said = error.what if isinstance(error, UserError) else repr(error)[:60]
         return RunSummary(run, name, f"damaged: {said}")
     return RunSummary(
         run,
         name,
-        _state(run, config, stages),
+        state,
         config_name,
         base,
         changes,

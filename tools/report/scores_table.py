@@ -108,7 +108,8 @@ def unmeasured(metrics: Mapping[str, Any] | None) -> list[str]:
 
 def region_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, float]]:
     """Each region of the body: PSNR, what its worst view has, and how long a bar of it is, percent."""
-    regions = {} if metrics is None else metrics.get("regions", {})
+    found = {} if metrics is None else metrics.get("regions", {})
+    regions = {name: region for name, region in found.items() if region["views"]}
     best = max((region["mean"] for region in regions.values()), default=1.0)
     rows = []
     for name, region in sorted(regions.items(), key=lambda pair: pair[1]["mean"]):

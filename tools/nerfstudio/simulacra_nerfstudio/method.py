@@ -1,0 +1,93 @@
+"""`ns-train simulacra-run`: the avatar of a run in nerfstudio's viewer. Nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from nerfstudio.cameras.cameras import Cameras
+from nerfstudio.configs.base_config import ViewerConfig
+from nerfstudio.data.datamanagers.full_images_datamanager import FullImageDatamanagerConfig
+from nerfstudio.engine.optimizers import AdamOptimizerConfig
+from nerfstudio.engine.trainer import TrainerConfig
+from nerfstudio.models.base_model import Model, ModelConfig
+from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
+from nerfstudio.plugins.types import MethodSpecification
+
+from .program import made_once
+from .sessions import SessionDataParserConfig
+from .splats import read_splats
+
+
+@dataclass
+class RunModelConfig(ModelConfig):
+    """A run of simulacra.
+
+    Attributes:
+        run: the folder that `simulacra reconstruct` made.
+        cache: where its PLY is kept.
+    """
+
+    _target: type = field(default_factory=lambda: RunModel)
+    run: Path = Path("RUN")
+    cache: Path = Path("~/.cache/simulacra/nerfstudio")
+
+
+class RunModel(Model):
+    """Draws the Gaussians of a run with gsplat."""
+
+    config: RunModelConfig
+
+    def populate_modules(self) -> None:
+        super().populate_modules()
+        run = Path(self.config.run).expanduser().resolve()
+        file = Path(self.config.cache).expanduser() / f"{run.name}.ply"
+        file.unlink(missing_ok=True)
+        made_once(file, "export", run, "--to", "ply", "--axes", "y-up")
+        for name, values in read_splats(file).items():
+            self.register_buffer(name, torch.from_numpy(values).contiguous())
+        self.nothing = torch.nn.Parameter(torch.zeros(1))
+
+    def get_param_groups(self) -> dict[str, list[torch.nn.Parameter]]:
+        return {"nothing": [self.nothing]}
+
+    def get_outputs(self, camera: Cameras) -> dict[str, torch.Tensor]:
+        from gsplat import rasterization
+
+        to_world = torch.eye(4, device=self.device)
+        to_world[:3] = camera.camera_to_worlds[0].to(self.device)
+        to_world[:, 1:3] *= -1  # OpenGL's axes, which nerfstudio has, to OpenCV's
+        width, height = int(camera.width.item()), int(camera.height.item())
+        drawn, alpha, _ = rasterization(
+            self.means, self.quats, self.scales, self.opacities, self.colors,
+            torch.linalg.inv(to_world)[None], camera.get_intrinsics_matrices().to(self.device), width, height,
+            render_mode="RGB+ED", backgrounds=torch.ones(1, 3, device=self.device),
+        )  # fmt: skip
+        return {"rgb": drawn[0, ..., :3].clamp(0, 1), "depth": drawn[0, ..., 3:], "accumulation": alpha[0]}
+
+    def get_outputs_for_camera(self, camera: Cameras, obb_box: Any | None = None) -> dict[str, torch.Tensor]:
+        return self.get_outputs(camera.to(self.device))
+
+    def get_loss_dict(self, outputs: Any, batch: Any, metrics_dict: Any = None) -> dict[str, torch.Tensor]:
+        return {"nothing": (self.nothing**2).sum()}
+
+    def get_image_metrics_and_images(self, outputs: Any, batch: Any) -> Any:
+        return {}, {"rgb": outputs["rgb"]}
+
+
+specification = MethodSpecification(
+    config=TrainerConfig(
+        method_name="simulacra-run",
+        max_num_iterations=1,
+        pipeline=VanillaPipelineConfig(
+            datamanager=FullImageDatamanagerConfig(dataparser=SessionDataParserConfig()),
+            model=RunModelConfig(),
+        ),
+        optimizers={"nothing": {"optimizer": AdamOptimizerConfig(lr=1e-3), "scheduler": None}},
+        viewer=ViewerConfig(num_rays_per_chunk=1 << 15),
+        vis="viewer",
+    ),
+    description="the avatar of a run of simulacra, to look at",
+)
