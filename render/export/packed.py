@@ -21,6 +21,7 @@ import numpy as np
 
 from simulacra.render.export.ply import Axes, half_turn, ply_bytes
 from simulacra.render.gaussians.record import Gaussians
+from simulacra.render.runtime.errors import MissingExtraError
 from simulacra.render.runtime.whole_files import sync, whole_file
 
 SPZ_MAGIC, SPZ_VERSION = 0x5053474E, 3
@@ -38,10 +39,15 @@ def packed_bytes(gaussians: Gaussians, packing: Packing, axes: Axes = "3dgs") ->
         axes: of the file.
 
     Raises:
+        MissingExtraError: the extra `splats` is not installed.
         RuntimeError: the library could not, or what it made says something else of itself: a bug of ours or of its.
     """
-    import gaussforge
-
+    try:
+        import gaussforge
+    except ImportError as error:
+        raise MissingExtraError(
+            "SPZ and SOG are packed by gaussforge", remedy="pip install 'simulacra[splats]'; or write a .ply"
+        ) from error
     made = gaussforge.GaussForge().convert(
         ply_bytes(gaussians, axes), "ply", packing, spz_version=SPZ_VERSION
     )
