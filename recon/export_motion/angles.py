@@ -126,7 +126,7 @@ def euler_xzy(rotations: Float[np.ndarray, "t 3 3"]) -> Float[np.ndarray, "t 3"]
 
 def write_mot(path: Path, motion: Motion) -> None:
     """Writes OpenSim's table of motion, atomically: the columns of `joint_angles` after the time."""
-    columns = {"time": np.arange(len(motion)) / motion.fps} | joint_angles(motion)
+    columns = {"time": np.arange(len(motion)) / motion.fps, **joint_angles(motion)}
     lines = [
         path.stem,
         "version=1",
@@ -140,7 +140,7 @@ def write_mot(path: Path, motion: Motion) -> None:
 
 def write_csv(path: Path, motion: Motion) -> None:
     """Writes the same table with commas, atomically."""
-    columns = {"time": np.arange(len(motion)) / motion.fps} | joint_angles(motion)
+    columns = {"time": np.arange(len(motion)) / motion.fps, **joint_angles(motion)}
     _write_table(path, [], columns, ",")
 
 

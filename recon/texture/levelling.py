@@ -53,7 +53,10 @@ def seam_corrections(
     edges = np.unique(
         np.sort(np.concatenate([place[:, [0, 1]], place[:, [1, 2]], place[:, [2, 0]]]), 1), axis=0
     )
-    rows = [_differences(meet, meet + 1, len(known)), ALIKE**0.5 * _differences(*edges.T, len(known))]
+    rows = [
+        _differences(meet, meet + 1, len(known)),
+        ALIKE**0.5 * _differences(edges[:, 0], edges[:, 1], len(known)),
+    ]
     rows.append(NONE**0.5 * sparse.identity(len(known)))
     wanted = np.zeros((len(meet) + len(edges) + len(known), 3))
     wanted[: len(meet)] = own[meet + 1] - own[meet]

@@ -120,8 +120,8 @@ def hold_together(runs: Sequence[RunSummary]) -> Comparison:
 
 def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, str, str]]:
     """Why two runs cannot be compared: in words, of the first, of the other, and what to do."""
-    assert first.metrics is not None
-    assert other.metrics is not None
+    scored = [run.metrics for run in (first, other) if run.metrics is not None]
+    assert len(scored) == 2
     if first.session_fingerprint != other.session_fingerprint:
         same = "" if first.session != other.session else ", which has changed in between"
         yield (
@@ -130,7 +130,7 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
             f"{other.session} ({other.session_fingerprint[:12]})",
             "compare runs of one session; over several sessions compare means, of `simulacra runs --json`",
         )
-    ours, theirs = (_scored(run.metrics) for run in (first, other))
+    ours, theirs = map(_scored, scored)
     if set(ours) != set(theirs):
         yield (
             "they were scored on different views",
@@ -146,7 +146,7 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
             "reconstruct both with the same `views` settings",
         )
     for name in SETTINGS:
-        mine, its = (run.metrics["settings"].get(name) for run in (first, other))
+        mine, its = (metrics["settings"].get(name) for metrics in scored)
         if mine != its:
             yield (
                 "their scores are of different evaluations",

@@ -30,11 +30,11 @@ def list_runs(runs: Sequence[RunSummary], width: int) -> Iterator[str]:
     numbers = range(2, 3 + len(metrics))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shared = _shared([run.changes for run in runs])
-    for row, run in zip(rows, [None, *runs], strict=True):
+    for row, listed in zip(rows, [None, *runs], strict=True):
         cells = [c.rjust(w) if i in numbers else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths))]
         yield "  ".join(cells).rstrip()
-        if run is not None:
-            yield from _wrapped({k: v for k, v in run.changes.items() if k not in shared}, "", width)
+        if listed is not None:
+            yield from _wrapped({k: v for k, v in listed.changes.items() if k not in shared}, "", width)
     if shared:
         yield from _wrapped(shared, "in all of them: ", width)
     sessions = dict.fromkeys(run.session for run in runs if run.session)

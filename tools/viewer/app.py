@@ -98,7 +98,7 @@ class Routes:
         entries = self._studio.look_again()
         roots = [(entry.name, entry.path) for entry in entries]
         used = dict.fromkeys(tag["tag"] for tag in tags.chosen_tags(roots))
-        ramps = {name: color_ramp(name) for name in ("inside", "outline", "depth")}  # type: ignore[arg-type]
+        ramps = {name: color_ramp(name) for name in ("inside", "outline", "depth")}
         return JSONResponse(
             {
                 "entries": [{"id": e.id, "name": e.name, "kind": e.kind} for e in entries],

@@ -100,8 +100,9 @@ def zones(ours: Bool[np.ndarray, "h w"], theirs: Bool[np.ndarray, "h w"]) -> Zon
     """Of the person's silhouettes in two pictures."""
     both, either = ours & theirs, ours | theirs
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * BAND + 1, 2 * BAND + 1))
-    border = {"borderType": cv2.BORDER_CONSTANT, "borderValue": 1}
-    inside = cv2.erode(both.astype(np.uint8), kernel, **border).astype(bool)
+    inside = cv2.erode(both.astype(np.uint8), kernel, borderType=cv2.BORDER_CONSTANT, borderValue=1).astype(
+        bool
+    )
     reach = cv2.dilate(either.astype(np.uint8), kernel).astype(bool)
     return Zones(inside, reach & ~inside)
 
@@ -144,7 +145,9 @@ def change_picture(before: Picture, after: Picture, photo: Picture | None) -> Pi
         return difference_picture(before, after)
     change = np.clip((error_of(after, photo) - error_of(before, photo)) / FULL_SCALE, -1, 1)
     strength = np.abs(change)[..., None]
-    color = np.where(change[..., None] > 0, np.float32([255, 80, 60]), np.float32([80, 150, 255]))
+    color = np.where(
+        change[..., None] > 0, np.array([255, 80, 60], np.float32), np.array([80, 150, 255], np.float32)
+    )
     gray = photo.mean(-1, keepdims=True) * 0.25
     return (gray * (1 - strength) + color * strength).astype(np.uint8)
 

@@ -304,8 +304,8 @@ def _checks(folder: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
         return ()
     keys = ("code", "where", "unit", "limit", "status", "remedy", "evidence")
     try:
-        found = [
-            {key: str(check.get(key, "")) for key in keys} | {"measured": float(check["measured"])}
+        found: list[dict[str, Any]] = [
+            {**{key: str(check.get(key, "")) for key in keys}, "measured": float(check["measured"])}
             for check in read_json(folder / PREFLIGHT_FILE)["checks"]
         ]
     except (UserError, *MISFITS) as error:
