@@ -9,7 +9,9 @@ import pytest
 from simulacra.recon.preflight import samples
 from simulacra.recon.session import Session
 from simulacra.render.image import write_image
+from simulacra.render.runtime.errors import InputError
 from simulacra.tools.cli import main
+from simulacra.tools.report import check_page
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.preflight.blind import Blind
 
@@ -41,6 +43,17 @@ def test_a_sound_session_passes_and_the_page_holds_its_pictures(
     assert page.count("data:image/jpeg;base64,") == 8
     assert "http:" not in page and "https:" not in page
     assert not (session.root / "check.html").exists()
+
+
+def test_a_file_that_fails_only_when_the_page_is_made_is_said(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise InputError("an image cannot be read", where="depth/2/000000.png")
+
+    monkeypatch.setattr(check_page, "depth_picture", fail)
+    assert main(["check", str(session.root), "--out", str(tmp_path / "out")]) == 2
+    assert "an image cannot be read" in capsys.readouterr().err
 
 
 def test_a_failed_check_is_said_with_its_remedy_and_ends_with_status_2(

@@ -11,6 +11,7 @@ from simulacra.recon.preflight import CODES, Inspection, Preflight
 from simulacra.recon.preflight.codes import FAULTS
 from simulacra.recon.preflight.verdict import as_sentence, judge_session
 from simulacra.recon.session import load_session
+from simulacra.render.runtime.errors import UserError
 
 from .check_pictures import as_data, camera_picture, depth_picture
 from .html_page import write_page
@@ -56,12 +57,18 @@ def _pair(seen: Inspection | None) -> tuple[str, str] | None:
 def _cameras(session: Path, record: Preflight, seen: Inspection) -> list[dict[str, Any]]:
     loaded = load_session(session)
     pair = _pair(seen)
+    known = any(check.code == "storage" for check in record.failed())
     found = []
     for name in loaded.camera_names:
         partner = {pair[0]: pair[1], pair[1]: pair[0]}.get(name) if pair is not None else None
         picture = camera_picture(loaded, seen, name, partner)
         stills = seen.samples.stills
-        depth = depth_picture(loaded, stills[len(stills) // 2], name)
+        try:
+            depth = depth_picture(loaded, stills[len(stills) // 2], name)
+        except UserError:
+            if not known:  # one that was whole when it was checked would be missing in silence
+                raise
+            depth = None
         about = [c for c in record.checks if c.status != "pass" and name in c.places]
         found.append(
             {

@@ -13,7 +13,6 @@ from simulacra.recon.preflight.bodies import USED, PersonViews, project
 from simulacra.recon.preflight.samples import Still
 from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import distort
-from simulacra.render.runtime.errors import UserError
 
 OUTLINE, SEEN, PUT, LINE = (80, 220, 120), (255, 220, 60), (255, 80, 220), (90, 200, 255)
 # Landmarks whose epipolar lines are drawn: nose, shoulders, wrists, ankles.
@@ -112,11 +111,12 @@ def _dot(picture: Picture, at: Float[np.ndarray, "2"], color: tuple[int, int, in
 
 
 def depth_picture(session: Session, frame: int, name: str, longest: int = 480) -> Picture | None:
-    """Depth in colors, near ones warm; None without depth, or where it cannot be read."""
-    try:
-        measured = session.depth(frame, name) if session.has(frame, name) else None
-    except UserError:
-        return None  # the storage check has said so
+    """Depth in colors, near ones warm; None without depth.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    measured = session.depth(frame, name) if session.has(frame, name) else None
     if measured is None or not measured[1].any():
         return None
     depth, valid = measured
