@@ -86,7 +86,7 @@ class NetworkPersonDetector:
         return network
 
 
-def network_detector() -> NetworkPersonDetector | None:
+def network_detector() -> PersonDetector | None:
     """The landmark network; None without its files."""
     try:
         return NetworkPersonDetector()
