@@ -35,7 +35,7 @@ SPOKEN = {
 # Packages whose metadata name no licence, by the words of the licence file that comes with them.
 UNNAMED = {
     "openexr": ("BSD-3-Clause", "Redistribution and use in source and binary forms", "Neither the name"),
-    "ezc3d": ("MIT", "MIT License", "to deal in the Software without restriction"),
+    "ezc3d": ("MIT", "MIT License", "without restriction, including"),
 }
 # NVIDIA's own terms, which come with the index's build of PyTorch for Linux: read and taken by who installs that.
 PROPRIETARY = re.compile(r"^(nvidia-|cuda-)")

@@ -290,7 +290,7 @@ def test_words_become_the_arguments_of_the_function() -> None:
     assert isinstance(call, functools.partial) and call.func is reconstruct
     assert call.args == (Path("S"),)
     assert call.keywords == {
-        "out": Path("R"), "config": "demo", "print_config": False, "overrides": ("--splat.steps", "500")
+        "out": Path("R"), "config": "demo", "print_config": False, "log": (), "overrides": ("--splat.steps", "500")
     }  # fmt: skip
 
 

@@ -41,7 +41,9 @@ def read_sog(path: Path) -> Gaussians:
         meta = json.loads(parts.read("meta.json"))
 
         def pixels(kind: str, index: int = 0) -> np.ndarray:
-            picture = Image.open(io.BytesIO(parts.read(meta[kind]["files"][index]))).convert("RGBA")
+            picture = Image.open(
+                io.BytesIO(parts.read(meta[kind]["files"][index])), formats=("WEBP",)
+            ).convert("RGBA")
             return np.asarray(picture).reshape(-1, 4)[: meta["count"]]
 
         grid = pixels("means").astype(np.float64) + 256.0 * pixels("means", 1)
