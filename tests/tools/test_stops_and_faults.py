@@ -30,7 +30,7 @@ from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import AssetError, UserError
 from simulacra.tools.cli import main
 from simulacra.tools.commands import check as check_command
-from simulacra.tools.report import check_page
+from simulacra.tools.report import html_page
 from simulacra.tools.virtual import capture
 from simulacra.tools.virtual.files import PictureFiles, write_depth
 from tests.recon.ellipsoid_person import synthetic_session, write_rgbd_rig
@@ -210,7 +210,7 @@ STOPPED = {
         ["calibrate", "apply", "{src}/calibration.json", "{src}/session", "{out}", "--force"],
     ),
     "stage": (capture, "build_studio", ["stage", "--out", "{out}"]),
-    "check": (check_page, "sync", ["check", "{src}/session", "--out", "{out}"]),
+    "check": (html_page, "sync", ["check", "{src}/session", "--out", "{out}"]),
     "export": (ply, "read_ply", ["export", "{src}/run", "--to", "ply", "--out", "{out}"]),
 }  # fmt: skip
 

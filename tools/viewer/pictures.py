@@ -15,6 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
+from PIL import Image
 
 from simulacra.render.runtime.errors import InputError
 
@@ -37,15 +38,11 @@ def read_picture(path: Path) -> Picture:
         InputError: it is damaged or has gone.
     """
     try:
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-    except OSError as error:
-        raise InputError("a picture cannot be read", where=path, found=error.strerror) from error
-    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    if pixels is None:
-        raise InputError(
-            "a picture cannot be read", where=path, remedy="simulacra evaluate RUN makes it again"
-        )
-    return np.ascontiguousarray(pixels[..., ::-1])
+        with Image.open(path, formats=("PNG", "JPEG")) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        remedy = "simulacra evaluate RUN makes it again"
+        raise InputError("a picture cannot be read", where=path, found=error, remedy=remedy) from error
 
 
 def as_bytes(picture: Float[np.ndarray, "h w 3"]) -> Picture:

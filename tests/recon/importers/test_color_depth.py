@@ -257,7 +257,7 @@ SEPARATE: dict[str, tuple[str, Callable[[dict[str, dict[str, object]]], object]]
     "transform in millimetres": ("unit is another", lambda d: d["depth_to_color"].update(translation=[40, 5, 0])),
     "rotation scaled": ("not rigid", lambda d: d["depth_to_color"].update(rotation=[2, 0, 0, 0, 2, 0, 0, 0, 2])),
     "rotation mirrored": ("not rigid", lambda d: d["depth_to_color"].update(rotation=[1, 0, 0, 0, 1, 0, 0, 0, -1])),
-    "a lens of RealSense's own": ("not supported", lambda d: d["depth"].update(coeffs=[0.1, 0, 0, 0, 0])),
+    "a lens of its own": ("not supported", lambda d: d["depth"].update(model="ftheta", coeffs=5 * [0.1])),
     "depth of another size": ("not of its camera's size", lambda d: d["depth"].update(width=640)),
 }  # fmt: skip
 
