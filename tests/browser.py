@@ -58,14 +58,23 @@ class Page:
         self.browser, self.session = browser, session
         self.messages: list[tuple[str, str]] = []
         self.requests: list[str] = []
+        self.loads = 0
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """A command of the protocol, and its answer."""
         return self.browser.send(method, params, self.session)
 
     def goto(self, url: str) -> None:
-        """Begins to load an address; wait for something in it."""
-        self.send("Page.navigate", url=url)
+        """Loads an address, with all that its document names.
+
+        What is asked of a page while another takes its place may never be answered.
+        """
+        before = self.loads
+        told = self.send("Page.navigate", url=url)
+        if "errorText" in told:
+            raise PageError(f"{url}: {told['errorText']}")
+        while self.loads == before:
+            self.browser.listen()
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript in the page; promises are waited for."""
@@ -140,7 +149,9 @@ class Page:
 
     def hear(self, method: str, params: dict[str, Any]) -> None:
         """Notes an event."""
-        if method == "Runtime.consoleAPICalled":
+        if method == "Page.loadEventFired":
+            self.loads += 1
+        elif method == "Runtime.consoleAPICalled":
             words = [str(a.get("value", a.get("description", ""))) for a in params["args"]]
             self.messages.append((params["type"], " ".join(words)))
         elif method == "Runtime.exceptionThrown":
@@ -194,13 +205,19 @@ class Browser:
     def send(self, method: str, params: dict[str, Any] | None = None, session: str = "") -> dict[str, Any]:
         """A command of the protocol, and its answer; events that come before it go to their pages."""
         number = self.tell(method, params or {}, session)
-        while (answer := self._next_answer()).get("id") != number:
-            page = self.pages.get(answer.get("sessionId", ""))
-            if page and "method" in answer:
-                page.hear(answer["method"], answer["params"])
+        while (answer := self.listen()).get("id") != number:
+            pass
         if "error" in answer:
             raise PageError(f"{method}: {answer['error']}")
         return answer["result"]
+
+    def listen(self) -> dict[str, Any]:
+        """The next answer or event; events go to their pages."""
+        answer = self._next_answer()
+        page = self.pages.get(answer.get("sessionId", ""))
+        if page and "method" in answer:
+            page.hear(answer["method"], answer["params"])
+        return answer
 
     def tell(self, method: str, params: dict[str, Any], session: str = "") -> int:
         """A command whose answer nobody waits for; its number."""

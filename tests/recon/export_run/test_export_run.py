@@ -43,7 +43,7 @@ def run(finished: FinishedAvatar, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 def test_every_format_has_a_writer() -> None:
-    assert set(FORMATS) == {*SPLATS, *MESHES, *MOTIONS}
+    assert set(FORMATS) == {*SPLATS, *MESHES, *MOTIONS, "avatar", "web"}
 
 
 def test_poses_that_are_asked_for(finished: FinishedAvatar) -> None:

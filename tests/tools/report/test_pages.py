@@ -103,7 +103,7 @@ def opened(browser: Browser, path: Path, width: int, *, dark: bool = False) -> P
     scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
     page.send("Emulation.setEmulatedMedia", features=scheme)
     page.goto(path.resolve().as_uri())
-    page.wait_for("document.readyState === 'complete' && document.querySelector('h1')")
+    page.wait_for("document.readyState === 'complete' && !!document.querySelector('h1')")
     return page
 
 
