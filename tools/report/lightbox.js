@@ -41,6 +41,8 @@
     wipe.setAttribute("aria-pressed", String(two));
     wipe.parentElement.hidden = buttons.length < 2;
     part("steps").classList.toggle("single", groups.length < 2);
+    // Keys go to the dialog as long as something in it has the focus: a button that is replaced must not take it away.
+    const focused = part("kinds").contains(document.activeElement);
     part("kinds").replaceChildren(...(buttons.length < 2 ? [] : buttons.map((button, k) => {
       const choice = document.createElement("button");
       choice.type = "button";
@@ -49,6 +51,7 @@
       choice.addEventListener("click", () => choose(k));
       return choice;
     })));
+    if (focused && part("kinds").children[kind]) part("kinds").children[kind].focus({ preventScroll: true });
   }
   function choose(k) {
     if (k >= groups[group].buttons.length) return;
