@@ -10,12 +10,12 @@ const color = place => `hsl(${HUES[place % HUES.length]} 65% ${matchMedia("(pref
 
 async function refill() {
   const run = await entry(state.run);
-  frames = run.frames;
   const names = WANTED.filter(name => name === "trust" ? run.stages.includes("fit") : run.metrics[name]);
   if (state.metric && !names.includes(state.metric) && run.metrics[state.metric]) names.unshift(state.metric);
-  kept = (await Promise.all(names.map(name => json(`/api/entry/${run.id}/strip?metric=${name}`).catch(() => null)))).filter(Boolean);
-  if (run.id !== state.run) return;
-  if (frames.length < 2) kept = [];   // one moment is no time
+  const strips = (await Promise.all(names.map(name => json(`/api/entry/${run.id}/strip?metric=${name}`).catch(() => null)))).filter(Boolean);
+  if (run.id !== state.run) return;   // somebody went on meanwhile
+  frames = run.frames;
+  kept = frames.length < 2 ? [] : strips;   // one moment is no time
   $("strips").replaceChildren(...kept.map(strip => {
     const canvas = make("canvas", { role: "img", "aria-label": `${strip.label} over the frames, a line for each camera. The slider above goes to a frame.` });
     canvas.addEventListener("click", event => goTo(strip, canvas, event));
