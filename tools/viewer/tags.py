@@ -22,7 +22,8 @@ from simulacra.render.runtime.errors import InputError
 
 TAGS_FILE = "tags.jsonl"
 LABELS = ("bad hand", "hole", "flicker", "wrong face", "floater", "wrong color")
-SEVERITY_WORDS = {1: "slight", 2: "clear", 3: "severe"}
+# Slight, clear, severe.
+SEVERITIES = (1, 2, 3)
 LONGEST_LABEL, LONGEST_NOTE, LONGEST_CAMERA = 60, 2000, 200
 
 
@@ -41,7 +42,7 @@ def make_tag(said: Mapping[str, Any]) -> dict[str, Any]:
     if not _is_text(label, LONGEST_LABEL) or not str(label).strip():
         raise InputError(f"a tag is a text of 1 to {LONGEST_LABEL} characters", found=repr(label)[:80])
     severity = said.get("severity", 2)
-    if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITY_WORDS:
+    if not isinstance(severity, int) or isinstance(severity, bool) or severity not in SEVERITIES:
         raise InputError("a tag's severity is 1, 2 or 3", found=repr(severity)[:80])
     note = said.get("note", "")
     if not isinstance(note, str) or not _is_text(note.replace("\n", " "), LONGEST_NOTE):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,26 +78,40 @@ def distances(found: np.ndarray, true: np.ndarray, height: np.ndarray) -> np.nda
         return np.fmin(*(np.median(one, -1) for one in each))
 
 
-@pytest.mark.xfail(reason="of two who hug, three views show one in 71 % of the moments: 99 % is wanted")
-@pytest.mark.slow
-def test_people_who_cross_hug_and_leave_keep_their_skeletons(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of each of two people: where a skeleton lies on the other one [t c], and how many cameras see it [t]."""
+    folder = tmp_path_factory.mktemp("crowd")
     try:
-        session = record_session(crowd(), tmp_path / "session")
+        session = record_session(crowd(), folder / "session")
         people = survey_session(session, "all", list(session.frame_indices))
     except (AssetError, MissingExtraError) as error:
         pytest.skip(str(error))
     assert people is not None and people.names == ("person1", "person2") and not people.doubts
     true = [true_pixels(session, number) for number in (0, 1)]
     height = np.stack([1.15 * np.ptp(px[..., 1], axis=-1) for px in true])
-    apart = distances(true[0], true[1], height.min(0))
+    told = distances(true[0], true[1], height.min(0)) > 2 * NEAR
+    mistaken, views = [], []
     for number, name in enumerate(people.names):  # both come from the side that their number has
         found = observe_person(
-            session, ObserveConfig(looks=1, person=name), tmp_path / name,
+            session, ObserveConfig(looks=1, person=name), folder / name,
             frames=list(session.frame_indices), people=people,
         )  # fmt: skip
         px = np.where(found.pose_score[..., None, None] > 0, found.pose_px, np.nan)[:, :, list(LIMBS)]
         own, others = (distances(px, true[k], height[k]) for k in (number, 1 - number))
-        told = apart > 2 * NEAR
-        assert not (told & (others < own) & (others < NEAR)).any(), "a skeleton on the other one"
-        views = count_views(found.pose_visibility * found.pose_score[..., None])
-        assert (views >= 3).mean() >= 0.99
+        mistaken.append(told & (others < own) & (others < NEAR))
+        views.append(count_views(found.pose_visibility * found.pose_score[..., None]))
+    return mistaken, views
+
+
+@pytest.mark.slow
+def test_people_who_cross_hug_and_leave_keep_their_skeletons(
+    observed: tuple[list[np.ndarray], list[np.ndarray]],
+) -> None:
+    assert not any(each.any() for each in observed[0])
+
+
+@pytest.mark.xfail(reason="of two who hug, three views show one in 71 % of the moments: 99 % is wanted")
+@pytest.mark.slow
+def test_three_views_show_each_of_them(observed: tuple[list[np.ndarray], list[np.ndarray]]) -> None:
+    assert min((views >= 3).mean() for views in observed[1]) >= 0.99
