@@ -4,6 +4,8 @@
     triangulate     points in the world out of detections
     sides           left and right, where a detector exchanged them
     clocks          cameras that lag, by the motion that they see
+    offsets         cameras that were started one by one, seconds and minutes apart, without a calibration
+    sharpen         these to parts of a frame, and drift, with one
     turns           cameras that were turned since their calibration
 
 And the adjuster under turns and calibrations alike:

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
 from simulacra.recon.multiview.detections import PinholeCameras
 from simulacra.recon.multiview.offsets import SeenMotion, common_step, find_offsets
+from simulacra.recon.multiview.sharpen import lags_of_stretch
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.preflight.bodies import at_nominal_size, stack_views, undistort_pixels
 from simulacra.recon.preflight.reading import Problems, iter_raw
@@ -96,17 +97,17 @@ def _sharpened(
     session: Session, seen: Sequence[SeenMotion], seconds: Float[np.ndarray, " c"]
 ) -> Float[np.ndarray, " c"] | None:
     """Offsets by velocities in space about coarse ones; None where the cameras do not agree on how points move."""
-    from simulacra.recon.synchronise.sharpen import (
-        lags_of_stretch,
-    )  # which looks at people as this package does
-
     cameras = session.cameras
     rig = PinholeCameras(np.stack([c.viewmat for c in cameras]), np.stack([c.K for c in cameras]))
     start = max(float(one.times[0]) + offset for one, offset in zip(seen, seconds))
     end = min(float(one.times[-1]) + offset for one, offset in zip(seen, seconds))
     lags = lags_of_stretch(seen, seconds, rig, (start, end)).lags
     # A coarse offset is right to a frame: what is further off is another error than of clocks.
-    return seconds - lags if (np.abs(lags) <= common_step(seen)).all() else None
+    if not (np.abs(lags) <= common_step(seen)).all():
+        return None
+    # Only differences can be seen: they are said of the median camera, whose own error would else be all others'.
+    sharp = seconds - lags
+    return sharp - np.sort(sharp)[(len(sharp) - 1) // 2]
 
 
 def _spread_frames(session: Session) -> tuple[int, ...]:

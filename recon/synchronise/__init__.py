@@ -1,8 +1,8 @@
 """Cameras that were started one by one, brought onto one clock.
 
 Read `session` (from a session to another whose pictures belong together). Before it `streams` (all pictures of a
-camera), `watching` (the person in them), `clocks` (offsets and drift, by `recon.multiview.offsets`, `sharpen` and
-`sound`); `record` is what is known in the end.
+camera), `watching` (the person in them), `clocks` (offsets and drift, by `recon.multiview.offsets` to a frame,
+`recon.multiview.sharpen` to parts of one, and `sound`); `record` is what is known in the end.
 """
 
 from simulacra.recon.synchronise.clocks import By, find_clocks

@@ -13,11 +13,11 @@ from jaxtyping import Float
 from simulacra.recon.calibrate.session_rig import rig_of
 from simulacra.recon.multiview.detections import PinholeCameras
 from simulacra.recon.multiview.offsets import CLEAR, Offsets, SeenMotion, find_offsets
+from simulacra.recon.multiview.sharpen import Stretch, lags_of_stretch, line_through
 from simulacra.recon.preflight.samples import PersonDetector
 from simulacra.recon.session import Session
 from simulacra.recon.session.pairing import usual_interval
 from simulacra.recon.synchronise.record import CameraClock, Synchronisation
-from simulacra.recon.synchronise.sharpen import Stretch, lags_of_stretch, line_through
 from simulacra.recon.synchronise.sound import clocks_by_sound, read_sound
 from simulacra.recon.synchronise.streams import CameraStream
 from simulacra.recon.synchronise.watching import coarse_places, watch

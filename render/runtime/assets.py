@@ -8,6 +8,7 @@ under `$SIMULACRA_CACHE` or `~/.cache/simulacra`.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import os
@@ -321,13 +322,13 @@ def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folde
 def _report(wheel: Wheel, folder: Path, progress: Progress | None) -> None:
     if progress is None:
         return
-    sizes = []
-    for path in folder.rglob("*.whl"):
-        try:
-            sizes.append(path.stat().st_size)
-        except FileNotFoundError:  # pip moved it between the listing and the look
-            continue
-    progress(wheel.file, min(max(sizes, default=0), wheel.size), wheel.size)
+    sizes = [0]
+    # Folders and files that pip removes between the listing and the look are passed over.
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent) / name for name in names if name.endswith(".whl")):
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+    progress(wheel.file, min(max(sizes), wheel.size), wheel.size)
 
 
 def _download_error(wheel: Wheel, log: str, wheel_folder: Path | None) -> AssetError:

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from simulacra.recon.multiview.sharpen import Stretch, line_through
 from simulacra.recon.session import Frame, Session, SessionCamera, Source, describe_session, load_session
 from simulacra.recon.synchronise import find_clocks, synchronise_session
-from simulacra.recon.synchronise.sharpen import Stretch, line_through
 from simulacra.recon.synchronise.streams import camera_stream
 from simulacra.render.runtime.errors import CaptureError
 from tests.recon.multiview.free_running import places_at

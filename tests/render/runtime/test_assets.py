@@ -6,11 +6,14 @@ The wheels here are made on the spot and handed to pip from a folder, so no test
 from __future__ import annotations
 
 import hashlib
+import shutil
+import threading
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from simulacra.render.runtime import assets
 from simulacra.render.runtime.assets import asset_path, asset_status, fetch_assets, load_manifest
 from simulacra.render.runtime.errors import AssetError
 
@@ -102,6 +105,29 @@ def test_fetched_files_are_whole_and_where_asset_path_says(tmp_path: Path, manif
     assert asset_path("whole", manifest=manifest).read_bytes() == (tmp_path / "wheels" / WHEEL).read_bytes()
     size = (tmp_path / "wheels" / WHEEL).stat().st_size
     assert heard[-1] == (WHEEL, size, size)
+
+
+def test_progress_minds_nothing_that_pip_moves_while_it_is_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    wheel = load_manifest()["pose_landmark_full"].wheel
+    done = threading.Event()
+
+    def move_about() -> None:
+        while not done.is_set():
+            inner = tmp_path / "unpacked" / "deeper"
+            inner.mkdir(parents=True, exist_ok=True)
+            (inner / "a.whl").write_bytes(b"part")
+            shutil.rmtree(tmp_path / "unpacked")
+
+    pip = threading.Thread(target=move_about)
+    pip.start()
+    try:
+        for _ in range(3000):
+            assets._report(wheel, tmp_path, lambda name, here, size: told.append(here))
+    finally:
+        done.set()
+        pip.join()
+    assert set(told) == {0, 4}
 
 
 def test_what_is_missing_is_said_and_never_fetched(manifest: Path, empty_cache: Path) -> None:
