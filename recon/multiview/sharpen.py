@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr, stdtrit
 
 from simulacra.recon.multiview.clocks import SynchroniseConfig, estimate_lags
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
@@ -23,8 +24,12 @@ LARGEST, EDGE = 8.0, 1.0
 FEWEST_FRAMES = 20
 # Standard error of a lag, at least, frames: of noise-free tracks it would be 0.
 LEAST_ERROR = 0.02
-# A lean counts from so many standard errors, and if it moves a camera by so many frames from end to end.
-SURE, VISIBLE = 4.0, 0.25
+# A lean counts if chance would show it as seldom as four standard errors of a known spread (with few stretches the
+# spread itself is hardly known: Student's distribution), and if it moves a camera by so many frames from end to end.
+CHANCE, VISIBLE = float(ndtr(-4.0)), 0.25
+# Clocks of cameras part by less: crystals by 1e-4, a rate that is written 30 and was 30000/1001 by 1e-3. What leans
+# more is how landmarks err while a person turns.
+LARGEST_DRIFT = 2.5e-3
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class LagLine:
 
     Attributes:
         lag: at common time 0, seconds.
-        error: standard error of the lag in the middle of what was seen; infinite where nothing was.
+        error: standard error of the lag; infinite where nothing was seen.
         lean: change of the lag in a second; 0 where it is not sure.
     """
 
@@ -113,18 +118,33 @@ def line_through(stretches: Sequence[Stretch], camera: int, step: float) -> LagL
     if not rows:
         return LagLine(0.0, float("inf"), 0.0)
     times, lags, errors = np.array(rows).T
+    lean = _sure_lean(times, lags, errors, step)
+    level = lags - lean * times
+    # Landmarks err alike for seconds, so stretches differ by more than their errors say: what more there is counts for
+    # each alike (DerSimonian and Laird, 1986), or the one stretch that is surest of itself would be all.
     weights = 1 / errors**2
-    middle, level = np.average(times, weights=weights), np.average(lags, weights=weights)
-    error = float(weights.sum() ** -0.5)
+    left = (weights * (level - np.average(level, weights=weights)) ** 2).sum() - (len(rows) - 1)
+    between = max(0.0, left) / max(weights.sum() - (weights**2).sum() / weights.sum(), 1e-12)
+    weights = 1 / (errors**2 + between)
+    return LagLine(float(np.average(level, weights=weights)), float(weights.sum() ** -0.5), lean)
+
+
+def _sure_lean(
+    times: Float[np.ndarray, " n"],
+    lags: Float[np.ndarray, " n"],
+    errors: Float[np.ndarray, " n"],
+    step: float,
+) -> float:
+    """The slope of lags over time; 0 unless it is sure, visible and what a clock can do."""
+    weights, free = 1 / errors**2, len(times) - 2
+    middle = np.average(times, weights=weights)
     spread = float((weights * (times - middle) ** 2).sum())
-    lean = 0.0
-    if len(rows) > 2 and spread > 0:
-        slope = float((weights * (times - middle) * (lags - level)).sum() / spread)
-        left = weights * (lags - level - slope * (times - middle)) ** 2
-        scale = max(1.0, float(np.sqrt(left.sum() / (len(rows) - 2))))
-        sure = abs(slope) > SURE * scale / np.sqrt(spread)
-        lean = slope if sure and abs(slope) * np.ptp(times) > VISIBLE * step else 0.0
-    if len(rows) > 1:
-        left = weights * (lags - level - lean * (times - middle)) ** 2
-        error *= max(1.0, float(np.sqrt(left.sum() / (len(rows) - 1))))
-    return LagLine(float(level - lean * middle), error, lean)
+    if free < 1 or spread <= 0:
+        return 0.0
+    level = np.average(lags, weights=weights)
+    slope = float((weights * (times - middle) * (lags - level)).sum() / spread)
+    left = (weights * (lags - level - slope * (times - middle)) ** 2).sum()
+    scale = max(1.0, float(np.sqrt(left / free)))
+    sure = abs(slope) > -stdtrit(free, CHANCE) * scale / np.sqrt(spread)
+    visible = abs(slope) * np.ptp(times) > VISIBLE * step
+    return slope if sure and visible and abs(slope) < LARGEST_DRIFT else 0.0

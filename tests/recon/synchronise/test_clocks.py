@@ -107,3 +107,12 @@ def test_lags_of_stretches_are_a_line(drift: float, found: float) -> None:
     ]
     line = line_through(stretches, 0, 1 / 30)
     assert line.lean == pytest.approx(found, abs=2e-5) and line.lag == pytest.approx(0.02, abs=3e-4)
+
+
+def test_how_landmarks_err_while_a_person_turns_is_no_drift() -> None:
+    """Of a recorded motion: three stretches on one line by chance, which no clock of a camera would follow."""
+    lags, errors = np.array([0.34, 0.05, -0.25]) / 30, np.array([0.02, 0.11, 0.04]) / 30
+    stretches = [Stretch(12.0 + 4.3 * k, lags[k : k + 1], errors[k : k + 1]) for k in range(3)]
+    line = line_through(stretches, 0, 1 / 30)
+    assert line.lean == 0.0
+    assert abs(30 * line.lag) < 0.1 and 0.1 < 30 * line.error < 0.4
