@@ -16,6 +16,12 @@ from simulacra.recon.observe.roi import Roi
 # A look is at the person who was expected if its median landmark is within this of where it should be, share of the
 # height: detectors err by 0.02 to 0.03, people side by side are 0.3 apart, and what is expected is a moment old.
 NEAR = 0.1
+# A network that takes the upper half of a body for all of it has four joints of thirteen wrong, or six with the hips;
+# an arm that it guesses is two. Of a whole body so many joints are within so much of where they are expected, a share
+# of the height: three times what detectors err by.
+MOST, WHOLE = 0.8, 0.08
+# A second look that errs by nearly as much shows nothing new.
+_CLEARLY = 0.7
 # The circle about a body reaches this much farther than its outermost landmark: the head's top, the soles.
 _REACH = 1.08
 _FEWEST = 5
@@ -67,14 +73,19 @@ def region_of_landmarks(px: Float[np.ndarray, "33 2"]) -> Roi:
     return region_of_body(hip, hip + max(reach, 16.0) * up)
 
 
-def distance(seen: Float[np.ndarray, "33 2"], expected: Float[np.ndarray, "33 2"]) -> float:
-    """The median joint's distance to where it is expected, share of the expected height; sides may be exchanged."""
+def distance(
+    seen: Float[np.ndarray, "33 2"], expected: Float[np.ndarray, "33 2"], share: float = 0.5
+) -> float:
+    """Within which so many of the joints lie of where they are expected, by default the half of them.
+
+    A share of the expected height; sides may be exchanged.
+    """
     joints = list(_JOINTS)
     height = 2 * _REACH * _radius(expected)
 
     def of(order: Sequence[int]) -> float:
         apart = np.linalg.norm(seen[order] - expected[joints], axis=-1)
-        return float(np.nanmedian(apart)) / height if np.isfinite(apart).any() else float("inf")
+        return float(np.nanquantile(apart, share)) / height if np.isfinite(apart).any() else float("inf")
 
     return min(of(joints), of(_MIRROR[joints].tolist()))
 
@@ -85,6 +96,20 @@ def is_expected(seen: Float[np.ndarray, "33 2"], people: Sequence[Float[np.ndarr
         return False
     own = distance(seen, people[0])
     return own < NEAR and all(own <= distance(seen, other) for other in people[1:] if other is not None)
+
+
+def is_whole(seen: Float[np.ndarray, "33 2"], expected: Float[np.ndarray, "33 2"]) -> bool:
+    """Whether most joints are where they are expected, not only those of half a body."""
+    return bool(np.isfinite(seen).any()) and distance(seen, expected, MOST) < WHOLE
+
+
+def is_better(
+    seen: Float[np.ndarray, "33 2"], before: Float[np.ndarray, "33 2"], expected: Float[np.ndarray, "33 2"]
+) -> bool:
+    """Whether a second look shows a body clearly nearer to where it should be than the first, which may be all NaN."""
+    if not np.isfinite(before).any():
+        return True
+    return distance(seen, expected, MOST) < _CLEARLY * distance(before, expected, MOST)
 
 
 def _radius(px: Float[np.ndarray, "33 2"]) -> float:

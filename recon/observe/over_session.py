@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
 from simulacra.recon.observe.chosen import Expected, find_alone, find_expected, own_part
-from simulacra.recon.observe.expected import ExpectedBodies, is_expected
+from simulacra.recon.observe.expected import ExpectedBodies, is_better, is_whole
 from simulacra.recon.observe.face import FaceNetwork
 from simulacra.recon.observe.hands import HandNetwork
 from simulacra.recon.observe.masks import Background, learn_background, refine_mask
@@ -238,36 +238,53 @@ def _look_again(job: _ObserveJob, numbers: Sequence[int], second_look: SecondLoo
                 frame
                 for frame in chunk.frames.tolist()
                 if not _is_as_expected(
-                    found.pose_px[numbers.index(frame), column], expected.at(frame, camera)
+                    found.pose_px[numbers.index(frame), column], expected.at(frame, camera)[0]
                 )
             ]
             images = zip(doubtful, job.session.iter_images(camera, doubtful), strict=True)
 
-            def predict(item: tuple[int, Image], camera: str = camera) -> FrameResult | None:
-                others = _people_at(job.people, item[0], camera) or [None]
-                people = [expected.at(item[0], camera)[0], *others[1:]]
-                again = _predict_frame(job, camera, *item, people=people)
-                return again if again.arrays["pose_score"] > 0 else None
+            def predict(
+                item: tuple[int, Image], camera: str = camera, column: int = column
+            ) -> FrameResult | None:
+                frame, image = item
+                wanted, before = expected.at(frame, camera)[0], found.pose_px[numbers.index(frame), column]
+                people = [wanted, *(_people_at(job.people, frame, camera) or [None])[1:]]
+                person = find_expected(job.networks(PoseNetwork), image, people, job.config.looks)
+                if person is None or wanted is None or not is_better(person.px, before, wanted):
+                    return None
+                return _predict_rest(job, camera, frame, image, person, people)
 
             better = {again.frame: again for again in _in_order(job, predict, images) if again is not None}
             if better:
                 job.checkpoint.replace(camera, chunk, better)
 
 
-def _is_as_expected(seen: Float[np.ndarray, "33 2"], people: Expected) -> bool:
+def _is_as_expected(seen: Float[np.ndarray, "33 2"], expected: Float[np.ndarray, "33 2"] | None) -> bool:
     """Also where nothing is expected."""
-    return people[0] is None or (bool(np.isfinite(seen).any()) and is_expected(seen, people))
+    return expected is None or is_whole(seen, expected)
 
 
 def _predict_frame(
     job: _ObserveJob, camera: str, frame: int, image: Image, people: Expected | None = None
 ) -> FrameResult:
-    arrays = empty_arrays()
     poses, looks = job.networks(PoseNetwork), job.config.looks
     if people is None:
         person = find_alone(poses, image, lambda: job.session.mask(frame, camera), looks)
     else:
         person = find_expected(poses, image, people, looks)
+    return _predict_rest(job, camera, frame, image, person, people)
+
+
+def _predict_rest(
+    job: _ObserveJob,
+    camera: str,
+    frame: int,
+    image: Image,
+    person: PoseDetection | None,
+    people: Expected | None,
+) -> FrameResult:
+    """Face, hands and mask of a person; the mask goes to disk."""
+    arrays, poses = empty_arrays(), job.networks(PoseNetwork)
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)

@@ -12,6 +12,7 @@ failed check, a file that cannot be read among them, which stops a reconstructio
     times           frames and their order
     light           exposure, colors, sharpness
     bodies          landmarks in all cameras, triangulated
+    second_look     where these show that a camera's picture was not looked at well
     joint_error     whether the cameras stand where they can measure
     diagnosis       which known mistake, undone, makes them agree
     remedies        which small change of a camera would
@@ -50,6 +51,7 @@ from simulacra.recon.preflight.record import (
     save_preflight,
 )
 from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, network_detector, sample_session
+from simulacra.recon.preflight.second_look import look_again
 from simulacra.recon.preflight.storage import check_sizes, check_storage
 from simulacra.recon.preflight.times import check_frames, check_motion
 from simulacra.recon.session import Session
@@ -142,6 +144,7 @@ def inspect(
         detector=detector,
         person=person,
     )
+    samples = look_again(used, samples, detector, problems) if detector is not None else samples
     found = measure_consistency(used, samples)
     checks = check_frames(used) + check_cameras(used) + check_detector(samples)
     checks += (

@@ -13,7 +13,7 @@ from simulacra.recon.observe.expected import ExpectedBodies
 from simulacra.recon.people.record import People
 from simulacra.recon.people.sightings import Sighting
 from simulacra.recon.people.survey import expect, find_people
-from simulacra.recon.session import Session
+from simulacra.recon.session import Session, SessionCamera
 from simulacra.recon.session.lens import distort
 from simulacra.render.runtime.errors import UserError
 
@@ -44,11 +44,17 @@ def look_for_people(
 def expect_recorded(people: People, session: Session, chosen: int) -> ExpectedBodies:
     """Where people are in the pictures as they were recorded, with the lens in."""
     expected = expect(people, session, chosen)
-    px = expected.px.copy()
-    for column, camera in enumerate(session.cameras):
-        if camera.lens is not None:
-            focal, centre = camera.K[[0, 1], [0, 1]], camera.K[:2, 2]
-            known = np.isfinite(px[:, :, column]).all(-1)
-            rays = (px[:, :, column][known] - centre) / focal
-            px[:, :, column][known] = distort(camera.lens, rays) * focal + centre
+    px = np.stack(
+        [distort_pixels(camera, expected.px[:, :, c]) for c, camera in enumerate(session.cameras)], axis=2
+    )
     return replace(expected, px=px)
+
+
+def distort_pixels(camera: SessionCamera, px: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+    """Positions in a camera's pinhole picture, in the picture as it was recorded; NaN stays."""
+    if camera.lens is None:
+        return px
+    focal, centre = camera.K[[0, 1], [0, 1]], camera.K[:2, 2]
+    known, recorded = np.isfinite(px).all(-1), px.copy()
+    recorded[known] = distort(camera.lens, (px[known] - centre) / focal) * focal + centre
+    return recorded

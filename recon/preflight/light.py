@@ -323,8 +323,14 @@ def _check_channel_order(stats: Mapping[str, tuple[LightStats, ...]]) -> list[Ch
     # Skin of every tone reflects more red than blue, by half a doubling at least in white light. A bluish cast takes
     # some of that; it does not turn it round.
     blue = {name: value for name, value in skin.items() if value < -0.2}
-    # In one camera gloves and caps may be taken for skin: there the parts must not speak against it.
-    swapped = {n: v for n, v in blue.items() if 2 * len(blue) > len(skin) or parts.get(n, 1.0) > 0}
+    # In one camera gloves, caps and hair from behind may be taken for skin: there the parts must not speak against it,
+    # and exchanging the colors has to make it as red as others' skin is, at least by half.
+    redness = float(np.median(list(skin.values()))) if skin else 0.0
+    swapped = {
+        name: value
+        for name, value in blue.items()
+        if 2 * len(blue) > len(skin) or (parts.get(name, 1.0) > 0 and -value > 0.5 * redness)
+    }
     swapped |= {name: skin.get(name, -gain) for name, gain in parts.items() if gain > 0.5}
     if not skin and not parts:
         return []

@@ -259,7 +259,7 @@ def _sample_camera(
             if isinstance(detector, CrowdDetector):
                 crowd = max(crowd, detector.count(image))
             turned.append(turn)
-            stills.append(_still(session, name, frame, pixels, person, problems))
+            stills.append(still_of(session, name, frame, pixels, person, problems))
         elif expected is not None:
             person = _expected_person(detector, image, expected.at(frame, name))
         elif detector is not None:
@@ -271,7 +271,7 @@ def _sample_camera(
         last = person if person is not None and person.score > MIN_SCORE else None
         previous = frame
         if person is not None:
-            bodies[frame] = _body(person)
+            bodies[frame] = body_of(person)
     stills.sort(key=lambda still: still.frame)
     # Most stills must say the same: a single detection of somebody who bends over may err.
     usual = max(set(turned), key=turned.count) if turned else 0
@@ -324,12 +324,13 @@ def rotate_back(
     return np.stack([x, y], axis=-1).astype(px.dtype)
 
 
-def _body(person: PoseDetection) -> Body:
+def body_of(person: PoseDetection) -> Body:
+    """What is kept of a detection."""
     # The region is a square about the circle that holds the whole body, a quarter larger.
     return Body(person.px, person.visibility, person.score, person.next_roi.size[0] / 1.25)
 
 
-def _still(
+def still_of(
     session: Session,
     name: str,
     frame: int,
@@ -337,6 +338,7 @@ def _still(
     person: PoseDetection | None,
     problems: Problems,
 ) -> Still:
+    """What is kept of a frame that is looked at closely."""
     mask = _own_mask(session, name, frame, problems)
     seen = None if person is None or person.soft_mask is None else person.mask
     small = shrink_to(pixels, SHOWN)
@@ -350,7 +352,7 @@ def _still(
     landmarks = (None, None) if person is None else (person.px, person.visibility)
     light = measure_light(pixels, None if inside is None else inside > 0.5, *landmarks)
     still = Still(
-        frame, small, silhouette, mask is not None, None if person is None else _body(person), light
+        frame, small, silhouette, mask is not None, None if person is None else body_of(person), light
     )
     if mask is None:
         return still

@@ -93,6 +93,20 @@ def test_exchanged_channels_are_named_by_skin_and_by_the_others() -> None:
     assert of(everyone, "channel-order").status == "fail"
 
 
+def test_hair_from_behind_is_no_skin_of_exchanged_channels() -> None:
+    """Dark hair is a little bluer than red; exchanged it is nowhere near as red as the skin of the others."""
+    behind = replace(seen(colorful())[0], skin=np.array([0.10, 0.11, 0.13]))
+    grey = np.full_like(behind.parts, 0.5)
+    stats = {name: (replace(seen(colorful())[0], parts=grey),) for name in "abcd"}
+    stats["b"] = (replace(behind, parts=grey),)
+    assert of(check_light(stats), "channel-order").status == "pass"
+    skin = stats["a"][0].skin
+    assert skin is not None
+    stats["b"] = (replace(behind, skin=skin[::-1].copy(), parts=grey),)
+    check = of(check_light(stats), "channel-order")
+    assert (check.status, check.where) == ("fail", "b")
+
+
 def walk(frames: int = 20) -> np.ndarray:
     """A bright disc that crosses a picture with a little noise."""
     generator = np.random.default_rng(0)
