@@ -84,7 +84,10 @@ def _look(
         person, wanted = detector.track(image, region_of_landmarks(expected[frame])), expected[frame]
         if person is None or not is_expected(person.px, [wanted]):
             continue
-        if is_better(person.px, bodies[frame].px, wanted):
+        before = bodies[frame]
+        # A turned picture of somebody in its middle shows a body where one is expected too, which is seen less well.
+        surer = person.score * person.visibility.mean() >= before.score * before.visibility.mean()
+        if surer and is_better(person.px, before.px, wanted):
             bodies[frame] = body_of(person)
             if frame in stills:
                 stills[frame] = still_of(session, seen.name, frame, pixels, person, problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def test_control_a_camera_that_stands_elsewhere_gains_nothing() -> None:
             return detection(whole[HALF], roi)
 
     detector = Steady(whole)
+    assert look_again(session, samples, detector, Problems()) is samples
+    assert detector.asked == 1
+
+
+def test_control_what_is_seen_less_surely_is_not_taken() -> None:
+    """Of a turned picture whose person is in its middle the network makes a body where one is expected."""
+    whole = pictures()
+    px = whole.copy()
+    px[HALF] = 1000 - whole[HALF]
+    session, samples = capture(px)
+    surer = replace(samples.cameras[HALF], bodies={0: replace(samples.cameras[HALF].bodies[0], score=1.0)})
+    cameras = (*samples.cameras[:HALF], surer, *samples.cameras[HALF + 1 :])
+    samples = replace(samples, cameras=cameras)
+    detector = Looker(whole)
     assert look_again(session, samples, detector, Problems()) is samples
     assert detector.asked == 1
 
