@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 
 from simulacra.tools.cli import main, parse
+from tests.recon.importers.test_videos import write_phones
 from tests.tools.comparison.planted_runs import plant_run
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DOCS = REPOSITORY / "docs"
 # What needs no more than runs that are there.
 RUN_HERE = ("runs", "compare")
+# Pages whose commands are whole ones.
+WALKS = ("four-phones.md", "own-loss.md", "view.md", "exports.md", "player.md")
 
 
 def commands_in(page: str) -> list[list[str]]:
     lines = re.findall(r"^ {4}(simulacra .*)$", (DOCS / page).read_text("utf-8"), re.MULTILINE)
-    return [shlex.split(line)[1:] for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
 @pytest.fixture
@@ -46,9 +49,36 @@ def test_commands_of_judging_do_what_the_page_says(
             assert (folder / words[words.index("--out") + 1]).is_file()
 
 
-@pytest.mark.parametrize("words", commands_in("own-loss.md"), ids=" ".join)
-def test_commands_of_own_loss_are_commands(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [(page, words) for page in WALKS for words in commands_in(page)],
+)
+def test_commands_of_pages_are_commands(page: str, words: list[str]) -> None:
     assert callable(parse(words))
+
+
+def test_four_phones_as_the_page_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The page's own words on phones that recorded a board and an empty room: a session, and what it lacks."""
+    monkeypatch.chdir(tmp_path)
+    write_phones(tmp_path / "phones")
+    page = {words[0]: words for words in reversed(commands_in("four-phones.md"))}
+    assert main(page["import"]) == 0 and (tmp_path / "session/session.json").is_file()
+    capsys.readouterr()
+    # Nobody moves, and nobody claps.
+    assert main(page["synchronise"]) == 2
+    assert "does not tell when it was started" in capsys.readouterr().err
+    assert list(page)[::-1] == [
+        "import",
+        "synchronise",
+        "check",
+        "reconstruct",
+        "view",
+        "compare",
+        "animate",
+        "export",
+    ]
 
 
 def test_commands_that_are_none_are_found() -> None:
