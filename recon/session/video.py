@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import imageio.v3
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
@@ -371,3 +372,18 @@ def write_video(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps:
         with whole_file(path) as file:
             file.write(clip.getbuffer())
         sync(path.parent)
+
+
+def write_gif(path: Path, pictures: Iterable[Float[np.ndarray, "h w 3"]], fps: float) -> None:
+    """Writes RGB pictures in 0..1 as a GIF that repeats for ever, whole or not at all; all pictures are held at once.
+
+    Raises:
+        RunError: the disk is full or the place cannot be written.
+    """
+    frames = np.stack([(np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8) for picture in pictures])
+    clip = imageio.v3.imwrite(
+        "<bytes>", frames, extension=".gif", plugin="pillow", duration=1000 / fps, loop=0, mode="RGB"
+    )
+    with disk_errors(path), whole_file(path) as file:
+        file.write(clip)
+    sync(path.parent)

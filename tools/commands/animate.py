@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from simulacra.render.camera import Cameras
 
 WIDTH, HEIGHT, FPS = 512, 640, 30.0
+# A GIF is for a page or a thread: a tenth of the bytes, at a rate that its hundredths of a second can say.
+GIF_WIDTH, GIF_HEIGHT, GIF_FPS = 256, 320, 20.0
 # A motion of one frame is a pose: long enough to be looked at.
 HELD_SECONDS = 2.0
 
@@ -33,7 +35,7 @@ def animate(
     Args:
         run: the folder that `simulacra reconstruct` made.
         motion: a BVH file, or an .npz of poses of SMPL, SMPL-H or SMPL-X (AMASS).
-        out: the video to write, .mp4.
+        out: the video to write, .mp4; or .gif, small and slower, which repeats for ever.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
@@ -41,30 +43,33 @@ def animate(
     from simulacra.recon.avatar.finished import open_avatar
     from simulacra.recon.motion import describe_skeleton, find_skeleton, load_motion
 
-    check_file(out, (".mp4", ".m4v"), "a video")
+    check_file(out, (".mp4", ".m4v", ".gif"), "a video")
+    gif = out.suffix.lower() == ".gif"
+    width, height, fps = (GIF_WIDTH, GIF_HEIGHT, GIF_FPS) if gif else (WIDTH, HEIGHT, FPS)
     avatar = open_avatar(run)
     recorded, unused = load_motion(motion)
     print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")
     if unused:
         print(f"{motion.name}: {unused}")
     warm_up(quiet=True)
-    poses = poses_of(avatar, recorded, FPS, skeleton)
-    see = cameras_along(avatar, poses, FPS, WIDTH, HEIGHT) if camera == "follow" else None
-    count = _write_clip(out, avatar, poses, see or camera_for(avatar, poses, WIDTH, HEIGHT))
-    print(f"{out}: {count} pictures, {count / FPS:.1f} s{', one pose' if len(recorded) == 1 else ''}")
+    poses = poses_of(avatar, recorded, fps, skeleton)
+    see = cameras_along(avatar, poses, fps, width, height) if camera == "follow" else None
+    count = _write_clip(out, avatar, poses, see or camera_for(avatar, poses, width, height), fps)
+    print(f"{out}: {count} pictures, {count / fps:.1f} s{', one pose' if len(recorded) == 1 else ''}")
 
 
-def _write_clip(out: Path, avatar: FinishedAvatar, poses: BodyPose, cameras: Cameras) -> int:
+def _write_clip(out: Path, avatar: FinishedAvatar, poses: BodyPose, cameras: Cameras, fps: float) -> int:
     """The number of pictures; one pose is drawn once and held."""
     from itertools import repeat
 
     from simulacra.recon.avatar.animate import draw_motion
     from simulacra.recon.runs.progress import track
-    from simulacra.recon.session.video import write_video
+    from simulacra.recon.session.video import write_gif, write_video
 
     pictures, count = draw_motion(avatar, poses, cameras), len(poses.translation)
     if count == 1:
-        count = round(HELD_SECONDS * FPS)
+        count = round(HELD_SECONDS * fps)
         pictures = repeat(next(pictures), count)
-    write_video(out, track(pictures, "drawing", count), FPS)
+    write = write_gif if out.suffix.lower() == ".gif" else write_video
+    write(out, track(pictures, "drawing", count), fps)
     return count

@@ -8,9 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 import simulacra.recon.session.video as video_module
-from simulacra.recon.session.video import iter_video, probe_video, read_video_frame
+from simulacra.recon.session.video import iter_video, probe_video, read_video_frame, write_gif
 from simulacra.render.runtime.errors import InputError
 from tests.recon.ellipsoid_person import SIZE, frame_number, picture, ring, write_video
 
@@ -122,3 +123,16 @@ def test_noise_in_the_middle_is_damage(video: Path, tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"noise\.mp4"):
         probe_video(path)
+
+
+def test_a_gif_has_every_picture_at_its_rate_and_repeats(tmp_path: Path) -> None:
+    shades = np.linspace(0.1, 0.9, 12)
+    write_gif(tmp_path / "clip.gif", (np.full((20, 31, 3), [s, 0.5, 1 - s]) for s in shades), 20.0)
+    with Image.open(tmp_path / "clip.gif") as clip:
+        assert (clip.n_frames, clip.size, clip.info["loop"]) == (12, (31, 20), 0)
+        for number, shade in enumerate(shades):
+            clip.seek(number)
+            assert clip.info["duration"] == 50
+            seen = np.asarray(clip.convert("RGB"), float)[10, 15] / 255
+            np.testing.assert_allclose(seen, [shade, 0.5, 1 - shade], atol=0.03)
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.gif"]

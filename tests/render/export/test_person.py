@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 from simulacra.render.body import BodyModel, BodyPose, load_body
@@ -62,6 +63,22 @@ def glb(person: Person, pose: BodyPose, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("glb") / "a.glb"
     write_person_glb(path, person, pose, FPS)
     return path
+
+
+def test_another_reader_finds_the_same_mesh(glb: Path, person: Person, tmp_path: Path) -> None:
+    """trimesh on the GLB's rest pose and on the OBJ: places, corners of faces, texture coordinates, picture."""
+    verts = person.body.pose(person.rest, person.body.zero_pose(1)).verts[0]
+    files = {"glb": glb, "obj": write_obj(tmp_path / "a.obj", person, verts)[0]}
+    for kind, path in files.items():
+        mesh = trimesh.load(path, process=False, force="mesh")
+        corners = np.asarray(mesh.vertices)[np.asarray(mesh.faces)]
+        own = person.rest.verts if kind == "glb" else verts
+        np.testing.assert_allclose(corners, own.numpy()[person.body.faces.numpy()], atol=2e-6)
+        uvs = np.asarray(mesh.visual.uv)[np.asarray(mesh.faces)]
+        np.testing.assert_allclose(uvs, person.body.uvs.numpy()[person.body.face_uvs.numpy()], atol=2e-6)
+        material = mesh.visual.material
+        picture = material.baseColorTexture if kind == "glb" else material.image
+        assert picture is not None and picture.size == (64, 64)
 
 
 def as_matrix(place: np.ndarray, quat: np.ndarray) -> np.ndarray:
