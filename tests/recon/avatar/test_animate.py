@@ -18,19 +18,11 @@ from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder
 from simulacra.recon.session.video import iter_video, probe_video, write_video
-from simulacra.render.body import BodyModel, BodyPose, load_body
-from simulacra.render.runtime.errors import AssetError, InputError, RunError
+from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.runtime.errors import InputError, RunError
 from simulacra.tools.commands.animate import animate
 from tests.recon.motion.planted import as_bvh, own_skeleton
 from tests.recon.planted_run import planted_finished, write_planted_run
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -17,16 +17,7 @@ from simulacra.recon.avatar.binding import (
     spacing,
 )
 from simulacra.render.avatar import surface_points
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
+from simulacra.render.body import BodyModel
 
 
 @pytest.fixture(scope="module")

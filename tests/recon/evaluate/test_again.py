@@ -19,17 +19,9 @@ from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.stages import StageResult, digest_folder, open_run, record_run, run_stage
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.truth import evidence_fingerprint
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError, ConfigError, RunError
+from simulacra.render.body import BodyModel
+from simulacra.render.runtime.errors import ConfigError, RunError
 from tests.recon.planted_capture import planted_avatar, planted_fit, planted_session
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

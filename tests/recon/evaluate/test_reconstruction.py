@@ -12,17 +12,8 @@ from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction, fac
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar, drive, rig_body
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
+from simulacra.render.body import BodyModel
 from tests.recon.planted_capture import FRAMES, NAMES, planted_avatar, planted_fit, planted_session
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

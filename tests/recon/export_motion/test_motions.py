@@ -23,21 +23,12 @@ from simulacra.recon.export_motion import (
 from simulacra.recon.export_motion.bvh import euler_zxy
 from simulacra.recon.export_motion.rigs import Rig
 from simulacra.recon.motion import describe_skeleton, find_skeleton, load_bvh, retarget
-from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
-from simulacra.render.runtime.errors import AssetError
+from simulacra.render.body import BodyModel, BodyPose, RestBody
 from tests.node_programs import run_node
 
 FRAMES, FPS = 6, 50.0
 # Metres: BVH has five digits of a centimetre and of a degree.
 PLACES_AGREE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

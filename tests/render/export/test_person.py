@@ -14,10 +14,9 @@ import torch
 import trimesh
 from PIL import Image
 
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.export import Person, write_obj, write_person_glb, write_usd
 from simulacra.render.export.person_mesh import seamed_mesh
-from simulacra.render.runtime.errors import AssetError
 from simulacra.tools.bench.read_back import glb_array, glb_parts
 from tests.node_programs import run_node
 
@@ -25,14 +24,6 @@ FRAMES = 5
 FPS = 24.0
 # Metres: what an independent reader's joints may be off.
 JOINTS_AGREE = 1e-4
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,12 @@ import pytest
 import torch
 
 from simulacra.render.avatar import drive
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.camera import look_at
 from simulacra.render.export import rigged_reader
 from simulacra.render.export.rigged import RiggedAvatar, Stored, pack_arrays, pack_rigged, write_rigged
 from simulacra.render.export.rigged_reader import AvatarFileError, parse_avatar, read_avatar
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
-from simulacra.render.runtime.errors import AssetError
 from tests.render.export.golden import make_golden
 from tests.render.test_avatar import gesture, planted
 
@@ -72,14 +71,6 @@ def test_the_reader_is_one_short_file_that_needs_numpy_alone(tmp_path: Path) -> 
     )
     told = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout.split("\n")[:2] == ["4", "[]"]
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 def sample(body: BodyModel) -> tuple[RiggedAvatar, BodyPose]:

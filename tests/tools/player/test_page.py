@@ -16,11 +16,10 @@ import torch
 
 import simulacra.tools.player
 from simulacra.render.avatar import drive, rig_body
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.camera import look_at
 from simulacra.render.export.rigged import RiggedAvatar, pack_rigged
 from simulacra.render.gaussians import rasterize_gaussians
-from simulacra.render.runtime.errors import AssetError
 from simulacra.tools.player import write_player
 from tests.browser import Browser, Page, serve_folder
 from tests.render.test_avatar import gesture, planted
@@ -30,14 +29,6 @@ PLAYER = Path(simulacra.tools.player.__path__[0])
 SIZE = 512
 LEAST_DB = 55.0
 LARGEST_PAGE = 5e6  # bytes, of one file with 50,000 Gaussians
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

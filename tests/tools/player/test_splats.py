@@ -12,10 +12,9 @@ import torch
 
 import simulacra.tools.player
 from simulacra.render.avatar import drive
-from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians
-from simulacra.render.runtime.errors import AssetError
 from tests.browser import Browser, Page, serve_folder
 from tests.render.test_avatar import gesture, planted
 from tests.tools.player.pictures import as_script, camera_script, gaussians_script, picture, psnr, rig_script
@@ -111,14 +110,6 @@ def test_coverage_is_in_the_fourth_channel(page: Page) -> None:
     page.evaluate(f"renderer.setCamera({camera_script(view)})")
     # Nearly all of the picture is covered, and near 1 each layer rounds to a step of half floats, 1/2048.
     assert psnr(picture(page, "[0, 0, 0, 0]")[..., 3], ours) >= LEAST_DB - 1
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 def test_a_posed_avatar_with_a_pulled_face_looks_as_in_our_own_picture(page: Page, body: BodyModel) -> None:

@@ -13,8 +13,7 @@ import pytest
 import torch
 
 import simulacra.tools.player
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
+from simulacra.render.body import BodyModel
 
 SOURCE = Path(simulacra.tools.player.__path__[0]) / "src"
 LIMBS = [
@@ -25,14 +24,6 @@ LIMBS = [
 ]
 # Landmarks of MediaPipe's 33 that are joints of the body, on the left; on the right they are one further.
 JOINTS = {11: "upperarm01", 13: "lowerarm01", 15: "wrist", 23: "upperleg01", 25: "lowerleg01", 27: "foot"}
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 def run_node(script: str, given: Any) -> Any:

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from simulacra.recon.session import load_session
-from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body import BodyModel
 from simulacra.render.image import read_image, read_mask
-from simulacra.render.runtime.errors import AssetError, InputError
+from simulacra.render.runtime.errors import InputError
 from simulacra.tools.viewer import drawing, play, scene
 from simulacra.tools.viewer.entries import find_entries
 from simulacra.tools.viewer.pictures import FULL_SCALE
@@ -24,14 +24,6 @@ from tests.recon.motion.planted import as_bvh, own_skeleton
 from tests.recon.planted_capture import SIZE, planted_avatar, planted_session
 
 FRAME, CAMERA = 1, "c"
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

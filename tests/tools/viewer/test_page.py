@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from simulacra.render.body import BodyModel, load_body
-from simulacra.render.runtime.errors import AssetError
+from simulacra.render.body import BodyModel
 from simulacra.tools.viewer.tags import read_tags
 from tests.browser import Browser, Page
 from tests.recon.evaluate.test_again import save_run
@@ -186,14 +185,6 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
         width - 40, 0.6 * width
     )
     keep_picture(page, f"compare_{width}")
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,10 @@ import pytest
 import torch
 
 from simulacra.recon.motion.retarget import lowest_soles
-from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
+from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.body.between import pose_between
-from simulacra.render.runtime.errors import AssetError, ConfigError, InputError
+from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools.virtual.motion import MotionConfig, pose_at
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

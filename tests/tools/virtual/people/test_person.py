@@ -10,10 +10,9 @@ import torch
 from scipy import sparse
 from scipy.spatial import ConvexHull, cKDTree
 
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.mesh import interpolate, rasterize_mesh, vertex_normals
-from simulacra.render.runtime.errors import AssetError
 from simulacra.tools.virtual.light import Light, irradiance, studio_light
 from simulacra.tools.virtual.noise import fractal_noise
 from simulacra.tools.virtual.people.garments import Garment, hem_height
@@ -29,14 +28,6 @@ CLOTHES = (
     Garment("shoes", "shoes", hem=0.0, seed=3),
 )
 RECIPE = PersonRecipe(seed=3, garments=CLOTHES)
-
-
-@pytest.fixture(scope="module")
-def body() -> BodyModel:
-    try:
-        return load_body()
-    except AssetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
