@@ -115,7 +115,8 @@ PARTS = (
     ((11, 23), (12, 24), (11, 24), (12, 23)), ((11, 13), (12, 14)), ((13, 15), (14, 16)),
     ((23, 25), (24, 26)), ((25, 27), (26, 28)), ((7, 8), (0, 7), (0, 8)),
 )  # fmt: skip
-# Face between eye and mouth on both sides and the nose, and the two hands.
+# Face between eye and mouth on both sides and the nose, and the two hands; how far red and blue of skin may be apart.
+SKIN_SPAN = 1.8  # doublings of red over blue
 SKIN = (((0, 0), (2, 9), (5, 10)), ((15, 19), (15, 17)), ((16, 20), (16, 18)))
 
 
@@ -154,7 +155,17 @@ def _skin(
         samples = [_along(pixels, px[a], px[b]) for a, b in lines if visibility[[a, b]].min() > 0.8]
         if samples and sum(map(len, samples)) >= 5:
             found.append(np.median(np.concatenate(samples), axis=0) / 255.0)
+    found = [color for color in found if _may_be_skin(color)]
     return max(found, key=lambda c: (c[0] + FLOOR) / (c[2] + FLOOR)) if found else None
+
+
+def _may_be_skin(color: Float[np.ndarray, "3"]) -> bool:
+    """Whether a color could be skin's in some light, its red and blue exchanged or not.
+
+    Green lies between the two, and they are not further apart than dark skin in the light of bulbs has them.
+    """
+    between = min(color[0], color[2]) - 0.02 <= color[1] <= max(color[0], color[2]) + 0.02
+    return bool(between and abs(_red_over_blue(color)) < SKIN_SPAN)
 
 
 # -- checks ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 
 from simulacra.recon.preflight.depth_pose import align, check_depth_pose
 from simulacra.recon.preflight.depths import surface_points
-from simulacra.recon.preflight.light import check_light, match_colors, measure_light
+from simulacra.recon.preflight.light import _may_be_skin, check_light, match_colors, measure_light
 from simulacra.recon.preflight.masks import SmallMask, hull_coverage
 from simulacra.recon.preflight.reading import Problems, check_files
 from simulacra.recon.preflight.record import Check, check_values
@@ -105,6 +105,14 @@ def test_hair_from_behind_is_no_skin_of_exchanged_channels() -> None:
     stats["b"] = (replace(behind, skin=skin[::-1].copy(), parts=grey),)
     check = of(check_light(stats), "channel-order")
     assert (check.status, check.where) == ("fail", "b")
+
+
+def test_what_may_be_skin() -> None:
+    """Of all tones, in the light of bulbs too, and exchanged; not of cyan gloves that are yellow when exchanged."""
+    for skin in ([0.90, 0.75, 0.68], [0.30, 0.20, 0.15], [0.62, 0.38, 0.19], [0.45, 0.43, 0.42]):
+        assert _may_be_skin(np.array(skin)) and _may_be_skin(np.array(skin[::-1]))
+    for other in ([0.03, 0.38, 0.46], [0.46, 0.38, 0.03], [0.2, 0.5, 0.2], [0.8, 0.1, 0.5]):
+        assert not _may_be_skin(np.array(other))
 
 
 def walk(frames: int = 20) -> np.ndarray:
