@@ -11,7 +11,7 @@ const MOVING = ["splats", "body", "points", "cloud", "photos"];
 const BONES = [[11, 12], [11, 13], [13, 15], [12, 14], [14, 16], [11, 23], [12, 24], [23, 24], [23, 25], [25, 27], [24, 26], [26, 28], [27, 31], [28, 32], [0, 11], [0, 12]];
 let drawer, splats, back, splatCanvas, run, mesh, wish = 0, dirty = true;
 const shapes = new Map(), wanted = Object.fromEntries(LAYERS.map(([name, , shown]) => [name, shown]));
-const view = { target: [0, 0.9, 0], azimuth: 0.6, elevation: 0.15, distance: 3.5, fixed: null };
+const view = { target: [0, 0.9, 0], azimuth: 0.6, elevation: 0.5, distance: 3.5, fixed: null };
 
 // The camera that is looked through: one of the capture, or one that turns around a point.
 export function camera(width, height) {
@@ -162,7 +162,7 @@ function draw() {
   if (showSplats) {
     splats.setCamera(viewmat.flat(), K.flat());
     const sorted = splats.frame([0, 0, 0, 0]);
-    if (!splats.first) { splats.first = true; sorted.then(() => { dirty = true; }); }
+    if (!splats.first) { splats.first = true; sorted.then(() => { dirty = true; document.body.dataset.splats = run.id; }); }
     else if (!draw.resting) draw.resting = setTimeout(() => { draw.resting = 0; sorted.then(() => { dirty = !settled(viewmat); }); }, 60);
     pen.drawImage(splatCanvas, 0, 0);
   }

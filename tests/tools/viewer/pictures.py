@@ -1,0 +1,104 @@
+"""The README's pictures of the pages, and how long the viewer takes to open a run and to step through it.
+
+    python -m tests.tools.viewer.pictures RUN FOLDER
+
+Writes view_compare.jpg, view_scene.jpg and player.jpg of a finished run into the folder, and prints seconds from the
+command to the printed address and from the address to the first picture, and milliseconds of a step, on this machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.browser import Browser, Page, open_browser
+
+STEPS, WIDTH, HEIGHT = 40, 1440, 860
+
+
+def keep(page: Page, path: Path) -> None:
+    shot = page.screenshot(path.with_suffix(".png"))
+    with Image.open(shot) as picture:
+        picture.convert("RGB").save(path, quality=85)
+    shot.unlink()
+
+
+def timed(page: Page, act: Callable[[], object], done: str) -> float:
+    begun = time.perf_counter()
+    act()
+    page.wait_for(done)
+    return time.perf_counter() - begun
+
+
+def look(browser: Browser, run: Path, folder: Path) -> None:
+    begun = time.perf_counter()
+    viewer = subprocess.Popen(
+        [sys.executable, "-m", "simulacra.tools.cli", "view", str(run)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert viewer.stdout is not None
+        address = next(word for line in viewer.stdout for word in line.split() if word.startswith("http"))
+        started = time.perf_counter() - begun
+        page = browser.open("about:blank", WIDTH, HEIGHT)
+        opened = timed(page, lambda: page.goto(address), "document.body.dataset.shown")
+        steps = []
+        for number in range(STEPS):
+            before = page.evaluate("document.body.dataset.shown")
+            key = "jdkd"[number % 4]  # the next view and back, another layer of each
+            steps.append(
+                timed(page, lambda key=key: page.press(key), f"document.body.dataset.shown != '{before}'")
+            )
+        ms = np.array(steps) * 1000
+        print(f"command to address {started:.2f} s, address to picture {opened:.2f} s")
+        high = np.quantile(ms, 0.95)
+        print(f"{STEPS} steps: median {np.median(ms):.0f} ms, 95 % {high:.0f}, worst {ms.max():.0f}")
+        page.goto(f"{address.split('#')[0]}#tab=compare")
+        page.wait_for("document.body.dataset.shown")
+        keep(page, folder / "view_compare.jpg")
+        page.press("v")
+        page.wait_for("document.body.dataset.splats")
+        drawn = int(page.evaluate("document.body.dataset.drawn"))
+        page.wait_for(f"Number(document.body.dataset.drawn) > {drawn}")
+        keep(page, folder / "view_scene.jpg")
+        page.close()
+    finally:
+        viewer.terminate()
+        viewer.wait()
+
+
+def play(browser: Browser, run: Path, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        html = Path(name) / "person.html"
+        subprocess.run(
+            [sys.executable, "-m", "simulacra.tools.cli", "export", str(run), "--out", str(html)], check=True
+        )
+        page = browser.open(html.as_uri(), 900, 700)
+        page.wait_for("window.player?.ready || window.playerFailed")
+        page.wait_for("player.renderer.drawable")
+        time.sleep(5)
+        print(f"player: {page.evaluate('document.body.innerText').split('frames')[0][-40:]!r}")
+        keep(page, folder / "player.jpg")
+        page.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    with open_browser() as browser:
+        look(browser, given.run.resolve(), given.folder)
+        play(browser, given.run, given.folder)
+
+
+if __name__ == "__main__":
+    main()
