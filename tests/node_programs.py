@@ -18,6 +18,15 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def node_modules(*packages: str) -> Path:
+    """The folder of packages; skips where one of these is not in it."""
+    modules = Path(os.environ.get("SIMULACRA_NODE_MODULES", REPOSITORY / "node_modules"))
+    missing = [name for name in packages if not (modules / name).is_dir()]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)} in {modules}")
+    return modules
+
+
 def run_node(program: str, tmp_path: Path, *packages: str, words: tuple[str, ...] = ()) -> Any:
     """What an ES module prints as JSON on its last line; skips without node or a package.
 
@@ -28,10 +37,9 @@ def run_node(program: str, tmp_path: Path, *packages: str, words: tuple[str, ...
         words: its arguments.
     """
     node = shutil.which("node")
-    modules = Path(os.environ.get("SIMULACRA_NODE_MODULES", REPOSITORY / "node_modules"))
-    missing = [name for name in packages if not (modules / name).is_dir()]
-    if node is None or missing:
-        pytest.skip("no node" if node is None else f"no {', '.join(missing)} in {modules}")
+    if node is None:
+        pytest.skip("no node")
+    modules = node_modules(*packages)
     work = tmp_path / "node"
     work.mkdir(exist_ok=True)
     if not (work / "node_modules").exists():
