@@ -31,7 +31,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -439,34 +439,45 @@ def _child(run: RunCase, cases: range, memory: int, pipe: int) -> None:
         os._exit(status)
 
 
-def main() -> int:
-    """The command; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("importer", choices=[*SEEDS, "all"])
+def fuzzing_options(about: str | None, kinds: Sequence[str] = ()) -> argparse.Namespace:
+    """What the commands of all fuzzers understand: `kind` (where there are kinds), `cases`, `only`, `folder`."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if kinds:
+        parser.add_argument("kind", choices=[*kinds, "all"])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--start", type=int, default=0)
     parser.add_argument("--only", type=int, help="one case, in this process, with its traceback")
     parser.add_argument("--folder", type=Path, default=None)
     options = parser.parse_args()
+    options.cases = range(options.start, options.start + options.count)
+    options.kinds = list(kinds) if kinds and options.kind == "all" else [getattr(options, "kind", "")]
+    return options
+
+
+def tell_findings(title: str, run: Callable[[], tuple[Counter[str], list[Finding]]]) -> int:
+    """Runs cases, prints how they ended and what was found, and returns how much that is."""
+    start = time.time()
+    ended, findings = run()
+    print(f"{title}{sum(ended.values())} cases, {time.time() - start:.0f} s: {dict(ended.most_common())}")
+    for what, count in Counter(finding.what for finding in findings).most_common():
+        first = next(finding for finding in findings if finding.what == what)
+        print(f"  {count} x {what}; first: case {first.case}\n{first.detail}", flush=True)
+    return len(findings)
+
+
+def main() -> int:
+    """The command; see the module."""
+    options, found = fuzzing_options(__doc__, list(SEEDS)), 0
     with tempfile.TemporaryDirectory(prefix="fuzz-", dir=options.folder) as name:
         folder = Path(name)
         if options.only is not None:
-            seed = SEEDS[options.importer]
+            seed = SEEDS[options.kind]
             template = written(seed, folder / "template")
-            print(run_case(seed, template, folder / "work", options.importer, options.only))
+            print(run_case(seed, template, folder / "work", options.kind, options.only))
             return 0
-        found = 0
-        for importer in SEEDS if options.importer == "all" else [options.importer]:
-            start = time.time()
-            cases = range(options.start, options.start + options.count)
-            ended, findings = fuzz(importer, cases, folder, lambda text: print(text, flush=True))
-            found += len(findings)
-            print(f"{importer}: {len(cases)} cases, {time.time() - start:.0f} s: {dict(ended.most_common())}")
-            for what, count in Counter(finding.what for finding in findings).most_common():
-                first = next(finding for finding in findings if finding.what == what)
-                print(f"  {count} x {what}; first: case {first.case}\n{first.detail}", flush=True)
+        for kind in options.kinds:
+            work = functools.partial(fuzz, kind, options.cases, folder, lambda text: print(text, flush=True))
+            found += tell_findings(f"{kind}: ", work)
     return 1 if found else 0
 
 

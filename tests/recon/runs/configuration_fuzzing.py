@@ -9,13 +9,11 @@ or a named error. Findings are any other exception, a warning, a crash, more tha
 
 from __future__ import annotations
 
-import argparse
 import functools
 import math
 import random
 import sys
 import tempfile
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -35,7 +33,9 @@ from tests.recon.importers.fuzzing import (
     damaged_bytes,
     damaged_text,
     finding_of,
+    fuzzing_options,
     run_cases,
+    tell_findings,
 )
 
 # Bytes beyond those of the parent: the largest file that is read, 256 kB, comes to 60 MB of dictionaries.
@@ -141,25 +141,15 @@ def _overrides(schema: type, rng: random.Random) -> dict[str, str]:
 
 def main() -> int:
     """The command; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--start", type=int, default=0)
-    parser.add_argument("--only", type=int, help="one case, in this process, with its traceback")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+    options = fuzzing_options(__doc__)
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=options.folder) as name:
         if options.only is not None:
             print(run_case(seeds(), Path(name), options.only))
             return 0
-        start = time.time()
-        cases = range(options.start, options.start + options.count)
-        ended, findings = fuzz_configurations(cases, Path(name), lambda text: print(text, flush=True))
-        print(f"{len(cases)} cases, {time.time() - start:.0f} s: {dict(ended.most_common())}")
-        for what, count in Counter(finding.what for finding in findings).most_common():
-            first = next(finding for finding in findings if finding.what == what)
-            print(f"  {count} x {what}; first: case {first.case}\n{first.detail}", flush=True)
-    return 1 if findings else 0
+        work = functools.partial(
+            fuzz_configurations, options.cases, Path(name), lambda text: print(text, flush=True)
+        )
+        return 1 if tell_findings("", work) else 0
 
 
 if __name__ == "__main__":

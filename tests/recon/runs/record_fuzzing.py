@@ -10,14 +10,12 @@ number.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import io
 import random
 import shutil
 import sys
 import tempfile
-import time
 import warnings
 import zipfile
 from collections import Counter
@@ -41,7 +39,16 @@ from simulacra.render.runtime.errors import UserError
 from simulacra.tools.report import write_run_report
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.importers.fuzz_seeds import Seed
-from tests.recon.importers.fuzzing import Finding, RunCase, damage, damaged_bytes, finding_of, run_cases
+from tests.recon.importers.fuzzing import (
+    Finding,
+    RunCase,
+    damage,
+    damaged_bytes,
+    finding_of,
+    fuzzing_options,
+    run_cases,
+    tell_findings,
+)
 from tests.recon.runs.planted_records import JSON_READERS, READERS, seal, write_records
 
 # Bytes beyond those of the parent. No file here is larger than 1 MB, and a picture of 96 pixels is the largest array.
@@ -259,23 +266,11 @@ def _read_session(root: Path) -> None:
 
 def main() -> int:
     """The command; see the module."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("kind", choices=[*CASES, "all"])
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--start", type=int, default=0)
-    options = parser.parse_args()
-    found = 0
-    for kind in CASES if options.kind == "all" else [options.kind]:
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
-            start, cases = time.time(), range(options.start, options.start + options.count)
-            ended, findings = fuzz_records(kind, cases, Path(name))
-        found += len(findings)
-        print(f"{kind}: {len(cases)} cases, {time.time() - start:.0f} s: {dict(ended.most_common())}")
-        for what, count in Counter(finding.what for finding in findings).most_common():
-            first = next(finding for finding in findings if finding.what == what)
-            print(f"  {count} x {what}; first: case {first.case}\n{first.detail}", flush=True)
+    options, found = fuzzing_options(__doc__, list(CASES)), 0
+    for kind in options.kinds:
+        with tempfile.TemporaryDirectory(prefix="fuzz-", dir=options.folder) as name:
+            work = functools.partial(fuzz_records, kind, options.cases, Path(name))
+            found += tell_findings(f"{kind}: ", work)
     return 1 if found else 0
 
 
