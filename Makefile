@@ -40,7 +40,7 @@ demo: install
 	$(BIN)/simulacra demo --out $(DEMO)
 
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The folders under the name that they are installed by, for the type checker.
 $(VENV)/tree: $(STAMP)

@@ -55,10 +55,23 @@ jaxtyping.install_import_hook(list(CHECKED), "beartype.beartype")
 # Which files are brought to the disk, and when, is told by tests that count the calls.
 os.fsync = lambda _: None
 
+# Files that take longest are begun first, so that no worker is left with one of them at the end.
+LONGEST = (
+    "tests/test_packaging.py", "tests/recon/fit/test_fit.py", "tests/tools/test_bad_input.py",
+    "tests/recon/test_pipeline.py", "tests/tools/viewer/test_page.py", "tests/recon/calibrate/test_free_running.py",
+    "tests/recon/calibrate/test_solve.py", "tests/tools/report/test_pages.py",
+)  # fmt: skip
+
 # No deadline: the first example of a Numba kernel compiles it. Derandomised: a failure in CI is the same one
 # here.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Brings the longest files to the front; the order within a file stays."""
+    place = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.relative_to(REPOSITORY).as_posix(), len(LONGEST)))
 
 
 @pytest.fixture(scope="session", autouse=True)
