@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulacra.recon.preflight.codes import CODES
 from simulacra.recon.preflight.consistency import (
@@ -157,7 +157,8 @@ def inspect(
     # Of several people it is not said here whose motion a camera follows.
     alone = detector if samples.people is None else None
     longer = functools.partial(look_longer, used, alone, problems) if alone is not None else None
-    checks += check_consistency(used, samples, found, longer)
+    placed = check_consistency(used, samples, found, longer)
+    checks += placed if samples.people is None else [_doubt_of_many(check) for check in placed]
     # Where the calibration is of another convention or moment it says nothing of where cameras stand.
     if not any(c.status == "fail" and c.code in PLACES for c in checks):
         checks += check_joint_error(used, samples)
@@ -166,6 +167,18 @@ def inspect(
     # Files come last: the checks before find some of the problems.
     ordered = check_storage(problems, files) + check_sizes(used, problems, samples) + checks
     return Inspection(Preflight(tuple(keep_worst(ordered)), session.notes), samples, found)
+
+
+def _doubt_of_many(check: Check) -> Check:
+    """A failure that one of several people stands for is a doubt: a calibration that is wrong is so for all of them.
+
+    Who is behind whom in a camera is seen there less well than elsewhere; and where nothing of a calibration was right,
+    nobody would have been found in several cameras at once.
+    """
+    if check.status != "fail" or check.code not in PLACES:
+        return check
+    said = f"{check.evidence}; " if check.evidence else ""
+    return replace(check, status="warn", evidence=f"{said}by one of several people alone")
 
 
 def keep_worst(checks: Sequence[Check]) -> list[Check]:

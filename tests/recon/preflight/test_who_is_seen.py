@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from simulacra.recon.people.record import People
+from simulacra.recon.preflight import _doubt_of_many
 from simulacra.recon.preflight.depths import _check_stature
 from simulacra.recon.preflight.light import measure_light
 from simulacra.recon.preflight.masks import check_masks
@@ -123,3 +124,11 @@ def test_a_mask_that_swallows_the_room_is_noticed(reach: int, status: str) -> No
 def test_a_head_and_shoulders_are_no_short_person(height: float, cut: bool, status: str) -> None:
     (check,) = _check_stature({"phone": [(height, cut)]}, {})
     assert check.status == status and ("part" in check.evidence) == cut
+
+
+def test_a_calibration_that_one_of_several_people_speaks_against_is_a_doubt() -> None:
+    said = Check("principal-point", "c", 5.8, "%", "<= 3.5", "fail", "correct it", "the views then agree")
+    doubt = _doubt_of_many(said)
+    assert (doubt.status, doubt.evidence) == ("warn", "the views then agree; by one of several people alone")
+    assert _doubt_of_many(replace(said, code="storage")).status == "fail"
+    assert _doubt_of_many(replace(said, status="pass")).evidence == said.evidence
