@@ -153,8 +153,8 @@ def _check_epipolar(found: Consistency) -> list[Check]:
     return [
         Check(
             "epipolar", where, 100 * value, "% of the body's height",
-            f"<= {100 * SOUND:g}, and one camera like another", status,
-            f"calibrate that camera again, or leave it out; if it was started by itself first: {SYNCHRONISE}",
+            f"<= {100 * SOUND:g}, and no camera 1.5 times as far off as the others", status,
+            f"calibrate {where} again, or leave it out; if it was started by itself: {SYNCHRONISE}",
             evidence,
         )
     ]  # fmt: skip

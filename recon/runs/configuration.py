@@ -229,7 +229,9 @@ def _unknown_key(cls: type, key: Key, where: str) -> ConfigError:
         if meant
         else "one of " + ", ".join(here),
         found=_join_key(key),
-        remedy=f"write {meant!r}" if meant else "take it out, or see `simulacra reconstruct --print-config`",
+        remedy=f"write {meant!r}, on the command line --{meant.replace('_', '-')}"
+        if meant
+        else "take it out, or see `simulacra reconstruct --print-config`",
     )
 
 

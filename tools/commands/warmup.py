@@ -47,7 +47,8 @@ def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
         steps["virtual captures"] = virtual_captures
     for name, step in steps.items():
         begun = time.perf_counter()
-        doing = f"preparing {name}, once on this machine"
+        work = "building the" if step is load_body else "compiling the code for"
+        doing = f"{work} {name}, once on this machine and version"
         # The body has its own bar.
         with nullcontext() if step is load_body else console.status(doing), working(doing):
             step()
