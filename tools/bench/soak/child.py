@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from .faults import Disturbance, FaultLayer
 POLL = 0.01
 # A command that was killed may have asked git something, which ends by itself.
 GRACE = 2.0
+# Signals that a command ends in order after.
+STOPS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,20 @@ class Child:
         self.said, self.journal = folder.with_name(name + ".out"), folder.with_name(name + ".ops")
         sys.stdout.flush()
         sys.stderr.flush()
+        # What comes before the command has begun is of the interpreter's start, which is not looked at: it waits.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         self.pid = os.fork()
         if self.pid == 0:
-            self._become(words.split(), folder, disturbances, file_limit)
+            self._become(words.split(), folder, disturbances, file_limit, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _become(
-        self, words: list[str], folder: Path, disturbances: Sequence[Disturbance], file_limit: int | None
+        self,
+        words: list[str],
+        folder: Path,
+        disturbances: Sequence[Disturbance],
+        file_limit: int | None,
+        mask: Iterable[int],
     ) -> None:
         """What the interpreter does around a command, without its start."""
         code = 1
@@ -89,7 +99,7 @@ class Child:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, resource.RLIM_INFINITY))
             else:
                 FaultLayer([folder], self.journal, disturbances).install()
-            code = _run(words)
+            code = _run(words, mask)
         finally:
             os._exit(code)
 
@@ -143,9 +153,14 @@ class Child:
         return 1
 
 
-def _run(words: list[str]) -> int:
-    from ...cli import main
+def _run(words: list[str], mask: Iterable[int]) -> int:
+    from ...cli import INTERRUPTED, main
 
+    code = INTERRUPTED
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # signals that wait arrive here
+    except KeyboardInterrupt:
+        return code
     code = 1
     try:
         code = main(words)
