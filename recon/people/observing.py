@@ -24,6 +24,7 @@ from simulacra.render.runtime.errors import ConfigError
 _OUTLIER_M = 0.12
 # Fewer landmarks than this in a picture are no body.
 _FEWEST = 6
+_FRAMES_AT_ONCE = 256
 
 
 def survey_session(session: Session, person: str, frames: Sequence[int], workers: int = 2) -> People | None:
@@ -90,15 +91,16 @@ def expect_seen(session: Session, found: Observations) -> ExpectedBodies:
     """Where the person should be in each picture by what all cameras saw of it; NaN outside of the picture."""
     chosen = session.with_cameras(found.cameras)
     cameras = cameras_of(chosen)
-    shape = (len(found.frames), len(cameras), 33)
-    px: Float[np.ndarray, "t c 33 2"] = np.full((*shape, 2), np.nan)
-    if len(cameras) >= 2:
-        confidence = np.nan_to_num(found.pose_visibility * found.pose_score[..., None])
-        seen = Detections(np.asarray(found.pose_px, np.float64), confidence.astype(np.float64))
-        points = triangulate(seen, cameras, TriangulationConfig(outlier_m=_OUTLIER_M)).points
-        px = project(points, cameras)
+    px: Float[np.ndarray, "t c 33 2"] = np.full((len(found.frames), len(cameras), 33, 2), np.nan, np.float32)
     sizes = np.array([[camera.width, camera.height] for camera in chosen.cameras])[:, None]
-    with np.errstate(invalid="ignore"):
-        inside = ((px > 0) & (px < sizes)).all(-1)
-    px[inside.sum(-1) < _FEWEST] = np.nan
-    return ExpectedBodies(tuple(found.frames.tolist()), found.cameras, px[None].astype(np.float32))
+    # Some frames at a time: of ten thousand all of it would be a hundred megabytes.
+    for start in range(0, len(px) if len(cameras) >= 2 else 0, _FRAMES_AT_ONCE):
+        rows = slice(start, start + _FRAMES_AT_ONCE)
+        confidence = np.nan_to_num(found.pose_visibility[rows] * found.pose_score[rows, :, None])
+        seen = Detections(np.asarray(found.pose_px[rows], np.float64), confidence.astype(np.float64))
+        part = project(triangulate(seen, cameras, TriangulationConfig(outlier_m=_OUTLIER_M)).points, cameras)
+        with np.errstate(invalid="ignore"):
+            inside = ((part > 0) & (part < sizes)).all(-1)
+        part[inside.sum(-1) < _FEWEST] = np.nan
+        px[rows] = part
+    return ExpectedBodies(tuple(found.frames.tolist()), found.cameras, px[None])
