@@ -11,7 +11,7 @@ from simulacra.recon.avatar.record import load_trained
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.fit.seen import part_views, unseen_words
 from simulacra.recon.runs.chain import check_records
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, read_run_file
+from simulacra.recon.runs.stages import check_has_avatar, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose, load_body
 from simulacra.render.gaussians import Gaussians
@@ -60,13 +60,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
         RunError: not a finished run, or one whose result has no body (the baseline); a record is damaged, or was
             made of another fit than the one that lies beside it.
     """
-    if not (run / RUN_FILE).is_file() or not (run / "avatar" / STAGE_FILE).is_file():
-        raise RunError(
-            "this is not the folder of a finished run",
-            where=run,
-            expected="run.json and avatar/ in it",
-            remedy="finish it: simulacra reconstruct SESSION --out RUN",
-        )
+    check_has_avatar(run)
     read_run_file(run)
     check_records(run, ["avatar"])
     avatar = load_trained(run / "avatar").avatar

@@ -124,6 +124,21 @@ def _check_owner(root: Path, session_fingerprint: str) -> None:
         )
 
 
+def check_has_avatar(root: Path) -> None:
+    """That a folder is a run whose avatar was finished, by the names of its files.
+
+    Raises:
+        RunError: it is not.
+    """
+    if not (root / RUN_FILE).is_file() or not (root / "avatar" / STAGE_FILE).is_file():
+        raise RunError(
+            "this is not the folder of a finished run",
+            where=root,
+            expected="run.json and avatar/ in it",
+            remedy="finish it: simulacra reconstruct SESSION --out RUN",
+        )
+
+
 def read_run_file(root: Path) -> dict[str, Any]:
     """What ``run.json`` says.
 

@@ -39,11 +39,15 @@ def animate(
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
+    from simulacra.recon.runs.stages import check_has_avatar
+
+    # What is wrong with names is said before anything heavy is loaded.
+    check_has_avatar(run)
+    check_file(out, (".mp4", ".m4v", ".gif"), "a video")
     from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
     from simulacra.recon.motion import describe_skeleton, find_skeleton, load_motion
 
-    check_file(out, (".mp4", ".m4v", ".gif"), "a video")
     gif = out.suffix.lower() == ".gif"
     width, height, fps = (GIF_WIDTH, GIF_HEIGHT, GIF_FPS) if gif else (WIDTH, HEIGHT, FPS)
     avatar = open_avatar(run)

@@ -73,6 +73,9 @@ def export(
             where=out,
             remedy="--to web --out FOLDER --live",
         )
+    from simulacra.recon.runs.stages import check_has_avatar
+
+    check_has_avatar(run)  # before anything heavy is loaded
     from simulacra.recon import export_run as made
     from simulacra.recon.avatar.finished import open_avatar
     from simulacra.recon.runs.files import disk_errors
