@@ -10,7 +10,7 @@ from simulacra.tools.commands.arguments import check_file, check_folder
 
 WORDS = {
     "a splat": ["export", "RUN", "--to", "ply", "--out", "av.splat"],
-    "a GIF": ["animate", "RUN", "m.bvh", "--out", "clip.gif"],
+    "a WebM": ["animate", "RUN", "m.bvh", "--out", "clip.webm"],
     "a moving sheet": ["stage-people", "--out", "sheet.gif"],
     "a TOML of clocks": ["calibrate", "clocks", "SESSION", "RUN/observe", "--json", "clocks.toml"],
     "a run in a page": ["reconstruct", "SESSION", "--out", "report.html"],

@@ -42,8 +42,8 @@ def animate(
     from simulacra.recon.runs.stages import check_has_avatar
 
     # What is wrong with names is said before anything heavy is loaded.
-    check_has_avatar(run)
     check_file(out, (".mp4", ".m4v", ".gif"), "a video")
+    check_has_avatar(run)
     from simulacra.recon.avatar.animate import camera_for, cameras_along, poses_of
     from simulacra.recon.avatar.finished import open_avatar
     from simulacra.recon.motion import describe_skeleton, find_skeleton, load_motion

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from simulacra.recon.avatar.animate import camera_for, cameras_along, draw_motion, poses_of
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
@@ -249,7 +250,14 @@ def test_a_clip_of_one_pose_is_held_and_what_was_read_is_said(
     assert "pose.bvh: 1 frame at 30 a second; 104 joints, MakeHuman's default rig; not used: " in said
     assert "60 pictures, 2.0 s, one pose" in said
     with pytest.raises(RunError, match=r"a video is written as \.mp4"):
-        animate(run, motion, tmp_path / "clip.gif")
+        animate(run, motion, tmp_path / "clip.webm")
+    animate(run, motion, tmp_path / "clip.gif")
+    with Image.open(tmp_path / "clip.gif") as clip:  # pictures that are alike are one, for longer
+        shown = 0
+        for number in range(clip.n_frames):
+            clip.seek(number)
+            shown += clip.info["duration"]
+        assert (shown, clip.size) == (2000, (256, 320))
     table = tmp_path / "names.toml"
     table.write_text('[joints]\nhead = "nobody"')
     with pytest.raises(InputError, match="a joint that the motion has not"):
