@@ -233,6 +233,9 @@ def test_a_command_that_is_stopped_says_what_is_true(
         except AssetError as error:
             pytest.skip(str(error))
         monkeypatch.setattr("simulacra.recon.avatar.finished.open_avatar", lambda _: made)
+        for mark in ("run.json", "avatar/stage.json"):
+            (sources / "run" / mark).parent.mkdir(parents=True, exist_ok=True)
+            (sources / "run" / mark).write_text("{}")
     module, function, words = STOPPED[command]
     words = [word.format(src=sources, out=tmp_path / "out") for word in words]
     with monkeypatch.context() as patch:
