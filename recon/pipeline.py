@@ -251,10 +251,10 @@ def run_stages(
         observe_person(seen, settings.observe, folder, frames=frames, people=people)
 
     able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
-    checked = log.run("preflight", 4, settings.preflight, able, check, load_preflight)
+    checked = log.run("preflight", 5, settings.preflight, able, check, load_preflight)
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
-    observed = log.run("observe", 2, settings.observe, key, observe_it, load_observations)
+    observed = log.run("observe", 3, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
 
@@ -270,7 +270,7 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 4, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 5, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}

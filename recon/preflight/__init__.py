@@ -158,7 +158,7 @@ def inspect(
     alone = detector if samples.people is None else None
     longer = functools.partial(look_longer, used, alone, problems) if alone is not None else None
     placed = check_consistency(used, samples, found, longer)
-    checks += placed if samples.people is None else [_doubt_of_many(check) for check in placed]
+    checks += [_doubt_of_many(check) for check in placed] if samples.several else placed
     # Where the calibration is of another convention or moment it says nothing of where cameras stand.
     if not any(c.status == "fail" and c.code in PLACES for c in checks):
         checks += check_joint_error(used, samples)

@@ -174,6 +174,11 @@ class SessionSamples:
     has_detector: bool
     people: People | None = None
 
+    @property
+    def several(self) -> bool:
+        """Whether more than one person was found at the same places by enough cameras."""
+        return self.people is not None and len(self.people) > 1
+
     def camera(self, name: str) -> CameraSamples:
         """Those of one camera."""
         return next(camera for camera in self.cameras if camera.name == name)
