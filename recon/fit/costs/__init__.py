@@ -1,6 +1,6 @@
 """The costs of the fit, one a file.
 
-A cost is added by a file with a record that is called with a `BodyState` and a function that makes it, and by naming
+A cost is added by a file with a record of one of the kinds of `recon.fit.residuals` and a function that makes it, and by naming
 that function in `MAKERS`. Vertices beyond the outer skin and the landmarks' are asked for in `recon.fit.piece`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.costs.depth import make_depth_cost
 from simulacra.recon.fit.costs.floor import make_floor_cost
-from simulacra.recon.fit.costs.hidden import make_hidden_cost
+from simulacra.recon.fit.costs.hidden import make_hidden_cost, make_lens_cost
 from simulacra.recon.fit.costs.landmarks import make_landmark_cost
 from simulacra.recon.fit.costs.mask import make_mask_cost
 from simulacra.recon.fit.costs.motion import make_motion_cost
@@ -32,6 +32,7 @@ MAKERS: tuple[Maker, ...] = (
     make_depth_cost,
     make_floor_cost,
     make_hidden_cost,
+    make_lens_cost,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.config import WeightConfig
-from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round
+from simulacra.recon.fit.residuals import Kernel, PointCost, Selection
 from simulacra.render.body import BodyModel
 from simulacra.render.mesh import vertex_normals
 
@@ -26,7 +27,7 @@ _LEVEL_SIGMAS = 3
 
 
 @dataclass(frozen=True)
-class DepthCost:
+class DepthCost(PointCost):
     """``normal . (point - vertex)`` of measured points and the vertices next to them: clothes and hair stand off from
     the body, skin does not.
 
@@ -46,16 +47,24 @@ class DepthCost:
     outside_m: Float[Tensor, " n"]
     inside_m: float
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
+    # Behind the surface linear far off, and not levelling off: in wide trousers a leg that hugs the front would else be
+    # cheaper than one in the middle, whatever the landmarks say.
+    kernels: ClassVar[tuple[Kernel, ...]] = ("geman_mcclure", "pseudo_huber")
+
+    @property
+    def selection(self) -> Selection:
+        return Selection("verts", self.column, self.frame)
+
+    @property
+    def weights(self) -> Float[Tensor, "2"]:
         # Thousands of points of one sensor's picture of one garment err together: a frame's count as so many at most.
         share = min(1.0, _INDEPENDENT_POINTS * self.frame.unique().numel() / len(self.frame))
-        gap = (self.normal * (self.point - state.posed.verts[self.frame, self.column])).sum(-1)
-        level = _LEVEL_SIGMAS**2
-        inside = level * geman_mcclure((torch.relu(-gap) / self.inside_m) ** 2 / level)
-        # Linear far off, and not levelling off: in wide trousers a leg that hugs the front would else be cheaper than
-        # one in the middle, whatever the landmarks say.
-        outside = 2 * (torch.sqrt(1 + (torch.relu(gap) / self.outside_m) ** 2) - 1)
-        return share * (inside + outside).sum()
+        return share * self.point.new_tensor([_LEVEL_SIGMAS**2, 1])
+
+    def residuals(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2 1"]:
+        gap = (self.normal * (self.point - points)).sum(-1)
+        inside = torch.relu(-gap) / (_LEVEL_SIGMAS * self.inside_m)
+        return torch.stack([inside, torch.relu(gap) / self.outside_m], -1)[..., None]
 
 
 def make_depth_cost(evidence: Evidence, this: Round, state: BodyState) -> DepthCost | None:

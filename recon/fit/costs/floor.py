@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -10,13 +11,14 @@ from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.residuals import Kernel, PointCost, Selection
 
 # What both feet together count for, in independent points.
 _INDEPENDENT_POINTS = 100
 
 
 @dataclass(frozen=True)
-class FloorCost:
+class FloorCost(PointCost):
     """Vertices of the feet that lie under the floor, by how far.
 
     Attributes:
@@ -29,9 +31,18 @@ class FloorCost:
     height_m: float
     below_m: float
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
-        below = torch.relu(self.height_m - state.posed.verts[:, self.columns, 1]) / self.below_m
-        return _INDEPENDENT_POINTS / len(self.columns) * (below**2).sum()
+    kernels: ClassVar[tuple[Kernel, ...]] = ("square",)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection("verts", self.columns)
+
+    @property
+    def weights(self) -> Float[Tensor, "1"]:
+        return torch.full((1,), _INDEPENDENT_POINTS / len(self.columns), dtype=torch.float64)
+
+    def residuals(self, points: Float[Tensor, "t s 3"]) -> Float[Tensor, "t s 1 1"]:
+        return torch.relu(self.height_m - points[..., 1])[..., None, None] / self.below_m
 
 
 def make_floor_cost(evidence: Evidence, this: Round, state: BodyState) -> FloorCost | None:

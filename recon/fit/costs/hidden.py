@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from simulacra.recon.fit.body_space import BodyState
+from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns
 from simulacra.recon.fit.evidence import Evidence, FreeSpace, Round, Silhouettes, few_rows
 from simulacra.recon.fit.hidden import (
     STANCES,
@@ -24,6 +25,7 @@ from simulacra.recon.fit.hidden import (
     hidden_limbs,
     stance_joints,
 )
+from simulacra.recon.fit.residuals import Kernel, PointCost, Selection, UnknownCost
 from simulacra.recon.fit.tracks import Views
 from simulacra.render.rotation import axis_angle_to_matrix
 
@@ -52,51 +54,77 @@ _PARTS: dict[Kind, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class HiddenCost:
-    """Joints of hidden limbs off their stances, and their bones before lenses.
+class HiddenCost(UnknownCost):
+    """Joints of hidden limbs off their stances.
 
     Attributes:
         held: degrees of freedom of the limbs.
         target: of these, standard deviations.
         precision: of these, one over how far off they may be in standard deviations.
-        bones: of the limbs.
-        lenses: where the cameras are, metres.
     """
 
     held: Int[Tensor, " h"]
     target: Float[Tensor, "t h"]
     precision: Float[Tensor, " h"]
+
+    def residuals(self, space: BodySpace, unknowns: Unknowns) -> dict[str, Float[Tensor, "*n k"]]:
+        off = (unknowns.joints[:, self.held] - self.target) * self.precision
+        return {"joints": torch.zeros_like(unknowns.joints).index_add(1, self.held, off)[..., None]}
+
+
+@dataclass(frozen=True)
+class LensCost(PointCost):
+    """Bones of hidden limbs before lenses.
+
+    Attributes:
+        bones: of the limbs.
+        lenses: where the cameras are, metres.
+    """
+
     bones: Int[Tensor, " b"]
     lenses: Float[Tensor, "c 3"]
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
-        off = (state.unknowns.joints[:, self.held] - self.target) * self.precision
-        heads = state.posed.T_world_bone[:, self.bones, None, :3, 3]
-        apart = (heads - self.lenses).norm(dim=-1)
-        near = torch.relu(_LENS_BEGINS_M - apart) / _LENS_SIGMA_M
-        return (off**2).sum() + (near**2).sum()
+    kernels: ClassVar[tuple[Kernel, ...]] = ("square",)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection("bones", self.bones)
+
+    @property
+    def weights(self) -> Float[Tensor, "1"]:
+        return self.lenses.new_ones(1)
+
+    def residuals(self, points: Float[Tensor, "t b 3"]) -> Float[Tensor, "t b c 1"]:
+        apart = (points[:, :, None] - self.lenses).norm(dim=-1)
+        return torch.relu(_LENS_BEGINS_M - apart)[..., None] / _LENS_SIGMA_M
 
 
-def make_hidden_cost(evidence: Evidence, this: Round, state: BodyState) -> HiddenCost | None:
+def make_hidden_cost(evidence: Evidence, _: Round, state: BodyState) -> HiddenCost | None:
     """With the stances that fit the trunk as it is now; None where every limb is seen."""
     limbs = hidden_limbs(evidence.tracks.shown)
     if not limbs:
         return None
-    joints, names = state.space.joints, evidence.body.bone_names
     target = torch.zeros_like(state.unknowns.joints)
-    held = []
     for limb in limbs:
-        own = held_freedoms(limb, joints, names)
+        own = held_freedoms(limb, state.space.joints, evidence.body.bone_names)
         target[:, own] = choose_stance(evidence, state, limb)[:, own]
-        held.append(own)
-    chosen = torch.cat(held).sort().values
-    return HiddenCost(
-        chosen,
-        target[:, chosen],
-        joints.sigma[chosen] / _HELD_RAD,
-        torch.unique(joints.bones[chosen]),
-        torch.from_numpy(evidence.views.cameras.centres).float(),
-    )
+    chosen = _held(evidence, state, limbs)
+    return HiddenCost(chosen, target[:, chosen], state.space.joints.sigma[chosen] / _HELD_RAD)
+
+
+def make_lens_cost(evidence: Evidence, _: Round, state: BodyState) -> LensCost | None:
+    """Of the bones that no camera shows; None where every limb is seen."""
+    limbs = hidden_limbs(evidence.tracks.shown)
+    if not limbs:
+        return None
+    bones = torch.unique(state.space.joints.bones[_held(evidence, state, limbs)])
+    return LensCost(bones, torch.from_numpy(evidence.views.cameras.centres).float())
+
+
+def _held(evidence: Evidence, state: BodyState, limbs: Sequence[HiddenLimb]) -> Int[Tensor, " h"]:
+    """Degrees of freedom of the limbs, ascending."""
+    own = [held_freedoms(limb, state.space.joints, evidence.body.bone_names) for limb in limbs]
+    return torch.cat(own).sort().values
 
 
 def choose_stance(evidence: Evidence, state: BodyState, limb: HiddenLimb) -> Float[Tensor, "t d"]:

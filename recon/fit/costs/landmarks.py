@@ -11,8 +11,8 @@ from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.config import WeightConfig
-from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.residuals import PointCost, Selection, to_cameras
 from simulacra.recon.fit.tracks import FACE, HANDS, POSE
 
 # How much less sure than the clearest landmarks the others are: a detector's hip is a place in the belly, its knuckles
@@ -32,7 +32,7 @@ _HAND_SHARE, _FACE_SHARE = 0.5, 0.1
 
 
 @dataclass(frozen=True)
-class LandmarkCost:
+class LandmarkCost(PointCost):
     """Robust transverse distances of landmarks to the rays of their detections.
 
     Attributes:
@@ -49,13 +49,18 @@ class LandmarkCost:
     scale: Float[Tensor, " k"]
     maps: tuple[str, ...]
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
-        points = state.landmarks(self.maps)
-        local = points[:, None] @ self.viewmats[:, :3, :3].mT + self.viewmats[:, None, :3, 3]
-        residual = local[..., :2] - self.rays * local[..., 2:]
-        squared = (residual * residual).sum(-1) * (self.scale**-2)
+    @property
+    def selection(self) -> Selection:
+        return Selection("landmarks", torch.arange(len(self.scale)), maps=self.maps)
+
+    @property
+    def weights(self) -> Float[Tensor, "t k c"]:
         # precision^2 r^2 near zero, precision^2 scale^2 far away
-        return (self.precision**2 * self.scale**2 * geman_mcclure(squared)).sum()
+        return (self.precision**2 * self.scale**2).mT
+
+    def residuals(self, points: Float[Tensor, "t k 3"]) -> Float[Tensor, "t k c 2"]:
+        local = to_cameras(self.viewmats, points)
+        return (local[..., :2] - self.rays.transpose(1, 2) * local[..., 2:]) / self.scale[:, None, None]
 
 
 def make_landmark_cost(evidence: Evidence, this: Round, _: BodyState) -> LandmarkCost:

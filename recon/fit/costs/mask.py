@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
 from simulacra.recon.fit.body_space import BodyState
-from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.residuals import PointCost, Selection, to_cameras
 
 # Pose landmarks that must be seen for a mask to say something about a part: what a table hides is not outside
 # the person.
@@ -29,7 +28,7 @@ _LEVEL_SIGMAS = 5
 
 
 @dataclass(frozen=True)
-class MaskCost:
+class MaskCost(PointCost):
     """Vertices that project outside the person, by how far; levels off at five times the scale.
 
     Attributes:
@@ -50,23 +49,40 @@ class MaskCost:
     columns: Int[Tensor, " m"]
     outside_m: float
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
-        verts = state.posed.verts[:, None, self.columns]
-        local = verts @ self.viewmats[:, :3, :3].mT + self.viewmats[:, None, :3, 3]
+    @property
+    def selection(self) -> Selection:
+        return Selection("verts", self.columns)
+
+    @property
+    def weights(self) -> Float[Tensor, "t m c"]:
+        return _LEVEL_SIGMAS**2 * self.weight.mT
+
+    def residuals(self, points: Float[Tensor, "t m 3"]) -> Float[Tensor, "t m c 1"]:
+        local = to_cameras(self.viewmats, points)
         depth = local[..., 2].clamp(min=0.1)
-        unit = local[..., :2] / depth[..., None] * self.scale[:, None] + self.shift[:, None]
-        flat = grid_sample(
-            self.distance.flatten(0, 1)[:, None],
-            unit.flatten(0, 1)[:, None],
-            align_corners=False,
-            padding_mode="border",
-        )
-        # Focal lengths times depth are metres across the viewing direction.
-        distance = flat[:, 0, 0].unflatten(0, self.weight.shape[:2]) * depth
-        within = (unit.abs() < 1).all(-1)
-        squared = (distance / self.outside_m) ** 2
-        level = _LEVEL_SIGMAS**2
-        return (self.weight * within * level * geman_mcclure(squared / level)).sum()
+        unit = local[..., :2] / depth[..., None] * self.scale + self.shift
+        # Focal lengths times depth are metres across the viewing direction. Beyond the picture nothing is known.
+        distance = _sample(self.distance, unit) * depth * (unit.abs() < 1).all(-1)
+        return distance[..., None] / (_LEVEL_SIGMAS * self.outside_m)
+
+
+def _sample(images: Float[Tensor, "t c s s"], unit: Float[Tensor, "t m c 2"]) -> Float[Tensor, "t m c"]:
+    """Images at places of -1..1 from edge to edge, bilinearly between the middles of their pixels; beyond the
+    outermost middles as there.
+
+    `torch.nn.functional.grid_sample` has no forward-mode derivative.
+    """
+    side = images.shape[-1]
+    place = (0.5 * (unit + 1) * side - 0.5).clamp(0, side - 1)
+    low = place.detach().floor().clamp(0, side - 2)
+    part = place - low
+    x, y = low.long().unbind(-1)
+    frames = torch.arange(len(images))[:, None, None]
+    first = (frames * images.shape[1] + torch.arange(images.shape[1])) * side * side + y * side + x
+    flat = images.flatten()
+    top = flat[first] + part[..., 0] * (flat[first + 1] - flat[first])
+    bottom = flat[first + side] + part[..., 0] * (flat[first + side + 1] - flat[first + side])
+    return top + part[..., 1] * (bottom - top)
 
 
 def make_mask_cost(evidence: Evidence, this: Round, state: BodyState) -> MaskCost | None:

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
-from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.residuals import PointCost, Selection
 
 # Farther than this an outline belongs to something else, or the body is not there yet.
 _REACH_M = 0.15
@@ -19,7 +19,7 @@ _LEVEL_SIGMAS = 2
 
 
 @dataclass(frozen=True)
-class OutlineCost:
+class OutlineCost(PointCost):
     """Outline rays pull the vertices next to them; levels off at twice the scale: clothes, hair, a mask's errors.
 
     Attributes:
@@ -38,13 +38,18 @@ class OutlineCost:
     ray: Float[Tensor, "n 2"]
     contour_m: float
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
+    @property
+    def selection(self) -> Selection:
+        return Selection("verts", self.column, self.frame)
+
+    @property
+    def weights(self) -> Float[Tensor, "1"]:
+        return self.ray.new_full((1,), _LEVEL_SIGMAS**2)
+
+    def residuals(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 1 2"]:
         views = self.viewmats[self.camera]
-        verts = state.posed.verts[self.frame, self.column]
-        local = (views[:, :3, :3] @ verts[..., None]).squeeze(-1) + views[:, :3, 3]
-        residual = (local[:, :2] - self.ray * local[:, 2:]) / self.contour_m
-        level = _LEVEL_SIGMAS**2
-        return level * geman_mcclure((residual**2).sum(-1) / level).sum()
+        local = (views[:, :3, :3] @ points[..., None]).squeeze(-1) + views[:, :3, 3]
+        return (local[:, :2] - self.ray * local[:, 2:])[:, None] / (_LEVEL_SIGMAS * self.contour_m)
 
 
 def make_outline_cost(evidence: Evidence, this: Round, state: BodyState) -> OutlineCost | None:

@@ -8,15 +8,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulacra.recon.fit.body_space import BodyState
+from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns
 from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.residuals import UnknownCost
 
 _BEYOND_LIMIT_RAD = 0.05
 _EXPRESSION, _BEYOND_EXPRESSION = 0.3, 0.03
 
 
 @dataclass(frozen=True)
-class PriorCost:
+class PriorCost(UnknownCost):
     """Poses near rest within limits, shapes near the mean, quiet faces, unbiased detectors.
 
     Attributes:
@@ -29,14 +30,16 @@ class PriorCost:
     shape: float
     expression: float
 
-    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
-        unknowns, expression = state.unknowns, state.unknowns.expression
-        beyond = state.space.joints.beyond(unknowns.joints) / _BEYOND_LIMIT_RAD
-        total = self.pose * (unknowns.joints**2).sum() + (beyond**2).sum()
-        total = total + self.shape * (unknowns.shape**2).sum() + (unknowns.bias**2).sum()
-        outside = torch.relu(-expression) + torch.relu(expression - 1)
-        total = total + self.expression * ((expression / _EXPRESSION) ** 2).sum()
-        return total + ((outside / _BEYOND_EXPRESSION) ** 2).sum()
+    def residuals(self, space: BodySpace, unknowns: Unknowns) -> dict[str, Float[Tensor, "*n k"]]:
+        joints, expression = unknowns.joints, unknowns.expression
+        beyond = space.joints.beyond(joints) / _BEYOND_LIMIT_RAD
+        outside = (torch.relu(-expression) + torch.relu(expression - 1)) / _BEYOND_EXPRESSION
+        return {
+            "joints": torch.stack([self.pose**0.5 * joints, beyond], -1),
+            "shape": self.shape**0.5 * unknowns.shape[..., None],
+            "bias": unknowns.bias[..., None],
+            "expression": torch.stack([self.expression**0.5 * expression / _EXPRESSION, outside], -1),
+        }
 
 
 def make_prior_cost(evidence: Evidence, _: Round, __: BodyState) -> PriorCost:

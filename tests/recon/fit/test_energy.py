@@ -16,11 +16,12 @@ from simulacra.recon.fit.costs.depth import DepthCost
 from simulacra.recon.fit.costs.floor import FloorCost
 from simulacra.recon.fit.costs.landmarks import LandmarkCost, relative_sigma
 from simulacra.recon.fit.costs.mask import MaskCost
-from simulacra.recon.fit.costs.motion import MotionCost, second_differences
+from simulacra.recon.fit.costs.motion import MotionCost
 from simulacra.recon.fit.costs.outline import OutlineCost
 from simulacra.recon.fit.costs.priors import PriorCost
 from simulacra.recon.fit.energy import Cost, energy
 from simulacra.recon.fit.joints import joint_space
+from simulacra.recon.fit.residuals import second_differences
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.render.body import BodyModel, RestBody, load_body
 from simulacra.render.runtime.errors import AssetError

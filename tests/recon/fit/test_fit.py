@@ -11,7 +11,7 @@ import torch
 
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.fit.collapse import collapse
-from simulacra.recon.fit.costs.motion import second_differences
+from simulacra.recon.fit.residuals import second_differences
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.piece import keyframes
 from simulacra.recon.fit.shape_space import shape_space

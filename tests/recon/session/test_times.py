@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulacra.recon.fit.costs.motion import second_differences
+from simulacra.recon.fit.residuals import second_differences
 from simulacra.recon.session import Frame, Source
 from simulacra.recon.session.times import ASSUMED_FPS, frame_seconds
 
