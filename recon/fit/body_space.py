@@ -53,7 +53,7 @@ class BodySpace:
         vertices: those that any cost needs, ascending.
         pose33: the pose landmarks, without their vertices.
         bias_bones: the bone in whose frame each pose landmark's offset lives.
-        bias_m: standard deviation of these offsets.
+        bias_m: standard deviations of these offsets.
     """
 
     body: BodyModel
@@ -64,7 +64,7 @@ class BodySpace:
     vertices: Int[Tensor, " v"]
     pose33: CollapsedMap
     bias_bones: Int[Tensor, " 33"]
-    bias_m: float
+    bias_m: Float[Tensor, " 33"]
 
     def shape(self, unknowns: Unknowns) -> BodyShape:
         """The person's shape."""
@@ -112,7 +112,7 @@ class BodyState:
         space, posed = self.space, self.posed
         pose33 = space.pose33(self.rest, posed)
         bias = (
-            posed.T_world_bone[:, space.bias_bones, :3, :3] @ (space.bias_m * self.unknowns.bias)[..., None]
+            posed.T_world_bone[:, space.bias_bones, :3, :3] @ (space.bias_m[:, None] * self.unknowns.bias)[..., None]
         )
         return torch.cat([pose33 + bias.squeeze(-1), *(self._keypoints(name) for name in maps[1:])], 1)
 

@@ -18,11 +18,10 @@ import torch
 from jaxtyping import Float, Float32, Int32
 from scipy.sparse import csr_array
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from simulacra.recon.fit.body_space import BodySpace, Unknowns
 from simulacra.render.body import BodyShape, RestBody
-from simulacra.render.body.linear import LinearShapes, linear_shapes
+from simulacra.render.body.linear import LinearShapes, ShapeChange, ShapedPoints, linear_shapes
 from simulacra.render.body.offsets import OffsetBlock
 from simulacra.render.body.skeleton import forward_kinematics, skin, skinning_transforms
 from simulacra.render.rotation import rigid
@@ -36,11 +35,13 @@ class Rest:
         verts: the chosen vertices.
         sums: means of vertices over what one bone carries of each whole-body landmark.
         T_world_bone: of the bones.
+        shaped: what they were moved from, where the shape is sought.
     """
 
     verts: Float[Tensor, "v 3"]
     sums: Float[Tensor, "p 3"]
     T_world_bone: Float[Tensor, "j 4 4"]
+    shaped: ShapedPoints | None = None
 
 
 @dataclass(frozen=True)
@@ -66,35 +67,20 @@ class Placed:
     landmarks: Float[Tensor, "t k 3"]
 
 
-@dataclass(frozen=True)
-class ShapeChange:
-    """How rest points and bones change with each unknown of the shape.
-
-    Attributes:
-        points: of vertices and sums.
-        heads: of bones.
-        frames: of bones.
-    """
-
-    points: Float[Tensor, "s n 3"]
-    heads: Float[Tensor, "s j 3"]
-    frames: Float[Tensor, "s j 3 3"]
-
-
 class BodyChain:
     """Points of one body space in one round.
 
     Args:
         space: where the body is sought.
         maps: the keypoint maps whose landmarks are asked for.
-        verts: whether any vertex is.
+        verts: whether any vertex is, as hands and faces need.
     """
 
     def __init__(self, space: BodySpace, maps: tuple[str, ...], verts: bool) -> None:
         self.space, self.maps = space, maps
         body, collapsed = space.body, space.pose33
         none = torch.zeros(0, dtype=torch.long)
-        self.vertices = space.vertices if verts or len(maps) > 1 else none
+        self.vertices = space.vertices if verts else none
         self.bone_count = len(body.bone_names)
         pairs = len(collapsed.bone)
         mass = torch.zeros(pairs).index_add(0, collapsed.entry_pair, collapsed.entry_weight.float())
@@ -162,7 +148,7 @@ class BodyChain:
         """The points of a shape, moved by ``up``."""
         found = self.shapes.evaluate(shape)
         verts, sums = (found.points + up).split([len(self.vertices), len(self.mass)])
-        return Rest(verts, sums, rigid(found.frames, found.heads + up))
+        return Rest(verts, sums, rigid(found.frames, found.heads + up), found)
 
     def place(self, rest: Rest, unknowns: Unknowns) -> Placed:
         """All points in the world."""
@@ -179,7 +165,7 @@ class BodyChain:
         carried = T_skin[:, space.pose33.bone, :3]
         sums = (carried[..., :3] @ rest.sums[..., None]).squeeze(-1) + carried[..., 3]
         turned = T_world_bone[:, space.bias_bones, :3]
-        moved = (turned[..., :3] @ (space.bias_m * unknowns.bias)[..., None]).squeeze(-1) + turned[..., 3]
+        moved = (turned[..., :3] @ (space.bias_m[:, None] * unknowns.bias)[..., None]).squeeze(-1) + turned[..., 3]
         points = torch.cat([verts, sums * self.mass[:, None], T_world_bone[..., :3, 3], moved], 1)
         flat = points.transpose(0, 1).reshape(self.points, -1).numpy()
         landmarks = torch.from_numpy(self.landmark_sums @ flat).unflatten(-1, (-1, 3)).transpose(0, 1)
@@ -193,16 +179,9 @@ class BodyChain:
     def actions(self) -> OffsetBlock:
         return self.space.body.expressions.among(self.vertices)
 
-    def change_of_shape(self, unknowns: Unknowns) -> ShapeChange:
-        """How rest points and bones change with the unknowns of the shape."""
+    def change_of_shape(self, unknowns: Unknowns, found: ShapedPoints) -> ShapeChange:
+        """How rest points and bones change with the unknowns of the shape, where these give ``found``."""
         z, shapes = unknowns.shape, self.space.shapes
-        count = len(shapes.phenotype_names)
-        ways = []
-        with torch.no_grad(), forward_ad.dual_level():
-            for way in torch.eye(len(z), dtype=z.dtype)[:count]:
-                changed = shapes.shape(forward_ad.make_dual(z, way)).phenotypes
-                ways.append(forward_ad.unpack_dual(changed).tangent)
         shape = shapes.shape(z)
         slope = (1 - shape.local_changes**2) * shapes.local_sigma
-        found = self.shapes.differential(shape, torch.stack(ways), slope)
-        return ShapeChange(found.points, found.heads, found.frames)
+        return self.shapes.differential(shape, found, shapes.phenotype_slopes(z), slope)

@@ -11,9 +11,9 @@ from jaxtyping import Float, Float32, Int, Int32
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import Unknowns
-from simulacra.recon.fit.chain import BodyChain, Placed, ShapeChange
+from simulacra.recon.fit.chain import BodyChain, Placed
 from simulacra.recon.fit.chain_cpu import derivatives
-from simulacra.render.body.linear import hat
+from simulacra.render.body.linear import ShapeChange, hat
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Derivatives:
         self.chain, self.columns, self.placed, self.unknowns, self.change = (
             chain, columns, placed, unknowns, change
         )  # fmt: skip
+        # Of the frame that was asked for last: a frame is asked for a few times in a row.
+        self._last_shape: tuple[int, np.ndarray] | None = None
 
     def rows(
         self,
@@ -83,7 +85,8 @@ class Derivatives:
         found[..., :width] = (chosen[:, support] @ parts.reshape(len(support), -1)).reshape(-1, 3, width)
         own = np.flatnonzero(index < bias // 3)
         bones = self.chain.space.bias_bones[torch.from_numpy(index[own])]
-        turned = _array(self.placed.T_world_bone[frame, bones, :3, :3]) * self.chain.space.bias_m
+        turned = _array(self.placed.T_world_bone[frame, bones, :3, :3])
+        turned = turned * self.chain.space.bias_m.numpy()[index[own], None, None]
         for axis in range(3 if bias else 0):
             found[own, :, width + 3 * index[own] + axis] = turned[:, :, axis]
         return found
@@ -125,7 +128,7 @@ class Derivatives:
         rest, placed = self.placed.rest, self.placed
         bones = rest.T_world_bone
         own = bones[self.chain.space.bias_bones, :3]
-        offsets = self.chain.space.bias_m * self.unknowns.bias
+        offsets = self.chain.space.bias_m[:, None] * self.unknowns.bias
         moved = (own[..., :3] @ offsets[..., None]).squeeze(-1) + own[..., 3]
         return _array(torch.cat([placed.acted[frame], rest.sums, bones[:, :3, 3], moved]))
 
@@ -143,14 +146,17 @@ class Derivatives:
         bones = self.chain.bone_count
         if self.change is None:
             return np.zeros((bones, 4, 3, 0), np.float32), np.zeros((self.chain.points, 3, 0), np.float32)
-        dG, dt = self._bones_by_shape(frame, self.change)
-        return _array(torch.cat([dG.permute(1, 3, 2, 0), dt.permute(1, 2, 0)[:, None]], 1)), self._rest_by_shape
+        if self._last_shape is None or self._last_shape[0] != frame:
+            dG, dt = self._bones_by_shape(frame, self.change)
+            both = torch.cat([dG.permute(1, 3, 2, 0), dt.permute(1, 2, 0)[:, None]], 1)
+            self._last_shape = frame, _array(both)
+        return self._last_shape[1], self._rest_by_shape
 
     @cached_property
     def _rest_by_shape(self) -> Float32[np.ndarray, "n 3 s"]:
         assert self.change is not None
         own, change = self.chain.space.bias_bones, self.change
-        offsets = self.chain.space.bias_m * self.unknowns.bias
+        offsets = self.chain.space.bias_m[:, None] * self.unknowns.bias
         moved = (change.frames[:, own] @ offsets[..., None]).squeeze(-1) + change.heads[:, own]
         return _array(torch.cat([change.points, change.heads, moved], 1).permute(1, 2, 0))
 

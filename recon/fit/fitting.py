@@ -108,7 +108,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
         frames=tracks.frames,
         cameras=job.views.names,
         time_offsets=tracks.offsets.frames,
-        bias=(space.bias_m * unknowns.bias).numpy().astype(np.float64),
+        bias=(space.bias_m[:, None] * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
         confidence=tracks.weights,
         summary=_summary(job, tracks, residual, rest) | _seen_summary(job.body, seen),

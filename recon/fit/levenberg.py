@@ -8,7 +8,7 @@ non-linear least squares problems", 2004, 3.2), in steps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ _GOOD, _POOR = 0.5, 0.1
 X = TypeVar("X")
 
 
+@runtime_checkable
 class Problem(Protocol[X]):
     """What is minimised."""
 

@@ -23,10 +23,11 @@ from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
+from simulacra.recon.fit.costs.landmarks import offset_sigma
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
 from simulacra.recon.fit.hidden import hidden_limbs
 from simulacra.recon.fit.joints import joint_space
-from simulacra.recon.fit.shape_space import shape_space
+from simulacra.recon.fit.shape_space import Stage, shape_space
 from simulacra.recon.fit.skin import surface_vertices
 from simulacra.recon.fit.solve import Free, minimise
 from simulacra.recon.fit.start import first_orientation, first_translation
@@ -44,6 +45,8 @@ _WIDE = Round(MAPS[:1], landmark_scale_m=0.30)
 _MIDDLE_M = 0.12
 _FIRST_ITERATIONS = 20
 _SEEN_SHARE = 0.1
+# Who is shorter may be a child, metres: twelve years old, or one adult of a hundred.
+_SHORT_M = 1.5
 _FEW_FRAMES, _MANY_VERTICES, _FEW_VERTICES = 8, 2500, 700
 
 
@@ -113,15 +116,26 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
 
     everything = free({"joints", *whole_person, *_expression(maps)}, fingers if len(maps) == 1 else None)
     iterations = job.config.iterations
-    plan = [
+    by_landmarks = [
         (_WIDE, free(set(), None), _FIRST_ITERATIONS),
         (_WIDE, free({"joints", *(whole_person - {"bias"})}, fingers), 2 * iterations),
         # Fingers and faces start far from their landmarks: these must pull from there.
         (Round(maps, _MIDDLE_M), everything, (2 if len(maps) > 1 else 1) * iterations),
-        *[(Round(maps, surface=True), everything, iterations)] * job.config.rounds,
     ]
+    by_surface = [(Round(maps, surface=True), everything, iterations)] * job.config.rounds
     rest = None if before is None else job.body.rest(first.space.shape(first.unknowns))
-    return _run(job, evidence, first, plan, rest)
+    found, energy = _run(job, evidence, first, by_landmarks, rest)
+    if before is None and _stature_m(job.body, found) < _SHORT_M:
+        # A short adult or a child: whom the landmarks fit better.
+        quiet = replace(job, advance=lambda _: None)
+        child, childs = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
+        found = child if childs < energy else found
+    return _run(job, evidence, found, by_surface, rest)[0]
+
+
+def _stature_m(body: BodyModel, found: Solution) -> float:
+    heights = body.rest(found.space.shape(found.unknowns)).verts[:, 1]
+    return float(heights.max() - heights.min())
 
 
 def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kept: int) -> Solution:
@@ -132,7 +146,7 @@ def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kep
     hold = space.joints.is_hand if len(maps) == 1 else None
     free = Free(frozenset({"turn", "place", "joints", *_expression(maps)}), hold, kept)
     plan = [(Round(maps, surface=True), free, job.config.iterations)] * job.config.refine_rounds
-    return _run(job, evidence, Solution(space, unknowns), plan, job.body.rest(space.shape(unknowns)))
+    return _run(job, evidence, Solution(space, unknowns), plan, job.body.rest(space.shape(unknowns)))[0]
 
 
 def _run(
@@ -141,20 +155,21 @@ def _run(
     start: Solution,
     plan: list[tuple[Round, Free, int]],
     rest: RestBody | None,
-) -> Solution:
-    """Rounds one after the other, each with its own costs, free unknowns and iterations."""
+) -> tuple[Solution, float]:
+    """Rounds one after the other, each with its own costs, free unknowns and iterations; and the last one's energy."""
     space, unknowns = start.space, start.unknowns
     rest = job.body.rest(space.shape(unknowns)) if rest is None else rest
+    energy = 0.0
     chains: dict[tuple[tuple[str, ...], bool], BodyChain] = {}
     for this, free, iterations in plan:
         with torch.no_grad():
             costs = make_costs(evidence, this, space.state(unknowns, rest))
-        asked = (this.maps, this.surface)
+        asked = (this.maps, this.surface or len(this.maps) > 1)
         if asked not in chains:
             chains[asked] = BodyChain(space, *asked)
-        unknowns, rest = minimise(chains[asked], unknowns, costs, free, iterations, rest)
+        unknowns, rest, energy = minimise(chains[asked], unknowns, costs, free, iterations, rest)
         job.advance(1)
-    return Solution(space, unknowns)
+    return Solution(space, unknowns), energy
 
 
 def _interpolate(seconds: np.ndarray, rows: list[int], sparse: Solution) -> tuple[BodySpace, Unknowns]:
@@ -205,12 +220,16 @@ def _posed_vertices(evidence: Evidence, maps: tuple[str, ...]) -> Int[Tensor, " 
 
 
 def _first_guess(
-    evidence: Evidence, maps: tuple[str, ...], before: Solution | None, kept: int = 0
+    evidence: Evidence,
+    maps: tuple[str, ...],
+    before: Solution | None,
+    kept: int = 0,
+    stage: Stage = "adult",
 ) -> Solution:
     """The body standing where the trunk's landmarks are, facing their way, otherwise at rest or as it was before."""
     body, points = evidence.body, evidence.tracks.points
     joints = joint_space(body)
-    shapes = shape_space(body, face=MAPS[-1] in maps) if before is None else before.space.shapes
+    shapes = shape_space(body, face=MAPS[-1] in maps, stage=stage) if before is None else before.space.shapes
     frames, expressions = len(points), len(body.expression_names)
     unknowns = first_unknowns(frames, len(shapes), len(joints.bones), expressions)
     if before is not None:
@@ -229,7 +248,7 @@ def _first_guess(
         _posed_vertices(evidence, maps),
         collapse(body, "pose33"),
         _bias_bones(body),
-        evidence.config.weights.bias_m,
+        offset_sigma(evidence.config.weights),
     )
     return Solution(space, unknowns) if before is None else _take_over(space, unknowns, before, kept)
 

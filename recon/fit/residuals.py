@@ -1,7 +1,7 @@
 """What costs are made of: robust squared residuals, ``sum_i w_i rho(|r_i|^2)``.
 
 A cost says which points of the body, unknowns or motions it looks at and gives residuals as a pure function of them.
-The derivatives that the solver needs come from here, by forward-mode differentiation: no cost writes any down.
+The derivatives that the solver needs come from here, by automatic differentiation: no cost writes any down.
 
 Gauss and Newton's second derivatives are those of iteratively reweighted least squares, ``2 w rho' J^T J`` (B. Triggs
 et al., "Bundle adjustment - a modern synthesis", 2000, 4.3, without the second-order part, which is negative where
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd import forward_ad
 
 if TYPE_CHECKING:
     from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns
@@ -123,12 +122,16 @@ class PointCost(ABC):
 
     def curvature(self, points: Float[Tensor, "*p 3"]) -> Curvature:
         """The cost and its derivatives where the points are."""
-        columns = []
-        with torch.no_grad(), forward_ad.dual_level():
-            for axis in torch.eye(3, dtype=points.dtype):
-                dual = self.residuals(forward_ad.make_dual(points, axis.expand_as(points).contiguous()))
-                residual, column = forward_ad.unpack_dual(dual)
-                columns.append(torch.zeros_like(residual) if column is None else column)
+        with torch.enable_grad():
+            leaf = points.detach().requires_grad_()
+            residual = self.residuals(leaf)
+            # What is linear in the upstream gradient is differentiated by it: forward mode out of twice reverse mode
+            # (J. Townsend, "A new trick for calculating Jacobian vector products", 2017), once for each axis, as no
+            # residual knows two points.
+            upstream = torch.zeros_like(residual, requires_grad=True)
+            (back,) = torch.autograd.grad((residual * upstream).sum(), leaf, create_graph=True)
+            columns = [torch.autograd.grad(part.sum(), upstream, retain_graph=True)[0] for part in back.unbind(-1)]
+        residual = residual.detach()
         jacobian = torch.stack(columns, -1)
         value, slope = self._robust(residual.square().sum(-1))
         weights = self.weights.to(value)
@@ -167,18 +170,17 @@ class UnknownCost(ABC):
         self, space: BodySpace, unknowns: Unknowns
     ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """The cost, its first derivatives and Gauss and Newton's second ones, which couple no two numbers."""
-        with torch.no_grad(), forward_ad.dual_level():
-            dual = type(unknowns)(**{
-                field.name: forward_ad.make_dual(value, torch.ones_like(value))
-                for field in fields(unknowns)
-                for value in (getattr(unknowns, field.name),)
-            })  # fmt: skip
-            found = {
-                name: forward_ad.unpack_dual(each) for name, each in self.residuals(space, dual).items()
+        first, second, value = {}, {}, torch.zeros(())
+        with torch.enable_grad():
+            leaves = {
+                field.name: getattr(unknowns, field.name).detach().requires_grad_() for field in fields(unknowns)
             }
-        value = torch.stack([primal.square().sum() for primal, _ in found.values()]).sum()
-        first = {name: 2 * (primal * tangent).sum(-1) for name, (primal, tangent) in found.items()}
-        second = {name: 2 * tangent.square().sum(-1) for name, (_, tangent) in found.items()}
+            for name, residual in self.residuals(space, type(unknowns)(**leaves)).items():
+                parts = residual.unbind(-1)
+                slopes = [torch.autograd.grad(part.sum(), leaves[name], retain_graph=True)[0] for part in parts]
+                jacobian, own = torch.stack(slopes, -1), residual.detach()
+                first[name], second[name] = 2 * (own * jacobian).sum(-1), 2 * jacobian.square().sum(-1)
+                value = value + own.square().sum()
         return value, first, second
 
 

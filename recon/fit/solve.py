@@ -30,7 +30,7 @@ from simulacra.recon.fit.residuals import (
 from simulacra.render.body import RestBody
 
 # A step that gains less than this part of the energy is the last of its round.
-_LEAST_GAIN = 1e-3
+_LEAST_GAIN = 3e-3
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def minimise(
     free: Free,
     iterations: int,
     rest: RestBody,
-) -> tuple[Unknowns, RestBody]:
-    """The unknowns after some iterations, and the body that they shape.
+) -> tuple[Unknowns, RestBody, float]:
+    """The unknowns after some iterations, the body that they shape, and the energy.
 
     Args:
         iterations: most times that derivatives are worked out.
@@ -83,12 +83,13 @@ def minimise(
     with torch.no_grad():
         problem = BodyProblem(chain, costs, free, rest, start)
         found = minimise_squares(problem, start, iterations, _LEAST_GAIN)
+        energy = problem.value(found)
         if "shape" not in free.names:
-            return found, rest
+            return found, rest, energy
         shaped = chain.space.body.rest(chain.space.shape(found))
         # The solver moved a body of one height over the floor; bodies stand on it.
         rise = problem.up + chain.shapes.evaluate(chain.space.shape(found)).heads[0] - shaped.T_world_bone[0, :3, 3]
-        return replace(found, place=found.place + 10 * rise), shaped
+        return replace(found, place=found.place + 10 * rise), shaped, energy
 
 
 class BodyProblem:
@@ -114,6 +115,8 @@ class BodyProblem:
         self.up = rest.T_world_bone[0, :3, 3]
         if self.shaped:
             self.up = self.up - chain.shapes.evaluate(chain.space.shape(start)).heads[0]
+        # Where a step went down, its energy was worked out just before its derivatives are.
+        self._last: tuple[Unknowns, Placed] | None = None
         self.columns = self._columns(start)
         self.frames = len(start.place) - free.kept_frames
 
@@ -173,7 +176,8 @@ class BodyProblem:
             found = cost.curvature(cost.selection.take(self._points(placed, kind)))
             forces.setdefault(kind, PointForces.none(self._points(placed, kind))).add(cost.selection, found)
             value += float(found.value)
-        change = self.chain.change_of_shape(x) if self.shaped else None
+        shaped = placed.rest.shaped
+        change = None if shaped is None else self.chain.change_of_shape(x, shaped)
         system = self._assemble(Derivatives(self.chain, self.columns, placed, x, change), forces, tracks)
         for prior in self.unknown_costs:
             energy, first, second = prior.curvature(self.chain.space, x)
@@ -183,8 +187,11 @@ class BodyProblem:
         return value, system
 
     def _place(self, x: Unknowns) -> Placed:
-        chain = self.chain
-        return chain.place(chain.rest_at(chain.space.shape(x), self.up) if self.shaped else self._rest, x)
+        if self._last is None or self._last[0] is not x:
+            chain = self.chain
+            rest = chain.rest_at(chain.space.shape(x), self.up) if self.shaped else self._rest
+            self._last = x, chain.place(rest, x)
+        return self._last[1]
 
     def _points(self, placed: Placed, kind: PointKind) -> Float[Tensor, "t n 3"]:
         """All points of a kind."""

@@ -167,6 +167,25 @@ def phenotype_weights(phenotypes: Float[Tensor, "p"]) -> tuple[Float[Tensor, "w"
     return torch.cat(weights), torch.cat(touched)
 
 
+def phenotype_weight_slopes(phenotypes: Float[Tensor, "p"]) -> Float[Tensor, "w p"]:
+    """Derivatives of the weights of `phenotype_weights` by the phenotypes, which are within their ranges."""
+    weights, _ = phenotype_weights(phenotypes)
+    slopes = weights.new_zeros(len(weights), len(phenotypes))
+    row = 0
+    for column, (name, targets) in enumerate(PHENOTYPE_TARGETS.items()):
+        low, n = _LOWEST.get(name, 0.0), len(targets)
+        per_unit = (n - 1) / (1 - low)
+        lower = int(torch.ceil((phenotypes[column] - low) * per_unit).clamp(1, n - 1)) - 1
+        slopes[row + lower, column], slopes[row + lower + 1, column] = -per_unit, per_unit
+        row += n
+    total = phenotypes[-len(RACES) :].sum()
+    if total != 0:
+        share = weights[row : row + len(RACES)]
+        change = torch.eye(len(RACES), dtype=weights.dtype) - share[:, None]
+        slopes[row : row + len(RACES), -len(RACES) :] = change / total
+    return slopes
+
+
 def local_change_weights(local_changes: Float[Tensor, "l"]) -> Float[Tensor, "e"]:
     """Weights of both ends of every local change; at zero the derivative is the mean of both sides."""
     positive = torch.where(local_changes > 0, 1.0, torch.where(local_changes < 0, 0.0, 0.5)).to(

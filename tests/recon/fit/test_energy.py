@@ -51,7 +51,7 @@ def space(body: BodyModel) -> BodySpace:
         body.soles[:4],
         collapse(body, "pose33"),
         torch.arange(33),
-        0.015,
+        torch.full((33,), 0.015, dtype=torch.float64),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from simulacra.recon.fit import FitConfig, costs, fit_body, load_fit, save_fit
-from simulacra.recon.fit.costs.hidden import HiddenCost, choose_stance, empty_share
+from simulacra.recon.fit.costs.hidden import HiddenCost, LensCost, choose_stance, empty_share
 from simulacra.recon.fit.evidence import Evidence, FreeSpace
 from simulacra.recon.fit.hidden import (
     HiddenLimb,
@@ -323,12 +323,12 @@ def test_cost_of_hidden_joints_and_lenses(body: BodyModel, evidence: Evidence) -
     head = state.posed.T_world_bone[0, 0, :3, 3]
     far, near = head + torch.tensor([9.0, 0.0, 0.0]), head + torch.tensor([0.37, 0.0, 0.0])
 
-    def cost(target: float, lens: torch.Tensor) -> float:
-        made = HiddenCost(
-            torch.tensor([3]), torch.tensor([[target]]), torch.tensor([2.0]), torch.tensor([0]), lens[None]
-        )
-        return float(made(state))
+    def held(target: float) -> float:
+        return float(HiddenCost(torch.tensor([3]), torch.tensor([[target]]), torch.tensor([2.0]))(state))
 
-    assert cost(0.0, far) == 0
-    assert cost(0.5, far) == pytest.approx(1.0)  # half a standard deviation, twice as precise
-    assert cost(0.0, near) == pytest.approx(1.0, abs=1e-3)  # 3 cm nearer than 0.4 m, in threes of centimetres
+    def before(lens: torch.Tensor) -> float:
+        return float(LensCost(torch.tensor([0]), lens[None])(state))
+
+    assert held(0.0) == before(far) == 0
+    assert held(0.5) == pytest.approx(1.0)  # half a standard deviation, twice as precise
+    assert before(near) == pytest.approx(1.0, abs=1e-3)  # 3 cm nearer than 0.4 m, in threes of centimetres
