@@ -47,6 +47,8 @@ _FIRST_ITERATIONS = 20
 _SEEN_SHARE = 0.1
 # Who is shorter may be a child, metres: twelve years old, or one adult of a hundred.
 _SHORT_M = 1.5
+# Of twenty people who are captured one is a child: twice the logarithm of the odds.
+_RARE_CHILD = 6.0
 _FEW_FRAMES, _MANY_VERTICES, _FEW_VERTICES = 8, 2500, 700
 
 
@@ -129,7 +131,7 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
         # A short adult or a child: whom the landmarks fit better.
         quiet = replace(job, advance=lambda _: None)
         child, childs = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
-        found = child if childs < energy else found
+        found = child if childs + _RARE_CHILD < energy else found
     return _run(job, evidence, found, by_surface, rest)[0]
 
 

@@ -72,12 +72,17 @@ def plant(
     fps: float = 30.0,
     depth: bool = False,
     seed: int = 0,
+    phenotypes: dict[str, float] | None = None,
 ) -> PlantedBody:
-    """A tallish, heavy person who turns and moves its limbs, with landmarks, and with masks and depth if asked for."""
+    """A person who turns and moves its limbs, with landmarks, and with masks and depth if asked for.
+
+    Args:
+        phenotypes: other than the middle; tallish and heavy if None.
+    """
     generator = np.random.default_rng(seed)
     shape = body.neutral_shape()
-    shape.phenotypes[body.phenotype_names.index("height")] = 0.47
-    shape.phenotypes[body.phenotype_names.index("weight")] = 0.68
+    for name, value in ({"height": 0.47, "weight": 0.68} if phenotypes is None else phenotypes).items():
+        shape.phenotypes[body.phenotype_names.index(name)] = value
     pose = _pose(body, frames, fps, generator)
     with torch.no_grad():
         posed = body.pose(body.rest(shape), pose)
