@@ -21,6 +21,21 @@ REACH = 2
 
 
 @dataclass(frozen=True)
+class Inverse:
+    """Blocks of the inverse of the matrix.
+
+    Attributes:
+        frames: of each frame by itself.
+        mixed: of frames with what is shared.
+        shared: of what is shared.
+    """
+
+    frames: Float[np.ndarray, "t p p"]
+    mixed: Float[np.ndarray, "t p s"]
+    shared: Float[np.ndarray, "s s"]
+
+
+@dataclass(frozen=True)
 class BlockSystem:
     """Second and first derivatives.
 
@@ -46,12 +61,65 @@ class BlockSystem:
         Raises:
             numpy.linalg.LinAlgError: the matrix is not positive definite.
         """
+        lower, below, sides, shared = self._factor(damping)
+        right = -self.shared_gradient
+        for side in sides:
+            right = right - side[:, :-1].T @ side[:, -1]
+        common = cho_solve((cholesky(shared, lower=True), True), right) if len(right) else right
+        steps = np.zeros_like(self.frame_gradient)
+        for t in reversed(range(len(self.frames))):
+            rest = sides[t][:, -1] - sides[t][:, :-1] @ common
+            for k, each in enumerate(below[t]):
+                rest = rest - each.T @ steps[t + k + 1]
+            steps[t] = solve_triangular(lower[t], rest, lower=True, trans=1, check_finite=False)
+        return steps, common
+
+    def inverse(self) -> Inverse:
+        """Blocks of the inverse of the second derivatives, without the others (K. Takahashi, J. Fagan and M.-S. Chen,
+        "Formation of a sparse bus impedance matrix", 1973: from the last frame back to the first).
+
+        Raises:
+            numpy.linalg.LinAlgError: the matrix is not positive definite.
+        """
+        lower, below, sides, shared = self._factor(0.0)
+        count, own = len(self.frames), self.frames.shape[1]
+        common = np.linalg.inv(shared) if len(shared) else shared
+        found: dict[tuple[int, int], np.ndarray] = {}  # of frames alone, on and under the diagonal
+        whole, mixed = np.zeros_like(self.frames), np.zeros_like(self.mixed)
+        solved: dict[int, np.ndarray] = {}
+        for t in reversed(range(count)):
+            up = solve_triangular(lower[t], np.eye(own), lower=True, check_finite=False)
+            later = [t + k + 1 for k in range(len(below[t]))]
+            for i in later:
+                under = sum(
+                    found[max(i, k), min(i, k)] @ each if i >= k else found[k, i].T @ each
+                    for k, each in zip(later, below[t], strict=True)
+                )
+                found[i, t] = -under @ up
+            top = up.T @ up
+            for k, each in zip(later, below[t], strict=True):
+                top = top - found[k, t].T @ each @ up
+            found[t, t] = top
+            side = sides[t][:, :-1]
+            for k, each in zip(later, below[t], strict=True):
+                side = side - each.T @ solved[k]
+            solved[t] = solve_triangular(lower[t], side, lower=True, trans=1, check_finite=False)
+            whole[t] = top + solved[t] @ common @ solved[t].T
+            mixed[t] = -solved[t] @ common
+        return Inverse(whole, mixed, common)
+
+    def _factor(
+        self, damping: float
+    ) -> tuple[list[np.ndarray], list[list[np.ndarray]], list[np.ndarray], np.ndarray]:
+        """Cholesky's factor of the frames' part: blocks on the diagonal; of each frame those under it, 1 frame later, 2
+        later; the columns of what is shared and of the gradient, divided by it; and what is left of the shared part.
+        """
         count = len(self.frames)
         reach = len(self.ties)
         lower: list[np.ndarray] = []
-        below: list[list[np.ndarray]] = []  # of each frame, the blocks under its own: 1 frame later, 2 later
+        below: list[list[np.ndarray]] = []
         sides: list[np.ndarray] = []
-        shared, right = _damped(self.shared, damping), -self.shared_gradient
+        shared = _damped(self.shared, damping)
         for t in range(count):
             own, side = _damped(self.frames[t], damping), np.column_stack([self.mixed[t], -self.frame_gradient[t]])
             later = [self.ties[k][t].T.copy() for k in range(reach) if t + k + 1 < count]
@@ -67,15 +135,7 @@ class BlockSystem:
             below.append([solve_triangular(factor, each.T, lower=True, check_finite=False).T for each in later])
             sides.append(solve_triangular(factor, side, lower=True, check_finite=False))
             shared = shared - sides[t][:, :-1].T @ sides[t][:, :-1]
-            right = right - sides[t][:, :-1].T @ sides[t][:, -1]
-        common = cho_solve((cholesky(shared, lower=True), True), right) if len(right) else right
-        steps = np.zeros_like(self.frame_gradient)
-        for t in reversed(range(count)):
-            rest = sides[t][:, -1] - sides[t][:, :-1] @ common
-            for k, each in enumerate(below[t]):
-                rest = rest - each.T @ steps[t + k + 1]
-            steps[t] = solve_triangular(lower[t], rest, lower=True, trans=1, check_finite=False)
-        return steps, common
+        return lower, below, sides, shared
 
     def predicted(self, steps: Float[np.ndarray, "t p"], common: Float[np.ndarray, " s"]) -> float:
         """By how much the quadratic falls along a step."""

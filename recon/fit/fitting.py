@@ -9,10 +9,13 @@ shape and what the detector's constant offsets are, each later piece starts from
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.floor import find_floor
@@ -63,14 +66,14 @@ def fit_body(
     with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
         job = Job(session, observations, config, views, body, floor, progress.advance)
         first = before = None
-        poses: list[BodyPose] = []
+        parts: list[_Part] = []
         for rows in (slice(*piece) for piece in pieces):
             # Of a piece only its poses are kept: what it was fitted to is a megabyte a frame.
             before = fit_piece(job, gather_tracks(tracks, observations, views, config, rows), before)
             first = first or before
-            poses.append(before.pose())
+            parts.append(_Part(before.pose(), before.joint_covariance))
         assert first is not None
-        return _record(job, tracks, first, poses, begin)
+        return _record(job, tracks, first, parts, begin)
 
 
 def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
@@ -82,21 +85,25 @@ def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
     return pieces
 
 
-def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyPose], begin: int) -> BodyFit:
+@dataclass(frozen=True)
+class _Part:
+    """Of a piece what is kept."""
+
+    pose: BodyPose
+    joint_covariance: Float[np.ndarray, "t j 3 3"] | None
+
+
+def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[_Part], begin: int) -> BodyFit:
     """Poses of all pieces one after the other with the first one's shape, and what they leave unexplained; before
     ``begin`` the first pose.
     """
-    waiting = (
-        each[:1].repeat_interleave(begin, 0)
-        for each in (parts[0].rotations, parts[0].translation, parts[0].expression)
-    )
-    parts = [BodyPose(*waiting), *parts]
-    skip = [0, 0, *([OVERLAP] * (len(parts) - 2))]
     pose = BodyPose(
-        torch.cat([part.rotations[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
-        torch.cat([part.translation[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
-        torch.cat([part.expression[n:] for part, n in zip(parts, skip, strict=True)]).detach(),
+        _one_after_the_other([part.pose.rotations for part in parts], begin),
+        _one_after_the_other([part.pose.translation for part in parts], begin),
+        _one_after_the_other([part.pose.expression for part in parts], begin),
     )
+    known = [torch.from_numpy(part.joint_covariance) for part in parts if part.joint_covariance is not None]
+    sure = _one_after_the_other(known, begin).numpy() if len(known) == len(parts) else None
     space, unknowns = first.space, first.unknowns
     shape = space.shape(unknowns)
     rest = job.body.rest(shape)
@@ -115,7 +122,14 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
         floor_m=job.floor_m,
         seen=seen,
+        joint_covariance=sure,
     )
+
+
+def _one_after_the_other(parts: Sequence[Tensor], begin: int) -> Tensor:
+    """Frames of all pieces, without those that pieces share; before ``begin`` the first one."""
+    waiting = parts[0][:1].repeat_interleave(begin, 0)
+    return torch.cat([waiting, parts[0], *(part[OVERLAP:] for part in parts[1:])]).detach()
 
 
 def _see(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:

@@ -13,17 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from scipy.interpolate import CubicSpline
 from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import MAPS, BodySpace, Unknowns, first_unknowns
+from simulacra.recon.fit.certainty import joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
 from simulacra.recon.fit.costs.landmarks import offset_sigma
+from simulacra.recon.fit.energy import Cost
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
 from simulacra.recon.fit.hidden import hidden_limbs
 from simulacra.recon.fit.joints import joint_space
@@ -72,14 +74,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Solution:
-    """A piece's answer."""
+    """A piece's answer.
+
+    Attributes:
+        joint_covariance: of `recon.fit.certainty.JOINTS`, square metres; of the nearest keyframe; None where unknown.
+    """
 
     space: BodySpace
     unknowns: Unknowns
+    joint_covariance: Float[np.ndarray, "t j 3 3"] | None = None
 
     def pose(self) -> BodyPose:
         """In every frame of the piece."""
         return self.space.pose(self.unknowns)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """After some rounds: the answer, its energy, the body that it shapes, and the last round's chain and costs."""
+
+    solution: Solution
+    energy: float
+    rest: RestBody
+    chain: BodyChain
+    costs: tuple[Cost, ...]
 
 
 def fit_piece(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
@@ -126,17 +144,20 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
     ]
     by_surface = [(Round(maps, surface=True), everything, iterations)] * job.config.rounds
     rest = None if before is None else job.body.rest(first.space.shape(first.unknowns))
-    found, energy = _run(job, evidence, first, by_landmarks, rest)
-    if before is None and _stature_m(job.body, found) < _SHORT_M:
+    found = _run(job, evidence, first, by_landmarks, rest)
+    if before is None and _stature_m(found.rest) < _SHORT_M:
         # A short adult or a child: whom the landmarks fit better.
         quiet = replace(job, advance=lambda _: None)
-        child, childs = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
-        found = child if childs + _RARE_CHILD < energy else found
-    return _run(job, evidence, found, by_surface, rest)[0]
+        child = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
+        found = child if child.energy + _RARE_CHILD < found.energy else found
+    ran = _run(job, evidence, found.solution, by_surface, rest) if by_surface else found
+    with torch.no_grad():
+        sure = joint_covariances(ran.chain, ran.costs, everything, ran.rest, ran.solution.unknowns)
+    return replace(ran.solution, joint_covariance=sure)
 
 
-def _stature_m(body: BodyModel, found: Solution) -> float:
-    heights = body.rest(found.space.shape(found.unknowns)).verts[:, 1]
+def _stature_m(rest: RestBody) -> float:
+    heights = rest.verts[:, 1]
     return float(heights.max() - heights.min())
 
 
@@ -148,7 +169,11 @@ def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kep
     hold = space.joints.is_hand if len(maps) == 1 else None
     free = Free(frozenset({"turn", "place", "joints", *_expression(maps)}), hold, kept)
     plan = [(Round(maps, surface=True), free, job.config.iterations)] * job.config.refine_rounds
-    return _run(job, evidence, Solution(space, unknowns), plan, job.body.rest(space.shape(unknowns)))[0]
+    ran = _run(job, evidence, Solution(space, unknowns), plan, job.body.rest(space.shape(unknowns)))
+    if sparse.joint_covariance is None:
+        return ran.solution
+    keys = np.abs(tracks.seconds[:, None] - tracks.seconds[rows]).argmin(1)
+    return replace(ran.solution, joint_covariance=sparse.joint_covariance[keys])
 
 
 def _run(
@@ -157,11 +182,11 @@ def _run(
     start: Solution,
     plan: list[tuple[Round, Free, int]],
     rest: RestBody | None,
-) -> tuple[Solution, float]:
-    """Rounds one after the other, each with its own costs, free unknowns and iterations; and the last one's energy."""
+) -> _Ran:
+    """Rounds one after the other, each with its own costs, free unknowns and iterations."""
     space, unknowns = start.space, start.unknowns
     rest = job.body.rest(space.shape(unknowns)) if rest is None else rest
-    energy = 0.0
+    energy, costs, chain = 0.0, (), BodyChain(space, MAPS[:1], verts=False)
     chains: dict[tuple[tuple[str, ...], bool], BodyChain] = {}
     for this, free, iterations in plan:
         with torch.no_grad():
@@ -169,9 +194,10 @@ def _run(
         asked = (this.maps, this.surface or len(this.maps) > 1)
         if asked not in chains:
             chains[asked] = BodyChain(space, *asked)
-        unknowns, rest, energy = minimise(chains[asked], unknowns, costs, free, iterations, rest)
+        chain = chains[asked]
+        unknowns, rest, energy = minimise(chain, unknowns, costs, free, iterations, rest)
         job.advance(1)
-    return Solution(space, unknowns), energy
+    return _Ran(Solution(space, unknowns), energy, rest, chain, costs)
 
 
 def _interpolate(seconds: np.ndarray, rows: list[int], sparse: Solution) -> tuple[BodySpace, Unknowns]:

@@ -44,6 +44,8 @@ class BodyFit:
         viewmats: of these cameras as the fit used them, where the landmarks asked for small turns
             (`recon.multiview.turns`); None where they are the session's.
         floor_m: height of the floor over the world's origin; None where no depth shows it.
+        joint_covariance: of the heads of `recon.fit.certainty.JOINTS`, world axes, square metres; None where the equations
+            do not say and of fits of earlier versions.
         seen: which vertices of the body each camera saw at some moment (`recon.fit.seen`); None of fits of earlier
             versions.
     """
@@ -60,6 +62,7 @@ class BodyFit:
     viewmats: Float[np.ndarray, "c 4 4"] | None = None
     floor_m: float | None = None
     seen: Bool[np.ndarray, "c v"] | None = None
+    joint_covariance: Float[np.ndarray, "t j 3 3"] | None = None
 
     @property
     def views(self) -> Int[np.ndarray, " t"]:
@@ -132,6 +135,7 @@ def save_fit(fit: BodyFit, folder: Path) -> None:
         frames=fit.frames,
         **({} if fit.viewmats is None else {"viewmats": fit.viewmats}),
         **({} if fit.seen is None else {"seen": fit.seen}),
+        **({} if fit.joint_covariance is None else {"joint_covariance": fit.joint_covariance}),
         time_offsets=fit.time_offsets,
         bias=fit.bias,
         residual_px=fit.residual_px,

@@ -186,6 +186,20 @@ class BodyProblem:
                 self._add_numbers(system, name, first[name], second[name])
         return value, system
 
+    def heads(self, x: Unknowns, bones: Int[np.ndarray, " j"]) -> Float[np.ndarray, "t j 3 w"]:
+        """Derivatives of heads of bones by the unknowns of each frame, then by the shape."""
+        placed = self._place(x)
+        shaped = placed.rest.shaped
+        change = None if shaped is None else self.chain.change_of_shape(x, shaped)
+        derivatives = Derivatives(self.chain, self.columns, placed, x, change)
+        factor = np.tile(np.eye(3, dtype=np.float32), (len(bones), 1, 1))
+        none = np.zeros((len(bones), 3), np.float32)
+        found = [
+            derivatives.rows(t + self.free.kept_frames, self.chain.heads.start + bones, factor, none)[0]
+            for t in range(self.frames)
+        ]
+        return np.stack(found).reshape(self.frames, len(bones), 3, -1).astype(np.float64)
+
     def _place(self, x: Unknowns) -> Placed:
         if self._last is None or self._last[0] is not x:
             chain = self.chain
