@@ -121,7 +121,10 @@ class BlockSystem:
         sides: list[np.ndarray] = []
         shared = _damped(self.shared, damping)
         for t in range(count):
-            own, side = _damped(self.frames[t], damping), np.column_stack([self.mixed[t], -self.frame_gradient[t]])
+            own, side = (
+                _damped(self.frames[t], damping),
+                np.column_stack([self.mixed[t], -self.frame_gradient[t]]),
+            )
             later = [self.ties[k][t].T.copy() for k in range(reach) if t + k + 1 < count]
             for back in range(1, min(reach, t) + 1):
                 mine = below[t - back]
@@ -132,7 +135,9 @@ class BlockSystem:
                         later[k] -= mine[back + k] @ mine[back - 1].T
             factor = cholesky(own, lower=True, check_finite=False)
             lower.append(factor)
-            below.append([solve_triangular(factor, each.T, lower=True, check_finite=False).T for each in later])
+            below.append(
+                [solve_triangular(factor, each.T, lower=True, check_finite=False).T for each in later]
+            )
             sides.append(solve_triangular(factor, side, lower=True, check_finite=False))
             shared = shared - sides[t][:, :-1].T @ sides[t][:, :-1]
         return lower, below, sides, shared
@@ -140,7 +145,9 @@ class BlockSystem:
     def predicted(self, steps: Float[np.ndarray, "t p"], common: Float[np.ndarray, " s"]) -> float:
         """By how much the quadratic falls along a step."""
         first = (self.frame_gradient * steps).sum() + self.shared_gradient @ common
-        second = np.einsum("tp,tpq,tq->", steps, self.frames, steps, optimize=True) + common @ self.shared @ common
+        second = (
+            np.einsum("tp,tpq,tq->", steps, self.frames, steps, optimize=True) + common @ self.shared @ common
+        )
         second += 2 * np.einsum("tp,tps,s->", steps, self.mixed, common, optimize=True)
         for k, tie in enumerate(self.ties, start=1):
             second += 2 * np.einsum("tp,tpq,tq->", steps[:-k], tie, steps[k:], optimize=True)

@@ -112,7 +112,8 @@ class BodyState:
         space, posed = self.space, self.posed
         pose33 = space.pose33(self.rest, posed)
         bias = (
-            posed.T_world_bone[:, space.bias_bones, :3, :3] @ (space.bias_m[:, None] * self.unknowns.bias)[..., None]
+            posed.T_world_bone[:, space.bias_bones, :3, :3]
+            @ (space.bias_m[:, None] * self.unknowns.bias)[..., None]
         )
         return torch.cat([pose33 + bias.squeeze(-1), *(self._keypoints(name) for name in maps[1:])], 1)
 

@@ -57,5 +57,7 @@ def _carried(
         cross = np.einsum("jap,ps,jbs->jab", frame, inverse.mixed[t][:, :shape], shared, optimize=True)
         found[t] = np.einsum("jap,pq,jbq->jab", frame, inverse.frames[t], frame, optimize=True)
         found[t] += cross + cross.swapaxes(1, 2)
-        found[t] += np.einsum("jas,su,jbu->jab", shared, inverse.shared[:shape, :shape], shared, optimize=True)
+        found[t] += np.einsum(
+            "jas,su,jbu->jab", shared, inverse.shared[:shape, :shape], shared, optimize=True
+        )
     return found

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -86,9 +87,7 @@ class BodyChain:
         mass = torch.zeros(pairs).index_add(0, collapsed.entry_pair, collapsed.entry_weight.float())
         self.mass = mass.clamp(min=1e-12).to(body.dtype)
         begins = np.cumsum([0, len(self.vertices), pairs, self.bone_count, len(space.bias_bones)])
-        self.verts, self.sums, self.heads, self.moved = (
-            slice(int(a), int(b)) for a, b in zip(begins, begins[1:], strict=False)
-        )
+        self.verts, self.sums, self.heads, self.moved = (slice(a, b) for a, b in pairwise(begins.tolist()))
         self.points = int(begins[-1])
         self.bones, self.weights = self._carriers()
         self.landmark_sums = self._landmark_sums()
@@ -108,8 +107,15 @@ class BodyChain:
     def _landmark_sums(self) -> csr_array:
         """Landmarks as sums of points."""
         collapsed, count = self.space.pose33, self.space.pose33.count
-        pairs, heads, moved = (np.arange(part.start, part.stop) for part in (self.sums, self.heads, self.moved))
-        rows = [collapsed.keypoint.numpy(), collapsed.head_keypoint.numpy(), np.arange(count), np.arange(count)]
+        pairs, heads, moved = (
+            np.arange(part.start, part.stop) for part in (self.sums, self.heads, self.moved)
+        )
+        rows = [
+            collapsed.keypoint.numpy(),
+            collapsed.head_keypoint.numpy(),
+            np.arange(count),
+            np.arange(count),
+        ]
         columns = [pairs, heads[collapsed.head_bone.numpy()], moved, heads[self.space.bias_bones.numpy()]]
         values = [np.ones(len(pairs)), collapsed.head_weight.numpy(), np.ones(count), -np.ones(count)]
         for name in self.maps[1:]:
@@ -121,7 +127,9 @@ class BodyChain:
             count += len(keypoints.names)
         entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
         summed = csr_array(entries, shape=(count, self.points))
-        return csr_array(summed.astype(self.weights.dtype if self.space.body.dtype == torch.float32 else float))
+        return csr_array(
+            summed.astype(self.weights.dtype if self.space.body.dtype == torch.float32 else float)
+        )
 
     @cached_property
     def shapes(self) -> LinearShapes:
@@ -133,7 +141,8 @@ class BodyChain:
         values = np.concatenate([np.ones(count, weight.numpy().dtype), weight.numpy()])
         shape = (count + len(self.mass), self.space.body.n_verts)
         return linear_shapes(
-            self.space.body.shapes, csr_array((values, (np.concatenate(rows), np.concatenate(columns))), shape)
+            self.space.body.shapes,
+            csr_array((values, (np.concatenate(rows), np.concatenate(columns))), shape),
         )
 
     def rest_of(self, rest: RestBody) -> Rest:
@@ -165,7 +174,9 @@ class BodyChain:
         carried = T_skin[:, space.pose33.bone, :3]
         sums = (carried[..., :3] @ rest.sums[..., None]).squeeze(-1) + carried[..., 3]
         turned = T_world_bone[:, space.bias_bones, :3]
-        moved = (turned[..., :3] @ (space.bias_m[:, None] * unknowns.bias)[..., None]).squeeze(-1) + turned[..., 3]
+        moved = (turned[..., :3] @ (space.bias_m[:, None] * unknowns.bias)[..., None]).squeeze(-1) + turned[
+            ..., 3
+        ]
         points = torch.cat([verts, sums * self.mass[:, None], T_world_bone[..., :3, 3], moved], 1)
         flat = points.transpose(0, 1).reshape(self.points, -1).numpy()
         landmarks = torch.from_numpy(self.landmark_sums @ flat).unflatten(-1, (-1, 3)).transpose(0, 1)

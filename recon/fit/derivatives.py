@@ -49,7 +49,12 @@ class Derivatives:
     """
 
     def __init__(
-        self, chain: BodyChain, columns: Columns, placed: Placed, unknowns: Unknowns, change: ShapeChange | None
+        self,
+        chain: BodyChain,
+        columns: Columns,
+        placed: Placed,
+        unknowns: Unknowns,
+        change: ShapeChange | None,
     ) -> None:
         self.chain, self.columns, self.placed, self.unknowns, self.change = (
             chain, columns, placed, unknowns, change
@@ -67,11 +72,13 @@ class Derivatives:
         """``factor @ dx`` of some points of a frame and ``sum dx^T gradient``; offsets of landmarks have no columns."""
         chain, placed, table = self.chain, self.placed, self._table
         heads = placed.T_world_bone[frame, self._turning, :3, 3]
+        G, t = (_array(part) for part in (placed.T_skin[frame, :, :3, :3], placed.T_skin[frame, :, :3, 3]))
+        bone_shape, rest_shape = self._shape(frame)
+        action_row, actions = self._actions
         return derivatives(
-            index.astype(np.int32), chain.bones, chain.weights, self._rest(frame),
-            *(_array(part) for part in (placed.T_skin[frame, :, :3, :3], placed.T_skin[frame, :, :3, 3])),
-            table.start, table.under, _array(heads), table.group, _array(self._axes(frame)),
-            *self._actions, *self._shape(frame), factor, gradient,
+            index.astype(np.int32), chain.bones, chain.weights, self._rest(frame), G, t, table.start, table.under,
+            _array(heads), table.group, _array(self._axes(frame)), action_row, actions, bone_shape, rest_shape, factor,
+            gradient,
         )  # fmt: skip
 
     def of_landmarks(self, frame: int, index: Int[np.ndarray, " k"]) -> Float32[np.ndarray, "k 3 w"]:

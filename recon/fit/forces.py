@@ -37,7 +37,9 @@ class PointForces:
 
     def active(self, frame: int) -> Int[np.ndarray, " a"]:
         """The points that anything is said about."""
-        found: np.ndarray = (self.block[frame].diagonal(dim1=-2, dim2=-1).sum(-1) > 0).nonzero().squeeze(-1).numpy()
+        found: np.ndarray = (
+            (self.block[frame].diagonal(dim1=-2, dim2=-1).sum(-1) > 0).nonzero().squeeze(-1).numpy()
+        )
         return found
 
     def factor(self, frame: int, index: Int[np.ndarray, " a"]) -> Float32[np.ndarray, "a 3 3"]:
@@ -66,9 +68,7 @@ class TrackForces:
     coupling: Float[np.ndarray, "t k"]
 
 
-def track_forces(
-    track: Track, values: Float[Tensor, "t *n"], weights: Float[Tensor, "u 3"]
-) -> TrackForces:
+def track_forces(track: Track, values: Float[Tensor, "t *n"], weights: Float[Tensor, "u 3"]) -> TrackForces:
     """Of numbers where they are.
 
     Args:

@@ -186,7 +186,8 @@ def _run(
     """Rounds one after the other, each with its own costs, free unknowns and iterations."""
     space, unknowns = start.space, start.unknowns
     rest = job.body.rest(space.shape(unknowns)) if rest is None else rest
-    energy, costs, chain = 0.0, (), BodyChain(space, MAPS[:1], verts=False)
+    energy, chain = 0.0, BodyChain(space, MAPS[:1], verts=False)
+    costs: tuple[Cost, ...] = ()
     chains: dict[tuple[tuple[str, ...], bool], BodyChain] = {}
     for this, free, iterations in plan:
         with torch.no_grad():

@@ -44,8 +44,8 @@ class BodyFit:
         viewmats: of these cameras as the fit used them, where the landmarks asked for small turns
             (`recon.multiview.turns`); None where they are the session's.
         floor_m: height of the floor over the world's origin; None where no depth shows it.
-        joint_covariance: of the heads of `recon.fit.certainty.JOINTS`, world axes, square metres; None where the equations
-            do not say and of fits of earlier versions.
+        joint_covariance: of the heads of `recon.fit.certainty.JOINTS`, world axes, square metres; None where the
+            equations do not say and of fits of earlier versions.
         seen: which vertices of the body each camera saw at some moment (`recon.fit.seen`); None of fits of earlier
             versions.
     """

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -95,7 +95,7 @@ class Curvature:
 class PointCost(ABC):
     """Robust squared residuals, each of one point of the body."""
 
-    kernels: tuple[Kernel, ...] = ("geman_mcclure",)
+    kernels: ClassVar[tuple[Kernel, ...]] = ("geman_mcclure",)
     """One for all residuals of a point, or one for each."""
 
     @property
@@ -130,7 +130,9 @@ class PointCost(ABC):
             # residual knows two points.
             upstream = torch.zeros_like(residual, requires_grad=True)
             (back,) = torch.autograd.grad((residual * upstream).sum(), leaf, create_graph=True)
-            columns = [torch.autograd.grad(part.sum(), upstream, retain_graph=True)[0] for part in back.unbind(-1)]
+            columns = [
+                torch.autograd.grad(part.sum(), upstream, retain_graph=True)[0] for part in back.unbind(-1)
+            ]
         residual = residual.detach()
         jacobian = torch.stack(columns, -1)
         value, slope = self._robust(residual.square().sum(-1))
@@ -147,9 +149,7 @@ class PointCost(ABC):
         return torch.stack([value for value, _ in each], -1), torch.stack([slope for _, slope in each], -1)
 
 
-def to_cameras(
-    viewmats: Float[Tensor, "c 4 4"], points: Float[Tensor, "*p 3"]
-) -> Float[Tensor, "*p c 3"]:
+def to_cameras(viewmats: Float[Tensor, "c 4 4"], points: Float[Tensor, "*p 3"]) -> Float[Tensor, "*p c 3"]:
     """Points of the world in every camera's frame."""
     turned = points @ viewmats[:, :3, :3].permute(2, 0, 1).flatten(1)
     return turned.unflatten(-1, (-1, 3)) + viewmats[:, :3, 3]
@@ -173,11 +173,14 @@ class UnknownCost(ABC):
         first, second, value = {}, {}, torch.zeros(())
         with torch.enable_grad():
             leaves = {
-                field.name: getattr(unknowns, field.name).detach().requires_grad_() for field in fields(unknowns)
+                field.name: getattr(unknowns, field.name).detach().requires_grad_()
+                for field in fields(unknowns)
             }
             for name, residual in self.residuals(space, type(unknowns)(**leaves)).items():
                 parts = residual.unbind(-1)
-                slopes = [torch.autograd.grad(part.sum(), leaves[name], retain_graph=True)[0] for part in parts]
+                slopes = [
+                    torch.autograd.grad(part.sum(), leaves[name], retain_graph=True)[0] for part in parts
+                ]
                 jacobian, own = torch.stack(slopes, -1), residual.detach()
                 first[name], second[name] = 2 * (own * jacobian).sum(-1), 2 * jacobian.square().sum(-1)
                 value = value + own.square().sum()

@@ -17,7 +17,7 @@ from torch import Tensor
 from simulacra.render.body import BodyModel, BodyShape
 
 Stage = Literal["adult", "child"]
-"""Of life: people's proportions change with age, and one prior wide enough for both would make short adults children."""
+"""Of life: proportions change with age, and one prior wide enough for both would make short adults children."""
 
 # Centre and spread of the squashed value: a young adult of 1.71 m, whose age moves little.
 _ADULT = {

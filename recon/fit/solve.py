@@ -88,20 +88,21 @@ def minimise(
             return found, rest, energy
         shaped = chain.space.body.rest(chain.space.shape(found))
         # The solver moved a body of one height over the floor; bodies stand on it.
-        rise = problem.up + chain.shapes.evaluate(chain.space.shape(found)).heads[0] - shaped.T_world_bone[0, :3, 3]
+        rise = (
+            problem.up
+            + chain.shapes.evaluate(chain.space.shape(found)).heads[0]
+            - shaped.T_world_bone[0, :3, 3]
+        )
         return replace(found, place=found.place + 10 * rise), shaped, energy
 
 
 class BodyProblem:
-    """The energy of a body and its normal equations (`recon.fit.levenberg.Problem`).
-
-    Args:
-        rest: the body that ``start`` shapes.
-    """
+    """The energy of a body and its normal equations (`recon.fit.levenberg.Problem`)."""
 
     def __init__(
         self, chain: BodyChain, costs: Sequence[Cost], free: Free, rest: RestBody, start: Unknowns
     ) -> None:
+        """Costs of the kinds of `recon.fit.residuals`; ``rest`` is the body that ``start`` shapes."""
         self.chain, self.free = chain, free
         self.point_costs = [cost for cost in costs if isinstance(cost, PointCost)]
         self.unknown_costs = [cost for cost in costs if isinstance(cost, UnknownCost)]
@@ -274,7 +275,9 @@ class BodyProblem:
         factor = np.tile(np.eye(3, dtype=np.float32) * float(forces.track.scale), (len(index), 1, 1))
         moves = []
         for t in range(self.frames):
-            rows, slope = derivatives.rows(t + kept, index, factor, forces.gradient[t + kept].astype(np.float32))
+            rows, slope = derivatives.rows(
+                t + kept, index, factor, forces.gradient[t + kept].astype(np.float32)
+            )
             moves.append(rows[:, :p].astype(np.float64))
             system.frame_gradient[t] += slope[:p]
             system.shared_gradient[: self.columns.shape] += slope[p:]

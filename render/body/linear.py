@@ -132,7 +132,10 @@ def linear_shapes(shapes: AnnyShapes, sums: csr_array) -> LinearShapes:
     """
     newborn = shapes.template.new_tensor(NEWBORN_SCALE)
     template = torch.from_numpy(sums @ shapes.template.numpy())
-    tables = [_sums(sums, chunk.to(shapes.template) * TARGET_UNIT_M) for chunk in shapes.phenotype_offsets.split(_CHUNK)]
+    tables = [
+        _sums(sums, chunk.to(shapes.template) * TARGET_UNIT_M)
+        for chunk in shapes.phenotype_offsets.split(_CHUNK)
+    ]
     table = torch.cat([*tables, _block_sums(sums, shapes.breast)])
     products = table[shapes.phenotype_rows].unflatten(-1, (-1, 3))
     small = shapes.is_newborn[:, None, None]

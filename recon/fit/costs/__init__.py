@@ -1,7 +1,8 @@
 """The costs of the fit, one a file.
 
-A cost is added by a file with a record of one of the kinds of `recon.fit.residuals` and a function that makes it, and by naming
-that function in `MAKERS`. Vertices beyond the outer skin and the landmarks' are asked for in `recon.fit.piece`.
+A cost is added by a file with a record of one of the kinds of `recon.fit.residuals` and a function that makes it, and
+by naming that function in `MAKERS`. Vertices beyond the outer skin and the landmarks' are asked for in
+`recon.fit.piece`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _BARE_PARTS = ("face", "lips", "hand_l", "hand_r")
 _LEGS = ("thigh_l", "thigh_r", "shin_l", "shin_r")
 # Farther than this a measured point belongs to something else, or the body is not there yet.
 _REACH_M = 0.15
-_INDEPENDENT_POINTS = 2000
+_INDEPENDENT_POINTS = 1000
 _LEVEL_SIGMAS = 3
 
 

@@ -30,7 +30,11 @@ class MotionCost(MotionCosts):
     def tracks(self, space: BodySpace) -> tuple[Track, ...]:
         joints, turning = space.joints, self.seconds.new_tensor(1 / self.turning)
         return (
-            Track("bones", self.seconds.new_tensor(1 / self.acceleration), joints.bones[~joints.is_hand].unique()),
+            Track(
+                "bones",
+                self.seconds.new_tensor(1 / self.acceleration),
+                joints.bones[~joints.is_hand].unique(),
+            ),
             Track("joints", joints.sigma * turning),
             Track("expression", turning),
         )

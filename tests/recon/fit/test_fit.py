@@ -11,9 +11,9 @@ import torch
 
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.fit.collapse import collapse
-from simulacra.recon.fit.residuals import second_differences
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.piece import keyframes
+from simulacra.recon.fit.residuals import second_differences
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.start import first_orientation
 from simulacra.recon.multiview.detections import Detections
@@ -66,7 +66,9 @@ def test_children_and_short_adults(body: BodyModel, phenotypes: dict[str, float]
         true, found = (body.pose(body.rest(each.shape), each.pose).T_world_bone for each in (scene, fit))
         stature = body.rest(scene.shape).verts[:, 1]
     assert fit.summary["stature_m"] == pytest.approx(float(stature.max() - stature.min()), abs=0.03)
-    limbs = [body.bone_names.index(f"{name}.{side}") for name in ("upperleg01", "lowerleg01") for side in "LR"]
+    limbs = [
+        body.bone_names.index(f"{name}.{side}") for name in ("upperleg01", "lowerleg01") for side in "LR"
+    ]
     assert float((found - true)[:, limbs, :3, 3].norm(dim=-1).max()) < 0.035
 
 

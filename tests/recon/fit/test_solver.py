@@ -60,7 +60,9 @@ def test_block_systems_are_solved_as_dense_ones(frames: int, own: int, shared: i
     step = np.concatenate([steps.ravel(), common])
     damped = dense + 0.1 * np.diag(np.diag(dense))
     np.testing.assert_allclose(step, -np.linalg.solve(damped, gradient), rtol=1e-5, atol=1e-8)
-    assert system.predicted(steps, common) == pytest.approx(-gradient @ step - 0.5 * step @ dense @ step, rel=1e-9)
+    assert system.predicted(steps, common) == pytest.approx(
+        -gradient @ step - 0.5 * step @ dense @ step, rel=1e-9
+    )
 
 
 @dataclass(frozen=True)
