@@ -27,6 +27,8 @@ from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
+from simulacra.recon.fit.certainty import certainty_sentence
+from simulacra.recon.fit.disagreement import difference_sentence
 from simulacra.recon.fit.seen import unseen_sentence
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations
 from simulacra.recon.observe.presence import name_ranges, rank_moments
@@ -270,7 +272,7 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 5, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 6, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
@@ -329,7 +331,10 @@ def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | 
         said["people"] = {"looked_at": people.names[people.chosen], "found": list(people.describe())}
         said["people_doubts"] = list(people.doubts)
     said["cameras_without_person"] = [] if observed is None else list(blind_cameras(observed))
-    said["never_seen"] = unseen_sentence(() if fit is None else fit.summary.get("never_seen", ()))
+    summary = {} if fit is None else fit.summary
+    said["never_seen"] = unseen_sentence(summary.get("never_seen", ()))
+    said["landmarks_alone"] = difference_sentence(summary.get("landmarks_alone_m", {}))
+    said["joints_sure"] = certainty_sentence(summary.get("joint_sd_mm", {}))
     return {key: value for key, value in said.items() if value}
 
 

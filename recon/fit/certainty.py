@@ -6,7 +6,7 @@ second derivatives (Gauss and Newton's, at the solution); what is unknown of the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,10 @@ JOINTS = (
     "upperleg01.L", "lowerleg01.L", "foot.L", "upperleg01.R", "lowerleg01.R", "foot.R",
 )  # fmt: skip
 """The bones whose heads are spoken of: hips, knees, ankles, shoulders, elbows, wrists, neck and head."""
+_WORDS = {
+    "root": "pelvis", "neck01": "neck", "upperarm01": "shoulder", "lowerarm01": "elbow", "upperleg01": "hip",
+    "lowerleg01": "knee", "foot": "ankle",
+}  # fmt: skip
 _SHARED = frozenset({"shape", "bias"})
 
 
@@ -45,6 +49,24 @@ def joint_covariances(
     names = chain.space.body.bone_names
     moves = problem.heads(found, np.array([names.index(name) for name in JOINTS]))
     return 2 * _carried(moves, inverse, problem.columns.per_frame, problem.columns.shape)
+
+
+def certainty_sentence(spread_mm: Mapping[str, float]) -> str:
+    """One sentence on the surest and the least sure joint; nothing where nothing is known.
+
+    Args:
+        spread_mm: standard deviation of each joint's place, millimetres.
+    """
+    if not spread_mm:
+        return ""
+    least, most = (pick(spread_mm, key=lambda name: spread_mm[name]) for pick in (min, max))
+    words = [f"{_word(name)} {spread_mm[name]:.0f} mm" for name in (least, most)]
+    return f"By the fit's own covariances joints are known to one standard deviation of {words[0]} to {words[1]}."
+
+
+def _word(bone: str) -> str:
+    stem = bone.split(".")[0]
+    return _WORDS.get(stem, stem)
 
 
 def _carried(

@@ -154,9 +154,7 @@ class Derivatives:
         if self.change is None:
             return np.zeros((bones, 4, 3, 0), np.float32), np.zeros((self.chain.points, 3, 0), np.float32)
         if self._last_shape is None or self._last_shape[0] != frame:
-            dG, dt = self._bones_by_shape(frame, self.change)
-            both = torch.cat([dG.permute(1, 3, 2, 0), dt.permute(1, 2, 0)[:, None]], 1)
-            self._last_shape = frame, _array(both)
+            self._last_shape = frame, _array(self._bones_by_shape(frame))
         return self._last_shape[1], self._rest_by_shape
 
     @cached_property
@@ -167,28 +165,43 @@ class Derivatives:
         moved = (change.frames[:, own] @ offsets[..., None]).squeeze(-1) + change.heads[:, own]
         return _array(torch.cat([change.points, change.heads, moved], 1).permute(1, 2, 0))
 
-    def _bones_by_shape(
-        self, frame: int, change: ShapeChange
-    ) -> tuple[Float[Tensor, "s j 3 3"], Float[Tensor, "s j 3"]]:
-        """Of the rotation and translation of `Placed.T_skin`, from those of `render.body.skeleton`: with X the turn of
-        a posed bone away from its reference U, F and h its frame and head at rest and o its offset from its parent p,
-        G = X U F^T, w = w_p + X_p o, t = w - G h.
+    def _bones_by_shape(self, frame: int) -> Float[Tensor, "j 4 3 s"]:
+        """Of the columns of the rotation and of the translation of `Placed.T_skin`, from those of
+        `render.body.skeleton`: with X the turn of a posed bone away from its reference U, F and h its frame and head at
+        rest and o its offset from its parent p, G = X U F^T, w = w_p + X_p o, t = w - G h.
         """
-        body, placed = self.chain.space.body, self.placed
-        F, h = placed.rest.T_world_bone[:, :3, :3], placed.rest.T_world_bone[:, :3, 3]
+        body, placed, still = self.chain.space.body, self.placed, self._still
+        XU = placed.T_world_bone[frame, :, :3, :3]
+        X, parent = XU @ body.bone_reference.mT, body.bone_parents.clamp(min=0)
+        turned = torch.where((body.bone_parents < 0)[:, None, None], torch.eye(3, dtype=X.dtype), X[parent])
+        step = turned @ still.offsets
+        w = (self._ancestry @ step.flatten(1)).view_as(step)
+        columns = XU[:, None] @ still.frames
+        t = w - XU @ still.carried - placed.T_skin[frame, :, :3, :3] @ still.heads
+        return torch.cat([columns, t[:, None]], 1)
+
+    @cached_property
+    def _still(self) -> _StillChange:
+        """What of the change by shape is the same in all frames."""
+        assert self.change is not None
+        body = self.chain.space.body
+        rest = self.placed.rest.T_world_bone
+        F, h = rest[:, :3, :3], rest[:, :3, 3]
         U, parent, is_root = body.bone_reference, body.bone_parents.clamp(min=0), body.bone_parents < 0
-        dF, dh = change.frames, change.heads
-        turn = torch.where(is_root[:, None, None], torch.eye(3, dtype=F.dtype), U @ F.mT)
-        dturn = torch.where(is_root[:, None, None], torch.zeros_like(F), U @ dF.mT)
+        dF, dh = self.change.frames, self.change.heads
+        turn, dturn = U @ F.mT, U @ dF.mT
+        # The root leaves its children in place (`render.body.skeleton.reference_offsets`).
+        turn = torch.where(is_root[:, None, None], torch.eye(3, dtype=F.dtype), turn)
+        dturn = torch.where(is_root[:, None, None], torch.zeros_like(F), dturn)
         arm, darm = (h - h[parent])[..., None], (dh - dh[:, parent])[..., None]
         do = (dturn[:, parent] @ arm + turn[parent] @ darm).squeeze(-1)
-        XU = placed.T_world_bone[frame, :, :3, :3]
-        X = XU @ U.mT
-        step = torch.where(is_root[:, None], dh, (X[parent] @ do[..., None]).squeeze(-1))
-        dw = self._ancestry @ step
-        dG = XU @ dF.mT
-        G = placed.T_skin[frame, :, :3, :3]
-        return dG, dw - (dG @ h[..., None]).squeeze(-1) - (G @ dh[..., None]).squeeze(-1)
+        do = torch.where(is_root[:, None], dh, do)
+        return _StillChange(
+            offsets=do.permute(1, 2, 0).contiguous(),
+            frames=dF.permute(1, 2, 3, 0).contiguous(),
+            carried=(dF.mT @ h[..., None]).squeeze(-1).permute(1, 2, 0).contiguous(),
+            heads=dh.permute(1, 2, 0).contiguous(),
+        )
 
     @cached_property
     def _ancestry(self) -> Float[Tensor, "j j"]:
@@ -199,6 +212,18 @@ class Derivatives:
             if parent >= 0:
                 found[bone] += found[parent]
         return found
+
+
+@dataclass(frozen=True)
+class _StillChange:
+    """Derivatives by shape before the pose: of bones' offsets from their parents, of their frames' rows, of these
+    transposed times the heads, and of the heads.
+    """
+
+    offsets: Float[Tensor, "j 3 s"]
+    frames: Float[Tensor, "j 3 3 s"]
+    carried: Float[Tensor, "j 3 s"]
+    heads: Float[Tensor, "j 3 s"]
 
 
 @dataclass(frozen=True)

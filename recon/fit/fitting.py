@@ -17,7 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simulacra.recon.fit.certainty import JOINTS
 from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.disagreement import unshown
 from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece
 from simulacra.recon.fit.record import BodyFit
@@ -118,7 +120,9 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[_Part
         bias=(space.bias_m[:, None] * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
         confidence=tracks.weights,
-        summary=_summary(job, tracks, residual, rest) | _seen_summary(job.body, seen),
+        summary=_summary(job, tracks, residual, rest)
+        | _seen_summary(job.body, seen)
+        | _certainty_summary(job.body, first, sure, seen),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
         floor_m=job.floor_m,
         seen=seen,
@@ -148,6 +152,22 @@ def _seen_summary(body: BodyModel, seen: np.ndarray) -> dict[str, Any]:
         "parts_seen_by": parts,
         "joints_seen_by": joint_views(body, seen),
     }
+
+
+def _certainty_summary(
+    body: BodyModel, first: Solution, sure: np.ndarray | None, seen: np.ndarray
+) -> dict[str, Any]:
+    """How sure joints are, and which sizes landmarks alone have otherwise, of what any camera saw."""
+    hidden = unshown(body, joint_views(body, seen))
+    said: dict[str, Any] = {
+        "landmarks_alone_m": {name: by for name, by in first.disagreement.items() if name not in hidden}
+    }
+    if sure is not None:
+        spread = np.sqrt(np.median(np.trace(sure, axis1=-2, axis2=-1), axis=0))
+        said["joint_sd_mm"] = {
+            name: round(1000 * float(sd), 1) for name, sd in zip(JOINTS, spread, strict=True)
+        }
+    return said
 
 
 def _residual_px(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:

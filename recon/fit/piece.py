@@ -7,8 +7,8 @@ correspondences with masks and depth; the rest are filled in between them by spl
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
 from simulacra.recon.fit.costs.landmarks import offset_sigma
+from simulacra.recon.fit.disagreement import body_sizes, differences
 from simulacra.recon.fit.energy import Cost
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
 from simulacra.recon.fit.hidden import hidden_limbs
@@ -78,11 +79,13 @@ class Solution:
 
     Attributes:
         joint_covariance: of `recon.fit.certainty.JOINTS`, square metres; of the nearest keyframe; None where unknown.
+        disagreement: what landmarks alone have otherwise (`recon.fit.disagreement`), metres.
     """
 
     space: BodySpace
     unknowns: Unknowns
     joint_covariance: Float[np.ndarray, "t j 3 3"] | None = None
+    disagreement: Mapping[str, float] = field(default_factory=dict)
 
     def pose(self) -> BodyPose:
         """In every frame of the piece."""
@@ -153,7 +156,8 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
     ran = _run(job, evidence, found.solution, by_surface, rest) if by_surface else found
     with torch.no_grad():
         sure = joint_covariances(ran.chain, ran.costs, everything, ran.rest, ran.solution.unknowns)
-    return replace(ran.solution, joint_covariance=sure)
+    sizes = [body_sizes(each.solution.space, each.solution.unknowns, each.rest) for each in (found, ran)]
+    return replace(ran.solution, joint_covariance=sure, disagreement=differences(*sizes))
 
 
 def _stature_m(rest: RestBody) -> float:
@@ -170,10 +174,10 @@ def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kep
     free = Free(frozenset({"turn", "place", "joints", *_expression(maps)}), hold, kept)
     plan = [(Round(maps, surface=True), free, job.config.iterations)] * job.config.refine_rounds
     ran = _run(job, evidence, Solution(space, unknowns), plan, job.body.rest(space.shape(unknowns)))
-    if sparse.joint_covariance is None:
-        return ran.solution
-    keys = np.abs(tracks.seconds[:, None] - tracks.seconds[rows]).argmin(1)
-    return replace(ran.solution, joint_covariance=sparse.joint_covariance[keys])
+    sure = sparse.joint_covariance
+    if sure is not None:
+        sure = sure[np.abs(tracks.seconds[:, None] - tracks.seconds[rows]).argmin(1)]
+    return replace(ran.solution, joint_covariance=sure, disagreement=sparse.disagreement)
 
 
 def _run(

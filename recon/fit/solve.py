@@ -235,19 +235,25 @@ class BodyProblem:
             np.zeros((self.frames, p, p)), tuple(np.zeros((count, p, p)) for count in ties),
             np.zeros((self.frames, p, s)), np.zeros((s, s)), np.zeros((self.frames, p)), np.zeros(s),
         )  # fmt: skip
+        moving = [track for track in tracks if track.track.name == "bones"]
+        moves: list[list[np.ndarray]] = [[] for _ in moving]
         for t in range(self.frames):
             whole, gradient = np.zeros((p + s, p + s)), np.zeros(p + s)
             for rows, slope in self._rows(derivatives, forces, t + kept):
                 whole[: rows.shape[1], : rows.shape[1]] += _products(rows)
                 gradient[: len(slope)] += slope
+            for track, found in zip(moving, moves, strict=True):
+                rows, slope = self._moving_rows(derivatives, track, t + kept)
+                found.append(rows[:, :p].astype(np.float64))
+                gradient[: len(slope)] += slope
             system.frames[t], system.mixed[t] = whole[:p, :p], whole[:p, p:]
             system.frame_gradient[t] = gradient[:p]
             system.shared[...] += whole[p:, p:]
             system.shared_gradient[...] += gradient[p:]
+        for track, found in zip(moving, moves, strict=True):
+            self._tie_bones(system, track, found)
         for track in tracks:
-            if track.track.name == "bones":
-                self._tie_bones(system, derivatives, track)
-            else:
+            if track.track.name != "bones":
                 self._tie_numbers(system, track)
         return system
 
@@ -267,24 +273,22 @@ class BodyProblem:
             slope = np.einsum("kiw,ki->w", moves, _float32(own.gradient[frame, torch.from_numpy(index)]))
             yield np.matmul(own.factor(frame, index), moves).reshape(-1, moves.shape[-1]), slope
 
-    def _tie_bones(self, system: BlockSystem, derivatives: Derivatives, forces: TrackForces) -> None:
-        """Motions of heads of bones. Shape moves a whole motion by nearly the same: it has a first derivative only."""
+    def _moving_rows(
+        self, derivatives: Derivatives, forces: TrackForces, frame: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of heads of bones that are to move smoothly, in standard deviations, and of their cost."""
         assert forces.track.columns is not None
         index = self.chain.heads.start + forces.track.columns.numpy()
-        p, kept = self.columns.per_frame, self.free.kept_frames
         factor = np.tile(np.eye(3, dtype=np.float32) * float(forces.track.scale), (len(index), 1, 1))
-        moves = []
-        for t in range(self.frames):
-            rows, slope = derivatives.rows(
-                t + kept, index, factor, forces.gradient[t + kept].astype(np.float32)
-            )
-            moves.append(rows[:, :p].astype(np.float64))
-            system.frame_gradient[t] += slope[:p]
-            system.shared_gradient[: self.columns.shape] += slope[p:]
+        return derivatives.rows(frame, index, factor, forces.gradient[frame].astype(np.float32))
+
+    def _tie_bones(self, system: BlockSystem, forces: TrackForces, moves: list[np.ndarray]) -> None:
+        """Motions of heads of bones. Shape moves a whole motion by nearly the same: it has a first derivative only."""
         for t in range(self.frames):
             for later in range(min(REACH + 1, self.frames - t)):
                 block = system.frames[t] if later == 0 else system.ties[later - 1][t]
-                block += 2 * forces.coupling[t + kept, later] * (moves[t].T @ moves[t + later])
+                coupling = forces.coupling[t + self.free.kept_frames, later]
+                block += 2 * coupling * (moves[t].T @ moves[t + later])
 
     def _tie_numbers(self, system: BlockSystem, forces: TrackForces) -> None:
         """Motions of unknowns themselves."""

@@ -5,7 +5,8 @@
     config.yaml                  the resolved configuration
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
                                  path; session_about and session_notes stand in for it when it has gone), fused_frame,
-                                 frames_without_person, cameras_without_person, people, people_doubts, never_seen
+                                 frames_without_person, cameras_without_person, people, people_doubts, never_seen,
+                                 landmarks_alone, joints_sure
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -326,6 +327,10 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
         notes.append(Note("warning", f"Camera {camera}: the networks see nobody; it gives no landmarks."))
     if never_seen := described.get("never_seen"):
         notes.append(Note("warning", str(never_seen)))
+    if alone := described.get("landmarks_alone"):
+        notes.append(Note("warning", str(alone)))
+    if sure := described.get("joints_sure"):
+        notes.append(Note("info", str(sure)))
     if people := described.get("people"):
         found = f"{len(people['found'])} people were found, {people['looked_at']} is the one shown"
         notes.append(Note("info", f"{found}: {'; '.join(people['found'])}."))

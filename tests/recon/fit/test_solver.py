@@ -12,8 +12,11 @@ from torch import Tensor
 from simulacra.recon.fit import FitConfig
 from simulacra.recon.fit.blocks import BlockSystem
 from simulacra.recon.fit.body_space import MAPS, BodyState, Unknowns
+from simulacra.recon.fit.certainty import JOINTS, certainty_sentence, joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.costs import make_costs
+from simulacra.recon.fit.costs.priors import PriorCost
+from simulacra.recon.fit.disagreement import body_sizes, difference_sentence, differences, unshown
 from simulacra.recon.fit.energy import Cost, energy
 from simulacra.recon.fit.evidence import Evidence, Round
 from simulacra.recon.fit.levenberg import minimise_squares
@@ -63,6 +66,17 @@ def test_block_systems_are_solved_as_dense_ones(frames: int, own: int, shared: i
     assert system.predicted(steps, common) == pytest.approx(
         -gradient @ step - 0.5 * step @ dense @ step, rel=1e-9
     )
+
+
+@pytest.mark.parametrize(("frames", "own", "shared"), [(1, 4, 3), (2, 3, 2), (6, 4, 3), (6, 4, 0)])
+def test_blocks_of_the_inverse(frames: int, own: int, shared: int) -> None:
+    system, dense, _ = _system(frames, own, shared)
+    found, whole = system.inverse(), np.linalg.inv(dense)
+    for t in range(frames):
+        at = slice(t * own, (t + 1) * own)
+        np.testing.assert_allclose(found.frames[t], whole[at, at], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(found.mixed[t], whole[at, frames * own :], rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.shared, whole[frames * own :, frames * own :], rtol=1e-4, atol=1e-7)
 
 
 @dataclass(frozen=True)
@@ -193,6 +207,49 @@ def test_second_derivatives_are_exact_where_nothing_is_left(planted: Planted) ->
     assert -system.predicted(frames, shared) == pytest.approx(after, rel=0.03)
 
 
+@dataclass(frozen=True)
+class _Pin(PointCost):
+    """The head of one bone was measured, with one standard deviation for each axis."""
+
+    bone: int
+    at: Tensor
+    sigma: Tensor
+    kernels = ("square",)
+
+    @property
+    def selection(self) -> Selection:
+        return Selection("bones", torch.tensor([self.bone]))
+
+    @property
+    def weights(self) -> Tensor:
+        return torch.ones(1)
+
+    def residuals(self, points: Tensor) -> Tensor:
+        return ((points - self.at) / self.sigma)[..., None, :]
+
+
+def test_a_joint_that_is_measured_is_as_sure_as_the_measurement(planted: Planted) -> None:
+    """Priors of decimetres do not count beside millimetres; the other wrist is less sure."""
+    space, x = planted.guess.space, planted.guess.unknowns
+    names = space.body.bone_names
+    wrist, sigma = names.index("wrist.L"), torch.tensor([0.002, 0.003, 0.005])
+    with torch.no_grad():
+        rest = space.body.rest(space.shape(x))
+        state = space.state(x, rest)
+        chain = BodyChain(space, MAPS[:1], verts=False)
+        at = state.posed.T_world_bone[:, [wrist], :3, 3]
+        trunk = state.posed.T_world_bone[:, [0], :3, 3]
+        weak = _Pin(0, trunk, torch.full((3,), 0.1))
+        neck = names.index("neck01")
+        other = _Pin(neck, state.posed.T_world_bone[:, [neck], :3, 3], torch.full((3,), 0.1))
+        costs: list[Cost] = [_Pin(wrist, at, sigma), weak, other, PriorCost(1.0, 1.0, 1.0)]
+        found = joint_covariances(chain, costs, Free(ALL), rest, x)
+    assert found is not None
+    spread = np.sqrt(np.diagonal(found, axis1=-2, axis2=-1))
+    np.testing.assert_allclose(spread[:, JOINTS.index("wrist.L")], np.tile(sigma, (3, 1)), rtol=0.05)
+    assert spread[:, JOINTS.index("wrist.R")].min() > 0.02
+
+
 def test_a_cost_of_another_kind_is_refused(planted: Planted) -> None:
     def cost(state: BodyState) -> Tensor:
         return state.posed.verts.sum()
@@ -251,3 +308,28 @@ def test_linear_shapes_are_the_bodys(body: BodyModel) -> None:
         for name in ("points", "heads", "frames"):
             slope = (getattr(up, name) - getattr(down, name)) / 2e-6
             torch.testing.assert_close(getattr(change, name)[row], slope, atol=1e-7, rtol=0)
+
+
+def test_what_landmarks_alone_have_otherwise(planted: Planted) -> None:
+    """A body 60 mm taller, of what cameras saw; what none saw is a guess either way."""
+    space, x = planted.guess.space, planted.guess.unknowns
+    shape = space.shape(x)
+    taller = shape.phenotypes.clone()
+    taller[space.body.phenotype_names.index("height")] += 0.08
+    with torch.no_grad():
+        sizes = [
+            body_sizes(space, x, space.body.rest(BodyShape(each, shape.local_changes)))
+            for each in (shape.phenotypes, taller)
+        ]
+    assert 1.6 < sizes[0]["stature"] < 1.8
+    found = differences(*sizes)
+    assert 0.03 < found["stature"] < 0.1
+    assert differences(sizes[0], sizes[0]) == {}
+    assert difference_sentence({}) == certainty_sentence({}) == ""
+    assert "left thigh -25 mm, stature +60 mm" in difference_sentence({"stature": 0.06, "left thigh": -0.025})
+    assert "wrist 4 mm to knee 19 mm" in certainty_sentence(
+        {"wrist.L": 4.2, "lowerleg01.R": 19.0, "head": 6.0}
+    )
+    seen = dict.fromkeys(space.body.bone_names, 3)
+    assert unshown(space.body, seen) == set()
+    assert unshown(space.body, seen | {"foot.L": 0}) == {"left shin", "stature", "soles"}
