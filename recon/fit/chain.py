@@ -78,7 +78,7 @@ class BodyChain:
     """
 
     def __init__(self, space: BodySpace, maps: tuple[str, ...], verts: bool) -> None:
-        self.space, self.maps = space, maps
+        self.space, self.maps, self.any_verts = space, maps, verts
         body, collapsed = space.body, space.pose33
         none = torch.zeros(0, dtype=torch.long)
         self.vertices = space.vertices if verts else none

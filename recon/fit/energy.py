@@ -1,7 +1,8 @@
 """What a shape and poses cost: a sum of independent costs, each a pure function of the body posed once for all.
 
-A cost holds what it compares the body with and returns squared, robust, whitened residuals, summed. Each lives in a
-file of its own in `recon.fit.costs`, which also says how it is made from what was observed.
+A cost holds what it compares the body with; `recon.fit.residuals` has the kinds. Each lives in a file of its own in
+`recon.fit.costs`, which also says how it is made from what was observed. The sum here is differentiable through the
+whole body; the solver (`recon.fit.solve`) has faster ways, and tests compare the two.
 """
 
 from __future__ import annotations

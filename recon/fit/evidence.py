@@ -23,6 +23,8 @@ from simulacra.recon.multiview.detections import normalised_rays
 from simulacra.render.body import BodyModel
 
 _CONTOUR_POINTS = 96
+# After half a second people have taken another pose, and their clothes hang otherwise.
+_POSE_S = 0.5
 # Of a few moments, at a quarter of the size, is known where nothing is; what is nearer to the background may touch it.
 _FREE_MOMENTS, _FREE_STEP, _EMPTY_M = 5, 4, 0.08
 
@@ -250,3 +252,9 @@ class Round:
     maps: tuple[str, ...]
     landmark_scale_m: float | None = None
     surface: bool = False
+
+
+def independent_share(seconds: Float[np.ndarray, " t"]) -> float:
+    """As how much of a moment of its own each of some frames counts, for what lasts: a pose, how clothes hang."""
+    gaps = np.minimum(np.diff(seconds) / _POSE_S, 1.0)
+    return float((1 + gaps.sum()) / len(seconds))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from simulacra.recon.fit.certainty import JOINTS
 from simulacra.recon.fit.config import FitConfig
+from simulacra.recon.fit.costs import Maker
 from simulacra.recon.fit.disagreement import unshown
 from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece
@@ -40,6 +41,7 @@ def fit_body(
     frames: Sequence[int] | None = None,
     *,
     body: BodyModel | None = None,
+    costs: Sequence[Maker] = (),
 ) -> BodyFit:
     """One shape and a pose for every frame.
 
@@ -48,6 +50,8 @@ def fit_body(
         observations: landmarks and masks (`recon.observe.Observations`).
         cameras: the only cameras that are looked at: leave held-out ones away.
         frames: numbers of the frames; all observed ones if None.
+        body: the default body if None.
+        costs: makers of costs of one's own (`recon.fit.costs`), beside the project's.
 
     Raises:
         CaptureError: fewer than two cameras, no frames, or a person whose joints do not agree between cameras.
@@ -66,7 +70,7 @@ def fit_body(
         begin = int((np.isfinite(tracks.points).all(-1).sum(1) >= FEWEST_LANDMARKS).argmax())
         pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]
     with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
-        job = Job(session, observations, config, views, body, floor, progress.advance)
+        job = Job(session, observations, config, views, body, floor, progress.advance, tuple(costs))
         first = before = None
         parts: list[_Part] = []
         for rows in (slice(*piece) for piece in pieces):

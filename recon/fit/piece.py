@@ -23,7 +23,7 @@ from simulacra.recon.fit.certainty import joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
-from simulacra.recon.fit.costs import make_costs
+from simulacra.recon.fit.costs import Maker, make_costs
 from simulacra.recon.fit.costs.landmarks import offset_sigma
 from simulacra.recon.fit.disagreement import body_sizes, differences
 from simulacra.recon.fit.energy import Cost
@@ -62,6 +62,7 @@ class Job:
     Attributes:
         floor_m: height of the floor; None where depth does not show it.
         advance: called after so many rounds.
+        costs: makers of the caller's own.
     """
 
     session: FitCapture
@@ -71,6 +72,7 @@ class Job:
     body: BodyModel
     floor_m: float | None
     advance: Callable[[int], None]
+    costs: tuple[Maker, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,9 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
         quiet = replace(job, advance=lambda _: None)
         child = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
         found = child if child.energy + _RARE_CHILD < found.energy else found
-    ran = _run(job, evidence, found.solution, by_surface, rest) if by_surface else found
+    ran = found
+    if by_surface:
+        ran = _run(job, evidence, found.solution, by_surface, found.rest, found.chain)
     with torch.no_grad():
         sure = joint_covariances(ran.chain, ran.costs, everything, ran.rest, ran.solution.unknowns)
     sizes = [body_sizes(each.solution.space, each.solution.unknowns, each.rest) for each in (found, ran)]
@@ -186,20 +190,23 @@ def _run(
     start: Solution,
     plan: list[tuple[Round, Free, int]],
     rest: RestBody | None,
+    chain: BodyChain | None = None,
 ) -> _Ran:
-    """Rounds one after the other, each with its own costs, free unknowns and iterations."""
+    """Rounds one after the other, each with its own costs, free unknowns and iterations.
+
+    Args:
+        chain: of the start's space, from rounds before.
+    """
     space, unknowns = start.space, start.unknowns
     rest = job.body.rest(space.shape(unknowns)) if rest is None else rest
-    energy, chain = 0.0, BodyChain(space, MAPS[:1], verts=False)
+    energy, chain = 0.0, chain or BodyChain(space, MAPS[:1], verts=False)
     costs: tuple[Cost, ...] = ()
-    chains: dict[tuple[tuple[str, ...], bool], BodyChain] = {}
     for this, free, iterations in plan:
         with torch.no_grad():
-            costs = make_costs(evidence, this, space.state(unknowns, rest))
-        asked = (this.maps, this.surface or len(this.maps) > 1)
-        if asked not in chains:
-            chains[asked] = BodyChain(space, *asked)
-        chain = chains[asked]
+            costs = make_costs(evidence, this, space.state(unknowns, rest), job.costs)
+        verts = this.surface or len(this.maps) > 1
+        if (chain.maps, chain.any_verts) != (this.maps, verts):
+            chain = BodyChain(space, this.maps, verts)
         unknowns, rest, energy = minimise(chain, unknowns, costs, free, iterations, rest)
         job.advance(1)
     return _Ran(Solution(space, unknowns), energy, rest, chain, costs)

@@ -7,7 +7,7 @@ by naming that function in `MAKERS`. Vertices beyond the outer skin and the land
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.costs.depth import make_depth_cost
@@ -37,7 +37,13 @@ MAKERS: tuple[Maker, ...] = (
 )
 
 
-def make_costs(evidence: Evidence, this: Round, state: BodyState) -> tuple[Cost, ...]:
-    """The costs of one round of optimisation."""
-    made = (make(evidence, this, state) for make in MAKERS)
+def make_costs(
+    evidence: Evidence, this: Round, state: BodyState, own: Sequence[Maker] = ()
+) -> tuple[Cost, ...]:
+    """The costs of one round of optimisation.
+
+    Args:
+        own: makers of the caller's own costs, after those of `MAKERS`.
+    """
+    made = (make(evidence, this, state) for make in (*MAKERS, *own))
     return tuple(cost for cost in made if cost is not None)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
 from simulacra.recon.fit.config import WeightConfig
-from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round
+from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round, independent_share
 from simulacra.recon.fit.residuals import Kernel, PointCost, Selection
 from simulacra.render.body import BodyModel
 from simulacra.render.mesh import vertex_normals
@@ -38,6 +38,7 @@ class DepthCost(PointCost):
         normal: unit, outwards.
         outside_m: standard deviation of a body behind the point: how far clothes hang off that part.
         inside_m: of one in front of it.
+        share: as how much of an independent frame each frame counts.
     """
 
     frame: Int[Tensor, " n"]
@@ -46,6 +47,7 @@ class DepthCost(PointCost):
     normal: Float[Tensor, "n 3"]
     outside_m: Float[Tensor, " n"]
     inside_m: float
+    share: float = 1.0
 
     # Behind the surface linear far off, and not levelling off: in wide trousers a leg that hugs the front would else be
     # cheaper than one in the middle, whatever the landmarks say.
@@ -59,7 +61,7 @@ class DepthCost(PointCost):
     def weights(self) -> Float[Tensor, "2"]:
         # Thousands of points of one sensor's picture of one garment err together: a frame's count as so many at most.
         share = min(1.0, _INDEPENDENT_POINTS * self.frame.unique().numel() / len(self.frame))
-        return share * self.point.new_tensor([_LEVEL_SIGMAS**2, 1])
+        return self.share * share * self.point.new_tensor([_LEVEL_SIGMAS**2, 1])
 
     def residuals(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 2 1"]:
         gap = (self.normal * (self.point - points)).sum(-1)
@@ -83,10 +85,19 @@ def make_depth_cost(evidence: Evidence, this: Round, state: BodyState) -> DepthC
         points, nearest, normals = _match_points(body, posed.verts[row], depth, evidence.vertices)
         slack = outside[body.part_labels[evidence.vertices[nearest]].long()]
         found.append((torch.full((len(nearest),), row), columns[nearest], points, normals, slack))
+    once = independent_share(evidence.tracks.seconds)
     frame, column, point, normal, slack = (torch.cat(each) for each in zip(*found, strict=True))
     if len(frame) == 0:
         return None
-    return DepthCost(frame, column, point, normal, slack, evidence.config.weights.depth_inside_m)
+    return DepthCost(
+        frame,
+        column,
+        point,
+        normal,
+        slack,
+        evidence.config.weights.depth_inside_m,
+        once,
+    )
 
 
 def _outside_m(body: BodyModel, weights: WeightConfig) -> Float[Tensor, " p"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
-from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.evidence import Evidence, Round, independent_share
 from simulacra.recon.fit.residuals import PointCost, Selection, to_cameras
 
 # Pose landmarks that must be seen for a mask to say something about a part: what a table hides is not outside
@@ -90,6 +90,7 @@ def make_mask_cost(evidence: Evidence, this: Round, state: BodyState) -> MaskCos
     body, views, silhouettes = evidence.body, evidence.views, evidence.silhouettes
     if not this.surface or silhouettes is None:
         return None
+    once = independent_share(evidence.tracks.seconds)
     size = torch.from_numpy(views.sizes).float()
     Ks = torch.from_numpy(views.Ks).float()
     seen = torch.from_numpy(evidence.tracks.seen.astype(np.float32))
@@ -103,7 +104,7 @@ def make_mask_cost(evidence: Evidence, this: Round, state: BodyState) -> MaskCos
         silhouettes.outside,
         2 * torch.stack([Ks[:, 0, 0], Ks[:, 1, 1]], -1) / size,
         2 * Ks[:, :2, 2] / size - 1,
-        weight * silhouettes.known[..., None] * (_INDEPENDENT_VERTICES / len(labels)),
+        weight * silhouettes.known[..., None] * (once * _INDEPENDENT_VERTICES / len(labels)),
         state.columns(evidence.vertices),
         evidence.config.weights.outside_m,
     )

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodyState
-from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.evidence import Evidence, Round, independent_share
 from simulacra.recon.fit.residuals import PointCost, Selection
 
 # Farther than this an outline belongs to something else, or the body is not there yet.
@@ -29,6 +29,7 @@ class OutlineCost(PointCost):
         column: of its vertex among those posed.
         ray: x/z, y/z in the camera's frame.
         contour_m: standard deviation, transverse metres.
+        share: as how much of an independent one each counts.
     """
 
     viewmats: Float[Tensor, "c 4 4"]
@@ -37,6 +38,7 @@ class OutlineCost(PointCost):
     column: Int[Tensor, " n"]
     ray: Float[Tensor, "n 2"]
     contour_m: float
+    share: float = 1.0
 
     @property
     def selection(self) -> Selection:
@@ -44,7 +46,7 @@ class OutlineCost(PointCost):
 
     @property
     def weights(self) -> Float[Tensor, "1"]:
-        return self.ray.new_full((1,), _LEVEL_SIGMAS**2)
+        return self.ray.new_full((1,), self.share * _LEVEL_SIGMAS**2)
 
     def residuals(self, points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 1 2"]:
         views = self.viewmats[self.camera]
@@ -73,5 +75,14 @@ def make_outline_cost(evidence: Evidence, this: Round, state: BodyState) -> Outl
         found.append((*where, columns[nearest[near]], rays[near]))
     if not found:
         return None
+    once = independent_share(evidence.tracks.seconds)
     frame, camera, column, ray = (torch.cat(each) for each in zip(*found, strict=True))
-    return OutlineCost(viewmats, frame, camera, column, ray, evidence.config.weights.contour_m)
+    return OutlineCost(
+        viewmats,
+        frame,
+        camera,
+        column,
+        ray,
+        evidence.config.weights.contour_m,
+        once,
+    )

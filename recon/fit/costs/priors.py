@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns
-from simulacra.recon.fit.evidence import Evidence, Round
+from simulacra.recon.fit.evidence import Evidence, Round, independent_share
 from simulacra.recon.fit.residuals import UnknownCost
 
-# After half a second people have taken another pose.
-_POSE_S = 0.5
 _BEYOND_LIMIT_RAD = 0.05
 _EXPRESSION, _BEYOND_EXPRESSION = 0.3, 0.03
 
@@ -54,9 +51,3 @@ def make_prior_cost(evidence: Evidence, _: Round, __: BodyState) -> PriorCost:
     weights, seconds = evidence.config.weights, evidence.tracks.seconds
     once = independent_share(seconds)
     return PriorCost(once * weights.pose, weights.shape, once * weights.expression)
-
-
-def independent_share(seconds: Float[np.ndarray, " t"]) -> float:
-    """As which share of a pose of its own each of some frames counts."""
-    gaps = np.minimum(np.diff(seconds) / _POSE_S, 1.0)
-    return float((1 + gaps.sum()) / len(seconds))

@@ -17,7 +17,14 @@ from simulacra.recon.fit.costs.depth import DepthCost, make_depth_cost
 from simulacra.recon.fit.costs.landmarks import make_landmark_cost
 from simulacra.recon.fit.costs.mask import MaskCost, make_mask_cost
 from simulacra.recon.fit.costs.outline import OutlineCost, make_outline_cost
-from simulacra.recon.fit.evidence import DepthPoints, Evidence, Round, gather_depth, gather_silhouettes
+from simulacra.recon.fit.evidence import (
+    DepthPoints,
+    Evidence,
+    Round,
+    gather_depth,
+    gather_silhouettes,
+    independent_share,
+)
 from simulacra.recon.fit.fitting import split_frames
 from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece
 from simulacra.recon.fit.solve import one_thread
@@ -347,3 +354,10 @@ def test_landmarks_of_pieces_are_those_of_the_whole(scene: PlantedBody) -> None:
             rows = whole.of_rows(list(range(first, last)))
             for name in ("frames", "seconds", "rays", "weights", "seen", "points"):
                 np.testing.assert_array_equal(getattr(part, name), getattr(rows, name), strict=True)
+
+
+def test_neighbouring_frames_are_no_moments_of_their_own() -> None:
+    """A second of thirty frames is three moments; frames that are seconds apart are one each."""
+    assert independent_share(np.array([4.0])) == 1
+    assert independent_share(np.arange(31) / 30) == pytest.approx(3 / 31)
+    assert independent_share(np.array([0.0, 2.0, 9.0])) == 1

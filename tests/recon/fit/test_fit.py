@@ -13,7 +13,7 @@ from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.piece import keyframes
-from simulacra.recon.fit.residuals import second_differences
+from simulacra.recon.fit.residuals import PointCost, Selection, second_differences
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.start import first_orientation
 from simulacra.recon.multiview.detections import Detections
@@ -55,6 +55,46 @@ def test_planted_person_is_recovered(body: BodyModel, scene: PlantedBody, fitted
     truth = body.rest(scene.shape).verts[:, 1]
     assert fitted.summary["stature_m"] == pytest.approx(float(truth.max() - truth.min()), abs=0.03)
     assert np.nanmedian(fitted.residual_px) < 4.0
+
+
+class _Tape(PointCost):
+    """A wrist was measured, to 5 mm."""
+
+    kernels = ("square",)
+
+    def __init__(self, bone: int, at: torch.Tensor) -> None:
+        self.bone, self.at = bone, at
+
+    @property
+    def selection(self) -> Selection:
+        return Selection("bones", torch.tensor([self.bone]))
+
+    @property
+    def weights(self) -> torch.Tensor:
+        return torch.ones(1)
+
+    def residuals(self, points: torch.Tensor) -> torch.Tensor:
+        return ((points - self.at) / 0.005)[..., None, :]
+
+
+def test_a_cost_of_ones_own_counts(body: BodyModel, scene: PlantedBody, fitted: BodyFit) -> None:
+    """A tape says 60 mm beside where the landmarks have a wrist, and is believed more than they are."""
+    wrist = body.bone_names.index("wrist.L")
+
+    def heads(fit: BodyFit) -> torch.Tensor:
+        with torch.no_grad():
+            return body.pose(body.rest(fit.shape), fit.pose).T_world_bone[:, [wrist], :3, 3]
+
+    told = heads(fitted) + torch.tensor([0.0, 0.06, 0.0])
+    taped = fit_body(
+        scene.session,
+        scene.observations,
+        QUICK,
+        CAMERAS,
+        body=body,
+        costs=[lambda *_: _Tape(wrist, told)],
+    )
+    assert (heads(taped) - told).norm(dim=-1).max() < 0.03
 
 
 @pytest.mark.parametrize("phenotypes", [{"age": 0.2, "height": 0.5}, {"age": 0.67, "height": 0.05}])
