@@ -1,7 +1,7 @@
 """Progress: a bar with the time left on a terminal; elsewhere (a notebook, a log, nohup) a line every ten seconds.
 
-What is left is told by what was measured in this run alone: the latest half of it, as first steps compile, load and fill
-caches, and steps may grow. Nothing is told of it before enough is measured.
+What is left is told by what was measured in this run alone: the latest half of it, as first steps compile, load and
+fill caches, and steps may grow. Nothing is told of it before enough is measured.
 """
 
 from __future__ import annotations
@@ -146,7 +146,9 @@ class _TimeLeftColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Empty while it is not known."""
         seconds = self._left.seconds()
-        return Text("" if seconds is None else f"about {say_seconds(seconds)} left", style="progress.remaining")
+        return Text(
+            "" if seconds is None else f"about {say_seconds(seconds)} left", style="progress.remaining"
+        )
 
 
 def _bar(description: str, left: TimeLeft) -> RichProgress:
