@@ -37,6 +37,7 @@ from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
 from .commands.imports import LAYOUTS, OPTIONS
 from .commands.options import CONFIGURED, command_options
+from .commands.outputs import check_output, is_positional, marked_outputs
 from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct
 from .commands.repair import repair
@@ -188,6 +189,7 @@ def parse(arguments: Sequence[str]) -> Command:
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     command: Command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
     _check_ranges(command)
+    _check_outputs(command)
     return functools.partial(command, overrides=overrides) if overrides else command
 
 
@@ -217,6 +219,21 @@ def _check_ranges(call: Command) -> None:
         ranged = {name: value for name, value in given.items() if interval_of(hints[name])}
         if ranged:
             check_values("the command line", hints, ranged)
+
+
+def _check_outputs(call: Command) -> None:
+    """Refuses what cannot be written where the command's signature declares that it writes.
+
+    Raises:
+        RunError: names the place, and what is in the way.
+    """
+    if isinstance(call, functools.partial):
+        given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
+        hints = get_type_hints(call.func, include_extras=True)
+        for name, mark in marked_outputs(hints).items():
+            if given.get(name) is not None:
+                option = "" if is_positional(hints[name]) else f"--{name.replace('_', '-')}"
+                check_output(given[name], mark.kind, option)
 
 
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:

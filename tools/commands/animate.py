@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from .arguments import OptionalPath, Run, check_file
+from .outputs import OutFile
 from .warmup import warm_up
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def animate(
     run: Run,
     motion: Annotated[Positional[Path], arg(metavar="MOTION")],
     /,
-    out: Path,
+    out: OutFile,
     camera: Literal["follow", "still"] = "follow",
     skeleton: OptionalPath = None,
 ) -> None:

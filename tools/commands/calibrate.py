@@ -11,7 +11,8 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import ConfigError, RunError
 
-from .arguments import OptionalPath, Session, Source, WorldUp, check_file, say_session
+from .arguments import Session, Source, WorldUp, check_file, say_session
+from .outputs import NewFolder, OptionalFile, Output
 
 if TYPE_CHECKING:
     from simulacra.recon.calibrate import BoardSeen
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def calibrate_board(
     src: Source,
-    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    out: Annotated[Positional[Path], arg(metavar="OUT"), Output("folder")],
     /,
     board: Annotated[Path, arg(metavar="BOARD.toml")],
     lens: Annotated[Literal[0, 1, 2, 4, 5] | None, arg(metavar="COUNT")] = None,
@@ -80,7 +81,7 @@ def calibrate_board(
 def calibrate_apply(
     calibration: Annotated[Positional[Path], arg(metavar="CALIBRATION.json")],
     session: Session,
-    out: Annotated[Positional[Path], arg(metavar="NEW_SESSION")],
+    out: Annotated[Positional[Path], arg(metavar="NEW_SESSION"), Output("new folder")],
     /,
     own_world: bool = False,
     force: bool = False,
@@ -106,7 +107,7 @@ def calibrate_apply(
 def calibrate_rig(
     session: Session,
     /,
-    out: Path,
+    out: NewFolder,
     boards: Annotated[tuple[Path, ...], arg(metavar="RECORDING [RECORDING ...]")] = (),
     board: Annotated[Path | None, arg(metavar="BOARD.toml")] = None,
     observed: Annotated[Path | None, arg(metavar="RUN/observe")] = None,
@@ -144,9 +145,8 @@ def calibrate_rig(
             "recordings of a board and what is on it belong together",
             expected="--boards REC --board BOARD.toml",
         )
-    for place in (out, report_file(out)):
-        if place.is_file() or (place.is_dir() and any(place.iterdir())):
-            raise RunError("there is something already", where=place, remedy="name a new folder")
+    if report_file(out).exists():
+        raise RunError("there is something already", where=report_file(out), remedy="name a new folder")
     loaded = load_session(session)
     given = rig_of(loaded.cameras)
     seen = _see_boards(boards, board, loaded) if board is not None else []
@@ -188,7 +188,7 @@ def calibrate_clocks(
     session: Session,
     observed: Annotated[Positional[Path], arg(metavar="RUN/observe")],
     /,
-    json: OptionalPath = None,
+    json: OptionalFile = None,
 ) -> None:
     """How many frames each camera lags, and how it is turned, from the motion of the person.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from simulacra.render.runtime.errors import InputError, UserError
 
-from .arguments import FramesLookedAt, OptionalPath, Session
+from .arguments import FramesLookedAt, Session
+from .outputs import OptionalFolder, check_output
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +21,7 @@ MOTION = 100
 COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt = 3) -> None:
+def check(session: Session, /, out: OptionalFolder = None, frames: FramesLookedAt = 3) -> None:
     """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
 
     First a sentence: usable, usable with care, or not, and why; then what is doubtful, and what to do about it.
@@ -45,6 +46,7 @@ def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt 
             remedy="make one: simulacra import --help",
         )  # fmt: skip
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
+    check_output(folder, "folder", "--out")
     record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())
     with disk_errors(folder):

@@ -10,7 +10,8 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import OptionalPath, check_file
+from .arguments import check_file
+from .outputs import OptionalFile
 
 Runs = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN ...]")]
 
@@ -18,7 +19,7 @@ Runs = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN ...]")]
 def compare(
     runs: Runs,
     /,
-    out: OptionalPath = None,
+    out: OptionalFile = None,
     metric: Annotated[str, arg(metavar="METRIC")] = "psnr_fg",
     json_lines: Annotated[bool, arg(name="json")] = False,
 ) -> None:

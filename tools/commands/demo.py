@@ -9,10 +9,13 @@ from tyro.conf import arg
 
 from .assets import fetch_with_progress
 from .export import export
+from .outputs import OutFolder
 from .reconstruct import reconstruct
 
 
-def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo") -> None:
+def demo(
+    out: OutFolder = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo"
+) -> None:
     """Fetch a real capture, make an avatar of the person in it, and say where the report and its player are.
 
     What is missing of the outside files is downloaded first, as by `simulacra assets`: the capture (one man, four

@@ -10,7 +10,8 @@ from tyro.conf import arg
 
 from simulacra.render.runtime.errors import ConfigError
 
-from .arguments import OptionalPath, Run
+from .arguments import Run
+from .outputs import OptionalFolder
 
 FrameNumber = Annotated[int, Interval(ge=0, le=10_000_000)]
 
@@ -19,7 +20,7 @@ def evaluate(
     run: Run,
     /,
     held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
-    out: OptionalPath = None,
+    out: OptionalFolder = None,
     gaussians: Annotated[Path | None, arg(metavar="FILE.ply")] = None,
     frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,
     world: Annotated[Path | None, arg(metavar="FILE.json")] = None,

@@ -13,6 +13,7 @@ from tyro.conf import arg
 from simulacra.render.runtime.errors import RunError
 
 from .arguments import OptionalPath, Run, check_file
+from .outputs import OutPlace
 
 # The endings of each format's files; an ending stands for the first format that has it.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -33,7 +34,7 @@ At = Annotated[str | None, arg(metavar="rest|all|FRAME")]
 def export(
     run: Run,
     /,
-    out: Path,
+    out: OutPlace,
     to: To | None = None,
     at: At = None,
     motion: OptionalPath = None,

@@ -12,8 +12,9 @@ from tyro.conf import Suppress, arg
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath, Session, check_folder
+from .arguments import Config, Session, check_folder
 from .configurations import config_file, config_name
+from .outputs import OptionalFolder
 from .reconstruct import LogTo, propose
 from .warmup import warm_up
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 def sweep(
     session: Session,
     /,
-    out: OptionalPath = None,
+    out: OptionalFolder = None,
     config: Config = None,
     metric: Annotated[str, arg(metavar="METRIC")] = "psnr_fg",
     log: LogTo = (),
