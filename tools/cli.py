@@ -36,6 +36,7 @@ from .commands.export import export
 from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
 from .commands.imports import LAYOUTS, OPTIONS
+from .commands.inputs import check_input, input_of
 from .commands.options import CONFIGURED, command_options
 from .commands.outputs import check_output, is_positional, marked_outputs
 from .commands.overview import overview, refuse_unknown
@@ -122,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _tidy_when_terminated():
             command = parse(words)
+            _check_places(command, words)
             from simulacra.recon.runs.progress import working
 
             with nullcontext() if words[0] in WAITING else working(words[0]):
@@ -189,7 +191,6 @@ def parse(arguments: Sequence[str]) -> Command:
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     command: Command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
     _check_ranges(command)
-    _check_outputs(command)
     return functools.partial(command, overrides=overrides) if overrides else command
 
 
@@ -221,11 +222,12 @@ def _check_ranges(call: Command) -> None:
             check_values("the command line", hints, ranged)
 
 
-def _check_outputs(call: Command) -> None:
-    """Refuses what cannot be written where the command's signature declares that it writes.
+def _check_places(call: Command, words: Sequence[str]) -> None:
+    """Refuses what cannot be written, and what is not there to be read, as the command's signature declares them.
 
     Raises:
         RunError: names the place, and what is in the way.
+        InputError: names what was probably meant.
     """
     if isinstance(call, functools.partial):
         given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
@@ -234,6 +236,10 @@ def _check_outputs(call: Command) -> None:
             if given.get(name) is not None:
                 option = "" if is_positional(hints[name]) else f"--{name.replace('_', '-')}"
                 check_output(given[name], mark.kind, option)
+        for name, value in given.items():
+            if (read := input_of(hints[name])) is not None:
+                for path in value if isinstance(value, tuple) else (value,):
+                    check_input(path, read.kind, words)
 
 
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:

@@ -158,8 +158,11 @@ def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
 
 
 def test_an_option_of_the_configuration_is_refused_in_our_own_words(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S/session.json").write_text("{}")
     words = ["reconstruct", "S", "--out", "R"]
     assert main([*words, "--fit.iteratoins", "3"]) == 2
     assert "'fit.iterations', perhaps" in capsys.readouterr().err

@@ -25,11 +25,20 @@ WORDS = {
 }
 
 
+def inputs(place: Path) -> list[Path]:
+    """What the commands read, as far as they look at it before they write."""
+    for name in ("RUN", "SESSION", "SRC"):
+        (place / name).mkdir()
+    (place / "SESSION/session.json").write_text("{}")
+    return sorted(place.iterdir())
+
+
 @pytest.mark.parametrize("what", WORDS)
 def test_a_name_of_another_kind_is_refused_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    before = inputs(tmp_path)
     assert main(WORDS[what]) == 2
     said = capsys.readouterr().err
     name = Path(WORDS[what][-1])
@@ -38,7 +47,7 @@ def test_a_name_of_another_kind_is_refused_before_anything_is_done(
         and f"where: {name}" in said
         and f"{name.stem}" in said.split("do: ")[1]
     )
-    assert not list(tmp_path.iterdir())
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_names_of_the_kind_are_taken(tmp_path: Path) -> None:
@@ -97,6 +106,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_else(
     assert "a file is where a folder has to be" in refused(WRITING[name], tmp_path / "afile/new", capsys)
     if name not in FILES | {"export"}:
         assert "a file, not a folder" in refused(WRITING[name], tmp_path / "afile", capsys)
+    inputs(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/notes.txt").write_text("mine")
     if name in FILES | {"export"}:
@@ -111,8 +121,10 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_else(
 
 
 def test_the_folder_of_something_else_is_refused_before_libraries_are_loaded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs(tmp_path)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
     said = refused(WRITING["reconstruct"], tmp_path / "out", capsys)

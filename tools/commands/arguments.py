@@ -14,12 +14,14 @@ from tyro.conf import Positional, arg
 from simulacra.recon.runs.ranges import bounds
 from simulacra.render.runtime.errors import RunError
 
+from .inputs import Input
+
 if TYPE_CHECKING:
     from simulacra.recon.session import Session as Recorded
 
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
-Session = Annotated[Positional[Path], arg(metavar="SESSION")]
-Run = Annotated[Positional[Path], arg(metavar="RUN")]
+Source = Annotated[Positional[Path], arg(metavar="SRC"), Input("capture")]
+Session = Annotated[Positional[Path], arg(metavar="SESSION"), Input("session")]
+Run = Annotated[Positional[Path], arg(metavar="RUN"), Input("run")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
 WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
 FramesLookedAt = Annotated[int, Interval(ge=1, le=1000)]
@@ -109,16 +111,25 @@ def check_folder(out: Path, what: str) -> None:
 
 
 def say_session(session: Path) -> None:
-    """What the importer noted, what there is now, and the whole next command."""
+    """What the importer noted, what there is now, and the whole next command in the last line."""
     from simulacra.recon.session import load_session
 
     made = load_session(session)
     for note in made.notes:
         print(f"note: {note}")
-    print(
-        f"{session} is made: {say_recorded(made)}. Is it usable? {shlex.join(['simulacra', 'check', str(session)])}"
-    )
+    print(f"{session} is made: {say_recorded(made)}. It is checked first when it is reconstructed.")
+    if is_linked(made):
+        print(
+            "Its files are hard links to those it was made of: they take no space, and stay when those are deleted; "
+            "who changes one in place changes both."
+        )
     print(f"Next: {next_command(session, made)}")
+
+
+def is_linked(session: Recorded) -> bool:
+    """Whether a session shares files with what it was made of."""
+    first = {name: source.file for frame in session.frames for name, source in frame.sources.items()}
+    return any(session.path(file).stat().st_nlink > 1 for file in first.values())
 
 
 def next_command(folder: Path, session: Recorded) -> str:

@@ -11,7 +11,7 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import ConfigError, RunError
 
-from .arguments import Session, Source, WorldUp, check_file, say_session
+from .arguments import Session, Source, WorldUp, check_file, next_command, say_session
 from .outputs import NewFolder, OptionalFile, Output
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def calibrate_rig(
     print_adjusted(adjusted)
     refuse_no_better(adjusted)
     _, report = write_adjusted(adjusted, loaded, out)
-    print(f"session: {out}\nreport: {report}")
+    print(f"session: {out}\nreport: {report}\nNext: {next_command(out, load_session(out))}")
 
 
 def _see_boards(recordings: Sequence[Path], board: Path, session: CapturedSession) -> list[BoardSeen]:

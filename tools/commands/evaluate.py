@@ -12,6 +12,7 @@ from simulacra.render.runtime.errors import ConfigError
 
 from .arguments import Run
 from .outputs import OptionalFolder
+from .printing import console
 
 FrameNumber = Annotated[int, Interval(ge=0, le=10_000_000)]
 
@@ -63,8 +64,6 @@ def _beside(
     world: Path | None,
     antialiased: bool,
 ) -> None:
-    from rich.console import Console
-
     from simulacra.recon.evaluate.foreign import IDENTITY, RUN_PART, evaluate_gaussians, name_of, read_world
 
     from ..comparison.beside import compare_parts
@@ -76,7 +75,7 @@ def _beside(
         run, file, folder, frame=frame, held_out_cameras=cameras, world=placed, antialiased=antialiased
     )
     comparison = compare_parts(run, folder, RUN_PART, name_of(file))
-    print_comparison(comparison, Console())
+    print_comparison(comparison, console())
     scored = sorted({view.camera for view in made.run.protocol.evaluated})
     print(
         f"{file.name} as a static scene beside {run.name}: frame {made.frame}, cameras {', '.join(scored)}."

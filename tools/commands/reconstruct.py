@@ -14,6 +14,7 @@ from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Config, Session, check_folder
 from .configurations import config_file, config_name
+from .next_steps import name_commands, naming_commands
 from .outputs import OptionalFolder
 from .warmup import warm_up
 
@@ -81,15 +82,16 @@ def reconstruct(
             raise ConfigError(
                 "runs of several people are not logged", remedy="one after the other: observe.person NAME"
             )
-        made = reconstruct_everybody(session, resolved, out, config_name(config), prepare=prepare)
+        with naming_commands(session):
+            made = reconstruct_everybody(session, resolved, out, config_name(config), prepare=prepare)
         folders = [out / name for name in made]
     else:
-        with logging_run(log, out, dump_config(resolved)):
+        with naming_commands(session), logging_run(log, out, dump_config(resolved)):
             run(session, resolved, out, config_name(config), prepare=prepare)
     for folder in folders:
         report = write_run_report(folder).resolve()
         if verdict := read_run(folder).verdict:
-            print(f"{verdict.sentence} {verdict.do}".strip())
+            print(f"{verdict.sentence} {name_commands(verdict.do, session)}".strip())
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +52,7 @@ def stage(
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
         f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
-        f"Is it usable? {shlex.join(['simulacra', 'check', str(out)])}\nNext: {next_command(out, session)}"
+        f"Next: {next_command(out, session)}"
     )
 
 
