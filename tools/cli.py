@@ -24,7 +24,7 @@ from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate
 from .commands.animate import animate
-from .commands.arguments import word_for
+from .commands.arguments import as_option
 from .commands.assets import assets
 from .commands.check import check
 from .commands.compare import compare
@@ -288,9 +288,10 @@ def _later(command: Command) -> Constructor:
         return functools.partial(command, *positional, **named)
 
     del later.__wrapped__  # which tyro would look at
-    later.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    signature = inspect.signature(command)
+    later.__signature__ = signature  # type: ignore[attr-defined]
     later.__annotations__ = {
-        name: Annotated[hint, tyro.conf.arg(metavar=word_for(hint))] if interval_of(hint) else hint
+        name: as_option(hint, signature.parameters[name].default) if name in signature.parameters else hint
         for name, hint in get_type_hints(command, include_extras=True).items()
     }
     return later
@@ -305,9 +306,7 @@ def _with_options(command: Command, options: type) -> Constructor:
         "overrides": signature.parameters["overrides"].replace(default=options()),
     }
     shown.__signature__ = signature.replace(parameters=list(replaced.values()))
-    shown.__annotations__ = get_type_hints(command, include_extras=True) | {
-        "overrides": Annotated[options, tyro.conf.arg(name="")]
-    }
+    shown.__annotations__ |= {"overrides": Annotated[options, tyro.conf.arg(name="")]}
     return shown
 
 

@@ -157,6 +157,26 @@ def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
     assert shown(command_options("reconstruct"), "") == fields - lists | {"evaluate.references"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([name] for name in COMMANDS),
+        *([family, name] for family, (_, inner) in FAMILIES.items() for name in inner),
+    ],
+    ids=" ".join,
+)
+def test_no_help_shows_a_default_that_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "None" not in said and "(default: )" not in said
+    if words == ["export"]:
+        assert "--to ply|spz|sog|" in said
+    if words == ["reconstruct"]:
+        # Of the configuration it says all.
+        assert "--out PATH the folder for the run. --config" in said and said.count("(default: ") > 100
+
+
 def test_an_option_of_the_configuration_is_refused_in_our_own_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import shlex
 import types
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
-from simulacra.recon.runs.ranges import bounds
+from simulacra.recon.runs.ranges import bounds, interval_of
 from simulacra.render.runtime.errors import RunError
 
 from .inputs import Input
@@ -40,13 +41,30 @@ def options_of(record: type) -> Any:
             )
         else:
             default = dataclasses.field(default=field.default)
-            fields.append(
-                (field.name, hint if hint is bool else Annotated[hint, arg(metavar=word_for(hint))], default)
-            )
-    named = {"__doc__": record.__doc__}
+            named = hint if hint is bool else Annotated[hint, arg(metavar=word_for(hint))]
+            fields.append((field.name, as_option(named, field.default), default))
+    namespace = {"__doc__": record.__doc__}
     return dataclasses.make_dataclass(
-        record.__name__, fields, bases=(record,), namespace=named, frozen=True, kw_only=True
+        record.__name__, fields, bases=(record,), namespace=namespace, frozen=True, kw_only=True
     )
+
+
+def as_option(hint: Any, default: object) -> Any:
+    """A parameter's type as the help shows it: values by the words for them, and no default where that is none.
+
+    Args:
+        hint: its type.
+        default: its default, or a mark that there is none.
+    """
+    named = any(getattr(extra, "metavar", None) for extra in getattr(hint, "__metadata__", ()))
+    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    optional = get_origin(plain) in (Union, types.UnionType) and type(None) in get_args(plain)
+    if interval_of(hint) or (optional and not named):
+        hint = Annotated[hint, arg(metavar=word_for(hint))]
+    if default is inspect.Parameter.empty and get_origin(plain) is tuple:
+        return Annotated[hint, arg(help_behavior_hint="(required)")]
+    # "(default: None)" says nothing that the absence of a default does not.
+    return Annotated[hint, arg(help_behavior_hint="")] if default is None or default == () else hint
 
 
 def word_for(hint: Any) -> str:
