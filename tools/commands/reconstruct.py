@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,6 @@ def reconstruct(
         from simulacra.recon.session import SESSION_FILE
 
         from ..loggers import logging_run
-        from ..report import read_run, write_run_report
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
@@ -88,11 +88,19 @@ def reconstruct(
     else:
         with naming_commands(session), logging_run(log, out, dump_config(resolved)):
             run(session, resolved, out, config_name(config), prepare=prepare)
+    _conclude(folders, session)
+
+
+def _conclude(folders: Sequence[Path], session: Path) -> None:
+    """Writes the reports, and says what they say first, where they are and what is next."""
+    from ..report import read_run, write_run_report
+
     for folder in folders:
         report = write_run_report(folder).resolve()
         if verdict := read_run(folder).verdict:
             print(f"{verdict.sentence} {name_commands(verdict.do, session)}".strip())
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+    print(f"Next: {shlex.join(['simulacra', 'view', *map(str, folders)])}")
 
 
 def _place_of_run(out: Path | None) -> Path:
