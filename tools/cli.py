@@ -6,6 +6,7 @@ imported before a command runs, so that `--help` and completion answer at once.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -189,9 +190,31 @@ def parse(arguments: Sequence[str]) -> Command:
     if completing:
         _complete_configs(choices)
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
-    command: Command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
+    command: Command
+    if completing:
+        command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
+    else:
+        # The one that is asked for alone: what is wrong with it is not a matter of the others.
+        name, rest, chosen = words[0], words[1:], choices[words[0]]
+        if name in FAMILIES and rest[:1] and rest[0] in FAMILIES[name][1]:
+            chosen, name, rest = _later(FAMILIES[name][1][rest[0]]), f"{name} {rest[0]}", rest[1:]
+        with _naming_out(words):
+            command = tyro.cli(chosen, prog=f"simulacra {name}", args=rest, config=markers)
     _check_ranges(command)
     return functools.partial(command, overrides=overrides) if overrides else command
+
+
+@contextmanager
+def _naming_out(words: Sequence[str]) -> Iterator[None]:
+    """Misuse of a command that writes and was not told where, which tyro has said, gets the option that says it."""
+    try:
+        yield
+    except SystemExit as end:
+        takes = inspect.signature(COMMANDS[words[0]]).parameters if words[0] in COMMANDS else {}
+        given = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+        if end.code and "out" in takes and "out" not in given and given <= set(takes):
+            sys.stderr.write(f"`simulacra {words[0]}` writes where --out says: --out PATH\n")
+        raise
 
 
 def _refuse_mistyped(words: Sequence[str]) -> None:
@@ -239,7 +262,8 @@ def _check_places(call: Command, words: Sequence[str]) -> None:
         for name, value in given.items():
             if (read := input_of(hints[name])) is not None:
                 for path in value if isinstance(value, tuple) else (value,):
-                    check_input(path, read.kind, words)
+                    if path is not None:
+                        check_input(path, read.kind, words)
 
 
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
@@ -263,6 +287,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
     if not words or words[0] not in CONFIGURED:
         return words, ()
     own = ["help"] + [name.replace("_", "-") for name in inspect.signature(COMMANDS[words[0]]).parameters]
+    words_of = words[0]
     kept: list[str] = []
     overrides: list[str] = []
     while words:
@@ -271,13 +296,20 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
         if not word.startswith("--") or name in own or name.startswith("tyro-"):
             kept.append(word)
             continue
-        near = difflib.get_close_matches(name, own, n=1, cutoff=0.8)
+        # A configuration's own keys of one word are few, and none of them is to be taken for a slip.
+        single = "." not in name and name not in _single_keys(words_of)
+        near = difflib.get_close_matches(name, own, n=1, cutoff=0.6 if single else 0.8)
         if near:
             raise ConfigError("There is no such option", found=word, expected=f"--{near[0]}, perhaps")
         overrides.append(word)
         if "=" not in word and words:
             overrides.append(words.pop(0))
     return kept, tuple(overrides)
+
+
+def _single_keys(command: str) -> set[str]:
+    """The keys of a command's configuration that are in no group."""
+    return {field.name.replace("_", "-") for field in dataclasses.fields(command_options(command))}
 
 
 def _later(command: Command) -> Constructor:

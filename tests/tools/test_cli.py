@@ -347,3 +347,49 @@ def test_options_of_an_import_become_its_record() -> None:
         depth_scale=1000.0, depth_is="separate", intrinsics=Intrinsics(fx=500.0), folders=Folders(color="rgb")
     )
     assert dataclasses.asdict(record) == dataclasses.asdict(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("reconstruct S --ouput R", "expected: --out, perhaps"),
+        ("reconstruct S --configuration demo --out R", "expected: --config, perhaps"),
+        ("export R --out a.plyy", "do: --out a.ply, or another of these endings"),
+    ],
+)
+def test_a_slip_in_an_option_is_said_with_what_was_meant(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S/session.json").write_text("{}")
+    (tmp_path / "R").mkdir()
+    assert main(words.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_keys_of_a_configuration_are_no_slips() -> None:
+    words = ["stage", "--frames", "3", "--files", "png", "--color.iso", "100", "--out", "S"]
+    assert split_overrides(words) == (["stage", "--out", "S"], tuple(words[1:7]))
+
+
+@pytest.mark.parametrize("words", ["reconstruct S R", "reconstruct S -o R", "check S R"])
+def test_a_place_that_is_named_without_its_option_gets_it(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("writes where --out says: --out PATH\n")
+
+
+def test_a_mistyped_option_is_a_matter_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", "qualisys", "SRC", "S", "--fpss", "30"])
+    said = capsys.readouterr().err
+    assert "--fps RATE" in said and "colmap" not in said and "simulacra import qualisys --help" in said
+    with pytest.raises(SystemExit):
+        main(["check", "S", "--frame", "3"])
+    said = capsys.readouterr().err
+    assert "--frames" in said and "export-session" not in said and "bench" not in said
+    assert "writes where" not in said

@@ -28,6 +28,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "Capture 1/camera_array.toml").write_text("")
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents/a.doc").write_text("")
+    (tmp_path / "walk.bvh").write_text("")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -46,6 +47,8 @@ MISTAKES = {
     "a capture for a session": ("check documents", "there is no session", "import documents documents-session"),
     "a capture that is mistyped": ("import 'capture 2' s", "no such capture", "import 'Capture 1' s"),
     "with its layout": ("import caliscope 'Capture1' s", "no such capture", "import caliscope 'Capture 1' s"),
+    "a folder too many": ("validate x/walk.bvh", "no such file", "validate walk.bvh"),
+    "a file that is mistyped": ("validate wakl.bvh", "no such file", "validate walk.bvh"),
     "a part of a capture": ("import 'Capture 1/videos' s", "a part of a capture", "import '{}/Capture 1' s"),
 }  # fmt: skip
 
@@ -90,6 +93,10 @@ def test_every_session_run_and_source_of_a_command_is_looked_at() -> None:
         hints = get_type_hints(command, include_extras=True)
         kinds = {each: mark.kind for each, hint in hints.items() if (mark := input_of(hint)) is not None}
         wanted = {"session": "session", "run": "run", "runs": "run", "src": "capture"}
+        wanted |= dict.fromkeys(("motion", "skeleton", "file", "gaussians", "world", "board"), "file")
         # An option says where a run's session is now; an import's session is made.
         skipped = {"session"} if name == "export" or name.startswith("import ") else set()
+        skipped |= {"gaussians"} if name.startswith("bench ") else set()  # how many
+        # Of clocks and boards these are no single file.
+        kinds.pop("observed", None)
         assert kinds == {each: wanted[each] for each in hints if each in wanted and each not in skipped}, name

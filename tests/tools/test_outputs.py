@@ -30,6 +30,7 @@ def inputs(place: Path) -> list[Path]:
     for name in ("RUN", "SESSION", "SRC"):
         (place / name).mkdir()
     (place / "SESSION/session.json").write_text("{}")
+    (place / "m.bvh").write_text("")
     return sorted(place.iterdir())
 
 

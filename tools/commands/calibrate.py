@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Session, Source, WorldUp, check_file, next_command, say_session
+from .inputs import Input
 from .outputs import NewFolder, OptionalFile, Output
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def calibrate_board(
     src: Source,
     out: Annotated[Positional[Path], arg(metavar="OUT"), Output("folder")],
     /,
-    board: Annotated[Path, arg(metavar="BOARD.toml")],
+    board: Annotated[Path, arg(metavar="BOARD.toml"), Input("file")],
     lens: Annotated[Literal[0, 1, 2, 4, 5] | None, arg(metavar="COUNT")] = None,
     lenses_only: bool = False,
     world_up: WorldUp = None,
@@ -109,8 +110,8 @@ def calibrate_rig(
     /,
     out: NewFolder,
     boards: Annotated[tuple[Path, ...], arg(metavar="RECORDING [RECORDING ...]")] = (),
-    board: Annotated[Path | None, arg(metavar="BOARD.toml")] = None,
-    observed: Annotated[Path | None, arg(metavar="RUN/observe")] = None,
+    board: Annotated[Path | None, arg(metavar="BOARD.toml"), Input("file")] = None,
+    observed: Annotated[Path | None, arg(metavar="RUN/observe"), Input("file")] = None,
     focal: bool = False,
 ) -> None:
     """Adjust all cameras of a session together, on the person that they see and on recordings of a board.

@@ -11,6 +11,7 @@ from tyro.conf import arg
 from simulacra.render.runtime.errors import ConfigError
 
 from .arguments import Run
+from .inputs import Input
 from .outputs import OptionalFolder
 from .printing import console
 
@@ -22,9 +23,9 @@ def evaluate(
     /,
     held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
     out: OptionalFolder = None,
-    gaussians: Annotated[Path | None, arg(metavar="FILE.ply")] = None,
+    gaussians: Annotated[Path | None, arg(metavar="FILE.ply"), Input("file")] = None,
     frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,
-    world: Annotated[Path | None, arg(metavar="FILE.json")] = None,
+    world: Annotated[Path | None, arg(metavar="FILE.json"), Input("file")] = None,
     antialiased: bool = False,
 ) -> None:
     """Score a run again and write its report, or score it on other cameras and write a second report.

@@ -8,11 +8,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from tyro.conf import arg
 
 from simulacra.render.runtime.errors import InputError, UserError
 
-Kind = Literal["capture", "session", "run"]
+Kind = Literal["capture", "session", "run", "file"]
 # The file that makes a folder one.
 MARKS = {"session": "session.json", "run": "run.json"}
 # Entries of a folder that are looked through, and names that a message has.
@@ -28,6 +30,9 @@ class Input:
     """
 
     kind: Kind
+
+
+OptionalInput = Annotated[Path | None, arg(metavar="PATH"), Input("file")]
 
 
 def input_of(hint: object) -> Input | None:
@@ -48,7 +53,7 @@ def check_input(path: Path, kind: Kind, words: Sequence[str]) -> None:
     """
     if not path.exists():
         raise no_such(path, kind, words)
-    if kind == "capture" or (path / MARKS[kind]).is_file():
+    if kind in ("capture", "file") or (path / MARKS[kind]).is_file():
         return
     _refuse_folder_of_some(path, kind, words)
     if kind == "session" and (path / MARKS["run"]).is_file():
@@ -94,7 +99,7 @@ def no_such(path: Path, kind: Kind, words: Sequence[str]) -> UserError:
     near = near_path(path)
     there = next(parent for parent in path.absolute().parents if parent.exists())
     return InputError(
-        f"there is no such {kind}" if kind == "capture" else f"there is no {kind}",
+        f"there is no such {kind}" if kind in ("capture", "file") else f"there is no {kind}",
         where=path,
         found=f"{there} is there, and nothing of that name in it",
         remedy=f"perhaps: {_again(words, path, near)}" if near is not None else None,

@@ -13,7 +13,7 @@ from simulacra.recon.importers.options import DepthUnits
 from simulacra.recon.runs.ranges import Seed
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, check_file, check_folder, next_command
+from .arguments import Config, check_file, check_folder, next_command, say_recorded
 from .configurations import config_file
 from .outputs import OptionalNewFolder, OutFile
 
@@ -51,8 +51,7 @@ def stage(
     check_folder(out, "a session")
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
-        f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
-        f"Next: {next_command(out, session)}"
+        f"{out}: {say_recorded(session)}, their truth in {out / 'truth'}\nNext: {next_command(out, session)}"
     )
 
 
