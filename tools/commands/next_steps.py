@@ -57,7 +57,9 @@ def name_commands(
     said = remedy.replace("synchronise SESSION --out NEW", f"synchronise SESSION --out {new('synchronised')}")
     if adjust:
         command = f"simulacra calibrate rig SESSION --out {new('calibrated')}"
-        said = re.sub(r"calibrate( \S+)? again", rf"\g<0> (on the person: {command})", said, count=1)
+        said = re.sub(
+            r"calibrate( \S+)? again", lambda found: f"{found[0]} (on the person: {command})", said, count=1
+        )
     again = import_command(about or {}, f"{folder.rstrip('/')}-again")
     if again is not None:
         said = re.sub(r"import( the session)? again", lambda found: f"{found[0]} ({again})", said, count=1)
