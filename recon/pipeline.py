@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -45,7 +46,9 @@ from simulacra.recon.runs.stages import (
     WORK_FILE,
     RunFolder,
     StageResult,
+    check_run_place,
     open_run,
+    record_begin,
     record_run,
     run_stage,
     settle_run,
@@ -58,6 +61,9 @@ from simulacra.render.runtime.errors import RunError, UserError
 
 Record = TypeVar("Record")
 
+STAGES = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
+# Those that a baseline without a body has not.
+OF_BODY = ("fit", "refine")
 # Checks that are nothing to a run which triangulates nothing.
 OF_BODIES = ("cameras", "joint-error", "shared-view")
 
@@ -120,6 +126,7 @@ def reconstruct(
     *,
     people: People | None = None,
     siblings: tuple[Path, ...] = (),
+    prepare: Callable[[], None] | None = None,
 ) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
 
@@ -130,6 +137,7 @@ def reconstruct(
         config_name: what the configuration is called, for run.json and the report.
         people: everybody in view, where that is known already.
         siblings: other runs, whose stages are taken over where they were made of the same.
+        prepare: one-off work of this installation, done when the run is there and nothing is wrong with its place.
 
     Raises:
         UserError: whatever the session, the configuration or the machine got wrong; earlier results stay.
@@ -139,9 +147,16 @@ def reconstruct(
     if out.resolve().is_relative_to(session_path.resolve()):
         raise RunError("the run would lie in its session", where=out, remedy="give an --out outside of it")
     watch = SessionWatch(session)
-    run = replace(open_run(out, session.fingerprint()), siblings=siblings)
+    check_run_place(out)
+    with working("reading the session, every byte of it"):
+        fingerprint = session.fingerprint()
+    run = replace(open_run(out, fingerprint), siblings=siblings)
     with write_lock(run.root):
         settle_run(run.root)
+        where = str(session_path.resolve())
+        record_begin(run, dump_config(settings), session=where, config_name=config_name)
+        if prepare is not None:
+            prepare()
         made = run_stages(run, session, settings, protocol, watch, people=people)
         _check_unchanged(made)
         _record(made, session_path, config_name)
@@ -149,9 +164,21 @@ def reconstruct(
 
 
 def reconstruct_everybody(
-    session_path: Path, settings: ReconstructionConfig, out: Path, config_name: str = ""
+    session_path: Path,
+    settings: ReconstructionConfig,
+    out: Path,
+    config_name: str = "",
+    *,
+    prepare: Callable[[], None] | None = None,
 ) -> dict[str, Reconstruction]:
     """One run for each person, in folders by their names.
+
+    Args:
+        session_path: the folder of the session.
+        settings: the resolved configuration.
+        out: the folder of the runs' folders.
+        config_name: what the configuration is called.
+        prepare: as of `reconstruct`; before anybody is looked for.
 
     Raises:
         UserError: as `reconstruct`, of the first person who could not be; after all others were tried.
@@ -159,6 +186,8 @@ def reconstruct_everybody(
     session = load_session(session_path)
     protocol = protocol_of(session, settings.views)
     seen = session.with_cameras(list(protocol.training_cameras))
+    if prepare is not None:
+        prepare()
     people = survey_session(seen, "all", list(protocol.frames))
     made: dict[str, Reconstruction] = {}
     failed: UserError | None = None
@@ -244,6 +273,7 @@ def run_stages(
         "frames": ",".join(map(str, frames)),
     }
     log = log or StageLog(run, watch)
+    log.total = len(STAGES) if isinstance(settings.avatar, AvatarConfig) else len(STAGES) - len(OF_BODY)
     person = settings.observe.person
 
     def check(folder: Path) -> None:
@@ -343,6 +373,7 @@ class StageLog:
 
     def __init__(self, run: RunFolder, watch: SessionWatch | None = None) -> None:
         self.run_folder, self.watch = run, watch
+        self.total: int | None = None
         self.results: list[StageResult] = []
 
     def run(self, name, version, settings, inputs, compute, load):
@@ -353,7 +384,8 @@ class StageLog:
             with watched(self.watch, work, keep=WORK_FILE):
                 compute(work)
 
-        with working(name):
+        place = "" if self.total is None else f" (stage {len(self.results) + 1} of {self.total})"
+        with working(f"{name}{place}"):
             record, result = run_stage(
                 self.run_folder,
                 name,

@@ -72,6 +72,22 @@ def test_the_wheel_claims_one_name(wheel: Path) -> None:
     assert {name for name in top if not name.endswith(".dist-info")} == {"simulacra"}
 
 
+def test_uninstalling_leaves_nothing(wheel: Path, tmp_path: Path) -> None:
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / "bin" / "python"
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(tmp_path / "env")}))
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet"]
+    subprocess.run([*pip, "install", "--no-deps", "--no-index", str(wheel)], check=True, capture_output=True)
+    # Python's own compiled files, as a first run makes them.
+    subprocess.run(
+        [python, "-m", "compileall", "-q", site / "simulacra" / "render" / "camera.py"], check=True
+    )
+    assert (site / "simulacra").is_dir()
+    subprocess.run([*pip, "uninstall", "--yes", "simulacra"], check=True, capture_output=True)
+    assert list(site.iterdir()) == []
+    assert not (tmp_path / "env" / "bin" / "simulacra").exists()
+
+
 def test_the_wheel_carries_every_file_of_the_application(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         content = archive.namelist()

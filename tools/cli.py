@@ -6,6 +6,7 @@ imported before a command runs, so that `--help` and completion answer at once.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import inspect
@@ -24,7 +25,7 @@ from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate
 from .commands.animate import animate
-from .commands.arguments import word_for
+from .commands.arguments import as_option
 from .commands.assets import assets
 from .commands.check import check
 from .commands.compare import compare
@@ -36,7 +37,9 @@ from .commands.export import export
 from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
 from .commands.imports import LAYOUTS, OPTIONS
+from .commands.inputs import check_input, input_of
 from .commands.options import CONFIGURED, command_options
+from .commands.outputs import check_output, is_positional, marked_outputs
 from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct
 from .commands.repair import repair
@@ -121,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _tidy_when_terminated():
             command = parse(words)
+            _check_places(command, words)
             from simulacra.recon.runs.progress import working
 
             with nullcontext() if words[0] in WAITING else working(words[0]):
@@ -186,9 +190,31 @@ def parse(arguments: Sequence[str]) -> Command:
     if completing:
         _complete_configs(choices)
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
-    command: Command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
+    command: Command
+    if completing:
+        command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
+    else:
+        # The one that is asked for alone: what is wrong with it is not a matter of the others.
+        name, rest, chosen = words[0], words[1:], choices[words[0]]
+        if name in FAMILIES and rest[:1] and rest[0] in FAMILIES[name][1]:
+            chosen, name, rest = _later(FAMILIES[name][1][rest[0]]), f"{name} {rest[0]}", rest[1:]
+        with _naming_out(words):
+            command = tyro.cli(chosen, prog=f"simulacra {name}", args=rest, config=markers)
     _check_ranges(command)
     return functools.partial(command, overrides=overrides) if overrides else command
+
+
+@contextmanager
+def _naming_out(words: Sequence[str]) -> Iterator[None]:
+    """Misuse of a command that writes and was not told where, which tyro has said, gets the option that says it."""
+    try:
+        yield
+    except SystemExit as end:
+        takes = inspect.signature(COMMANDS[words[0]]).parameters if words[0] in COMMANDS else {}
+        given = {word[2:].partition("=")[0].replace("-", "_") for word in words if word.startswith("--")}
+        if end.code and "out" in takes and "out" not in given and given <= set(takes):
+            sys.stderr.write(f"`simulacra {words[0]}` writes where --out says: --out PATH\n")
+        raise
 
 
 def _refuse_mistyped(words: Sequence[str]) -> None:
@@ -219,6 +245,27 @@ def _check_ranges(call: Command) -> None:
             check_values("the command line", hints, ranged)
 
 
+def _check_places(call: Command, words: Sequence[str]) -> None:
+    """Refuses what cannot be written, and what is not there to be read, as the command's signature declares them.
+
+    Raises:
+        RunError: names the place, and what is in the way.
+        InputError: names what was probably meant.
+    """
+    if isinstance(call, functools.partial):
+        given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
+        hints = get_type_hints(call.func, include_extras=True)
+        for name, mark in marked_outputs(hints).items():
+            if given.get(name) is not None:
+                option = "" if is_positional(hints[name]) else f"--{name.replace('_', '-')}"
+                check_output(given[name], mark.kind, option)
+        for name, value in given.items():
+            if (read := input_of(hints[name])) is not None:
+                for path in value if isinstance(value, tuple) else (value,):
+                    if path is not None:
+                        check_input(path, read.kind, words)
+
+
 def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
     words = list(arguments)
     if words[:1] == ["import"] and words[1:2] and words[1] in OLD_LAYOUTS:
@@ -240,6 +287,7 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
     if not words or words[0] not in CONFIGURED:
         return words, ()
     own = ["help"] + [name.replace("_", "-") for name in inspect.signature(COMMANDS[words[0]]).parameters]
+    words_of = words[0]
     kept: list[str] = []
     overrides: list[str] = []
     while words:
@@ -248,13 +296,20 @@ def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...
         if not word.startswith("--") or name in own or name.startswith("tyro-"):
             kept.append(word)
             continue
-        near = difflib.get_close_matches(name, own, n=1, cutoff=0.8)
+        # A configuration's own keys of one word are few, and none of them is to be taken for a slip.
+        single = "." not in name and name not in _single_keys(words_of)
+        near = difflib.get_close_matches(name, own, n=1, cutoff=0.6 if single else 0.8)
         if near:
             raise ConfigError("There is no such option", found=word, expected=f"--{near[0]}, perhaps")
         overrides.append(word)
         if "=" not in word and words:
             overrides.append(words.pop(0))
     return kept, tuple(overrides)
+
+
+def _single_keys(command: str) -> set[str]:
+    """The keys of a command's configuration that are in no group."""
+    return {field.name.replace("_", "-") for field in dataclasses.fields(command_options(command))}
 
 
 def _later(command: Command) -> Constructor:
@@ -265,9 +320,10 @@ def _later(command: Command) -> Constructor:
         return functools.partial(command, *positional, **named)
 
     del later.__wrapped__  # which tyro would look at
-    later.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]
+    signature = inspect.signature(command)
+    later.__signature__ = signature  # type: ignore[attr-defined]
     later.__annotations__ = {
-        name: Annotated[hint, tyro.conf.arg(metavar=word_for(hint))] if interval_of(hint) else hint
+        name: as_option(hint, signature.parameters[name].default) if name in signature.parameters else hint
         for name, hint in get_type_hints(command, include_extras=True).items()
     }
     return later
@@ -282,9 +338,7 @@ def _with_options(command: Command, options: type) -> Constructor:
         "overrides": signature.parameters["overrides"].replace(default=options()),
     }
     shown.__signature__ = signature.replace(parameters=list(replaced.values()))
-    shown.__annotations__ = get_type_hints(command, include_extras=True) | {
-        "overrides": Annotated[options, tyro.conf.arg(name="")]
-    }
+    shown.__annotations__ |= {"overrides": Annotated[options, tyro.conf.arg(name="")]}
     return shown
 
 

@@ -140,10 +140,14 @@ def say_unknown(src: Path) -> InputError:
     return InputError(
         "what kind of capture this is cannot be told",
         where=src,
-        expected="; ".join(f"{one.layout}: {one.looks_for}" for one in SNIFFERS),
         found=say_contents(src) if src.is_dir() else f"a file {src.name}",
-        remedy="say which it is: simulacra import LAYOUT SRC SESSION (simulacra import --help)",
+        expected="a folder or file of one of these layouts:" + "".join(map(_row, SNIFFERS)),
+        remedy="give the folder in which all of a capture lies; or say what it is: simulacra import LAYOUT SRC SESSION",
     )
+
+
+def _row(sniffer: Sniffer) -> str:
+    return f"\n    {sniffer.layout:14s} {sniffer.looks_for}"
 
 
 # -- what they look for ----------------------------------------------------------------------------

@@ -7,7 +7,10 @@ each worker makes its own with :meth:`Network.load`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,12 @@ from jaxtyping import Float
 
 from simulacra.render.runtime.assets import asset_path
 from simulacra.render.runtime.errors import AssetError, MissingExtraError
+
+# What the runtime says of itself when its first network is made, once a process; it has no switch for that.
+ANNOUNCEMENT = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+STDERR = 2
+_announcing = threading.Lock()
+_announced = threading.Event()
 
 
 class Network:
@@ -34,7 +43,6 @@ class Network:
             AssetError: the file is not a network.
         """
         self._interpreter = _interpreter(path, threads)
-        self._interpreter.allocate_tensors()
         entry = self._interpreter.get_input_details()[0]
         self._input: int = entry["index"]
         self._outputs = {detail["name"]: detail["index"] for detail in self._interpreter.get_output_details()}
@@ -69,7 +77,6 @@ class Network:
 
 
 def _interpreter(path: Path, threads: int) -> Any:
-    # The runtime announces its XNNPACK delegate on standard error at every load; that is no news to a user.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -80,11 +87,49 @@ def _interpreter(path: Path, threads: int) -> Any:
             remedy="pip install ai-edge-litert",
         ) from error
     try:
-        return Interpreter(str(path), num_threads=threads)
+        with _without_announcement():
+            interpreter = Interpreter(str(path), num_threads=threads)
+            interpreter.allocate_tensors()
+            return interpreter
     except (ValueError, OSError) as error:
         raise AssetError(
             "a network file cannot be loaded", where=path, found=error, remedy="simulacra assets"
         ) from error
+
+
+@contextmanager
+def _without_announcement() -> Iterator[None]:
+    """What is written to standard error meanwhile, by whatever thread or library, comes out after, but for one line.
+
+    Only while the first network of the process is made: it is the one that is announced.
+    """
+    if _announced.is_set():
+        yield
+        return
+    with _announcing, tempfile.TemporaryFile() as kept:
+        try:
+            away = os.dup(STDERR)
+        except OSError:  # closed: nobody would hear it
+            yield
+            return
+        os.dup2(kept.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(away, STDERR)
+            os.close(away)
+            kept.seek(0)
+            _say_all_but_announcement(kept.readlines())
+
+
+def _say_all_but_announcement(lines: list[bytes]) -> None:
+    others = [line for line in lines if line.strip() != ANNOUNCEMENT]
+    if len(others) < len(lines):
+        _announced.set()
+    said = b"".join(others)
+    with suppress(OSError):  # nobody reads it any more
+        while said:
+            said = said[os.write(STDERR, said) :]
 
 
 def sigmoid(x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

@@ -90,7 +90,8 @@ def find_people(
     seconds, _ = frame_seconds([known[frame] for frame in frames])
     rows = moments_of(seconds, seconds_apart)
     chosen = [int(frames[row]) for row in rows]
-    with Progress("several people", len(session.cameras)) as bar:
+    pictures = sum(session.has(frame, name) for frame in chosen for name in session.camera_names)
+    with Progress("several people", pictures) as bar:
         seen = _see(session, chosen, look, workers, bar)
     cameras = cameras_of(session)
     views = [[seen[name].get(frame, []) for name in session.camera_names] for frame in chosen]
@@ -186,9 +187,11 @@ def _see(
     def of_camera(name: str) -> dict:
         present = [frame for frame in frames if session.has(frame, name)]
         images = session.iter_images(name, present)
-        found = {frame: look(image) for frame, image in zip(present, images, strict=True)}
-        if bar is not None:
-            bar.advance()
+        found = {}
+        for frame, image in zip(present, images, strict=True):
+            found[frame] = look(image)
+            if bar is not None:
+                bar.advance()
         return found
 
     with ThreadPoolExecutor(workers) as pool:

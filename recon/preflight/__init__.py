@@ -54,6 +54,7 @@ from simulacra.recon.preflight.samples import PersonDetector, SessionSamples, ne
 from simulacra.recon.preflight.second_look import look_again
 from simulacra.recon.preflight.storage import check_sizes, check_storage
 from simulacra.recon.preflight.times import check_frames, check_motion
+from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.runtime.errors import CaptureError
 
@@ -144,26 +145,27 @@ def inspect(
         detector=detector,
         person=person,
     )
-    samples = look_again(used, samples, detector, problems) if detector is not None else samples
-    found = measure_consistency(used, samples)
-    checks = check_frames(used) + check_cameras(used) + check_detector(samples)
-    checks += (
-        check_people(samples, person)
-        + check_presence(used, samples)
-        + check_moments(samples)
-        + check_motion(samples)
-    )
-    checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
-    # Of several people it is not said here whose motion a camera follows.
-    alone = detector if samples.people is None else None
-    longer = functools.partial(look_longer, used, alone, problems) if alone is not None else None
-    placed = check_consistency(used, samples, found, longer)
-    checks += [_doubt_of_many(check) for check in placed] if samples.several else placed
-    # Where the calibration is of another convention or moment it says nothing of where cameras stand.
-    if not any(c.status == "fail" and c.code in PLACES for c in checks):
-        checks += check_joint_error(used, samples)
-    checks += check_masks(used, samples, problems)
-    checks += check_depths(used, samples, found, problems)
+    with working("comparing what the cameras saw"):
+        samples = look_again(used, samples, detector, problems) if detector is not None else samples
+        found = measure_consistency(used, samples)
+        checks = check_frames(used) + check_cameras(used) + check_detector(samples)
+        checks += (
+            check_people(samples, person)
+            + check_presence(used, samples)
+            + check_moments(samples)
+            + check_motion(samples)
+        )
+        checks += check_light({c.name: tuple(s.light for s in c.stills) for c in samples.cameras})
+        # Of several people it is not said here whose motion a camera follows.
+        alone = detector if samples.people is None else None
+        longer = functools.partial(look_longer, used, alone, problems) if alone is not None else None
+        placed = check_consistency(used, samples, found, longer)
+        checks += [_doubt_of_many(check) for check in placed] if samples.several else placed
+        # Where the calibration is of another convention or moment it says nothing of where cameras stand.
+        if not any(c.status == "fail" and c.code in PLACES for c in checks):
+            checks += check_joint_error(used, samples)
+        checks += check_masks(used, samples, problems)
+        checks += check_depths(used, samples, found, problems)
     # Files come last: the checks before find some of the problems.
     ordered = check_storage(problems, files) + check_sizes(used, problems, samples) + checks
     return Inspection(Preflight(tuple(keep_worst(ordered)), session.notes), samples, found)

@@ -142,13 +142,14 @@ class Preflight:
         if not failed:
             return
         codes = ", ".join(dict.fromkeys(check.code for check in failed))
+        ignored = ",".join(dict.fromkeys([*ignore, *(check.code for check in failed)]))
         remedies = list(dict.fromkeys(check.remedy for check in failed))
         raise CaptureError(
             f"the capture fails its checks: {codes}",
             where="; ".join(dict.fromkeys(check.where for check in failed)),
             expected="; ".join(f"{check.code} {check.limit}" for check in failed),
             found="; ".join(check.found() for check in failed),
-            remedy=f"{'; '.join(remedies)}; or go on regardless: preflight.ignore [{codes}]",
+            remedy=f"{'; '.join(remedies)}; or go on regardless: --preflight.ignore {ignored}",
         )
 
 

@@ -215,12 +215,11 @@ def sample_session(
         more = () if expected is None else (expected,)
 
         def sample(name: str) -> CameraSamples:
-            found = _sample_camera(session, name, chosen, moving, detector, problems, *more)
-            bar.advance()
-            return found
+            return _sample_camera(session, name, chosen, moving, detector, problems, bar, *more)
 
         # Cameras are looked at side by side; what takes long is the pictures of each.
-        with Progress("looking at cameras", len(session.cameras)) as bar, ThreadPoolExecutor(WORKERS) as pool:
+        pictures = len({*chosen, *moving}) * len(session.cameras)
+        with Progress("looking at pictures", pictures) as bar, ThreadPoolExecutor(WORKERS) as pool:
             return tuple(pool.map(sample, session.camera_names))
 
     cameras, people = sample_all(None), None
@@ -243,6 +242,7 @@ def _sample_camera(
     moving: Sequence[int],
     detector: PersonDetector | None,
     problems: Problems,
+    bar: Progress,
     expected: ExpectedBodies | None = None,
 ) -> CameraSamples:
     stills: list[Still] = []
@@ -251,7 +251,7 @@ def _sample_camera(
     last: PoseDetection | None = None
     turned: list[int] = []
     wanted = sorted({*chosen, *moving})
-    previous, crowd = -2, 1
+    previous, crowd, looked = -2, 1, 0
     for frame, pixels in iter_raw(session, name, wanted, problems):
         image = pixels.astype(np.float32) / np.float32(255)
         if frame in moving:
@@ -277,6 +277,9 @@ def _sample_camera(
         previous = frame
         if person is not None:
             bodies[frame] = body_of(person)
+        looked += 1
+        bar.advance()
+    bar.advance(len(wanted) - looked)  # those that cannot be read, or are not there
     stills.sort(key=lambda still: still.frame)
     # Most stills must say the same: a single detection of somebody who bends over may err.
     usual = max(set(turned), key=turned.count) if turned else 0

@@ -90,8 +90,7 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
     Raises:
         RunError: the folder holds something else, or a run of another session.
     """
-    if root.exists() and not root.is_dir():
-        raise RunError("the output is a file, not a folder", where=root, remedy="give another --out")
+    check_run_place(root)
     _check_owner(root, session_fingerprint)
     with disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -106,7 +105,7 @@ def open_run(root: Path, session_fingerprint: str) -> RunFolder:
 def _check_owner(root: Path, session_fingerprint: str) -> None:
     """That a folder may hold a run of this session: it does, or holds nothing."""
     # Looked at before run.json is read: another process may just be writing that.
-    foreign = root.is_dir() and not all(_is_leftover(path) for path in root.iterdir())
+    foreign = _is_foreign(root)
     owner = _owner(root)
     if owner is not None and owner != session_fingerprint:
         raise RunError(
@@ -117,11 +116,32 @@ def _check_owner(root: Path, session_fingerprint: str) -> None:
             remedy="give another --out, or delete that folder",
         )
     if owner is None and foreign:
-        raise RunError(
-            "the output folder is not empty and is not a run",
-            where=root,
-            remedy="give a new or empty folder as --out",
-        )
+        raise _foreign(root)
+
+
+def check_run_place(root: Path) -> None:
+    """That a run can be where the output is named, as far as that is to be seen without reading a session.
+
+    Raises:
+        RunError: it is a file, or a folder of something else.
+    """
+    if root.exists() and not root.is_dir():
+        raise RunError("the output is a file, not a folder", where=root, remedy="give another --out")
+    with disk_errors(root):
+        if _is_foreign(root) and _owner(root) is None:
+            raise _foreign(root)
+
+
+def _is_foreign(root: Path) -> bool:
+    return root.is_dir() and not all(_is_leftover(path) for path in root.iterdir())
+
+
+def _foreign(root: Path) -> RunError:
+    return RunError(
+        "the output folder is not empty and is not a run",
+        where=root,
+        remedy="give a new or empty folder as --out",
+    )
 
 
 def check_has_avatar(root: Path) -> None:
@@ -273,6 +293,15 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def record_begin(run: RunFolder, config: object, **facts: object) -> None:
+    """Says in ``run.json`` what is being made; that of a run that was finished once stays until the end of this one."""
+    if read_run_file(run.root).get("stages"):
+        return
+    described = {"schema": RUN_SCHEMA, "session_fingerprint": run.session_fingerprint, "state": "begun"}
+    with disk_errors(run.root):
+        write_json(run.root / RUN_FILE, {**described, "config": config, "stages": {}, **facts})
+
+
 def record_run(run: RunFolder, config: object, results: list[StageResult], **facts: object) -> None:
     """Writes ``run.json``: what produced this run, with which versions, how long each stage took."""
     stages = {
@@ -282,6 +311,7 @@ def record_run(run: RunFolder, config: object, results: list[StageResult], **fac
     described = {
         "schema": RUN_SCHEMA,
         "session_fingerprint": run.session_fingerprint,
+        "state": "complete",
         "config": config,
         "versions": library_versions(),
         "commit": source_commit(),

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulacra.recon.preflight import samples
+from simulacra.recon.preflight import Check, Preflight, samples
 from simulacra.recon.session import Session
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import InputError
 from simulacra.tools.cli import main
+from simulacra.tools.commands.check import print_checks
+from simulacra.tools.commands.printing import console
 from simulacra.tools.report import check_page
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.preflight.blind import Blind
@@ -35,7 +37,9 @@ def test_a_sound_session_passes_and_the_page_holds_its_pictures(
     said = capsys.readouterr().out
     assert said.startswith(("Usable.", "Usable with care, because "))
     assert "0 failed" in said and "depth-frame" in said
-    assert said.endswith(f"Next: simulacra reconstruct {session.root} --out RUN\n")
+    last = said.splitlines()[-1]
+    assert last.startswith(f"Next: simulacra reconstruct {session.root} --config studio_rgbd ")
+    assert last.endswith(f" --out {session.root}-run")
     record = json.loads((tmp_path / "out" / "preflight.json").read_text())
     assert {check["status"] for check in record["checks"]} <= {"pass", "warn"}
     page = (tmp_path / "out" / "check.html").read_text()
@@ -43,6 +47,42 @@ def test_a_sound_session_passes_and_the_page_holds_its_pictures(
     assert page.count("data:image/jpeg;base64,") == 8
     assert "http:" not in page and "https:" not in page
     assert not (session.root / "check.html").exists()
+
+
+def test_what_passed_is_a_line_and_notes_are_another_and_all_shows_them(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = session.root / "session.json"
+    described = json.loads(path.read_text())
+    described["notes"] = [
+        "a key is not used: " + ", ".join(f"name.of.a.key.{k}" for k in range(40)),
+        "another",
+    ]
+    path.write_text(json.dumps(described))
+    main(["check", str(session.root), "--out", str(tmp_path / "out")])
+    lines = capsys.readouterr().out.splitlines()
+    (passed,) = [line for line in lines if " checks passed: " in line]
+    count = int(passed.split()[0])
+    names = passed.partition(" checks passed: ")[2].removesuffix("; --all shows them").split(", ")
+    assert count == len(names) > 20 and "depth-frame" in names
+    assert f"2 notes of the import in {path}; --all shows them" in lines
+    assert not any("name.of.a.key" in line for line in lines)
+    main(["check", str(session.root), "--out", str(tmp_path / "out"), "--all"])
+    every = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("pass ") for line in every) == count
+    # Longer than a terminal, and in one piece.
+    assert f"note: {described['notes'][0]}" in every
+
+
+def test_lines_are_not_broken_where_there_is_no_terminal(
+    session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = Preflight((Check("frames", "", 1.0, "frames", "2", "warn", "record " + "more frames " * 30),))
+    print_checks(record, console(), every=False, notes_in=session.root / "session.json")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.rstrip() for line in said if line.startswith("     do: ")] == [
+        "     do: record " + ("more frames " * 30).rstrip()
+    ]
 
 
 def test_a_file_that_fails_only_when_the_page_is_made_is_said(
@@ -71,6 +111,7 @@ def test_a_failed_check_is_said_with_its_remedy_and_ends_with_status_2(
         "fail storage 1: files are missing or damaged"
     )
     assert "fail person-visible 2:" in said and "do: copy the files" in said
+    assert said.endswith(f"When that is done: simulacra check {session.root}")
     page = (session.root.with_name("s01.check") / "check.html").read_text()
     assert page.index("Not usable, because") < page.index("To look at")
     assert " failed," in page and "No picture could be read" in page

@@ -157,9 +157,32 @@ def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
     assert shown(command_options("reconstruct"), "") == fields - lists | {"evaluate.references"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *([name] for name in COMMANDS),
+        *([family, name] for family, (_, inner) in FAMILIES.items() for name in inner),
+    ],
+    ids=" ".join,
+)
+def test_no_help_shows_a_default_that_is_none(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*words, "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", "").split())
+    assert "None" not in said and "(default: )" not in said
+    if words == ["export"]:
+        assert "--to ply|spz|sog|" in said
+    if words == ["reconstruct"]:
+        # Of the configuration it says all.
+        assert "--out PATH the folder for the run. --config" in said and said.count("(default: ") > 100
+
+
 def test_an_option_of_the_configuration_is_refused_in_our_own_words(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S/session.json").write_text("{}")
     words = ["reconstruct", "S", "--out", "R"]
     assert main([*words, "--fit.iteratoins", "3"]) == 2
     assert "'fit.iterations', perhaps" in capsys.readouterr().err
@@ -324,3 +347,49 @@ def test_options_of_an_import_become_its_record() -> None:
         depth_scale=1000.0, depth_is="separate", intrinsics=Intrinsics(fx=500.0), folders=Folders(color="rgb")
     )
     assert dataclasses.asdict(record) == dataclasses.asdict(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("reconstruct S --ouput R", "expected: --out, perhaps"),
+        ("reconstruct S --configuration demo --out R", "expected: --config, perhaps"),
+        ("export R --out a.plyy", "do: --out a.ply, or another of these endings"),
+    ],
+)
+def test_a_slip_in_an_option_is_said_with_what_was_meant(
+    words: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S/session.json").write_text("{}")
+    (tmp_path / "R").mkdir()
+    assert main(words.split()) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_keys_of_a_configuration_are_no_slips() -> None:
+    words = ["stage", "--frames", "3", "--files", "png", "--color.iso", "100", "--out", "S"]
+    assert split_overrides(words) == (["stage", "--out", "S"], tuple(words[1:7]))
+
+
+@pytest.mark.parametrize("words", ["reconstruct S R", "reconstruct S -o R", "check S R"])
+def test_a_place_that_is_named_without_its_option_gets_it(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith("writes where --out says: --out PATH\n")
+
+
+def test_a_mistyped_option_is_a_matter_of_its_own_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["import", "qualisys", "SRC", "S", "--fpss", "30"])
+    said = capsys.readouterr().err
+    assert "--fps RATE" in said and "colmap" not in said and "simulacra import qualisys --help" in said
+    with pytest.raises(SystemExit):
+        main(["check", "S", "--frame", "3"])
+    said = capsys.readouterr().err
+    assert "--frames" in said and "export-session" not in said and "bench" not in said
+    assert "writes where" not in said

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import OptionalPath, Run, check_file
+from .arguments import Run, check_file
+from .inputs import Input, OptionalInput
+from .outputs import OutFile
 from .warmup import warm_up
 
 if TYPE_CHECKING:
@@ -24,11 +26,11 @@ HELD_SECONDS = 2.0
 
 def animate(
     run: Run,
-    motion: Annotated[Positional[Path], arg(metavar="MOTION")],
+    motion: Annotated[Positional[Path], arg(metavar="MOTION"), Input("file")],
     /,
-    out: Path,
+    out: OutFile,
     camera: Literal["follow", "still"] = "follow",
-    skeleton: OptionalPath = None,
+    skeleton: OptionalInput = None,
 ) -> None:
     """Move an avatar by a motion file, and write a video of it. A motion of one frame is held for two seconds.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import shlex
 import types
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from annotated_types import Interval
 from tyro.conf import Positional, arg
 
-from simulacra.recon.runs.ranges import bounds
+from simulacra.recon.runs.ranges import bounds, interval_of
 from simulacra.render.runtime.errors import RunError
+
+from .inputs import Input
 
 if TYPE_CHECKING:
     from simulacra.recon.session import Session as Recorded
 
-Source = Annotated[Positional[Path], arg(metavar="SRC")]
-Session = Annotated[Positional[Path], arg(metavar="SESSION")]
-Run = Annotated[Positional[Path], arg(metavar="RUN")]
+Source = Annotated[Positional[Path], arg(metavar="SRC"), Input("capture")]
+Session = Annotated[Positional[Path], arg(metavar="SESSION"), Input("session")]
+Run = Annotated[Positional[Path], arg(metavar="RUN"), Input("run")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
 WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
 FramesLookedAt = Annotated[int, Interval(ge=1, le=1000)]
@@ -38,13 +41,30 @@ def options_of(record: type) -> Any:
             )
         else:
             default = dataclasses.field(default=field.default)
-            fields.append(
-                (field.name, hint if hint is bool else Annotated[hint, arg(metavar=word_for(hint))], default)
-            )
-    named = {"__doc__": record.__doc__}
+            named = hint if hint is bool else Annotated[hint, arg(metavar=word_for(hint))]
+            fields.append((field.name, as_option(named, field.default), default))
+    namespace = {"__doc__": record.__doc__}
     return dataclasses.make_dataclass(
-        record.__name__, fields, bases=(record,), namespace=named, frozen=True, kw_only=True
+        record.__name__, fields, bases=(record,), namespace=namespace, frozen=True, kw_only=True
     )
+
+
+def as_option(hint: Any, default: object) -> Any:
+    """A parameter's type as the help shows it: values by the words for them, and no default where that is none.
+
+    Args:
+        hint: its type.
+        default: its default, or a mark that there is none.
+    """
+    named = any(getattr(extra, "metavar", None) for extra in getattr(hint, "__metadata__", ()))
+    plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    optional = get_origin(plain) in (Union, types.UnionType) and type(None) in get_args(plain)
+    if interval_of(hint) or (optional and not named):
+        hint = Annotated[hint, arg(metavar=word_for(hint))]
+    if default is inspect.Parameter.empty and get_origin(plain) is tuple:
+        return Annotated[hint, arg(help_behavior_hint="(required)")]
+    # "(default: None)" says nothing that the absence of a default does not.
+    return Annotated[hint, arg(help_behavior_hint="")] if default is None or default == () else hint
 
 
 def word_for(hint: Any) -> str:
@@ -109,16 +129,25 @@ def check_folder(out: Path, what: str) -> None:
 
 
 def say_session(session: Path) -> None:
-    """What the importer noted, what there is now, and the whole next command."""
+    """What the importer noted, what there is now, and the whole next command in the last line."""
     from simulacra.recon.session import load_session
 
     made = load_session(session)
     for note in made.notes:
         print(f"note: {note}")
-    print(
-        f"{session} is made: {say_recorded(made)}. Is it usable? {shlex.join(['simulacra', 'check', str(session)])}"
-    )
+    print(f"{session} is made: {say_recorded(made)}. It is checked first when it is reconstructed.")
+    if is_linked(made):
+        print(
+            "Its files are hard links to those it was made of: they take no space, and stay when those are deleted; "
+            "who changes one in place changes both."
+        )
     print(f"Next: {next_command(session, made)}")
+
+
+def is_linked(session: Recorded) -> bool:
+    """Whether a session shares files with what it was made of."""
+    first = {name: source.file for frame in session.frames for name, source in frame.sources.items()}
+    return any(session.path(file).stat().st_nlink > 1 for file in first.values())
 
 
 def next_command(folder: Path, session: Recorded) -> str:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import AssetError
 
+from . import printing
 from .arguments import OptionalPath
 
 if TYPE_CHECKING:
@@ -36,11 +37,9 @@ def assets(
         from_wheels: take the packages from this folder instead of the network.
         quiet: say nothing when all is right.
     """
-    from rich.console import Console
-
     from simulacra.render.runtime.assets import asset_status
 
-    console = Console()
+    console = printing.console()
     statuses = asset_status(names or None)
     bad = [status for status in statuses if status.state != "here"]
     if bad or not quiet:

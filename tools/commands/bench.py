@@ -8,6 +8,8 @@ from typing import Annotated
 from annotated_types import Interval
 from tyro.conf import arg
 
+from .outputs import OutFolder
+
 Repeats = Annotated[int, Interval(ge=1, le=10_000)]
 Side = Annotated[int, Interval(ge=16, le=16384)]
 ClipLength = Annotated[int, Interval(ge=1, le=100_000)]
@@ -95,7 +97,7 @@ def bench_drive(
 
 
 def bench_soak(
-    out: Path,
+    out: OutFolder,
     events: Events = 1000,
     minutes: Minutes = 60.0,
     seed: Seed = 0,

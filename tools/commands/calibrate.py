@@ -11,7 +11,9 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import ConfigError, RunError
 
-from .arguments import OptionalPath, Session, Source, WorldUp, check_file, say_session
+from .arguments import Session, Source, WorldUp, check_file, next_command, say_session
+from .inputs import Input
+from .outputs import NewFolder, OptionalFile, Output
 
 if TYPE_CHECKING:
     from simulacra.recon.calibrate import BoardSeen
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 def calibrate_board(
     src: Source,
-    out: Annotated[Positional[Path], arg(metavar="OUT")],
+    out: Annotated[Positional[Path], arg(metavar="OUT"), Output("folder")],
     /,
-    board: Annotated[Path, arg(metavar="BOARD.toml")],
+    board: Annotated[Path, arg(metavar="BOARD.toml"), Input("file")],
     lens: Annotated[Literal[0, 1, 2, 4, 5] | None, arg(metavar="COUNT")] = None,
     lenses_only: bool = False,
     world_up: WorldUp = None,
@@ -80,7 +82,7 @@ def calibrate_board(
 def calibrate_apply(
     calibration: Annotated[Positional[Path], arg(metavar="CALIBRATION.json")],
     session: Session,
-    out: Annotated[Positional[Path], arg(metavar="NEW_SESSION")],
+    out: Annotated[Positional[Path], arg(metavar="NEW_SESSION"), Output("new folder")],
     /,
     own_world: bool = False,
     force: bool = False,
@@ -106,10 +108,10 @@ def calibrate_apply(
 def calibrate_rig(
     session: Session,
     /,
-    out: Path,
+    out: NewFolder,
     boards: Annotated[tuple[Path, ...], arg(metavar="RECORDING [RECORDING ...]")] = (),
-    board: Annotated[Path | None, arg(metavar="BOARD.toml")] = None,
-    observed: Annotated[Path | None, arg(metavar="RUN/observe")] = None,
+    board: Annotated[Path | None, arg(metavar="BOARD.toml"), Input("file")] = None,
+    observed: Annotated[Path | None, arg(metavar="RUN/observe"), Input("file")] = None,
     focal: bool = False,
 ) -> None:
     """Adjust all cameras of a session together, on the person that they see and on recordings of a board.
@@ -144,9 +146,8 @@ def calibrate_rig(
             "recordings of a board and what is on it belong together",
             expected="--boards REC --board BOARD.toml",
         )
-    for place in (out, report_file(out)):
-        if place.is_file() or (place.is_dir() and any(place.iterdir())):
-            raise RunError("there is something already", where=place, remedy="name a new folder")
+    if report_file(out).exists():
+        raise RunError("there is something already", where=report_file(out), remedy="name a new folder")
     loaded = load_session(session)
     given = rig_of(loaded.cameras)
     seen = _see_boards(boards, board, loaded) if board is not None else []
@@ -157,7 +158,7 @@ def calibrate_rig(
     print_adjusted(adjusted)
     refuse_no_better(adjusted)
     _, report = write_adjusted(adjusted, loaded, out)
-    print(f"session: {out}\nreport: {report}")
+    print(f"session: {out}\nreport: {report}\nNext: {next_command(out, load_session(out))}")
 
 
 def _see_boards(recordings: Sequence[Path], board: Path, session: CapturedSession) -> list[BoardSeen]:
@@ -188,7 +189,7 @@ def calibrate_clocks(
     session: Session,
     observed: Annotated[Positional[Path], arg(metavar="RUN/observe")],
     /,
-    json: OptionalPath = None,
+    json: OptionalFile = None,
 ) -> None:
     """How many frames each camera lags, and how it is turned, from the motion of the person.
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from simulacra.render.runtime.errors import InputError, UserError
+from tyro.conf import arg
 
-from .arguments import FramesLookedAt, OptionalPath, Session
+from simulacra.render.runtime.errors import UserError
+
+from .arguments import FramesLookedAt, Session, next_command
+from .next_steps import with_commands
+from .outputs import OptionalFolder, check_output
+from .printing import console, plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,40 +25,43 @@ MOTION = 100
 COLORS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
-def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt = 3) -> None:
+def check(
+    session: Session,
+    /,
+    out: OptionalFolder = None,
+    frames: FramesLookedAt = 3,
+    every: Annotated[bool, arg(name="all")] = False,
+) -> None:
     """Say whether a session is usable, and what to do where it is not: calibration, time, light, masks, depth.
 
-    First a sentence: usable, usable with care, or not, and why; then what is doubtful, and what to do about it.
+    First a sentence: usable, usable with care, or not, and why; then what to do, and what failed or is doubtful.
     Writes preflight.json and a page with pictures. Exit status 2 if a check failed.
 
     Args:
         session: the folder that `simulacra import` made.
         out: the folder for them; SESSION.check if not given.
         frames: so many frames of each camera are looked at closely.
+        every: what passed too, with its measure, and what the importer noted.
     """
-    from rich.console import Console
-
     from simulacra.recon.preflight import PreflightConfig, save_preflight
     from simulacra.recon.runs.files import disk_errors
-    from simulacra.recon.session import SESSION_FILE
+    from simulacra.recon.session import SESSION_FILE, load_session
 
     from ..report.check_page import write_check_page
 
-    if not (session / SESSION_FILE).is_file():
-        raise InputError(
-            "there is no session", where=session, expected=f"a folder with {SESSION_FILE}",
-            remedy="make one: simulacra import --help",
-        )  # fmt: skip
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
+    check_output(folder, "folder", "--out")
     record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
-    print_checks(record, Console())
+    record = with_commands(record, session)
+    print_checks(record, console(), every=every, notes_in=session / SESSION_FILE)
     with disk_errors(folder):
         save_preflight(folder, record)
     page = write_check_page(folder / "check.html", session, record, seen)
     print(f"page: {page.resolve()}\nto see it, open it in a browser: {page.resolve().as_uri()}")
     if record.failed():
+        print(f"When that is done: {shlex.join(['simulacra', 'check', str(session)])}")
         raise SystemExit(2)
-    print(f"Next: {shlex.join(['simulacra', 'reconstruct', str(session), '--out', 'RUN'])}")
+    print(f"Next: {next_command(session, load_session(session))}")
 
 
 def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspection | None]:
@@ -72,41 +80,53 @@ def _inspect(session: Path, settings: PreflightConfig) -> tuple[Preflight, Inspe
     return seen.record, seen
 
 
-def print_checks(record: Preflight, console: Console) -> None:
-    """The verdict; what failed or is doubtful, with what to do; what passed, whose measures are in the files."""
+def print_checks(record: Preflight, console: Console, *, every: bool, notes_in: Path) -> None:
+    """The verdict and what to do; what failed or is doubtful; what passed, and the importer's notes, in a line each.
+
+    Args:
+        every: what passed and the notes as they are.
+        notes_in: the file that has the notes.
+    """
     from simulacra.recon.preflight.verdict import judge_session
 
     verdict = judge_session(record)
     color = {"usable": "green", "usable with care": "yellow", "not usable": "bold red"}[verdict.usable]
-    console.print(f"[{color}]{_plain(verdict.sentence)}[/]", highlight=False)
+    console.print(f"[{color}]{plain(verdict.sentence)}[/]", highlight=False)
     if verdict.do:
-        console.print(f"What to do: {_plain(verdict.do)}", highlight=False)
-    for status in ("fail", "warn"):
+        console.print(f"What to do: {plain(verdict.do)}", highlight=False)
+    shown = ("fail", "warn", "pass") if every else ("fail", "warn")
+    for status in shown:
         for check in (check for check in record.checks if check.status == status):
             print_doubt(check, console)
-    for note in record.notes:
-        console.print(f"note: {_plain(note)}", highlight=False)
+    for note in record.notes if every else ():
+        console.print(f"note: {plain(note)}", highlight=False)
     counts = {status: sum(c.status == status for c in record.checks) for status in COLORS}
+    console.print(f"\n{counts['fail']} failed, {counts['warn']} doubtful", highlight=False)
+    passed = ", ".join(check.code for check in record.checks if check.status == "pass")
+    more = "" if every else "; --all shows them"
     console.print(
-        f"\n{counts['fail']} failed, {counts['warn']} doubtful, {counts['pass']} passed", highlight=False
+        f"{_count(counts['pass'], 'check')} passed: {passed or 'none'}{more}", style="dim", highlight=False
     )
-    if passed := [check.code for check in record.checks if check.status == "pass"]:
-        console.print(f"passed: {', '.join(passed)}", style="dim", highlight=False)
+    if record.notes and not every:
+        said = f"{_count(len(record.notes), 'note')} of the import in {notes_in}; --all shows them"
+        console.print(plain(said), style="dim", highlight=False)
 
 
 def print_doubt(check: Check, console: Console) -> None:
-    """A check that failed or is doubtful: what is wrong, what was measured, what to do."""
-    from simulacra.recon.preflight.codes import FAULTS
+    """A check: what is wrong if it failed or is doubtful, what was measured, what to do."""
+    from simulacra.recon.preflight.codes import CODES, FAULTS
 
-    where = f"  {_plain(check.where)}" if check.where else ""
-    console.print(f"\n[{COLORS[check.status]}]{check.status}[/] [bold]{check.code}[/]{where}: {FAULTS[check.code]}",
-                  highlight=False)  # fmt: skip
-    console.print(f"     {_plain(check.measure())} (wanted {_plain(check.limit)})", highlight=False)
+    where = f"  {plain(check.where)}" if check.where else ""
+    said = CODES[check.code] if check.status == "pass" else FAULTS[check.code]
+    console.print(
+        f"\n[{COLORS[check.status]}]{check.status}[/] [bold]{check.code}[/]{where}: {said}", highlight=False
+    )
+    console.print(f"     {plain(check.measure())} (wanted {plain(check.limit)})", highlight=False)
     if check.evidence:
-        console.print(f"     {_plain(check.evidence)}", highlight=False)
-    console.print(f"     do: {_plain(check.remedy)}", highlight=False)
+        console.print(f"     {plain(check.evidence)}", highlight=False)
+    if check.status != "pass":
+        console.print(f"     do: {plain(check.remedy)}", highlight=False)
 
 
-def _plain(text: str) -> str:
-    """Square brackets are rich's own."""
-    return text.replace("[", r"\[")
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")

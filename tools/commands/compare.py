@@ -10,15 +10,18 @@ from tyro.conf import Positional, arg
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import OptionalPath, check_file
+from .arguments import check_file
+from .inputs import Input
+from .outputs import OptionalFile
+from .printing import console
 
-Runs = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN ...]")]
+Runs = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN RUN [RUN ...]"), Input("run")]
 
 
 def compare(
     runs: Runs,
     /,
-    out: OptionalPath = None,
+    out: OptionalFile = None,
     metric: Annotated[str, arg(metavar="METRIC")] = "psnr_fg",
     json_lines: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -32,8 +35,6 @@ def compare(
         metric: by which views are the worst.
         json_lines: for programs: the comparison as JSON, and no table.
     """
-    from rich.console import Console
-
     from ..comparison.comparing import compare_runs, worst_views
     from ..comparison.page import print_comparison, say_verdict, write_comparison
 
@@ -46,7 +47,7 @@ def compare(
     if json_lines:
         print(json.dumps(comparison.as_json()))
     else:
-        print_comparison(comparison, Console())
+        print_comparison(comparison, console())
         print(say_verdict(comparison, metric))
     if out is not None:
         page = write_comparison(out, comparison, metric).resolve()

@@ -7,12 +7,16 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from . import printing
 from .assets import fetch_with_progress
 from .export import export
+from .outputs import OutFolder
 from .reconstruct import reconstruct
 
 
-def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo") -> None:
+def demo(
+    out: OutFolder = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "demo"
+) -> None:
     """Fetch a real capture, make an avatar of the person in it, and say where the report and its player are.
 
     What is missing of the outside files is downloaded first, as by `simulacra assets`: the capture (one man, four
@@ -23,13 +27,11 @@ def demo(out: Path = Path("demo"), config: Annotated[str, arg(metavar="NAME|FILE
         out: the folder for the session and the run.
         config: the configuration: a YAML file, or the name of one that simulacra brings.
     """
-    from rich.console import Console
-
     from simulacra.recon.importers.options import QualisysOptions
     from simulacra.recon.importers.qualisys import import_qualisys
     from simulacra.render.runtime.assets import asset_path, asset_status
 
-    console = Console()
+    console = printing.console()
     missing = [status.asset.name for status in asset_status() if status.state != "here"]
     if missing:
         console.print("Outside files: the capture, the networks and the body's data")

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Suppress, arg
 
-from .arguments import Config, OptionalPath
+from .arguments import Config
+from .outputs import OptionalFolder
 
 if TYPE_CHECKING:
     from ..design.config import DesignConfig
 
 
 def design(
-    out: OptionalPath = None,
+    out: OptionalFolder = None,
     config: Config = None,
     beside: Annotated[tuple[Path, ...], arg(metavar="RUN [RUN ...]")] = (),
     again: bool = False,

@@ -10,7 +10,10 @@ from tyro.conf import arg
 
 from simulacra.render.runtime.errors import ConfigError
 
-from .arguments import OptionalPath, Run
+from .arguments import Run
+from .inputs import Input
+from .outputs import OptionalFolder
+from .printing import console
 
 FrameNumber = Annotated[int, Interval(ge=0, le=10_000_000)]
 
@@ -19,10 +22,10 @@ def evaluate(
     run: Run,
     /,
     held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
-    out: OptionalPath = None,
-    gaussians: Annotated[Path | None, arg(metavar="FILE.ply")] = None,
+    out: OptionalFolder = None,
+    gaussians: Annotated[Path | None, arg(metavar="FILE.ply"), Input("file")] = None,
     frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,
-    world: Annotated[Path | None, arg(metavar="FILE.json")] = None,
+    world: Annotated[Path | None, arg(metavar="FILE.json"), Input("file")] = None,
     antialiased: bool = False,
 ) -> None:
     """Score a run again and write its report, or score it on other cameras and write a second report.
@@ -62,8 +65,6 @@ def _beside(
     world: Path | None,
     antialiased: bool,
 ) -> None:
-    from rich.console import Console
-
     from simulacra.recon.evaluate.foreign import IDENTITY, RUN_PART, evaluate_gaussians, name_of, read_world
 
     from ..comparison.beside import compare_parts
@@ -75,7 +76,7 @@ def _beside(
         run, file, folder, frame=frame, held_out_cameras=cameras, world=placed, antialiased=antialiased
     )
     comparison = compare_parts(run, folder, RUN_PART, name_of(file))
-    print_comparison(comparison, Console())
+    print_comparison(comparison, console())
     scored = sorted({view.camera for view in made.run.protocol.evaluated})
     print(
         f"{file.name} as a static scene beside {run.name}: frame {made.frame}, cameras {', '.join(scored)}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from tyro.conf import arg
 from simulacra.render.runtime.errors import RunError
 
 from .arguments import OptionalPath, Run, check_file
+from .inputs import OptionalInput
+from .outputs import OutPlace
 
 # The endings of each format's files; an ending stands for the first format that has it.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -33,11 +36,11 @@ At = Annotated[str | None, arg(metavar="rest|all|FRAME")]
 def export(
     run: Run,
     /,
-    out: Path,
+    out: OutPlace,
     to: To | None = None,
     at: At = None,
-    motion: OptionalPath = None,
-    skeleton: OptionalPath = None,
+    motion: OptionalInput = None,
+    skeleton: OptionalInput = None,
     fps: Annotated[float | None, Interval(ge=1, le=1000)] = None,
     axes: Literal["3dgs", "y-up"] = "3dgs",
     rig: Literal["own", "mixamo", "smpl"] = "own",
@@ -116,12 +119,13 @@ def format_of(out: Path, to: str | None) -> str:
     found = [form for form, endings in FORMATS.items() if out.suffix.lower() in endings]
     if to is None and not found:
         endings = [ending for each in FORMATS.values() for ending in each]
+        near = next(iter(difflib.get_close_matches(out.suffix.lower(), endings, n=1)), ".sog")
         raise RunError(
             "what the file is called says no format",
             where=out,
             expected=" ".join(dict.fromkeys(endings)),
             found=out.suffix or "no ending",
-            remedy=f"--out {shlex.quote(str(out.with_suffix('.sog')))}, or another of these endings",
+            remedy=f"--out {shlex.quote(str(out.with_suffix(near)))}, or another of these endings",
         )
     form = to or found[0]
     check_file(out, FORMATS[form], "this format")

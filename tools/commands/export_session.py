@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import arg
@@ -12,6 +11,7 @@ from simulacra.render.runtime.errors import ConfigError
 
 from .arguments import Session, check_folder
 from .evaluate import FrameNumber
+from .outputs import NewFolder
 
 if TYPE_CHECKING:
     from simulacra.recon.session import Session as Recorded
@@ -21,7 +21,7 @@ def export_session(
     session: Session,
     /,
     to: Literal["colmap", "nerfstudio"],
-    out: Path,
+    out: NewFolder,
     distorted: bool = False,
     without: Annotated[tuple[str, ...], arg(metavar="CAM [CAM ...]")] = (),
     frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_type_hints
 from simulacra.render.runtime.errors import InputError
 
 from .arguments import word_for
+from .inputs import no_such
 
 if TYPE_CHECKING:
     from simulacra.recon.importers.sniffing import Sighting
@@ -38,26 +39,31 @@ def with_found_layout(words: Sequence[str], layouts: Mapping[str, type]) -> list
         return list(words)
     if not Path(words[1]).exists() and len(words) > 3 and difflib.get_close_matches(words[1], layouts, 1):
         return list(words)  # a layout that is mistyped
-    sighting = _the_one(Path(words[1]), words, layouts)
-    layout, src = sighting.sniffer.layout, str(sighting.src)
-    sys.stderr.write(f"note: {src} is of the layout {layout}: {sighting.reason}\n")
+    src = Path(words[1])
+    if not src.exists():
+        raise no_such(src, "capture", words)
+    sighting = _the_one(src, words, layouts)
+    layout = sighting.sniffer.layout
+    sys.stderr.write(f"note: {sighting.src} is of the layout {layout}: {sighting.reason}\n")
     rest = list(words[2:])
     missing = _needed(layouts[layout], rest)
     if missing and rest and not {"-h", "--help"} & set(rest):
         raise InputError(
             f"the files of a {layout} capture do not say all that is needed",
-            where=src,
+            where=sighting.src,
             expected="; ".join(f"--{name}, {about}" for name, about in missing.items()),
             found=sighting.reason,
             remedy=f"say it, as it is; perhaps: {_command(sighting, rest, missing)}",
         )
-    return ["import", layout, src, *rest]
+    return ["import", layout, str(sighting.src), *rest]
 
 
 def _the_one(src: Path, words: Sequence[str], layouts: Mapping[str, type]) -> Sighting:
     from simulacra.recon.importers.sniffing import find_capture, say_unknown
 
     found = [one for one in find_capture(src) if one.sniffer.layout in layouts]
+    if not found or found[0].sniffer.confidence == "possible":
+        _refuse_part(src, words)
     if not found:
         raise say_unknown(src)
     if len(found) > 1:
@@ -72,6 +78,25 @@ def _the_one(src: Path, words: Sequence[str], layouts: Mapping[str, type]) -> Si
             ),
         )
     return found[0]
+
+
+def _refuse_part(src: Path, words: Sequence[str]) -> None:
+    """Refuses a folder of a capture that is in the folder above: `import CAPTURE/videos SESSION`.
+
+    Raises:
+        InputError: names the capture.
+    """
+    from simulacra.recon.importers.sniffing import sniff_layouts
+
+    whole = src.absolute().parent
+    found = [one for one in sniff_layouts(whole) if one.sniffer.confidence == "certain"]
+    if len(found) == 1:
+        raise InputError(
+            "this is a part of a capture",
+            where=src,
+            found=f"{found[0].sniffer.layout} in {whole}: {found[0].reason}",
+            remedy=f"import all of it: {shlex.join(['simulacra', 'import', str(whole), *words[2:]])}",
+        )
 
 
 def other_layout(src: Path, layout: str) -> Sighting | None:

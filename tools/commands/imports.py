@@ -13,8 +13,9 @@ from tyro.conf import arg
 from simulacra.recon.importers import options, recorder_options
 from simulacra.render.runtime.errors import InputError
 
-from .arguments import Session, Source, check_folder, options_of, say_session
+from .arguments import Source, check_folder, options_of, say_session
 from .found_layout import other_layout
+from .outputs import NewSession
 
 SRC_AND_SESSION = """
 Args:
@@ -31,7 +32,7 @@ def import_layout(layout: str, record: type) -> Callable[..., None]:
         record: its options, whose docstring is the help.
     """
 
-    def run(src: Source, session: Session, /, options: Any) -> None:
+    def run(src: Source, session: NewSession, /, options: Any) -> None:
         name = layout.replace("-", "_")
         module = importlib.import_module(f"simulacra.recon.importers.{name}")
         check_folder(session, "a session")

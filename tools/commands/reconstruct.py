@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
 from simulacra.render.runtime.errors import ConfigError, RunError
 
-from .arguments import Config, OptionalPath, Session, check_folder
+from .arguments import Config, Session, check_folder
 from .configurations import config_file, config_name
+from .next_steps import name_commands, naming_commands
+from .outputs import OptionalFolder
 from .warmup import warm_up
 
 if TYPE_CHECKING:
@@ -27,7 +32,7 @@ LogTo = Annotated[
 def reconstruct(
     session: Session,
     /,
-    out: OptionalPath = None,
+    out: OptionalFolder = None,
     config: Config = None,
     print_config: bool = False,
     log: LogTo = (),
@@ -48,42 +53,78 @@ def reconstruct(
         print_config: print the whole configuration as YAML and stop.
         log: tell losses and scores to these programs too, which are extras of those names.
     """
-    from simulacra.recon.pipeline import reconstruct as run
-    from simulacra.recon.pipeline import reconstruct_everybody
-    from simulacra.recon.runs.configuration import dump_config, format_config, load_config
-    from simulacra.recon.session import SESSION_FILE, load_session
+    from simulacra.recon.runs.progress import working
+
+    if not print_config:
+        out = _place_of_run(out)
+    with working("loading the libraries"):
+        from simulacra.recon.pipeline import reconstruct as run
+        from simulacra.recon.pipeline import reconstruct_everybody
+        from simulacra.recon.runs.configuration import dump_config, format_config, load_config
+        from simulacra.recon.session import SESSION_FILE
+
+        from ..loggers import logging_run
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
         config, resolved = _propose(session, overrides, body=resolved.avatar.kind == "avatar")
-    if print_config:
+    elif not print_config:
+        _say_held_out(session, resolved)
+    if print_config or out is None:
         sys.stdout.write(format_config(resolved))
         return
-    if out is None:
-        raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
-    check_folder(out, "a run")
-    if not (session / SESSION_FILE).is_file():
-        load_session(session)  # says what is missing, before anybody waits for kernels
-    # With a line that says what is compiled, where somebody would otherwise wait in the middle.
-    warm_up(quiet=True)
-    from ..loggers import logging_run
-    from ..report import read_run, write_run_report
 
+    # With a line that says what is compiled, where somebody would otherwise wait in the middle.
+    prepare = functools.partial(warm_up, quiet=True)
     folders = [out]
     if resolved.observe.person == "all":
         if log:
             raise ConfigError(
                 "runs of several people are not logged", remedy="one after the other: observe.person NAME"
             )
-        folders = [out / name for name in reconstruct_everybody(session, resolved, out, config_name(config))]
+        with naming_commands(session):
+            made = reconstruct_everybody(session, resolved, out, config_name(config), prepare=prepare)
+        folders = [out / name for name in made]
     else:
-        with logging_run(log, out, dump_config(resolved)):
-            run(session, resolved, out, config_name(config))
+        with naming_commands(session), logging_run(log, out, dump_config(resolved)):
+            run(session, resolved, out, config_name(config), prepare=prepare)
+    _conclude(folders, session)
+
+
+def _conclude(folders: Sequence[Path], session: Path) -> None:
+    """Writes the reports, and says what they say first, where they are and what is next."""
+    from ..report import read_run, write_run_report
+
     for folder in folders:
         report = write_run_report(folder).resolve()
         if verdict := read_run(folder).verdict:
-            print(f"{verdict.sentence} {verdict.do}".strip())
+            print(f"{verdict.sentence} {name_commands(verdict.do, session)}".strip())
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
+    print(f"Next: {shlex.join(['simulacra', 'view', *map(str, folders)])}")
+
+
+def _place_of_run(out: Path | None) -> Path:
+    """Where the run goes, where one can; said before the seconds that the libraries take to load.
+
+    Raises:
+        RunError: no folder is named, or no run can be there.
+    """
+    from simulacra.recon.runs.stages import check_run_place
+
+    if out is None:
+        raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+    check_folder(out, "a run")
+    check_run_place(out)
+    return out
+
+
+def _say_held_out(session: Session, settings: ReconstructionConfig) -> None:
+    from simulacra.recon.pipeline import protocol_of
+    from simulacra.recon.session import load_session
+
+    from .proposal import held_out
+
+    sys.stderr.write(f"held out: {held_out(protocol_of(load_session(session), settings.views))}\n")
 
 
 def _propose(session: Session, overrides: Sequence[str], *, body: bool) -> tuple[str, ReconstructionConfig]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +13,16 @@ from simulacra.recon.importers.options import DepthUnits
 from simulacra.recon.runs.ranges import Seed
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath, check_file, check_folder, next_command
+from .arguments import Config, check_file, check_folder, next_command, say_recorded
 from .configurations import config_file
+from .outputs import OptionalNewFolder, OutFile
 
 if TYPE_CHECKING:
     from ..virtual.config import VirtualCaptureConfig
 
 
 def stage(
-    out: OptionalPath = None,
+    out: OptionalNewFolder = None,
     config: Config = None,
     print_config: bool = False,
     overrides: Suppress[tuple[str, ...]] = (),
@@ -51,8 +51,7 @@ def stage(
     check_folder(out, "a session")
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
-        f"{out}: {len(session.frames)} frames of {len(session.cameras)} cameras, their truth in {out / 'truth'}\n"
-        f"Is it usable? {shlex.join(['simulacra', 'check', str(out)])}\nNext: {next_command(out, session)}"
+        f"{out}: {say_recorded(session)}, their truth in {out / 'truth'}\nNext: {next_command(out, session)}"
     )
 
 
@@ -63,7 +62,7 @@ def stage_schema() -> type[VirtualCaptureConfig]:
     return VirtualCaptureConfig
 
 
-def stage_people(out: Path, count: Annotated[int, Interval(ge=1, le=10_000)] = 12, seed: Seed = 0) -> None:
+def stage_people(out: OutFile, count: Annotated[int, Interval(ge=1, le=10_000)] = 12, seed: Seed = 0) -> None:
     """A contact sheet of virtual people, each whole and their face.
 
     Args:
@@ -71,13 +70,16 @@ def stage_people(out: Path, count: Annotated[int, Interval(ge=1, le=10_000)] = 1
         count: how many people.
         seed: of the first; the others have the seeds after it.
     """
+    from simulacra.recon.runs.files import disk_errors
+
     from ..virtual.sheet import write_sheet
 
     check_file(out, (".png", ".jpg"), "a picture")
-    write_sheet(out, count, seed)
+    with disk_errors(out):
+        write_sheet(out, count, seed)
 
 
-def stage_sensors(captures: Path, out: Path, depth_scale: DepthUnits = 10000.0, seed: Seed = 3) -> None:
+def stage_sensors(captures: Path, out: OutFile, depth_scale: DepthUnits = 10000.0, seed: Seed = 3) -> None:
     """Virtual depth sensors beside real ones: noise and agreement of cameras, printed and drawn.
 
     Args:
@@ -87,7 +89,10 @@ def stage_sensors(captures: Path, out: Path, depth_scale: DepthUnits = 10000.0, 
         depth_scale: of the rigs: depth units in a metre.
         seed: of the virtual persons and their sensors.
     """
+    from simulacra.recon.runs.files import disk_errors
+
     from ..virtual.sensors.command import compare_sensors
 
     check_file(out, (".png", ".jpg"), "a picture")
-    compare_sensors(captures, out, depth_scale, seed)
+    with disk_errors(out):
+        compare_sensors(captures, out, depth_scale, seed)

@@ -12,8 +12,10 @@ from tyro.conf import Suppress, arg
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import Config, OptionalPath, Session, check_folder
+from .arguments import Config, Session, check_folder
 from .configurations import config_file, config_name
+from .outputs import OptionalFolder
+from .printing import console
 from .reconstruct import LogTo, propose
 from .warmup import warm_up
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 def sweep(
     session: Session,
     /,
-    out: OptionalPath = None,
+    out: OptionalFolder = None,
     config: Config = None,
     metric: Annotated[str, arg(metavar="METRIC")] = "psnr_fg",
     log: LogTo = (),
@@ -81,8 +83,6 @@ def _logged(log: LogTo) -> Callable[[SweptSetting, Path, Callable[[], None]], No
 
 def _say(folders: Sequence[Path], out: Path, metric: str) -> None:
     """The table and the page; a list where the runs were not scored alike."""
-    from rich.console import Console
-
     from ..comparison.comparing import compare_runs
     from ..comparison.listing import list_runs
     from ..comparison.page import print_comparison, say_verdict, write_comparison
@@ -97,7 +97,7 @@ def _say(folders: Sequence[Path], out: Path, metric: str) -> None:
         )
         sys.stderr.write(f"not compared: {error.what}\n")
         return
-    print_comparison(comparison, Console())
+    print_comparison(comparison, console())
     print(say_verdict(comparison, metric))
     page = write_comparison(out / "compare.html", comparison, metric).resolve()
     print(f"page: {page}\nto see it, open it in a browser: {page.as_uri()}")

@@ -8,18 +8,17 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from tyro.conf import arg
 
-from simulacra.render.runtime.errors import RunError
-
-from .arguments import OptionalPath, Session, say_session
+from .arguments import Session, say_session
+from .outputs import OptionalFile, Output
 
 
 def synchronise(
     session: Session,
     /,
-    out: Annotated[Path, arg(metavar="NEW_SESSION")],
+    out: Annotated[Path, arg(metavar="NEW_SESSION"), Output("new folder")],
     by: Literal["motion", "sound", "both"] = "both",
     largest: Annotated[float, "SECONDS", Interval(ge=0.1, le=3600)] = 60.0,
-    json: OptionalPath = None,
+    json: OptionalFile = None,
 ) -> None:
     """Find when each camera was started, and make a session whose frames are of one moment each.
 
@@ -39,8 +38,6 @@ def synchronise(
     from simulacra.recon.synchronise import find_clocks, synchronise_session
     from simulacra.recon.synchronise.streams import camera_stream
 
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise RunError("there is something already", where=out, remedy="name a new folder")
     loaded = load_session(session)
     streams = {name: camera_stream(loaded, name) for name in loaded.camera_names}
     found = find_clocks(loaded, streams, None if by == "sound" else NetworkPersonDetector(), by, largest)

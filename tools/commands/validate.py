@@ -7,8 +7,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from .inputs import Input
 
-def validate(file: Annotated[Path, arg(metavar="FILE.avatar")], /) -> None:
+
+def validate(file: Annotated[Path, arg(metavar="FILE.avatar"), Input("file")], /) -> None:
     """Read a whole .avatar file and say what is in it, or what is wrong with it.
 
     Args:

@@ -9,6 +9,7 @@ from annotated_types import Interval
 from tyro.conf import Positional, arg
 
 Looked = Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN|SESSION|FOLDER ...")]
+TAG_COLUMNS = ("severity", "tag", "run", "camera", "frame", "note")
 Port = Annotated[int | None, Interval(ge=0, le=65535)]
 
 
@@ -44,18 +45,12 @@ def view(
 
 
 def _print_tags(what: tuple[Path, ...], label: str | None, severity: int) -> None:
-    """A line a tag, the most severe first; the words between tabs, for programs."""
+    """A heading, and a line a tag, the most severe first; the words between tabs, for programs."""
     from ..viewer.entries import find_entries
     from ..viewer.tags import chosen_tags
 
+    print("\t".join(TAG_COLUMNS))
     roots = [(entry.name, entry.path) for entry in find_entries(what)]
     for found in chosen_tags(roots, label, severity):
-        words = (
-            found["severity"],
-            found["tag"],
-            found["run"],
-            found["camera"],
-            found["frame"],
-            found["note"],
-        )
+        words = [found[column] for column in TAG_COLUMNS]
         print("\t".join("" if word is None else " ".join(str(word).split()) for word in words))

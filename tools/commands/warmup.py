@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
+# What takes longer is not loaded but made.
+LOADED_S = 2.0
+
 
 def warmup(quiet: bool = False) -> None:
     """Do the one-off work now: bake the body, compile the kernels. Otherwise the first reconstruction does
@@ -45,15 +48,17 @@ def warm_up(*, quiet: bool = False, stage: bool = False) -> None:
         from ..virtual.warm import warmup as virtual_captures
 
         steps["virtual captures"] = virtual_captures
-    for name, step in steps.items():
+    for number, (name, step) in enumerate(steps.items()):
         begun = time.perf_counter()
-        work = "building the" if step is load_body else "compiling the code for"
-        doing = f"{work} {name}, once on this machine and version"
+        which = f"{name}, {number} of {len(steps) - 1}"
+        doing = f"compiling kernels ({which}), once per installation: a minute or two in all"
+        if step is load_body:
+            doing = "building the body, once per installation"
         # The body has its own bar.
-        with nullcontext() if step is load_body else console.status(doing), working(doing):
+        with nullcontext() if step is load_body else console.status(doing), working(doing, LOADED_S):
             step()
         seconds = time.perf_counter() - begun
-        if not quiet or seconds > 2.0:
-            console.print(f"{name}: {seconds:.1f} s, once on this machine")
+        if not quiet or seconds > LOADED_S:
+            console.print(f"{name}: {seconds:.1f} s, once per installation")
     if not quiet:
         console.print(f"Ready after {time.perf_counter() - start:.1f} s")

@@ -19,6 +19,7 @@ from simulacra.recon.runs.progress import track
 from simulacra.render.runtime.errors import RunError
 
 from ..commands.configurations import config_file
+from ..commands.printing import console
 from ..commands.warmup import warm_up
 from .config import DesignConfig
 from .page import shown, write_design
@@ -51,7 +52,7 @@ def run_design(
     warm_up(quiet=True, stage=True)
     results = _measure_each(list(points_of(settings)), out / "points", again)
     rows = summarise(settings, results)
-    print_rows(settings, rows, Console())
+    print_rows(settings, rows, console())
     commits = sorted({result.commit or "unknown" for result in results})
     if len(commits) > 1:
         print(

@@ -534,7 +534,7 @@ def cached_looks() -> Iterator[None]:
     """Cameras whose files and description are the same links are looked at once."""
     original, kept = samples._sample_camera, {}
 
-    def cached(session, name, chosen, moving, detector, problems):  # type: ignore[no-untyped-def]
+    def cached(session, name, chosen, moving, detector, problems, bar):  # type: ignore[no-untyped-def]
         wanted = sorted({*chosen, *moving})
         key: list[object] = [name, tuple(chosen), tuple(moving)]
         camera = session.camera(name)
@@ -551,7 +551,7 @@ def cached_looks() -> Iterator[None]:
         place = json.dumps(key, default=str)
         if place not in kept:
             count = len(problems.found)
-            seen = original(session, name, chosen, moving, detector, problems)
+            seen = original(session, name, chosen, moving, detector, problems, bar)
             if len(problems.found) > count:
                 return seen
             kept[place] = seen

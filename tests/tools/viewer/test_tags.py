@@ -85,10 +85,11 @@ def test_tags_of_several_runs_are_printed_and_chosen(
     append_tag(tmp_path / "two", make_tag(SAID))
     append_tag(tmp_path / "two", make_tag(SAID | {"tag": "hole"}))
     assert main(["view", str(tmp_path), "--tags"]) == 0
-    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    heading, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert heading == ["severity", "tag", "run", "camera", "frame", "note"]
     assert rows[0] == ["3", "bad hand", "two", "a", "3", "Daumen fehlt links"] and len(rows) == 3
     assert main(["view", str(tmp_path), "--tags", "--tag", "bad hand", "--severity", "2"]) == 0
-    assert [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()] == ["two"]
+    assert [line.split("\t")[2] for line in capsys.readouterr().out.splitlines()] == ["run", "two"]
     roots = [(name, tmp_path / name) for name in ("one", "two")]
     assert len(chosen_tags(roots, "hole")) == 1
 

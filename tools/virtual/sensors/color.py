@@ -61,7 +61,7 @@ class ColorSensor:
         denoising: range of a bilateral filter, in grey levels of 255; 0 none.
         sharpening: how much of the difference to a blurred picture (1 px) is added; 0 none.
         contrast: exponent on linear light before the sRGB curve; 1 is right.
-        jpeg_quality: for who writes the picture; None is without loss. `expose` does not compress.
+        jpeg_quality: for who writes the picture; null is without loss. `expose` does not compress.
     """
 
     exposure: Stops = 0.0
