@@ -8,11 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 Item = TypeVar("Item")
 # Longer silence is taken for a program that hangs.
@@ -72,6 +71,10 @@ def say_seconds(seconds: float) -> str:
 
 
 def _bar(description: str, total: int, done: int) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
     columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
     bar.add_task(description, total=total, completed=done)

@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulacra.render.runtime.errors import InputError, UserError
+from simulacra.recon.runs.stages import check_is_session
+from simulacra.render.runtime.errors import UserError
 
 from .arguments import FramesLookedAt, OptionalPath, Session
 
@@ -31,19 +32,14 @@ def check(session: Session, /, out: OptionalPath = None, frames: FramesLookedAt 
         out: the folder for them; SESSION.check if not given.
         frames: so many frames of each camera are looked at closely.
     """
+    check_is_session(session)
     from rich.console import Console
 
     from simulacra.recon.preflight import PreflightConfig, save_preflight
     from simulacra.recon.runs.files import disk_errors
-    from simulacra.recon.session import SESSION_FILE
 
     from ..report.check_page import write_check_page
 
-    if not (session / SESSION_FILE).is_file():
-        raise InputError(
-            "there is no session", where=session, expected=f"a folder with {SESSION_FILE}",
-            remedy="make one: simulacra import --help",
-        )  # fmt: skip
     folder = out or session.resolve().with_name(session.resolve().name + ".check")
     record, seen = _inspect(session, PreflightConfig(frames=frames, motion_frames=MOTION))
     print_checks(record, Console())

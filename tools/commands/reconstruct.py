@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
+from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
 from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Config, OptionalPath, Session, check_folder
@@ -48,10 +49,16 @@ def reconstruct(
         print_config: print the whole configuration as YAML and stop.
         log: tell losses and scores to these programs too, which are extras of those names.
     """
-    from simulacra.recon.pipeline import reconstruct as run
-    from simulacra.recon.pipeline import reconstruct_everybody
-    from simulacra.recon.runs.configuration import dump_config, format_config, load_config
-    from simulacra.recon.session import SESSION_FILE, load_session
+    from .plain_schema import check_configuration
+
+    # What is wrong with names and options is said before anything heavy is loaded.
+    check_configuration("reconstruct", config_file(config), overrides)
+    if not print_config:
+        if out is None:
+            raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
+        check_folder(out, "a run")
+        check_is_session(session)
+    from simulacra.recon.runs.configuration import format_config, load_config
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
@@ -59,15 +66,20 @@ def reconstruct(
     if print_config:
         sys.stdout.write(format_config(resolved))
         return
-    if out is None:
-        raise RunError("A folder for the run is needed", remedy="say which: --out RUN")
-    check_folder(out, "a run")
-    if not (session / SESSION_FILE).is_file():
-        load_session(session)  # says what is missing, before anybody waits for kernels
+    assert out is not None
+    _run(session, resolved, out, config, log)
+
+
+def _run(session: Path, resolved: ReconstructionConfig, out: Path, config: str | None, log: LogTo) -> None:
+    from simulacra.recon.pipeline import reconstruct as run
+    from simulacra.recon.pipeline import reconstruct_everybody
+    from simulacra.recon.runs.configuration import dump_config
+
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     warm_up(quiet=True)
     from ..loggers import logging_run
-    from ..report import read_run, write_run_report
+    from ..report.content import read_run
+    from ..report.write import write_run_report
 
     folders = [out]
     if resolved.observe.person == "all":
