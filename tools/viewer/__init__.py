@@ -12,7 +12,7 @@ scene.py      meshes, points and splats for the browser
 play.py       poses, motions and clips
 inspection.py what the preflight sees in a capture, painted on it
 access.py     who may ask: hosts, origins, the token, the content policy
-app.py        the routes; serve.py the server
+app.py        the page, and the routes (routes.py) behind it; serve.py the server
 page/         the page
 
 Nothing of torch is imported before a picture is asked for that is no file of the run.

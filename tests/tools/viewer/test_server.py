@@ -243,3 +243,17 @@ print(sorted({{"torch", "numba", "scipy"}} & set(sys.modules)))
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]", found.stdout
     assert SIZE == 64
+
+
+def test_the_address_is_printed_with_nothing_loaded_that_a_page_does_not_need(runs: Path) -> None:
+    program = f"""
+import sys, uvicorn
+from simulacra.tools.cli import main
+
+loaded = {{"numpy", "cv2", "PIL", "pydantic", "rich", "torch", "numba", "scipy"}}
+uvicorn.Server.run = lambda self, sockets: print(sorted(loaded & set(sys.modules)))
+main(["view", {str(runs)!r}])
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    address, left = found.stdout.splitlines()
+    assert "http://127.0.0.1:" in address and left == "[]"
