@@ -6,6 +6,8 @@ measures.py   scores of every view and frame, as lists of the worst and as strip
 checks.py     digests of its records, checked beside the work
 tags.py       what people say of views: JSON lines beside the run
 cache.py      pictures in memory, no more than so many bytes
+layers.py     which pictures there can be of it, and why others cannot
+preparation.py  what is opened before anybody waits for it
 pictures.py   pictures that are files of a run, and what is made of two of them
 drawing.py    pictures of our own rasterizer, and of the capture
 scene.py      meshes, points and splats for the browser

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
@@ -36,12 +37,17 @@ def make_app(paths: Sequence[Path], labels: Sequence[str], access: Access) -> St
         labels: what views are tagged with; the usual ones if there are none.
     """
 
-    def make() -> Starlette:
+    def make() -> tuple[ASGIApp, Callable[[], None]]:
         from .routes import make_answers
 
         return make_answers(paths, labels)
 
     answers = Later(make)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        answers.close()
 
     def index(_: Request) -> Response:
         page = _page_file("index.html")
@@ -51,22 +57,34 @@ def make_app(paths: Sequence[Path], labels: Sequence[str], access: Access) -> St
     return Starlette(
         routes=[Route("/", index), Route("/page/{file}", _file), Mount("/", answers)],
         middleware=[Middleware(AccessGuard, access=access)],
+        lifespan=lifespan,
     )
 
 
 class Later:
-    """An application that is made in a thread, when something is asked of it, or before."""
+    """An application that is made in a thread, when something is asked of it, or before.
 
-    def __init__(self, make: Callable[[], ASGIApp]) -> None:
+    Args:
+        make: the application, and what closes it.
+    """
+
+    def __init__(self, make: Callable[[], tuple[ASGIApp, Callable[[], None]]]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._app: ASGIApp | None = None
+        self._close: Callable[[], None] | None = None
 
     def made(self) -> ASGIApp:
         """The application."""
         with self._lock:
             if self._app is None:
-                self._app = self._make()
+                self._app, self._close = self._make()
             return self._app
+
+    def close(self) -> None:
+        """Closes it, if it was made."""
+        with self._lock:
+            if self._close is not None:
+                self._close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app or await run_in_threadpool(self.made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.routing import Route
 from simulacra.render.runtime.errors import InputError, RunError, UserError
 
 from . import measures, tags
+from .layers import missing_layers
 from .pictures import FULL_SCALE, color_ramp, encode
 from .studio import Studio
 from .summary import Summary, summary_json
@@ -27,18 +28,20 @@ NOW = {"Cache-Control": "no-store"}
 MOST_ROWS, MOST_RUNS = 5000, 200
 
 
-def make_answers(paths: Sequence[Path], labels: Sequence[str]) -> Starlette:
-    """What is asked of the server but for its page.
+def make_answers(paths: Sequence[Path], labels: Sequence[str]) -> tuple[Starlette, Callable[[], None]]:
+    """What is asked of the server but for its page, and what ends its work beside the requests.
 
     Args:
         labels: what views are tagged with; the usual ones if there are none.
     """
-    routes = Routes(Studio(paths), tuple(labels) or tags.LABELS)
-    return Starlette(
+    studio = Studio(paths)
+    routes = Routes(studio, tuple(labels) or tags.LABELS)
+    app = Starlette(
         routes=[
             Route("/api/index", routes.index),
             Route("/api/entry/{id}", routes.entry),
             Route("/api/entry/{id}/checks", routes.checked),
+            Route("/api/entry/{id}/prepare", routes.prepare),
             Route("/api/entry/{id}/strip", routes.strip),
             Route("/api/entry/{id}/numbers/{camera}/{frame:int}", routes.numbers),
             Route("/api/entry/{id}/inspection", routes.inspection),
@@ -53,6 +56,7 @@ def make_answers(paths: Sequence[Path], labels: Sequence[str]) -> Starlette:
         ],
         exception_handlers={UserError: _say, OSError: _say_disk_error},
     )
+    return app, studio.preparation.close
 
 
 def _say(_: Request, error: Exception) -> Response:
@@ -90,12 +94,16 @@ class Routes:
         )
 
     def entry(self, request: Request) -> Response:
-        return JSONResponse(summary_json(self._summary(request)), headers=NOW)
+        summary = self._summary(request)
+        return JSONResponse(summary_json(summary) | {"missing": missing_layers(summary)}, headers=NOW)
 
     def checked(self, request: Request) -> Response:
         summary = self._summary(request)
         found, done = self._studio.checks.found(summary.entry.path, summary.stamp)
         return JSONResponse({"stages": found, "done": done or summary.entry.kind == "session"}, headers=NOW)
+
+    def prepare(self, request: Request) -> Response:
+        return JSONResponse(self._studio.prepare(self._summary(request)), headers=NOW)
 
     def strip(self, request: Request) -> Response:
         asked = request.query_params

@@ -131,13 +131,11 @@ def test_the_wipe_follows_pointer_and_keys(page: Page) -> None:
 
 
 def test_layers_and_runs_side_by_side(page: Page, address: str) -> None:
-    page.press("d")
-    page.wait_for("document.body.dataset.shown.includes(' person overlay')")  # which this run has not
-    page.wait_for("document.querySelector('.said').textContent.includes('no avatar yet')")
-    page.press("d")
+    page.press("d")  # past the overlay, for which this run has no photographs
     page.wait_for("document.body.dataset.shown.includes(' person difference')")
+    overlay = "[...document.getElementById('right').options].find(o => o.value == 'overlay')"
+    assert page.evaluate(f"{overlay}.disabled && {overlay}.textContent") == "overlay (the capture of this run has gone)"
     page.wait_for("document.querySelectorAll('#bars canvas').length == 2")
-    page.press("D")
     page.press("D")
     other = ids_of(address)["run03"]
     page.evaluate(
@@ -151,7 +149,7 @@ def test_layers_and_runs_side_by_side(page: Page, address: str) -> None:
 def test_a_reload_and_a_second_tab_each_keep_their_own(browser: Browser, page: Page, address: str) -> None:
     page.press("j")
     page.press("e")
-    page.wait_for("document.body.dataset.shown.includes(' photo render')")
+    page.wait_for("document.body.dataset.shown.includes(' render render')")
     before, where = shown(page), page.evaluate("location.href")
     second = browser.open(f"{address}/")
     second.wait_for("document.body.dataset.shown")

@@ -188,7 +188,7 @@ def test_tags_outlive_a_repair(runs: Path) -> None:
 
 
 def test_a_cache_holds_no_more_than_it_may_and_makes_each_once() -> None:
-    cache, made = ByteCache(100), []
+    cache, made = ByteCache(100, len), []
 
     def make(name: str, size: int) -> bytes:
         return cache.get(name, lambda: made.append(name) or bytes(size))  # type: ignore[func-returns-value]
