@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .drawing import DrawnRun, Photographs
 
 Opened = TypeVar("Opened")
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 128 << 20
 # Pixels of the longer side of a picture that is drawn for its code's sake.
 SMALL = 64
 MOST_SUMMARIES, MOST_RUNS = 64, 3

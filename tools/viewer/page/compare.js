@@ -1,5 +1,5 @@
 // Pictures of one view, two laid over each other with a wipe, of one run or of several side by side.
-import { $, ask, entry, index, json, make, options, preparing } from "./server.js";
+import { $, ask, entry, index, json, make, options, sayWhile } from "./server.js";
 import { halt } from "./ahead.js";
 import { on, set, state } from "./state.js";
 
@@ -9,8 +9,6 @@ export const LAYERS = [["person", "photo, person"], ["photo", "photo, whole"], [
 const OVER_BLACK = ["person", "render", "depth", "normals", "parts", "difference", "against"];
 // They lie in a run as files; others are drawn.
 const IN_FILES = ["person", "render", "difference"];
-// A picture that takes longer than this is waited for aloud, ms.
-const SILENT = 300;
 let zoom = 1, shownWish = 0;
 
 export function pictureUrl(run, layer, camera, frame, more = {}) {
@@ -117,17 +115,6 @@ function put(each, name, loaded) {
   each[name] = loaded;
 }
 
-// What is done meanwhile, where a picture is waited for.
-async function wait(each, still) {
-  await new Promise(done => setTimeout(done, SILENT));
-  while (still()) {
-    const { doing, seconds } = await preparing(each.run).catch(() => ({}));
-    if (!still()) return;
-    each.said.textContent = doing ? `The server is ${doing}: ${Math.round(seconds)} s ...` : "Drawing ...";
-    await new Promise(done => setTimeout(done, 500));
-  }
-}
-
 // Shows the view that is chosen; what is late, because another was chosen meanwhile, is dropped.
 async function show() {
   const wish = ++shownWish, { camera, frame } = state;
@@ -137,7 +124,7 @@ async function show() {
   await Promise.all(panes.map(async each => {
     const [left, right] = [each.left, each.right].map(layer => instead(each.run, layer));
     let late = true;
-    wait(each, () => late && wish === shownWish);
+    sayWhile(() => late && wish === shownWish, each.run, text => { each.said.textContent = text; });
     each.line.hidden = each.cut.hidden = left === right;
     each.stack.querySelector(".l").textContent = names[left];
     each.stack.querySelector(".r").textContent = left === right ? "" : names[right];
