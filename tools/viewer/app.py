@@ -87,7 +87,7 @@ class Later:
                 self._close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        app = self._app or await run_in_threadpool(self.made)
+        app = await run_in_threadpool(self.made) if self._app is None else self._app
         await app(scope, receive, send)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections import OrderedDict
@@ -144,9 +145,8 @@ class Studio:
         reasons = missing_layers(summary)
         for layer in (*CAPTURED, *DRAWN) if views else ():
             if layer not in reasons:
-                steps.append(
-                    ("getting ready to draw", lambda layer=layer: self.view(summary, layer, *views[0], SMALL))
-                )
+                work = functools.partial(self.view, summary, layer, *views[0], SMALL)
+                steps.append(("getting ready to draw", work))
         return self.preparation.state((summary.entry.id, summary.stamp), steps)
 
     def _kept(
