@@ -62,11 +62,7 @@ def make_app(paths: Sequence[Path], labels: Sequence[str], access: Access) -> St
 
 
 class Later:
-    """An application that is made in a thread, when something is asked of it, or before.
-
-    Args:
-        make: the application, and what closes it.
-    """
+    """An application that is made in a thread, when something is asked of it, or before; with what closes it."""
 
     def __init__(self, make: Callable[[], tuple[ASGIApp, Callable[[], None]]]) -> None:
         self._make, self._lock = make, threading.Lock()
