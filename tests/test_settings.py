@@ -55,7 +55,7 @@ RECORDS = [
     if inspect.isclass(each) and each.__module__ == options.__name__
 ]  # fmt: skip
 CALLS = COMMANDS | {
-    f"{family} {name}": call for family, (_, calls) in FAMILIES.items() for name, call in calls.items()
+    f"{family} {name}": call for family, (_, calls) in FAMILIES.items() for name, call in calls().items()
 }
 
 

@@ -1,7 +1,9 @@
 """The command line `simulacra`: words in, one function called, errors that say what to do, an exit status.
 
-The commands' types and docstrings make the parser, the help and the completion (tyro). Nothing heavy is
-imported before a command runs, so that `--help` and completion answer at once.
+The commands' types and docstrings make the parser, the help and the completion (tyro). Of a command line only the
+command that it names is parsed, and before that command runs nothing is imported but the standard library, tyro,
+annotated-types and those modules of ours that need no more. A command imports what it works with when it has looked at
+what it was given: help, completion and mistakes are answered at once.
 """
 
 from __future__ import annotations
@@ -36,7 +38,6 @@ from .commands.evaluate import evaluate
 from .commands.export import export
 from .commands.export_session import export_session
 from .commands.found_layout import with_found_layout
-from .commands.imports import LAYOUTS, OPTIONS
 from .commands.inputs import check_input, input_of
 from .commands.options import CONFIGURED, command_options
 from .commands.outputs import check_output, is_positional, marked_outputs
@@ -77,16 +78,25 @@ COMMANDS: dict[str, Command] = {
     "stage-sensors": stage_sensors,
     "version": version,
 }
+
+
+def _layouts() -> dict[str, Command]:
+    """A command for each layout; their options are many, and imported for `import` alone."""
+    from .commands.imports import LAYOUTS
+
+    return LAYOUTS
+
+
 # Commands with commands of their own, and what they do.
-FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
+FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
     "import": (
         "Make a session out of a capture: its cameras and frames checked, its conventions turned into ours. "
         "`import SRC SESSION` finds out which layout SRC has.",
-        LAYOUTS,
+        _layouts,
     ),
     "calibrate": (
         "Calibrate cameras: by boards, by people, their clocks by motion.",
-        {
+        lambda: {
             "board": calibrate.calibrate_board,
             "apply": calibrate.calibrate_apply,
             "rig": calibrate.calibrate_rig,
@@ -95,7 +105,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Command]]] = {
     ),
     "bench": (
         "Measure this machine: several ways of doing the same in turns in one process, printed as ratios.",
-        {
+        lambda: {
             "splat": bench.bench_splat,
             "mesh": bench.bench_mesh,
             "train": bench.bench_train,
@@ -178,26 +188,19 @@ def parse(arguments: Sequence[str]) -> Command:
         return version_line
     _refuse_mistyped(arguments)
     words, overrides = split_overrides(_with_todays_layout(arguments))
-    # Options of a configuration are many: only their help and completion need them here.
-    completing = any(word.startswith("--tyro-") for word in words)
-    shown = CONFIGURED.keys() if completing else set()
-    if {"-h", "--help"} & set(words):
-        shown = CONFIGURED.keys() & {words[0]}
-    choices = {
-        name: _with_options(command, command_options(name)) if name in shown else _later(command)
-        for name, command in COMMANDS.items()
-    } | {name: _family(*family) for name, family in FAMILIES.items()}
-    if completing:
-        _complete_configs(choices)
     markers = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff)
     command: Command
-    if completing:
+    if words[0].startswith("-") or any(word.startswith("--tyro-") for word in words):
+        choices = {name: _constructor(name, options=True) for name in (*COMMANDS, *FAMILIES)}
+        _complete_configs(choices)
         command = tyro.cli(_one_of(choices), prog="simulacra", args=words, config=markers)
     else:
-        # The one that is asked for alone: what is wrong with it is not a matter of the others.
-        name, rest, chosen = words[0], words[1:], choices[words[0]]
-        if name in FAMILIES and rest[:1] and rest[0] in FAMILIES[name][1]:
-            chosen, name, rest = _later(FAMILIES[name][1][rest[0]]), f"{name} {rest[0]}", rest[1:]
+        # The one that is asked for alone: what is wrong with it is not a matter of the others. Options of a
+        # configuration are many: only their help and completion need them here.
+        name, rest = words[0], words[1:]
+        chosen = _constructor(name, options=bool({"-h", "--help"} & set(words)))
+        if name in FAMILIES and rest[:1] and rest[0] in (commands := FAMILIES[name][1]()):
+            chosen, name, rest = _later(commands[rest[0]]), f"{name} {rest[0]}", rest[1:]
         with _naming_out(words):
             command = tyro.cli(chosen, prog=f"simulacra {name}", args=rest, config=markers)
     _check_ranges(command)
@@ -228,7 +231,17 @@ def _refuse_mistyped(words: Sequence[str]) -> None:
     refuse_unknown(words[0], [*COMMANDS, *FAMILIES])
     # `import` takes a folder too, and says itself what it could be.
     if words[0] in FAMILIES and words[0] != "import" and words[1:2] and not words[1].startswith("-"):
-        refuse_unknown(words[1], FAMILIES[words[0]][1], words[0])
+        refuse_unknown(words[1], FAMILIES[words[0]][1](), words[0])
+
+
+def _constructor(name: str, *, options: bool) -> Constructor:
+    """What tyro parses a command by, with every value of its configuration where `options` are asked for."""
+    if name in FAMILIES:
+        about, commands = FAMILIES[name]
+        return _family(about, commands())
+    if options and name in CONFIGURED:
+        return _with_options(COMMANDS[name], command_options(name))
+    return _later(COMMANDS[name])
 
 
 def _check_ranges(call: Command) -> None:
@@ -238,9 +251,14 @@ def _check_ranges(call: Command) -> None:
         ConfigError: names the option, its range and the value.
     """
     if isinstance(call, functools.partial):
-        given = inspect.signature(call.func).bind(*call.args, **call.keywords).arguments
+        signature = inspect.signature(call.func)
+        given = signature.bind(*call.args, **call.keywords).arguments
         hints = get_type_hints(call.func, include_extras=True)
-        ranged = {name: value for name, value in given.items() if interval_of(hints[name])}
+        ranged = {
+            name: value
+            for name, value in given.items()
+            if value != signature.parameters[name].default and interval_of(hints[name])
+        }
         if ranged:
             check_values("the command line", hints, ranged)
 
@@ -271,7 +289,11 @@ def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
     if words[:1] == ["import"] and words[1:2] and words[1] in OLD_LAYOUTS:
         sys.stderr.write(f"note: {words[1]} is called {OLD_LAYOUTS[words[1]]} now\n")
         words[1] = OLD_LAYOUTS[words[1]]
-    return with_found_layout(words, OPTIONS)
+    if words[:1] == ["import"]:
+        from .commands.imports import OPTIONS
+
+        return with_found_layout(words, OPTIONS)
+    return words
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -22,7 +22,14 @@ from simulacra.recon.runs.chain import REMEDY, check_records
 from simulacra.recon.runs.configuration import changed_config, dump_config
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder, read_run_file, settle_run
+from simulacra.recon.runs.stages import (
+    RUN_FILE,
+    STAGE_FILE,
+    check_has_avatar,
+    digest_folder,
+    read_run_file,
+    settle_run,
+)
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch
 from simulacra.recon.session.truth import evidence_fingerprint
@@ -65,7 +72,7 @@ def open_scored(root: Path, held_out_cameras: Sequence[str] | None = None) -> Sc
         RunError: not a finished run, records that do not belong together or were damaged, or its session has changed.
         ConfigError: a camera that the session has not.
     """
-    _require_run(root)
+    check_has_avatar(root)
     described = read_run_file(root)
     stages = _check_trained(root, described)
     session, watch = _session_of(described)
@@ -103,7 +110,7 @@ def evaluate_run(
             its session has changed, or a render has values that are not finite.
         ConfigError: a camera that the session has not.
     """
-    _require_run(root)
+    check_has_avatar(root)
     if out is not None and out.resolve().is_relative_to(root.resolve()):
         raise RunError("the scores would lie in the run", where=out, remedy="give an --out outside of it")
     with write_lock(root) if out is None else nullcontext():
@@ -141,20 +148,10 @@ def check_complete(root: Path) -> None:
     Raises:
         RunError: it is not so; says what is missing.
     """
-    _require_run(root)
+    check_has_avatar(root)
     described = read_run_file(root)
     _check_trained(root, described)
     check_records(root, {LOCKED_FOLDER, *described["stages"]})
-
-
-def _require_run(root: Path) -> None:
-    if not (root / RUN_FILE).is_file() or not (root / "avatar" / STAGE_FILE).is_file():
-        raise RunError(
-            "there is no finished run to evaluate",
-            where=root,
-            expected=f"{RUN_FILE} and a finished avatar stage",
-            remedy="simulacra reconstruct, to the end, and give its --out",
-        )
 
 
 def _check_trained(root: Path, described: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,10 @@ from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.export_run.asked import Posed, numbered
 from simulacra.recon.runs.progress import track
 from simulacra.recon.texture import bake_texture, training_photographs
-from simulacra.render.export import Person, write_obj, write_person_glb, write_usd
+from simulacra.render.export.gltf_person import write_person_glb
+from simulacra.render.export.obj import write_obj
+from simulacra.render.export.person_mesh import Person
+from simulacra.render.export.usd import write_usd
 
 MESHES = ("glb", "obj", "usd")
 JPEG_QUALITY = 92

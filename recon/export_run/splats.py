@@ -9,7 +9,9 @@ from pathlib import Path
 from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.export_run.asked import Posed, numbered
 from simulacra.recon.runs.progress import track
-from simulacra.render.export import Axes, write_packed, write_ply, write_splat_glb
+from simulacra.render.export.gltf_splats import write_splat_glb
+from simulacra.render.export.packed import write_packed
+from simulacra.render.export.ply import Axes, write_ply
 from simulacra.render.gaussians import Gaussians
 
 SPLATS = ("ply", "spz", "sog", "glb-splats")

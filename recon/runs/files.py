@@ -10,12 +10,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from simulacra.render.runtime.errors import InputError, RunError, UserError
 from simulacra.render.runtime.whole_files import whole_file
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Of a full or protected disk, one that fails or has gone, names that it does not take, and of a file where a folder is
 # needed or the other way round. Others (a lost connection, no such process) are no disk's.
@@ -93,6 +94,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Writes an npz, whole or not at all. The same arrays give the same bytes."""
+    import numpy as np
+
     with whole_file(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]
 

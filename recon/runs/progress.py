@@ -13,12 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
-from rich.progress import Progress as RichProgress
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 Item = TypeVar("Item")
 # Longer silence is taken for a program that hangs.
@@ -134,25 +132,25 @@ def say_seconds(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-class _TimeLeftColumn(ProgressColumn):
-    """The time left, as the lines have it; rich's own forgets steps that are half a minute long."""
-
-    max_refresh = 0.5
-
-    def __init__(self, left: TimeLeft) -> None:
-        self._left = left
-        super().__init__()
-
-    def render(self, task: Task) -> Text:
-        """Empty while it is not known."""
-        seconds = self._left.seconds()
-        return Text(
-            "" if seconds is None else f"about {say_seconds(seconds)} left", style="progress.remaining"
-        )
-
-
 def _bar(description: str, left: TimeLeft) -> RichProgress:
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), _TimeLeftColumn(left))
+    """rich is imported by who has a terminal: many commands end before they show anything."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn
+    from rich.progress import Progress as RichProgress
+    from rich.text import Text
+
+    class TimeLeftColumn(ProgressColumn):
+        """The time left, as the lines have it; rich's own forgets steps that are half a minute long."""
+
+        max_refresh = 0.5
+
+        def render(self, task: Task) -> Text:
+            """Empty while it is not known."""
+            seconds = left.seconds()
+            said = "" if seconds is None else f"about {say_seconds(seconds)} left"
+            return Text(said, style="progress.remaining")
+
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeLeftColumn())
     bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
     bar.add_task(description, total=left.total, completed=left.done)
     return bar

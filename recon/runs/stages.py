@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.runs.lock import write_lock
-from simulacra.render.runtime.errors import RunError
+from simulacra.render.runtime.errors import InputError, RunError
 from simulacra.render.runtime.whole_files import replace_folder, restore_folder, sync
 
 Record = TypeVar("Record")
@@ -33,7 +33,10 @@ Record = TypeVar("Record")
 RUN_SCHEMA = 1
 STAGE_FILE = "stage.json"
 RUN_FILE = "run.json"
+SESSION_FILE = "session.json"
 WORK_FILE = "work.json"
+# The order of the work, in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
+STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 # What a run that was killed before its first record leaves: files half written, a lock.
 LEFTOVER = re.compile(r"\..*\.(partial|work|old|again)|\.lock")
 # Libraries whose versions change the numbers of a run.
@@ -142,6 +145,21 @@ def _foreign(root: Path) -> RunError:
         where=root,
         remedy="give a new or empty folder as --out",
     )
+
+
+def check_is_session(root: Path) -> None:
+    """That a folder is a session, by the names of its files.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not (root / SESSION_FILE).is_file():
+        raise InputError(
+            "there is no session",
+            where=root,
+            expected=f"a folder with {SESSION_FILE}",
+            remedy="make one: simulacra import --help",
+        )
 
 
 def check_has_avatar(root: Path) -> None:

@@ -5,6 +5,7 @@ masks, depth).
 known of a virtual capture, which nothing that fits may read.
 """
 
+from simulacra.recon.runs.stages import SESSION_FILE
 from simulacra.recon.session.description import (
     ROTATION_TOLERANCE,
     SCHEMA,
@@ -13,7 +14,7 @@ from simulacra.recon.session.description import (
     load_session,
 )
 from simulacra.recon.session.lens import Lens, LensModel, check_lens
-from simulacra.recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
+from simulacra.recon.session.record import Frame, Session, SessionCamera, Source
 
 __all__ = [
     "ROTATION_TOLERANCE",

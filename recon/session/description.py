@@ -13,8 +13,9 @@ import numpy as np
 import pydantic
 import pydantic_core
 
+from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
 from simulacra.recon.session.lens import Lens, LensModel, check_lens
-from simulacra.recon.session.record import SESSION_FILE, Frame, Session, SessionCamera, Source
+from simulacra.recon.session.record import Frame, Session, SessionCamera, Source
 from simulacra.render.runtime.errors import CalibrationError, InputError
 
 # 2 added lens_model. A session of version 1 has OpenCV's lens coefficients only, and is read as before.
@@ -82,13 +83,7 @@ def load_session(root: str | Path) -> Session:
     """
     root = Path(root)
     path = root / SESSION_FILE
-    if not path.is_file():
-        raise InputError(
-            "there is no session",
-            where=root,
-            expected=f"a folder with {SESSION_FILE}",
-            remedy="simulacra import --help",
-        )
+    check_is_session(root)
     try:
         content = pydantic_core.from_json(path.read_bytes())
     except ValueError as error:

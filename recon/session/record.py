@@ -33,7 +33,6 @@ from simulacra.render.camera import Cameras
 from simulacra.render.image import read_image, read_mask, read_uint16
 from simulacra.render.runtime.errors import InputError
 
-SESSION_FILE = "session.json"
 # No file system has longer names; asking for one is an error of the system's, not of ours.
 LONGEST_NAME = 255
 # Of any system that this runs on; with the session's own folder before it.

@@ -58,7 +58,7 @@ from simulacra.recon.runs.repair import repair_run
 from simulacra.recon.runs.stages import WORK_FILE, RunFolder, StageResult, digest_folder, open_run
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
-from simulacra.render.export import write_ply
+from simulacra.render.export.ply import write_ply
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.image import read_image, write_image
 from simulacra.render.runtime.assets import asset_status

@@ -8,19 +8,31 @@ import functools
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
 from simulacra.recon.importers.options import ColorDepthOptions, Folders, Intrinsics
 from simulacra.recon.pipeline import ReconstructionConfig
-from simulacra.recon.runs.configuration import config_keys
+from simulacra.recon.runs.changes import flat_values
+from simulacra.recon.runs.configuration import config_keys, dump_config, load_config
+from simulacra.recon.runs.ranges import interval_of
+from simulacra.recon.runs.schema import dataclasses_in
 from simulacra.render.runtime.errors import ConfigError, InputError
 from simulacra.tools import cli
 from simulacra.tools.cli import COMMANDS, FAMILIES, OLD_LAYOUTS, main, parse, split_overrides
-from simulacra.tools.commands.options import command_options, documentation
+from simulacra.tools.commands.configurations import brought_configs
+from simulacra.tools.commands.options import CONFIGURED, command_options, documentation
 from simulacra.tools.commands.overview import COMMAND_GROUPS
+from simulacra.tools.commands.plain_schema import plain_schema
 from simulacra.tools.commands.reconstruct import reconstruct
+from tests.tools.viewer.serving import write_scored_run
+
+# What takes seconds to load, and what takes a tenth of one.
+HEAVY = {"torch", "numba", "scipy", "cv2"}
+LIGHTER = {"numpy", "pydantic", "rich", "PIL", "av", "starlette", "uvicorn"}
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +57,7 @@ def test_help_names_every_command_and_loads_nothing_heavy(words: list[str]) -> N
         "from simulacra.tools.cli import main\n"
         f"try: main({words})\n"
         "except SystemExit as end: assert not end.code\n"
-        "print('heavy:', sorted({'torch', 'numba', 'cv2', 'scipy', 'pydantic'} & set(sys.modules)))\n"
+        f"print('heavy:', sorted({HEAVY | LIGHTER} & set(sys.modules)))\n"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "heavy: []" in found.stdout
@@ -99,7 +111,7 @@ def test_the_version_is_a_line(word: str, capsys: pytest.CaptureFixture[str]) ->
     assert re.fullmatch(r"simulacra \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("layout", FAMILIES["import"][1])
+@pytest.mark.parametrize("layout", FAMILIES["import"][1]())
 def test_help_of_an_import_explains_each_of_its_options(
     layout: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,18 +219,76 @@ def test_an_old_name_is_taken_and_noted(capsys: pytest.CaptureFixture[str]) -> N
         ["export", "no-such-run", "--out", "avatar.sog"],
         ["animate", "no-such-run", "walk.bvh", "--out", "clip.gif"],
         ["view", "no-such-run"],
+        ["view", "no-such-run", "--port", "65536"],
+        ["check", "no-such-session"],
+        ["runs", "no-such-folder"],
+        ["compare", "no-such-run", "no-such-run"],
+        ["evaluate", "no-such-run"],
+        ["validate", "no-such.avatar"],
+        ["reconstruct", ".", "--out", "run"],
+        ["reconstruct", "."],
+        ["reconstruct", ".", "--out", "run", "--config", "studio"],
+        ["reconstruct", ".", "--out", "run", "--fit.iteration", "3"],
+        ["reconstruct", ".", "--out", "run", "--fit.iterations", "0"],
+        ["reconstruct", ".", "--out", "run", "--avatar.kind", "mesh"],
+        ["sweep", ".", "--out", "runs", "--avatar.steps", "1,b"],
+        ["stage", "--out", "session", "--person.sed", "3"],
+        ["stage", "--out", "session", "--person.seed", "-1"],
+        ["design", "--out", "design", "--config", "no-such-design"],
     ],
-    ids=lambda words: words[0],
+    ids=" ".join,
 )
-def test_a_wrong_name_is_said_before_anything_heavy_is_loaded(words: list[str], tmp_path: Path) -> None:
+def test_a_mistake_is_said_before_anything_heavy_is_loaded(words: list[str], tmp_path: Path) -> None:
     program = (
         "import sys\nfrom simulacra.tools.cli import main\n"
         f"code = main({words!r})\n"
-        "print(code, sorted({'torch', 'numba'} & set(sys.modules)))"
+        f"print(code, sorted({HEAVY} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "2 []\n", done.stderr
     assert done.stderr.startswith("error: ")
+
+
+def test_runs_are_listed_with_nothing_heavy(tmp_path: Path) -> None:
+    write_scored_run(tmp_path / "one", {("a", 0): 21.0})
+    program = (
+        "import sys\nfrom simulacra.tools.cli import main\n"
+        f"assert main(['runs', {str(tmp_path)!r}]) == 0\n"
+        f"print(sorted({HEAVY} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]" and "one" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["reconstruct", "stage", "design"])
+def test_what_is_checked_at_once_is_what_the_schema_checks(command: str) -> None:
+    schema, plain = CONFIGURED[command](), plain_schema(command)
+    for name, file in {"": None, **brought_configs()}.items():
+        of = name.partition("/")[0] if name.startswith(("stage/", "design/")) else "reconstruct"
+        if name and of == command:
+            assert named_values(plain, file) == named_values(schema, file), name
+    ranges = {n: interval_of(hint) for n, hint in annotated_keys(schema) if interval_of(hint)}
+    assert len(ranges) > 20
+    assert {n: interval_of(hint) for n, hint in annotated_keys(plain) if interval_of(hint)} == ranges
+
+
+def named_values(schema: type, file: Path | None) -> dict[str, object]:
+    """What a configuration comes to; of lists of records, which the plain schema keeps as they are, how many."""
+    found = flat_values(dump_config(load_config(schema, file)))
+    return {
+        name: len(value) if isinstance(value, list) and value and isinstance(value[0], dict) else value
+        for name, value in found.items()
+    }
+
+
+def annotated_keys(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and annotated types of single numbers and texts."""
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        branches = dataclasses_in(hint) if "tuple" not in str(hint) else []
+        for branch in branches:
+            yield from annotated_keys(branch, f"{prefix}{name}.")
+        if not branches and "tuple" not in str(hint):
+            yield prefix + name, hint
 
 
 @pytest.mark.parametrize(

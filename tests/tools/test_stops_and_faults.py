@@ -25,7 +25,8 @@ from simulacra.recon.session import load_session
 from simulacra.recon.session.truth import TrueFrame, TrueView, write_true_frame, write_true_view
 from simulacra.recon.session.video import write_video
 from simulacra.render.body import load_body
-from simulacra.render.export import ply, write_ply
+from simulacra.render.export import ply
+from simulacra.render.export.ply import write_ply
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import AssetError, UserError
 from simulacra.tools.cli import main

@@ -16,17 +16,21 @@ import torch
 
 from simulacra.recon.avatar.finished import FinishedAvatar, open_avatar
 from simulacra.recon.avatar.pictures import BACKDROP, bounding_sphere, turntable_cameras
-from simulacra.recon.export_run import REST, SPLATS, choose_poses, write_splats
+from simulacra.recon.export_run import REST, choose_poses, write_splats
 from simulacra.recon.perception.psnr import psnr
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.export.ply import half_turn
+from simulacra.render.export.rigged import write_rigged
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.image import composite
 from simulacra.tools.bench.read_back import READERS
+from simulacra.tools.player.run import rigged_content
 
 SIZE = 512
 # A picture of the head alone: so many pixels a metre in front of the camera, from so many metres.
 HEAD_FOCAL, HEAD_DISTANCE = 900.0, 0.6
+# Formats whose axes are ours.
+UPRIGHT = ("glb-splats", "avatar")
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ def measure(avatar: FinishedAvatar, form: str, folder: Path) -> Lost:
     poses = choose_poses(avatar, REST, 30.0)
     ours = avatar.posed(poses.pose)
     out = folder / f"avatar.{form.partition('-')[0]}"
-    write_splats(out, avatar, poses, form)
+    if form == "avatar":
+        write_rigged(out, rigged_content(avatar, poses.pose, 30.0))
+    else:
+        write_splats(out, avatar, poses, form)
     back = READERS[form](out)
-    theirs = back if form.startswith("glb") else half_turn(back)
+    theirs = back if form in UPRIGHT else half_turn(back)
     views = (whole_camera(ours), head_camera(avatar))
     decibels = [float(psnr(draw(theirs, view), draw(ours, view))) for view in views]
     return Lost(form, len(back), out.stat().st_size / 1e6, *decibels)
@@ -87,7 +94,7 @@ def main(runs: list[str]) -> int:
     for run in map(Path, runs):
         avatar = open_avatar(run)
         with tempfile.TemporaryDirectory() as folder:
-            for form in SPLATS:
+            for form in READERS:
                 lost = measure(avatar, form, Path(folder))
                 db = " | ".join(f"{value:.1f}" for value in (lost.whole_db, lost.head_db))
                 print(f"| {run.name} | {form} | {lost.count} | {lost.megabytes:.2f} | {db} |", flush=True)

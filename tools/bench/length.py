@@ -34,7 +34,7 @@ from simulacra.recon.runs.stages import open_run
 from simulacra.recon.session import Session, load_session
 from simulacra.render.runtime.errors import InputError
 
-from ..report import write_run_report
+from ..report.write import write_run_report
 from ..virtual.capture import record_session
 from ..virtual.config import VirtualCaptureConfig
 from .memory import resident_mb

@@ -1,4 +1,5 @@
-"""Splat files read by other code than that which wrote them: PLY and SPZ by the library gsply, SOG and glTF here.
+"""Splat files read by other code than that which wrote them: PLY and SPZ by the library gsply, SOG and glTF here,
+.avatar by the reader that is given to others.
 
 For measuring and for tests, of files of our own; nothing here guards against damaged ones.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from simulacra.render.export.rigged_reader import read_avatar
 from simulacra.render.gaussians import Gaussians
 
 GLTF_TYPES = {5126: "<f4", 5125: "<u4", 5123: "<u2", 5121: "u1"}
@@ -117,11 +119,20 @@ def read_splat_glb(path: Path) -> Gaussians:
     )
 
 
+def read_rigged(path: Path) -> Gaussians:
+    """An .avatar in its neutral pose."""
+    posed = read_avatar(path).pose()
+    solid = np.clip(posed["opacities"].astype(np.float64), 1e-7, 1 - 1e-7)
+    logits = np.log(solid / (1 - solid))
+    return _gaussians(posed["means"], posed["quats"], np.log(posed["scales"]), logits, posed["sh"])
+
+
 READERS: Mapping[str, Callable[[Path], Gaussians]] = {
     "ply": read_gsply,
     "spz": read_gsply,
     "sog": read_sog,
     "glb-splats": read_splat_glb,
+    "avatar": read_rigged,
 }
 
 

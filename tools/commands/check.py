@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
+from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
 from simulacra.render.runtime.errors import UserError
 
 from .arguments import FramesLookedAt, Session, next_command
@@ -43,9 +44,10 @@ def check(
         frames: so many frames of each camera are looked at closely.
         every: what passed too, with its measure, and what the importer noted.
     """
+    check_is_session(session)
     from simulacra.recon.preflight import PreflightConfig, save_preflight
     from simulacra.recon.runs.files import disk_errors
-    from simulacra.recon.session import SESSION_FILE, load_session
+    from simulacra.recon.session import load_session
 
     from ..report.check_page import write_check_page
 

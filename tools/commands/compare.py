@@ -8,8 +8,6 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from simulacra.render.runtime.errors import RunError
-
 from .arguments import check_file
 from .inputs import Input
 from .outputs import OptionalFile
@@ -35,13 +33,11 @@ def compare(
         metric: by which views are the worst.
         json_lines: for programs: the comparison as JSON, and no table.
     """
+    if out is not None:
+        check_file(out, (".html",), "a comparison")
     from ..comparison.comparing import compare_runs, worst_views
     from ..comparison.page import print_comparison, say_verdict, write_comparison
 
-    if out is not None:
-        check_file(out, (".html",), "a comparison")
-        if not out.parent.is_dir():
-            raise RunError("there is no such folder", where=out.parent)
     comparison = compare_runs(runs)
     worst_views(comparison, metric, 1)  # refuses a metric that it cannot be
     if json_lines:

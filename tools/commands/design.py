@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Suppress, arg
 
+from simulacra.render.runtime.errors import RunError
+
 from .arguments import Config
+from .configurations import config_file
 from .outputs import OptionalFolder
 
 if TYPE_CHECKING:
@@ -34,6 +37,12 @@ def design(
         again: measure everything again.
         print_config: print the whole configuration as YAML and stop.
     """
+    from .plain_schema import check_configuration
+
+    # What is wrong with names and options is said before anything heavy is loaded.
+    check_configuration("design", config_file(config, "design"), overrides)
+    if out is None and not print_config:
+        raise RunError("A folder for the design is needed", remedy="say which: --out DESIGN")
     from ..design.command import run_design
 
     run_design(out, config, overrides, beside=beside, again=again, print_config=print_config)

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 from tyro.conf import arg
 
+from simulacra.recon.runs.stages import check_has_avatar
 from simulacra.render.runtime.errors import ConfigError
 
 from .arguments import Run
@@ -43,15 +44,16 @@ def evaluate(
             JSON. Without it they are in the session's own, as `simulacra export-session --to colmap` gives it.
         antialiased: they were trained so.
     """
+    if gaussians is None and (frame is not None or world is not None or antialiased):
+        raise ConfigError("--frame, --world and --antialiased are of --gaussians", where="the command line")
+    check_has_avatar(run)
     from simulacra.recon.evaluate.again import evaluate_run
 
-    from ..report import write_run_report
+    from ..report.write import write_run_report
 
     if gaussians is not None:
         _beside(run, gaussians, out, held_out_cameras, frame, world, antialiased)
         return
-    if frame is not None or world is not None or antialiased:
-        raise ConfigError("--frame, --world and --antialiased are of --gaussians", where="the command line")
     _, folder = evaluate_run(run, held_out_cameras, out)
     print(f"report: {write_run_report(run, folder.name, out=out)}")
 

@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from .imports import OPTIONS
-
 if TYPE_CHECKING:
     from simulacra.recon.preflight import Preflight
 
@@ -89,6 +87,8 @@ def import_command(about: Mapping[str, Any], new: str) -> str | None:
     layout, source, arguments = about.get("importer"), about.get("derived_from"), about.get("arguments")
     if not isinstance(layout, str) or not isinstance(source, str) or not isinstance(arguments, Mapping):
         return None
+    from .imports import OPTIONS
+
     record = OPTIONS.get(layout.replace("_", "-"))
     if record is None or not Path(source).exists():
         return None

@@ -37,7 +37,7 @@ CONFIGURED: dict[str, Callable[[], type]] = {
 SAME = {"sweep": "reconstruct"}
 OPTIONS_FILE = "options.json"
 # What a class of options is made of: its name and docstring, for each value the word for it and its default as YAML or
-# the class of its own values, and the classes whose values it has all.
+# the class of its own values, the classes whose values it has all, and whether it is absent unless it is asked for.
 Description = dict[str, Any]
 
 
@@ -61,7 +61,8 @@ def describe_options(schema: type, default: object | None = None) -> Description
             values[field.name] = [word_for(hints[field.name]), shown]
             continue
         each = [describe_options(one, value if isinstance(value, one) else None) for one in branches]
-        values[field.name] = each[0] if len(each) == 1 else _join(branches, each)
+        joined = each[0] if len(each) == 1 else _join(branches, each)
+        values[field.name] = joined | {"absent": value is None}
     return {"name": schema.__name__, "doc": schema.__doc__, "values": values, "of": []}
 
 

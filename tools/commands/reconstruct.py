@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
+from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
 from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Config, Session, check_folder
@@ -53,17 +54,19 @@ def reconstruct(
         print_config: print the whole configuration as YAML and stop.
         log: tell losses and scores to these programs too, which are extras of those names.
     """
-    from simulacra.recon.runs.progress import working
+    from .plain_schema import check_configuration
 
+    # What is wrong with names and options is said before anything heavy is loaded.
+    check_configuration("reconstruct", config_file(config), overrides)
     if not print_config:
         out = _place_of_run(out)
-    with working("loading the libraries"):
-        from simulacra.recon.pipeline import reconstruct as run
-        from simulacra.recon.pipeline import reconstruct_everybody
-        from simulacra.recon.runs.configuration import dump_config, format_config, load_config
-        from simulacra.recon.session import SESSION_FILE
+        check_is_session(session)
+    from simulacra.recon.runs.progress import working
 
-        from ..loggers import logging_run
+    with working("loading the libraries"):
+        from simulacra.recon.runs.configuration import format_config, load_config
+
+        reconstruction_schema()
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
@@ -73,6 +76,15 @@ def reconstruct(
     if print_config or out is None:
         sys.stdout.write(format_config(resolved))
         return
+    _run(session, resolved, out, config, log)
+
+
+def _run(session: Path, resolved: ReconstructionConfig, out: Path, config: str | None, log: LogTo) -> None:
+    from simulacra.recon.pipeline import reconstruct as run
+    from simulacra.recon.pipeline import reconstruct_everybody
+    from simulacra.recon.runs.configuration import dump_config
+
+    from ..loggers import logging_run
 
     # With a line that says what is compiled, where somebody would otherwise wait in the middle.
     prepare = functools.partial(warm_up, quiet=True)
@@ -93,7 +105,8 @@ def reconstruct(
 
 def _conclude(folders: Sequence[Path], session: Path) -> None:
     """Writes the reports, and says what they say first, where they are and what is next."""
-    from ..report import read_run, write_run_report
+    from ..report.content import read_run
+    from ..report.write import write_run_report
 
     for folder in folders:
         report = write_run_report(folder).resolve()

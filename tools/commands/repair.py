@@ -65,7 +65,7 @@ def _write_report(run: Path) -> bool:
     """Writes the report of a complete run; False if it is not complete."""
     from simulacra.recon.evaluate.again import check_complete
 
-    from ..report import write_run_report
+    from ..report.write import write_run_report
 
     try:
         check_complete(run)

@@ -37,6 +37,14 @@ def stage(
         config: a YAML file with what differs from the defaults, or the name of one of configs/stage.
         print_config: print the whole configuration as YAML and stop.
     """
+    from .plain_schema import check_configuration
+
+    # What is wrong with names and options is said before anything heavy is loaded.
+    check_configuration("stage", config_file(config, "stage"), overrides)
+    if not print_config:
+        if out is None:
+            raise RunError("A folder for the session is needed", remedy="say which: --out SESSION")
+        check_folder(out, "a session")
     from simulacra.recon.runs.configuration import format_config, load_config
     from simulacra.recon.runs.progress import track
 
@@ -46,9 +54,7 @@ def stage(
     if print_config:
         sys.stdout.write(format_config(settings))
         return
-    if out is None:
-        raise RunError("A folder for the session is needed", remedy="say which: --out SESSION")
-    check_folder(out, "a session")
+    assert out is not None
     session = record_session(settings, out, lambda frames, total: track(frames, "recording", total))
     print(
         f"{out}: {say_recorded(session)}, their truth in {out / 'truth'}\nNext: {next_command(out, session)}"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Suppress, arg
 
+from simulacra.recon.runs.stages import check_is_session
 from simulacra.render.runtime.errors import RunError
 
 from .arguments import Config, Session, check_folder
 from .configurations import config_file, config_name
 from .outputs import OptionalFolder
 from .printing import console
-from .reconstruct import LogTo, propose
+from .reconstruct import LogTo, propose, reconstruction_schema
 from .warmup import warm_up
 
 if TYPE_CHECKING:
@@ -47,19 +48,24 @@ def sweep(
         log: tell the losses to these programs too.
     """
     from simulacra.recon.runs.configuration import parse_overrides
-    from simulacra.recon.session import load_session
 
     from ..comparison.sweep import run_sweep, swept_settings
+    from .plain_schema import plain_schema
 
+    # What is wrong with names and options is said before anything heavy is loaded.
     if out is None:
         raise RunError("A folder for the runs is needed", remedy="say which: --out SWEEP")
     check_folder(out, "a sweep")
-    load_session(session)  # says what is missing, before anybody waits for kernels
+    check_is_session(session)
     options = parse_overrides(overrides)
+    swept_settings(plain_schema("sweep"), config_file(config), options)
+    from simulacra.recon.session import load_session
+
+    load_session(session)  # says what is damaged, before anybody waits for kernels
     if config is None:
         proposal = propose(session, ())
         config, options = proposal.config, proposal.options | options
-    settings = swept_settings(config_file(config), options)
+    settings = swept_settings(reconstruction_schema(), config_file(config), options)
     warm_up(quiet=True)
     folders = run_sweep(session, settings, out, config_name(config), _logged(log))
     _say(folders, out, metric)
@@ -72,7 +78,7 @@ def _logged(log: LogTo) -> Callable[[SweptSetting, Path, Callable[[], None]], No
         from simulacra.recon.runs.configuration import dump_config
 
         from ..loggers import logging_run
-        from ..report import write_run_report
+        from ..report.write import write_run_report
 
         with logging_run(log, folder, dump_config(setting.config)):
             work()

@@ -15,7 +15,6 @@ from simulacra.recon.evaluate.protocol import View
 
 from ..report.changes import say_value
 from ..report.html_page import write_page
-from ..report.pictures import Picture, embed, person_box
 from ..report.wording import duration, shown, shown_change, unit_of
 from .comparing import Comparison, worst_views
 from .summaries import RunSummary
@@ -125,6 +124,8 @@ def _cell(metric: str, run: RunSummary, difference: PairedDifference | None) -> 
 
 def _views(comparison: Comparison, views: Sequence[View], metric: str) -> list[dict[str, Any]]:
     """The pictures of views: the photograph once, then renders, then differences, all cut alike."""
+    from ..report.pictures import Picture, embed, person_box
+
     plan: list[list[tuple[str, Picture]]] = []
     for view in views:
         box = person_box(_picture(comparison.runs[0], view, "photo"))

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from simulacra.recon.pipeline import ReconstructionConfig, reconstruct
 from simulacra.recon.runs.configuration import load_config
 from simulacra.render.runtime.errors import ConfigError, UserError
 
@@ -29,23 +29,24 @@ class SweptSetting:
 
     name: str
     options: Mapping[str, str]
-    config: ReconstructionConfig
+    config: Any
 
 
-def swept_settings(file: Path | None, options: Mapping[str, str]) -> list[SweptSetting]:
+def swept_settings(schema: type, file: Path | None, options: Mapping[str, str]) -> list[SweptSetting]:
     """Every combination of the values that are given.
 
     Values are apart by commas (`60,120,240`), or by semicolons where a value is itself a list (`3,6;1,4`). What is one
     value of its setting as it stands is one value.
 
     Args:
+        schema: of the configuration.
         file: the configuration; None for the defaults.
         options: by dotted name, as on the command line.
 
     Raises:
         ConfigError: an unknown setting, a value that it cannot have, nothing that is varied, or too much.
     """
-    values = {name: _values(file, name, text) for name, text in options.items()}
+    values = {name: _values(schema, file, name, text) for name, text in options.items()}
     varied = [name for name, each in values.items() if len(each) > 1]
     if not varied:
         raise ConfigError(
@@ -67,16 +68,16 @@ def swept_settings(file: Path | None, options: Mapping[str, str]) -> list[SweptS
         name = _folder_name({key: chosen[key] for key in varied})
         while name in found:
             name += "'"
-        found[name] = SweptSetting(name, chosen, load_config(ReconstructionConfig, file, chosen))
+        found[name] = SweptSetting(name, chosen, load_config(schema, file, chosen))
     return list(found.values())
 
 
-def _values(file: Path | None, name: str, text: str) -> list[str]:
+def _values(schema: type, file: Path | None, name: str, text: str) -> list[str]:
     parts = [part.strip() for part in text.split(";")]
     if len(parts) > 1 or "," not in text:
         return list(dict.fromkeys(part for part in parts if part))
     try:
-        load_config(ReconstructionConfig, file, {name: text})
+        load_config(schema, file, {name: text})
     except ConfigError:
         return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     return [text]
@@ -105,6 +106,8 @@ def run_sweep(
     Raises:
         UserError: of the first that could not be, after all others were tried.
     """
+    from simulacra.recon.pipeline import reconstruct
+
     folders = [out / setting.name for setting in settings]
     failed: UserError | None = None
     for setting, folder in zip(settings, folders, strict=True):

@@ -7,8 +7,3 @@ curves.py     the losses of a training in a terminal or a notebook
 
 `check_page.py` and `check_pictures.py` make `check.html` of a preflight.
 """
-
-from .content import ReportContent, read_run
-from .write import write_report, write_run_report
-
-__all__ = ["ReportContent", "read_run", "write_report", "write_run_report"]

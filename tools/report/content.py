@@ -30,6 +30,7 @@ from simulacra.recon.preflight.verdict import Verdict, as_sentence, fault_of
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.records import record_errors
+from simulacra.recon.runs.stages import STAGE_ORDER
 from simulacra.render.runtime.errors import RunError
 
 from ..viewer.tags import chosen_tags
@@ -38,9 +39,6 @@ from .charts import Curve
 from .curves import read_losses
 from .scores_file import read_scores
 from .verdict import judge_run
-
-# The order in which stages are shown; others follow by name. (run.json keeps its keys sorted.)
-STAGE_ORDER = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 
 # What session.json may say, under `about`, of the person in it.
 PEOPLE = ("subject", "consent", "retain_until", "derived_from")

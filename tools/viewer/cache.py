@@ -5,14 +5,24 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import numpy as np
+
+Kept = TypeVar("Kept")
 
 
-class ByteCache:
-    """Bytes by key; those that were not asked for longest go first."""
+class ByteCache(Generic[Kept]):
+    """Values by key, no more than so many bytes of them; those that were not asked for longest go first.
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most, self._held = most_bytes, 0
-        self._kept: OrderedDict[Hashable, bytes] = OrderedDict()
+    Args:
+        most_bytes: of all values together; a value that is larger alone is not kept.
+        size_of: the bytes of a value.
+    """
+
+    def __init__(self, most_bytes: int, size_of: Callable[[Kept], int]) -> None:
+        self._most, self._held, self._size_of = most_bytes, 0, size_of
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -21,7 +31,7 @@ class ByteCache:
         """How much is in memory."""
         return self._held
 
-    def get(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """What is kept under a key, or is made now; a second asker waits for the first."""
         with self._lock:
             if key in self._kept:
@@ -40,12 +50,25 @@ class ByteCache:
             self._keep(key, made)
         return made
 
-    def _keep(self, key: Hashable, made: bytes) -> None:
+    def _keep(self, key: Hashable, made: Kept) -> None:
+        size = self._size_of(made)
         with self._lock:
-            if len(made) > self._most or key in self._kept:
+            if size > self._most or key in self._kept:
                 return
             self._kept[key] = made
-            self._held += len(made)
+            self._held += size
             while self._held > self._most:
                 _, gone = self._kept.popitem(last=False)
-                self._held -= len(gone)
+                self._held -= self._size_of(gone)
+
+
+def array_bytes(arrays: tuple[np.ndarray, ...]) -> int:
+    """Of several arrays together."""
+    return sum(array.nbytes for array in arrays)
+
+
+def unchangeable(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The arrays, which nobody who is given them may write into."""
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays

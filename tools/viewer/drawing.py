@@ -38,8 +38,11 @@ from simulacra.render.gaussians.normals import gaussian_normals
 from simulacra.render.image import composite, limited_size, resize_area
 from simulacra.render.runtime.errors import InputError
 
+from .cache import ByteCache, array_bytes, unchangeable
 from .pictures import Picture, as_bytes
 
+# What was drawn, and photographs as they are shown, of each opened run: a layer is often the other of one before.
+DRAWN_BYTES, PHOTOGRAPH_BYTES = 32 << 20, 32 << 20
 # One drawing at a time: the rasterizer uses all processors for each.
 DRAWING = threading.RLock()
 # The kinds of parts that a person can tell apart in a picture, with a color each.
@@ -80,6 +83,7 @@ class Photographs:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._shown: ByteCache[tuple[np.ndarray, ...]] = ByteCache(PHOTOGRAPH_BYTES, array_bytes)
 
     def photo(self, camera: str, frame: int, side: int) -> FloatPicture:
         """The pinhole picture, at most so large.
@@ -88,8 +92,12 @@ class Photographs:
             InputError: it was not recorded, or cannot be read.
         """
         self._require(camera, frame)
-        photo = self.session.image(frame, camera)
-        return resize_area(photo, *limited_size(photo.shape[1], photo.shape[0], side))
+
+        def make() -> tuple[np.ndarray, ...]:
+            photo = self.session.image(frame, camera)
+            return unchangeable(resize_area(photo, *limited_size(photo.shape[1], photo.shape[0], side)))
+
+        return self._shown.get((camera, frame, side), make)[0]
 
     def measured(self, camera: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Depth in metres and where it is known, at its own size.
@@ -128,6 +136,7 @@ class DrawnRun:
         self.body = body_model()
         check_body(root, self.body, self.trained.avatar, self.fit)
         self.posed = PosedResult(self.trained, self.body, self.fit)
+        self._drawn: ByteCache[tuple[np.ndarray, ...]] = ByteCache(DRAWN_BYTES, array_bytes)
         self._session = session
 
     @cached_property
@@ -165,11 +174,18 @@ class DrawnRun:
 
     def draw(self, frame: int, name: str, side: int) -> tuple[FloatPicture, np.ndarray, np.ndarray]:
         """Color over black, alpha, and depth in metres (0 where there is none)."""
-        gaussians, camera = self.gaussians(frame, name), self.camera(name, side)
-        with DRAWING, torch.no_grad():
-            drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
-            depth = torch.where(drawn.alpha > LEAST_ALPHA, expected_depth(drawn), torch.zeros(()))
-        return drawn.rgb_premul[0].clamp(0, 1).numpy(), drawn.alpha[0].numpy(), depth[0].numpy()
+
+        def make() -> tuple[np.ndarray, ...]:
+            gaussians, camera = self.gaussians(frame, name), self.camera(name, side)
+            with torch.no_grad():
+                drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
+                depth = torch.where(drawn.alpha > LEAST_ALPHA, expected_depth(drawn), torch.zeros(()))
+            rgb = drawn.rgb_premul[0].clamp(0, 1)
+            return unchangeable(rgb.numpy(), drawn.alpha[0].numpy(), depth[0].numpy())
+
+        with DRAWING:
+            rgb, alpha, depth = self._drawn.get((frame, name, side), make)
+        return rgb, alpha, depth
 
     def person_mask(self, camera: str, frame: int, size: tuple[int, int]) -> np.ndarray | None:
         """The person in a view, 0..1, at a width and height; None where nothing knows."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE
+from simulacra.recon.runs.stages import RUN_FILE, SESSION_FILE, STAGE_FILE
 from simulacra.render.runtime.errors import InputError
 
-SESSION_FILE = "session.json"  # of `recon.session`, which imports torch
 # How far below a folder its runs are looked for, and how many are shown.
 DEPTH, MOST = 3, 1000
 
@@ -43,7 +42,7 @@ def find_entries(paths: Sequence[Path]) -> tuple[Entry, ...]:
     if not found:
         raise InputError(
             "there is nothing to look at",
-            where=", ".join(map(str, paths)),
+            where=", ".join(map(str, paths)) or "nowhere: no folder was named",
             expected=f"a run ({RUN_FILE}), a session ({SESSION_FILE}), or a folder of them",
             remedy="make a session: simulacra import --help; or a run: simulacra reconstruct SESSION --out RUN",
         )

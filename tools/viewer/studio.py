@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections import OrderedDict
@@ -17,20 +18,20 @@ from . import pictures
 from .cache import ByteCache
 from .checks import RecordChecks
 from .entries import Entry, find_entries
+from .layers import CAPTURED, DERIVED, DRAWN, missing_layers
 from .measures import Series, numbers_of, scored_picture
+from .preparation import Preparation, Step
 from .summary import Summary, read_summary, stamp_of
 
 if TYPE_CHECKING:
     from .drawing import DrawnRun, Photographs
 
 Opened = TypeVar("Opened")
-CACHE_BYTES = 256 << 20
+CACHE_BYTES = 128 << 20
+# Pixels of the longer side of a picture that is drawn for its code's sake.
+SMALL = 64
 MOST_SUMMARIES, MOST_RUNS = 64, 3
 SIDES = (32, 2048)
-# Layers that are made of two pictures, those of the capture alone, and those that need the run.
-DERIVED = ("difference", "against", "change")
-CAPTURED = ("photo", "measured")
-DRAWN = ("person", "render", "overlay", "depth", "normals", "parts", "body", "mask", "keypoints")
 EVALUATE = "evaluate"
 
 
@@ -45,7 +46,8 @@ class Studio:
         self._runs: OrderedDict[tuple[str, str], DrawnRun] = OrderedDict()
         self._captures: OrderedDict[tuple[str, str], Photographs] = OrderedDict()
         self.checks = RecordChecks()
-        self.pictures = ByteCache(CACHE_BYTES)
+        self.pictures: ByteCache[bytes] = ByteCache(CACHE_BYTES, len)
+        self.preparation = Preparation()
         self.look_again()
 
     def look_again(self) -> tuple[Entry, ...]:
@@ -126,6 +128,26 @@ class Studio:
 
         key = (summary.entry.id, summary.stamp)
         return self._kept(self._runs, key, lambda: DrawnRun(summary.entry.path, summary.session))
+
+    def prepare(self, summary: Summary) -> dict[str, Any]:
+        """Begins to open a run or capture for drawing, if it was not begun, and says how far it is.
+
+        Each layer is drawn once, small: what a drawing needs is loaded by the first of its kind.
+        """
+        steps: list[Step] = []
+        if summary.session is not None:
+            steps.append(("reading the capture", lambda: self.photographs(summary)))
+        if summary.entry.kind == "run" and "avatar" in summary.stages:
+            steps.append(("reading the avatar", lambda: self.drawn(summary)))
+        views = summary.scored or [
+            (name, frame) for name in summary.camera_names for frame in summary.frames[:1]
+        ]
+        reasons = missing_layers(summary)
+        for layer in (*CAPTURED, *DRAWN) if views else ():
+            if layer not in reasons:
+                work = functools.partial(self.view, summary, layer, *views[0], SMALL)
+                steps.append(("getting ready to draw", work))
+        return self.preparation.state((summary.entry.id, summary.stamp), steps)
 
     def _kept(
         self, kept: OrderedDict[tuple[str, str], Opened], key: tuple[str, str], make: Callable[[], Opened]

@@ -125,10 +125,10 @@ def test_a_session_that_has_changed_is_refused(run: Path, finished: Path, tmp_pa
 
 
 def test_a_folder_without_a_finished_run_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no finished run"):
+    with pytest.raises(RunError, match="not the folder of a finished run"):
         evaluate_run(tmp_path / "nowhere")
     (run / "avatar" / "stage.json").unlink()
-    with pytest.raises(RunError, match="no finished run"):
+    with pytest.raises(RunError, match="not the folder of a finished run"):
         evaluate_run(run)
 
 

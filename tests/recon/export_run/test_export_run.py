@@ -20,8 +20,7 @@ from simulacra.recon.export_run import (
     write_splats,
 )
 from simulacra.render.body import BodyModel, load_body
-from simulacra.render.export import read_ply
-from simulacra.render.export.ply import half_turn
+from simulacra.render.export.ply import half_turn, read_ply
 from simulacra.render.runtime.errors import AssetError, InputError
 from simulacra.tools.cli import main
 from simulacra.tools.commands.export import FORMATS

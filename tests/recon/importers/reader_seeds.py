@@ -12,7 +12,7 @@ import torch
 
 from simulacra.recon.motion import find_skeleton, load_bvh
 from simulacra.recon.motion.stance import find_stance
-from simulacra.render.export import read_ply, write_ply
+from simulacra.render.export.ply import read_ply, write_ply
 from simulacra.render.gaussians import Gaussians
 from tests.recon.motion.planted import as_bvh, sticks
 

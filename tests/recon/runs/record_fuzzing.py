@@ -36,7 +36,7 @@ from simulacra.recon.runs.stages import open_run, read_run_file
 from simulacra.recon.session import SESSION_FILE, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import UserError
-from simulacra.tools.report import write_run_report
+from simulacra.tools.report.write import write_run_report
 from tests.recon.ellipsoid_person import synthetic_session
 from tests.recon.importers.fuzz_seeds import Seed
 from tests.recon.importers.fuzzing import (

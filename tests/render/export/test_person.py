@@ -15,8 +15,10 @@ import trimesh
 from PIL import Image
 
 from simulacra.render.body import BodyModel, BodyPose
-from simulacra.render.export import Person, write_obj, write_person_glb, write_usd
-from simulacra.render.export.person_mesh import seamed_mesh
+from simulacra.render.export.gltf_person import write_person_glb
+from simulacra.render.export.obj import write_obj
+from simulacra.render.export.person_mesh import Person, seamed_mesh
+from simulacra.render.export.usd import write_usd
 from simulacra.tools.bench.read_back import glb_array, glb_parts
 from tests.node_programs import run_node
 
@@ -186,7 +188,7 @@ def test_the_validator_finds_nothing(glb: Path, tmp_path: Path) -> None:
 
 def test_the_validator_knows_splats_but_not_their_extension(tmp_path: Path) -> None:
     """Exactly its four messages about names with a colon, and one that the extension is new."""
-    from simulacra.render.export import write_splat_glb
+    from simulacra.render.export.gltf_splats import write_splat_glb
     from tests.render.export.test_splats import some
 
     write_splat_glb(tmp_path / "a.glb", some())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from simulacra.render.export import read_ply, write_ply
+from simulacra.render.export.ply import read_ply, write_ply
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.gaussians.spherical_harmonics import rgb_from_sh
 from simulacra.render.rotation import quat_normalize, quat_to_matrix

@@ -14,8 +14,10 @@ import torch
 from simulacra.recon.perception.psnr import psnr
 from simulacra.render.body import load_body
 from simulacra.render.camera import look_at
-from simulacra.render.export import packed, packed_bytes, write_packed, write_ply, write_splat_glb
-from simulacra.render.export.ply import half_turn
+from simulacra.render.export import packed
+from simulacra.render.export.gltf_splats import write_splat_glb
+from simulacra.render.export.packed import packed_bytes, write_packed
+from simulacra.render.export.ply import half_turn, write_ply
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians, sh_from_rgb
 from simulacra.render.rotation import quat_normalize, quat_to_matrix
 from simulacra.render.runtime.errors import AssetError

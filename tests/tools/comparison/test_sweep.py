@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 
+from simulacra.recon import pipeline
+from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.render.runtime.errors import CaptureError, ConfigError
 from simulacra.tools.cli import main
 from simulacra.tools.commands.configurations import brought_configs
-from simulacra.tools.comparison import sweep
 from simulacra.tools.comparison.sweep import SweptSetting, run_sweep, swept_settings
 
 
 def swept(**options: str) -> list[SweptSetting]:
-    return swept_settings(brought_configs()["smoke"], {k.replace("__", "."): v for k, v in options.items()})
+    return swept_settings(
+        ReconstructionConfig,
+        brought_configs()["smoke"],
+        {k.replace("__", "."): v for k, v in options.items()},
+    )
 
 
 def test_values_are_combined_over_the_configuration() -> None:
@@ -80,7 +85,7 @@ def test_one_that_fails_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def around(setting: SweptSetting, folder: Path, work: Callable[[], None]) -> None:
         work()
 
-    monkeypatch.setattr(sweep, "reconstruct", stand_in)
+    monkeypatch.setattr(pipeline, "reconstruct", stand_in)
     settings = swept(avatar__steps="1,2,3")
     with pytest.raises(CaptureError, match="nobody"):
         run_sweep(tmp_path / "session", settings, tmp_path / "out", "smoke", around)

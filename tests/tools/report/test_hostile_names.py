@@ -21,8 +21,8 @@ from simulacra.render.image import write_image
 from simulacra.tools.design.config import Sweep, Variant
 from simulacra.tools.design.page import write_design
 from simulacra.tools.design.summary import summarise
-from simulacra.tools.report import write_run_report
 from simulacra.tools.report.check_page import write_check_page
+from simulacra.tools.report.write import write_run_report
 from tests.tools.design.test_design import DESIGN, results
 from tests.tools.report.test_report import Box
 

@@ -22,8 +22,8 @@ from simulacra.render.image import write_image
 from simulacra.tools.comparison.comparing import hold_together
 from simulacra.tools.comparison.page import write_comparison
 from simulacra.tools.comparison.summaries import summarize
-from simulacra.tools.report import write_run_report
 from simulacra.tools.report.check_page import write_check_page
+from simulacra.tools.report.write import write_run_report
 from tests.browser import Browser, Page, open_browser
 
 FRAMES = tuple(range(12))

@@ -21,11 +21,12 @@ from simulacra.recon.runs.configuration import dump_config, load_config
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
 from simulacra.tools.commands.configurations import brought_configs
-from simulacra.tools.report import read_run, write_report, write_run_report
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
+from simulacra.tools.report.content import read_run
 from simulacra.tools.report.pictures import MOST_BYTES, SIZES, Picture, embed, person_box
 from simulacra.tools.report.strips import time_strips
 from simulacra.tools.report.wording import duration
+from simulacra.tools.report.write import write_report, write_run_report
 
 SIZE = 40
 

@@ -3,25 +3,33 @@
     python -m tests.tools.viewer.pictures RUN FOLDER
 
 Writes view_compare.jpg, view_scene.jpg and player.jpg of a finished run into the folder, and prints seconds from the
-command to the printed address and from the address to the first picture, and milliseconds of a step, on this machine.
+command to the printed address and from the address to the first picture, and milliseconds of a step, on this machine:
+the first ones of a server that has just been started, without a pause between them, and those of another with pauses
+as somebody makes them who looks.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from tests.browser import Browser, Page, open_browser
+from tests.browser import Browser, Page, PageError, open_browser
 
 STEPS, WIDTH, HEIGHT = 40, 1440, 860
+LOOKING_S = 0.6
+# The next of the worst views, camera and frame, and layers.
+WALK = "jdc.dck,d"
 
 
 def keep(page: Page, path: Path) -> None:
@@ -38,7 +46,9 @@ def timed(page: Page, act: Callable[[], object], done: str) -> float:
     return time.perf_counter() - begun
 
 
-def look(browser: Browser, run: Path, folder: Path) -> None:
+@contextlib.contextmanager
+def viewed(browser: Browser, run: Path) -> Iterator[tuple[Page, str]]:
+    """The page of a server of its own, with its first picture, and its address; prints how long that took."""
     begun = time.perf_counter()
     viewer = subprocess.Popen(
         [sys.executable, "-m", "simulacra.tools.cli", "view", str(run)], stdout=subprocess.PIPE, text=True
@@ -49,18 +59,45 @@ def look(browser: Browser, run: Path, folder: Path) -> None:
         started = time.perf_counter() - begun
         page = browser.open("about:blank", WIDTH, HEIGHT)
         opened = timed(page, lambda: page.goto(address), "document.body.dataset.shown")
-        steps = []
-        for number in range(STEPS):
-            before = page.evaluate("document.body.dataset.shown")
-            key = "jdkd"[number % 4]  # the next view and back, another layer of each
-            steps.append(
-                timed(page, lambda key=key: page.press(key), f"document.body.dataset.shown != '{before}'")
-            )
-        ms = np.array(steps) * 1000
         print(f"command to address {started:.2f} s, address to picture {opened:.2f} s")
-        high = np.quantile(ms, 0.95)
-        print(f"{STEPS} steps: median {np.median(ms):.0f} ms, 95 % {high:.0f}, worst {ms.max():.0f}")
-        page.goto(f"{address.split('#')[0]}#tab=compare")
+        yield page, address.split("#")[0]
+        page.close()
+    finally:
+        viewer.terminate()
+        viewer.wait()
+
+
+def step(page: Page, keys: str, pause: float) -> None:
+    """Prints how long steps take; those that lead nowhere, as at the last frame, are left out."""
+    steps = []
+    for number in range(STEPS):
+        before = page.evaluate("document.body.dataset.shown")
+        page.evaluate(
+            "window.stepped = null; document.addEventListener('shown', () => { window.stepped = performance.now(); }, "
+            "{ once: true }); addEventListener('keydown', () => { window.pressed = performance.now(); }, "
+            "{ once: true, capture: true })"
+        )
+        where = page.evaluate("location.href")
+        page.press(keys[number % len(keys)])
+        with contextlib.suppress(PageError):
+            page.wait_for(f"location.href != {json.dumps(where)}", seconds=2)
+            page.wait_for(f"window.stepped && document.body.dataset.shown != {json.dumps(before)}")
+            steps.append(page.evaluate("window.stepped - window.pressed"))
+        time.sleep(pause)
+    ms = np.array(steps)
+    high = np.quantile(ms, 0.95)
+    print(
+        f"{len(ms)} steps, {pause:g} s between: median {np.median(ms):.0f} ms, 95 % {high:.0f}, worst {ms.max():.0f}, "
+        f"{np.count_nonzero(ms >= 100)} of 100 ms or more; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def look(browser: Browser, run: Path, folder: Path) -> None:
+    with viewed(browser, run) as (page, _):
+        step(page, "jdkd", 0.0)
+    with viewed(browser, run) as (page, address):
+        step(page, WALK, LOOKING_S)
+        page.goto(f"{address}#tab=compare")
         page.wait_for("document.body.dataset.shown")
         keep(page, folder / "view_compare.jpg")
         page.press("v")
@@ -68,10 +105,6 @@ def look(browser: Browser, run: Path, folder: Path) -> None:
         drawn = int(page.evaluate("document.body.dataset.drawn"))
         page.wait_for(f"Number(document.body.dataset.drawn) > {drawn}")
         keep(page, folder / "view_scene.jpg")
-        page.close()
-    finally:
-        viewer.terminate()
-        viewer.wait()
 
 
 def play(browser: Browser, run: Path, folder: Path) -> None:

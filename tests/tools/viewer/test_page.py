@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from simulacra.render.body import BodyModel
+from simulacra.tools.viewer.drawing import DrawnRun
+from simulacra.tools.viewer.studio import Studio
+from simulacra.tools.viewer.summary import Summary
 from simulacra.tools.viewer.tags import read_tags
 from tests.browser import Browser, Page
 from tests.recon.evaluate.test_again import save_run
@@ -131,13 +135,14 @@ def test_the_wipe_follows_pointer_and_keys(page: Page) -> None:
 
 
 def test_layers_and_runs_side_by_side(page: Page, address: str) -> None:
-    page.press("d")
-    page.wait_for("document.body.dataset.shown.includes(' person overlay')")  # which this run has not
-    page.wait_for("document.querySelector('.said').textContent.includes('no avatar yet')")
-    page.press("d")
+    page.press("d")  # past the overlay, for which this run has no photographs
     page.wait_for("document.body.dataset.shown.includes(' person difference')")
+    overlay = "[...document.getElementById('right').options].find(o => o.value == 'overlay')"
+    assert (
+        page.evaluate(f"{overlay}.disabled && {overlay}.textContent")
+        == "overlay (the capture of this run has gone)"
+    )
     page.wait_for("document.querySelectorAll('#bars canvas').length == 2")
-    page.press("D")
     page.press("D")
     other = ids_of(address)["run03"]
     page.evaluate(
@@ -151,7 +156,7 @@ def test_layers_and_runs_side_by_side(page: Page, address: str) -> None:
 def test_a_reload_and_a_second_tab_each_keep_their_own(browser: Browser, page: Page, address: str) -> None:
     page.press("j")
     page.press("e")
-    page.wait_for("document.body.dataset.shown.includes(' photo render')")
+    page.wait_for("document.body.dataset.shown.includes(' render render')")
     before, where = shown(page), page.evaluate("location.href")
     second = browser.open(f"{address}/")
     second.wait_for("document.body.dataset.shown")
@@ -195,6 +200,58 @@ def whole(body: BodyModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     save_run(root / "run", session, body)
     with served([root]) as address:
         yield address
+
+
+def test_what_is_waited_for_is_said_and_neighbours_are_fetched_ahead(
+    browser: Browser, whole: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, drawn = threading.Event(), Studio.drawn
+
+    def slow(self: Studio, summary: Summary) -> DrawnRun:
+        opened.wait(60)
+        return drawn(self, summary)
+
+    monkeypatch.setattr(Studio, "drawn", slow)
+    page = browser.open(f"{whole}/#run={ids_of(whole)['run']}&camera=a&frame=0&right=overlay")
+    page.wait_for("document.querySelector('.said')?.textContent.startsWith('The server is ')")
+    keep_picture(page, "waiting")
+    assert not page.evaluate("document.body.dataset.shown || ''")
+    opened.set()
+    page.wait_for("document.body.dataset.shown.endsWith(' a 0 person overlay ')")
+    assert page.evaluate("document.querySelector('.said').textContent") == ""
+    page.wait_for("document.body.dataset.ahead == document.body.dataset.shown")
+    asked = {
+        request.partition("/picture/")[2].partition("/")[2].partition("?")[0] for request in page.requests
+    }
+    # Another layer on the right and on the left, the next frame, and the cameras on both sides.
+    assert {"difference/a/0", "render/a/0", "photo/a/0", "overlay/a/1", "overlay/b/0", "overlay/c/0"} <= asked
+    assert page.complaints == []
+    page.close()
+
+
+def test_a_capture_alone_offers_what_it_has(browser: Browser, whole: str) -> None:
+    page = browser.open(f"{whole}/#run={ids_of(whole)['session']}")
+    page.wait_for("document.body.dataset.shown")
+    offered = page.evaluate(
+        "Object.fromEntries([...document.getElementById('right').options]"
+        ".map(o => [o.value, o.disabled && o.textContent]))"
+    )
+    assert not offered.pop("photo")
+    assert offered.pop("measured") == "depth, sensor (the capture has no depth)"
+    assert all(
+        said.endswith(" (nothing has been reconstructed of this capture yet)") for said in offered.values()
+    )
+    assert page.evaluate("document.getElementById('right').value") == "photo"
+    assert page.evaluate(
+        "document.getElementById('tab-play').disabled && document.getElementById('tab-play').title"
+    )
+    said = page.evaluate("document.getElementById('position').textContent")
+    assert said.startswith("Nothing to sort: nothing has been reconstructed")
+    page.press("d")
+    page.press("g")  # there is a run beside it, whose views are sorted then
+    page.wait_for("document.querySelectorAll('#rows li').length > 0")
+    assert page.complaints == []
+    page.close()
 
 
 def test_the_scene_agrees_with_the_exact_picture_in_all_its_layers(browser: Browser, whole: str) -> None:

@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -18,8 +19,10 @@ import pytest
 
 import simulacra.tools.viewer
 from simulacra.recon.runs.repair import repair_run
+from simulacra.render.runtime.errors import InputError
 from simulacra.tools.viewer.cache import ByteCache
 from simulacra.tools.viewer.entries import find_entries
+from simulacra.tools.viewer.preparation import Preparation
 from simulacra.tools.viewer.summary import read_summary
 from tests.tools.viewer.serving import (
     SIZE,
@@ -188,7 +191,7 @@ def test_tags_outlive_a_repair(runs: Path) -> None:
 
 
 def test_a_cache_holds_no_more_than_it_may_and_makes_each_once() -> None:
-    cache, made = ByteCache(100), []
+    cache, made = ByteCache(100, len), []
 
     def make(name: str, size: int) -> bytes:
         return cache.get(name, lambda: made.append(name) or bytes(size))  # type: ignore[func-returns-value]
@@ -200,6 +203,37 @@ def test_a_cache_holds_no_more_than_it_may_and_makes_each_once() -> None:
     assert cache.held_bytes == 80
     make("a", 40)
     assert made[-1] == "large"
+
+
+def test_what_is_opened_ahead_is_opened_once_and_in_turn_and_says_how_far_it_is() -> None:
+    preparation, done, gate = Preparation(), [], threading.Event()
+
+    def fail() -> None:
+        done.append("failed")
+        raise InputError("the capture has gone")
+
+    steps = [("opening", gate.wait), ("failing", fail), ("drawing", lambda: done.append("drawn"))]
+    assert preparation.state("one", steps)["doing"] == "opening"
+    assert preparation.state("one", steps)["doing"] == "opening"
+    assert preparation.state("two", [("waiting", lambda: done.append("second"))])["doing"] == "waiting"
+    assert done == []
+    gate.set()
+    for key in ("one", "two"):
+        wait_until(lambda key=key: preparation.state(key, [])["doing"] is None)
+    assert done == ["failed", "drawn", "second"]
+    gate.clear()
+    preparation.state("three", [("opening", gate.wait), ("drawing", lambda: done.append("late"))])
+    preparation.close()
+    gate.set()
+    wait_until(lambda: preparation.state("three", [])["doing"] is None)
+    assert done == ["failed", "drawn", "second"]  # the server ends: no further step begins
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_long_run_is_binned_and_small(tmp_path: Path) -> None:
@@ -229,6 +263,7 @@ def test_the_documents_have_the_pages_keys() -> None:
 def test_neither_the_command_nor_scored_views_load_torch(runs: Path) -> None:
     program = f"""
 import sys
+import threading
 sys.path.insert(0, {str(Path(__file__).parents[3])!r})
 from pathlib import Path
 from tests.tools.viewer.serving import served, get, get_json, ids_of
@@ -243,3 +278,17 @@ print(sorted({{"torch", "numba", "scipy"}} & set(sys.modules)))
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]", found.stdout
     assert SIZE == 64
+
+
+def test_the_address_is_printed_with_nothing_loaded_that_a_page_does_not_need(runs: Path) -> None:
+    program = f"""
+import sys, uvicorn
+from simulacra.tools.cli import main
+
+loaded = {{"numpy", "cv2", "PIL", "pydantic", "rich", "torch", "numba", "scipy"}}
+uvicorn.Server.run = lambda self, sockets: print(sorted(loaded & set(sys.modules)))
+main(["view", {str(runs)!r}])
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    address, left = found.stdout.splitlines()
+    assert "http://127.0.0.1:" in address and left == "[]"

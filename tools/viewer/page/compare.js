@@ -1,12 +1,14 @@
 // Pictures of one view, two laid over each other with a wipe, of one run or of several side by side.
-import { $, ask, entry, index, json, make, options } from "./server.js";
+import { $, ask, entry, index, json, make, options, sayWhile } from "./server.js";
+import { halt } from "./ahead.js";
 import { on, set, state } from "./state.js";
 
 export const LAYERS = [["person", "photo, person"], ["photo", "photo, whole"], ["render", "render"], ["overlay", "overlay"],
   ["difference", "difference"], ["depth", "depth, drawn"], ["measured", "depth, sensor"], ["normals", "normals"],
   ["parts", "body parts"], ["body", "body"], ["keypoints", "keypoints"], ["mask", "mask"]];
 const OVER_BLACK = ["person", "render", "depth", "normals", "parts", "difference", "against"];
-const CAPTURED = ["photo", "measured"];
+// They lie in a run as files; others are drawn.
+const IN_FILES = ["person", "render", "difference"];
 let zoom = 1, shownWish = 0;
 
 export function pictureUrl(run, layer, camera, frame, more = {}) {
@@ -16,6 +18,9 @@ export function pictureUrl(run, layer, camera, frame, more = {}) {
 }
 
 export const besides = () => state.beside.split(",").filter(id => id && id !== state.run && index.entries.some(e => e.id === id));
+
+// Whether a picture is there without anything being drawn for it.
+export const isFile = (run, layer, camera, frame) => IN_FILES.includes(layer) && run.pictured.some(([c, f]) => c === camera && f === frame);
 
 const hasView = (run, camera, frame) =>
   (run.frames.includes(frame) && run.cameras.some(c => c.name === camera) && !(run.absent[camera] || []).includes(frame))
@@ -97,20 +102,29 @@ async function rebuild() {
 const names = { ...Object.fromEntries(LAYERS), against: "difference of the two", change: "change of the error" };
 
 async function load(url) {
-  const loading = new Image();
+  const loading = make("img", { alt: "", draggable: "false" });
   loading.src = url;
   await loading.decode();
-  return url;
+  return loading;
+}
+
+// Puts a picture that is decoded in the place of another.
+function put(each, name, loaded) {
+  loaded.alt = each[name].alt;
+  each[name].replaceWith(loaded);
+  each[name] = loaded;
 }
 
 // Shows the view that is chosen; what is late, because another was chosen meanwhile, is dropped.
 async function show() {
   const wish = ++shownWish, { camera, frame } = state;
+  halt();
   if (!camera || frame === null) return;
   wipe();
   await Promise.all(panes.map(async each => {
-    const right = each.run.kind === "session" && !CAPTURED.includes(each.right) ? "photo" : each.right;
-    const left = each.run.kind === "session" ? "photo" : each.left;
+    const [left, right] = [each.left, each.right].map(layer => instead(each.run, layer));
+    let late = true;
+    sayWhile(() => late && wish === shownWish, each.run, text => { each.said.textContent = text; });
     each.line.hidden = each.cut.hidden = left === right;
     each.stack.querySelector(".l").textContent = names[left];
     each.stack.querySelector(".r").textContent = left === right ? "" : names[right];
@@ -122,14 +136,15 @@ async function show() {
       const [under, over] = await Promise.all([load(pictureUrl(each.run, left, camera, frame, { ...(each.other ? { other: each.other } : {}) })),
         left === right ? null : load(pictureUrl(each.run, right, camera, frame, { ...(each.other ? { other: each.other } : {}) }))]);
       if (wish !== shownWish) return;
-      each.said.textContent = ""; each.under.hidden = false;
-      each.under.src = under;
-      if (over) each.over.src = over;
-      await Promise.all([each.under.decode(), over && each.over.decode()]);
+      late = false;
+      each.said.textContent = "";
+      put(each, "under", under);
+      if (over) put(each, "over", over);
       const black = [[left, each.under], [right, each.over]].find(([layer]) => OVER_BLACK.includes(layer));
       each.box = black ? personBox(black[1]) : each.box;
       place(each);
     } catch (error) {
+      late = false;
       if (wish !== shownWish) return;
       each.under.hidden = each.cut.hidden = true;
       each.said.textContent = await reason(each, left, right, camera, frame, error);
@@ -137,6 +152,7 @@ async function show() {
   }));
   if (wish !== shownWish) return;
   document.body.dataset.shown = `${state.run} ${camera} ${frame} ${state.left} ${state.right} ${state.beside}`;
+  document.dispatchEvent(new Event("shown"));
   bars();
 }
 
@@ -147,15 +163,6 @@ async function reason(each, left, right, camera, frame, error) {
     catch (found) { return found.message; }
   }
   return "A picture could not be loaded.";
-}
-
-export function preload(rows) {
-  for (const row of rows) {
-    entry(row.id).then(run => {
-      if (run.kind !== "run" || !run.pictured.some(([c, f]) => c === row.camera && f === row.frame)) return;
-      for (const layer of [state.left, state.right]) new Image().src = pictureUrl(run, layer, row.camera, row.frame);
-    }, () => 0);
-  }
 }
 
 function wipe() {
@@ -200,8 +207,7 @@ async function bars() {
 }
 
 export function begin() {
-  options($("left"), LAYERS, state.left);
-  options($("right"), LAYERS, state.right);
+  for (const side of ["left", "right"]) options($(side), LAYERS, state[side]);
   for (const side of ["left", "right", "part"]) {
     $(side).value = state[side];
     $(side).addEventListener("change", () => set({ [side]: $(side).value }));
@@ -211,16 +217,34 @@ export function begin() {
   addEventListener("resize", () => panes.forEach(place));
   on(async changed => {
     if (changed.has("whole")) panes.forEach(place);
-    for (const side of ["left", "right", "part"]) $(side).value = state[side];
+    const run = await entry(state.run);
+    for (const side of ["left", "right"]) $(side).value = instead(run, state[side]);
+    $("part").value = state.part;
     $("apart").checked = state.apart;
-    $("part-label").hidden = !(state.left === "difference" || state.right === "difference" || state.beside);
+    $("part-label").hidden = !($("left").value === "difference" || $("right").value === "difference" || state.beside);
     if (changed.has("wipe")) wipe();
+    if (changed.has("run") || changed.has("tab")) offer(run);
     if (state.tab !== "compare") return;
     if (["run", "beside", "left", "right", "apart", "tab"].some(name => changed.has(name))) await rebuild();
     if (["run", "beside", "left", "right", "apart", "tab", "camera", "frame", "part"].some(name => changed.has(name))) await show();
   });
 }
-export const cycle = (side, by) => {
-  const at = LAYERS.findIndex(([name]) => name === state[side]);
-  set({ [side]: LAYERS[(at + by + LAYERS.length) % LAYERS.length][0] });
-};
+
+// What is shown for a layer that a run has not.
+const instead = (run, layer) => run.missing[layer] ? ["photo", "person", "render"].find(name => !run.missing[name]) ?? layer : layer;
+
+// Layers that a run has not are named with the reason, and cannot be chosen.
+function offer(run) {
+  for (const side of ["left", "right"]) for (const option of $(side).options) {
+    const reason = run.missing[option.value];
+    option.disabled = !!reason;
+    option.textContent = reason ? `${names[option.value]} (${reason})` : names[option.value];
+  }
+}
+
+// The layer that a step from the one shown comes to.
+export function layerAt(run, side, by) {
+  const there = LAYERS.map(([name]) => name).filter(name => !run.missing[name]);
+  return there[(Math.max(0, there.indexOf(state[side])) + by + there.length) % there.length] ?? state[side];
+}
+export const cycle = async (side, by) => set({ [side]: layerAt(await entry(state.run), side, by) });

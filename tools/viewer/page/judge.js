@@ -1,16 +1,18 @@
 // The worst views as a list, and tags.
 import { $, entry, index, json, make, options, post, problem } from "./server.js";
 import { on, set, state } from "./state.js";
-import { besides, pictureUrl, preload } from "./compare.js";
+import { besides, pictureUrl } from "./compare.js";
 
-let rows = [], at = -1, tags = {}, severity = 2, own = [], fallback = null, sending = Promise.resolve();
+let rows = [], at = -1, reason = "", tags = {}, severity = 2, own = [], fallback = null, sending = Promise.resolve();
 const ids = () => state.over === "all" ? index.entries.filter(e => e.kind === "run").map(e => e.id) : [state.run, ...besides()].filter(Boolean);
 const nameOf = id => index.entries.find(e => e.id === id)?.name ?? id;
 export const tagsHere = (id = state.run) => (tags[id] || []).filter(tag => tag.camera === state.camera && tag.frame === state.frame);
 export const tagsOf = id => tags[id] || [];
 
 async function refill() {
-  const run = await entry(state.run);
+  // A capture has no numbers of its own; beside it there may be runs.
+  const runs = ids().filter(id => index.entries.find(e => e.id === id)?.kind === "run");
+  const shown = await entry(state.run), run = shown.kind === "session" && runs.length ? await entry(runs[0]) : shown;
   const metrics = Object.entries(run.metrics).map(([name, m]) => [name, `${m.label}${m.unit ? ", " + m.unit : ""}`]);
   if (run.stages.includes("fit")) metrics.push(["trust", "trust in the landmarks"]);
   options($("metric"), metrics.length ? metrics : [["", "nothing was scored"]], state.metric);
@@ -21,6 +23,9 @@ async function refill() {
   options($("filter"), [["", "all"], ...run.cameras.map(c => [c.name, c.name])], state.filter);
   state.filter = $("filter").value;
   $("over").value = state.over;
+  reason = runs.length ? "No numbers to sort by." : `Nothing to sort: ${shown.missing.render}. “simulacra reconstruct ${shown.name} --out RUN” makes a run, whose views are listed here.`;
+  for (const name of ["metric", "region", "filter"]) $(name).disabled = !runs.length;
+  $("judge-bar").hidden = !index.entries.some(e => e.kind === "run");
   const wanted = state.over === "all" ? index.entries.map(e => e.id) : ids();
   const words = new URLSearchParams({ ids: ids().join(), metric: state.metric, region: state.region, camera: state.filter, most: 300 });
   [rows, tags] = await Promise.all([
@@ -79,7 +84,7 @@ function drawRows() {
 const shown = value => Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
 
 function said() {
-  $("position").textContent = rows.length ? (at < 0 ? `${rows.length} views` : `${at + 1} of ${rows.length}`) : "No numbers to sort by.";
+  $("position").textContent = rows.length ? (at < 0 ? `${rows.length} views` : `${at + 1} of ${rows.length}`) : reason;
   const buttons = $("rows").querySelectorAll("button");
   buttons.forEach((button, place) => place === at ? button.setAttribute("aria-current", "true") : button.removeAttribute("aria-current"));
   const list = $("rows"), row = buttons[at]?.parentElement;   // only the list is scrolled, not the page
@@ -94,8 +99,9 @@ export function choose(place) {
   if (row.id !== state.run) Object.assign(changes, { run: row.id, beside: besides().map(id => id === row.id ? state.run : id).join() });
   set(changes);
   said();
-  preload(rows.slice(at + 1, at + 3));
 }
+// The rows after, before, and behind the next.
+export const around = () => [rows[at + 1], rows[at - 1], rows[at + 2]].map(row => row ?? null);
 export const step = by => choose(at < 0 ? 0 : at + by);
 
 export const labels = () => [...new Set([...index.labels, ...own])];

@@ -1,6 +1,7 @@
 // The page: which run, camera and frame; tabs; time; keys.
 import { $, entry, index, json, make, options, problem } from "./server.js";
 import { on, onFailure, read, set, state } from "./state.js";
+import * as ahead from "./ahead.js";
 import * as compare from "./compare.js";
 import * as judge from "./judge.js";
 import * as strips from "./strips.js";
@@ -29,9 +30,13 @@ const KEYS = [
   ["r", "run: the next one", () => nextRun(1), ["r"]],
   ["R", "the one before", () => nextRun(-1), ["R"]],
   ["g", "list: of the runs shown, or of all", () => set({ over: state.over === "all" ? "shown" : "all" }), ["g"]],
-  ["v", "Compare, Scene, Play, Check", () => set({ tab: TABS[(TABS.indexOf(state.tab) + 1) % TABS.length] }), ["v"]],
+  ["v", "Compare, Scene, Play, Check", () => set({ tab: nextTab(1) }), ["v"]],
   ["?", "this list", () => help(), ["?"]],
 ];
+function nextTab(by, from = state.tab) {
+  const there = TABS.filter(name => !$(`tab-${name}`).disabled);
+  return there[(there.indexOf(from) + by + there.length) % there.length];
+}
 const DIRECT = {
   ".": () => stepFrame(1), ",": () => stepFrame(-1), c: () => stepCamera(1), C: () => stepCamera(-1),
   d: () => compare.cycle("right", 1), D: () => compare.cycle("right", -1), e: () => compare.cycle("left", 1), E: () => compare.cycle("left", -1),
@@ -104,8 +109,17 @@ async function settle(chosen = true) {
   document.title = `${run.name}: simulacra view`;
   problem(run.problems.join("\n"));
   watch(run);
+  posable(run);
   if (chosen) time(run);
   return settled;
+}
+
+// An avatar is needed for poses: where there is none the tab says why.
+function posable(run) {
+  const reason = run.kind === "session" ? run.missing.render : run.stages.includes("avatar") ? "" : "this run has no avatar yet";
+  $("tab-play").disabled = !!reason;
+  $("tab-play").title = reason ? `No poses: ${reason}` : "";
+  if (reason && state.tab === "play") set({ tab: "compare" });
 }
 
 function others() {
@@ -167,6 +181,7 @@ async function begin() {
     if (changed.has("tab")) showTab();
     if (changed.has("run") || changed.has("beside")) others();
   });
+  document.addEventListener("shown", ahead.begin);
   compare.begin(); judge.begin(); strips.begin();
   $("beside").addEventListener("change", () => set({ beside: [...compare.besides(), $("beside").value].join() }));
   for (const [name, key] of [["entry", "run"], ["camera", "camera"]]) $(name).addEventListener("change", () => set({ [key]: $(name).value }));
@@ -179,13 +194,12 @@ async function begin() {
     $(`tab-${name}`).addEventListener("keydown", event => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!by) return;
-      const next = TABS[(TABS.indexOf(name) + by + TABS.length) % TABS.length];
+      const next = nextTab(by, name);
       set({ tab: next }); $(`tab-${next}`).focus();
     });
   }
   const tab = state.tab, run = await entry(state.run);
   state.tab = "";
-  if (run.kind === "session" && state.left === "person") state.left = "photo";
   set({ tab });
   others(); strips.refill();
   await (named ? judge.refill() : judge.first(otherwise));

@@ -1,5 +1,5 @@
 // The avatar in poses by sliders and in motions that are dropped in; every picture is drawn by the server.
-import { $, ask, entry, json, make, options, post, save } from "./server.js";
+import { $, ask, entry, json, make, options, post, save, sayWhile } from "./server.js";
 import { on, state } from "./state.js";
 
 const asked = { bones: {}, expressions: {}, azimuth: 0, elevation: 6, distance: 1, height: 0, side: 512 };
@@ -120,8 +120,12 @@ function listen() {
 async function start() {
   run = await entry(state.run);
   motion = null; $("play-at").hidden = true; $("play-clip").disabled = true;
+  const mine = run;
+  let late = true;
+  sayWhile(() => late && mine === run, run, say);
   try { facts = await json(`/play/${run.id}`); }
   catch (error) { $("sliders").replaceChildren(); say(error.message); document.body.dataset.played = "0"; return; }
+  finally { late = false; }
   say("");
   options($("play-base"), [["frame", "of the frame below"], ["rest", "at rest"]], $("play-base").value || "frame");
   reset();

@@ -1,5 +1,5 @@
 // The scene: cameras with their photographs, body, surface, splats, keypoints and depth, turned by pointer and keys.
-import { $, block, entry, make, options, save } from "./server.js";
+import { $, block, entry, make, options, save, sayWhile } from "./server.js";
 import { on, set, state } from "./state.js";
 import { pictureUrl } from "./compare.js";
 import { Drawer, dot, eyeOf, lookAt, minus } from "./gl.js";
@@ -136,8 +136,10 @@ async function refill(names) {
   const mine = ++wish;
   run = await entry(state.run);
   const can = run.kind === "run" ? names : names.filter(name => ["cameras", "photos", "cloud"].includes(name));
-  let wrong = "";
+  let wrong = "", late = true;
+  sayWhile(() => late && mine === wish, run, say);
   await Promise.all(can.map(name => fill(name).catch(error => { put(name, []); if (name === "splats" && splats) splats.here = false; wrong = error.message.split("\n")[0]; })));
+  late = false;
   if (mine !== wish) return;
   say(wrong);
   document.body.dataset.scene = `${run.id} ${state.frame}`;

@@ -38,6 +38,30 @@ export async function entry(id, again = false) {
   catch (error) { entries.delete(id); throw error; }
 }
 
+// How far the server is with opening a run: the first to ask begins it.
+export const preparing = run => json(`/api/entry/${run.id}/prepare`);
+// What the server does meanwhile is said while something is waited for, unless that is short.
+const SILENT = 300;
+export async function sayWhile(waiting, run, say) {
+  await new Promise(done => setTimeout(done, SILENT));
+  while (waiting()) {
+    const { doing, seconds } = await preparing(run).catch(() => ({}));
+    if (!waiting()) return;
+    say(doing ? `The server is ${doing}: ${Math.round(seconds)} s ...` : "Drawing ...");
+    await new Promise(done => setTimeout(done, 500));
+  }
+}
+
+const ready = new Map();
+export function prepared(run) {
+  const key = `${run.id} ${run.stamp}`;
+  if (!ready.has(key)) ready.set(key, (async () => {
+    while ((await preparing(run)).doing) await new Promise(done => setTimeout(done, 500));
+    return true;
+  })().catch(() => { ready.delete(key); return false; }));
+  return ready.get(key);
+}
+
 export function problem(text) {
   $("problems").replaceChildren(...(text ? [make("p", {}, text)] : []));
   return new Error(text);
