@@ -108,7 +108,8 @@ def gather_depth(
         if not session.has(frame, camera):
             continue
         reading = session.depth(frame, camera)
-        mask = observations.mask(frame, camera)
+        # A mask takes as long to read as a picture does.
+        mask = None if reading is None else observations.mask(frame, camera)
         if reading is None or mask is None:
             continue
         depth, valid = reading
@@ -199,7 +200,7 @@ def gather_free_space(
         frame = int(tracks.frames[row])
         for column, camera in enumerate(views.names):
             reading = session.depth(frame, camera) if session.has(frame, camera) else None
-            mask = observations.mask(frame, camera)
+            mask = None if reading is None else observations.mask(frame, camera)
             if reading is None or mask is None:
                 continue
             depth, valid = reading

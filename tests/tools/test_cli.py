@@ -173,7 +173,7 @@ def test_the_help_of_values_is_of_all_values_that_can_be_given() -> None:
     "words",
     [
         *([name] for name in COMMANDS),
-        *([family, name] for family, (_, inner) in FAMILIES.items() for name in inner),
+        *([family, name] for family, (_, inner) in FAMILIES.items() for name in inner()),
     ],
     ids=" ".join,
 )

@@ -134,7 +134,7 @@ def test_the_folder_of_something_else_is_refused_before_libraries_are_loaded(
 
 def commands() -> dict[str, Callable[..., None]]:
     """All of them by their names on the command line."""
-    families = ((name, each) for name, (_, inner) in FAMILIES.items() for each in inner.items())
+    families = ((name, each) for name, (_, inner) in FAMILIES.items() for each in inner().items())
     return COMMANDS | {f"{name} {word}": command for name, (word, command) in families}
 
 
