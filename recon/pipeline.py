@@ -57,7 +57,7 @@ from simulacra.render.runtime.errors import RunError, UserError
 Record = TypeVar("Record")
 
 # Checks that are nothing to a run which triangulates nothing.
-OF_BODIES = ("cameras", "joint-error", "shared-view")
+OF_BODIES = ("joint-error", "shared-view")
 
 
 @config
@@ -251,10 +251,10 @@ def run_stages(
         observe_person(seen, settings.observe, folder, frames=frames, people=people)
 
     able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
-    checked = log.run("preflight", 5, settings.preflight, able, check, load_preflight)
+    checked = log.run("preflight", 6, settings.preflight, able, check, load_preflight)
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
-    observed = log.run("observe", 3, settings.observe, key, observe_it, load_observations)
+    observed = log.run("observe", 4, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
 
@@ -270,7 +270,7 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 5, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 6, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
@@ -329,6 +329,7 @@ def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | 
         said["people"] = {"looked_at": people.names[people.chosen], "found": list(people.describe())}
         said["people_doubts"] = list(people.doubts)
     said["cameras_without_person"] = [] if observed is None else list(blind_cameras(observed))
+    said["scale"] = "" if fit is None else fit.summary.get("scale", {}).get("said", "")
     said["never_seen"] = unseen_sentence(() if fit is None else fit.summary.get("never_seen", ()))
     return {key: value for key, value in said.items() if value}
 

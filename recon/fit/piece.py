@@ -22,6 +22,7 @@ from simulacra.recon.fit.body_space import MAPS, BodySpace, Unknowns, first_unkn
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
+from simulacra.recon.fit.energy import energy
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
 from simulacra.recon.fit.hidden import hidden_limbs
 from simulacra.recon.fit.joints import joint_space
@@ -52,6 +53,7 @@ class Job:
 
     Attributes:
         floor_m: height of the floor; None where depth does not show it.
+        stature_m: of the body at rest, given or assumed; None where it is measured.
         advance: called after so many rounds.
     """
 
@@ -61,6 +63,7 @@ class Job:
     views: Views
     body: BodyModel
     floor_m: float | None
+    stature_m: float | None
     advance: Callable[[int], None]
 
 
@@ -88,6 +91,27 @@ def fit_piece(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
         job.advance(job.config.refine_rounds)
         return sparse
     return _refine_all(job, tracks, rows, sparse, kept)
+
+
+def landmark_energy(job: Job, tracks: Tracks) -> float:
+    """What is left of the energy after a short fit to pose landmarks alone: which of several readings explains more."""
+    evidence = Evidence(
+        job.body, job.config, job.views, tracks, surface_vertices(job.body, _FEW_VERTICES), None, {}
+    )
+    first = _first_guess(evidence, MAPS[:1], None)
+    fingers = first.space.joints.is_hand
+    plan = [
+        (_WIDE, Free(frozenset({"turn", "place"})), _FIRST_ITERATIONS),
+        (
+            Round(MAPS[:1], _MIDDLE_M),
+            Free(frozenset({"turn", "place", "joints"}), fingers),
+            job.config.iterations,
+        ),
+    ]
+    found = _run(replace(job, advance=lambda _: None), evidence, first, plan, None)
+    with torch.no_grad():
+        costs = make_costs(evidence, plan[-1][0], found.space.state(found.unknowns))
+        return float(energy(found.space, found.unknowns, costs))
 
 
 def keyframes(seconds: np.ndarray, apart: float, kept: int) -> list[int]:
@@ -188,7 +212,8 @@ def _gather(job: Job, tracks: Tracks, count: int) -> Evidence:
     if config.depth and hidden_limbs(tracks.shown):
         free = gather_free_space(session, observations, views, tracks)
     return Evidence(
-        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m, free
+        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m, free,
+        job.stature_m,
     )  # fmt: skip
 
 

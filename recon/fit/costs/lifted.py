@@ -1,0 +1,60 @@
+"""How far from a single camera the landmarks are, as the network guesses or depth says: no other camera does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from simulacra.recon.fit.body_space import MAPS, BodyState
+from simulacra.recon.fit.energy import geman_mcclure
+from simulacra.recon.fit.evidence import Evidence, Round
+
+# The network's guesses of one moment err together; those of a face are one.
+_SHARE, _FACE_SHARE, _FACE = 0.5, 0.1, slice(0, 11)
+_LEVEL_SIGMAS = 2
+
+
+@dataclass(frozen=True)
+class LiftedCost:
+    """Distances along the line of sight of the landmarks from their mean, against the lifted ones'.
+
+    Attributes:
+        axis: of the camera, in the world, unit.
+        depth: of the lifted landmarks along it, metres; 0 where they are not known.
+        share: of each landmark, summing to 1 in each frame where any is known.
+        precision: squared, of each landmark, 1/metres^2.
+    """
+
+    axis: Float[Tensor, "3"]
+    depth: Float[Tensor, "t k"]
+    share: Float[Tensor, "t k"]
+    precision: Float[Tensor, "t k"]
+
+    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
+        ours = state.landmarks(MAPS[:1]) @ self.axis - self.depth
+        apart = ours - (self.share * ours).sum(1, keepdim=True)
+        level = _LEVEL_SIGMAS**2
+        return level * geman_mcclure(self.precision * apart**2 / level).sum()
+
+
+def make_lifted_cost(evidence: Evidence, _: Round, __: BodyState) -> LiftedCost | None:
+    """The same in every round; None where several cameras triangulate."""
+    if len(evidence.views.names) > 1:
+        return None
+    axis = evidence.views.viewmats[0, 2, :3]
+    depth = evidence.tracks.points @ axis
+    known = np.isfinite(depth)
+    sure = np.where(known, evidence.tracks.weights[:, 0, : depth.shape[1]], 0.0)
+    share = np.full(depth.shape, _SHARE)
+    share[:, _FACE] *= _FACE_SHARE
+    total = (sure * share).sum(1, keepdims=True)
+    return LiftedCost(
+        torch.from_numpy(axis).float(),
+        torch.from_numpy(np.where(known, depth, 0.0)).float(),
+        torch.from_numpy(sure * share / np.maximum(total, 1e-9)).float(),
+        torch.from_numpy(sure * share / evidence.config.weights.lifted_m**2).float(),
+    )
