@@ -141,10 +141,19 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
         (_WIDE, free({"joints", *(whole_person - {"bias"})}, fingers), 2 * iterations),
         # Fingers and faces start far from their landmarks: these must pull from there.
         (Round(maps, _MIDDLE_M), everything, (2 if len(maps) > 1 else 1) * iterations),
-        *[(Round(maps, surface=True), everything, iterations)] * job.config.rounds,
+        *[(this, everything, iterations) for this in _surface_rounds(job, maps)],
     ]
     rest = None if before is None else job.body.rest(first.space.shape(first.unknowns))
     return _run(job, evidence, first, plan, rest)
+
+
+def _surface_rounds(job: Job, maps: tuple[str, ...]) -> list[Round]:
+    """With masks and depth. What one camera measures pushes a limb away from it and nothing pushes back: landmarks must
+    not be given up for that while depth still finds its place.
+    """
+    alone = len(job.views.names) == 1
+    rounds = job.config.rounds
+    return [Round(maps, _WIDE.landmark_scale_m if alone and n < rounds - 1 else None, True) for n in range(rounds)]
 
 
 def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kept: int) -> Solution:
