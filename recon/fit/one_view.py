@@ -42,8 +42,9 @@ _BEHIND_M = {
     **dict.fromkeys((17, 18, 19, 20, 21, 22), 0.015), **dict.fromkeys((23, 24), 0.09),
     **dict.fromkeys((25, 26), 0.05), **dict.fromkeys((27, 28), 0.04), **dict.fromkeys((29, 30, 31, 32), 0.03),
 }  # fmt: skip
-# A landmark is nearer to its measured depth than to where the skeleton has it, unless something else was measured.
-_MEASURED_M = 0.15
+# A landmark lies where it was measured, not where the skeleton has it, unless something else was measured: a hand
+# before a hip, a hole, or a landmark that is hidden.
+_MEASURED_M, _CLEAR = 0.4, 0.5
 # Pixels about a landmark whose depths are looked at, share of the picture's width.
 _PATCH = 0.004
 # Pairs of landmarks whose distances say how large a skeleton is; of a head alone the ears do.
@@ -124,7 +125,7 @@ def lift_pose(
             scales, source = _fill(found), "depth"
     local = local * scales[:, None, None]
     # What is seen and measured lies where it was measured, on its ray.
-    near = np.abs(measured - local[..., 2]) < _MEASURED_M
+    near = (np.abs(measured - local[..., 2]) < _MEASURED_M) & (weights >= _CLEAR)
     z = np.where(near, measured, local[..., 2])[..., None]
     local = np.where((weights > 0)[..., None], np.concatenate([rays * z, z], -1), np.nan)
     viewmat = pinhole.viewmats[0]

@@ -7,7 +7,7 @@ correspondences with masks and depth; the rest are filled in between them by spl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
 from simulacra.recon.fit.energy import energy
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
-from simulacra.recon.fit.hidden import hidden_limbs
+from simulacra.recon.fit.hidden import STANCES, HiddenLimb, hidden_limbs, stance_joints
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.skin import surface_vertices
@@ -108,10 +108,8 @@ def landmark_energy(job: Job, tracks: Tracks) -> float:
             job.config.iterations,
         ),
     ]
-    found = _run(replace(job, advance=lambda _: None), evidence, first, plan, None)
-    with torch.no_grad():
-        costs = make_costs(evidence, plan[-1][0], found.space.state(found.unknowns))
-        return float(energy(found.space, found.unknowns, costs))
+    found = _run(replace(job, advance=_silent), evidence, first, plan, None)
+    return _value(evidence, plan[-1][0], found, None)
 
 
 def keyframes(seconds: np.ndarray, apart: float, kept: int) -> list[int]:
@@ -141,10 +139,14 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
         (_WIDE, free({"joints", *(whole_person - {"bias"})}, fingers), 2 * iterations),
         # Fingers and faces start far from their landmarks: these must pull from there.
         (Round(maps, _MIDDLE_M), everything, (2 if len(maps) > 1 else 1) * iterations),
-        *[(this, everything, iterations) for this in _surface_rounds(job, maps)],
     ]
     rest = None if before is None else job.body.rest(first.space.shape(first.unknowns))
-    return _run(job, evidence, first, plan, rest)
+    # To a single camera a thigh that points at it looks like one that points away, and like a short one.
+    starts = [first, _seated(first)] if len(job.views.names) == 1 and before is None else [first]
+    best = _run_best(job, evidence, starts, plan, rest)
+    return _run(
+        job, evidence, best, [(this, everything, iterations) for this in _surface_rounds(job, maps)], rest
+    )
 
 
 def _surface_rounds(job: Job, maps: tuple[str, ...]) -> list[Round]:
@@ -153,7 +155,9 @@ def _surface_rounds(job: Job, maps: tuple[str, ...]) -> list[Round]:
     """
     alone = len(job.views.names) == 1
     rounds = job.config.rounds
-    return [Round(maps, _WIDE.landmark_scale_m if alone and n < rounds - 1 else None, True) for n in range(rounds)]
+    return [
+        Round(maps, _WIDE.landmark_scale_m if alone and n < rounds - 1 else None, True) for n in range(rounds)
+    ]
 
 
 def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kept: int) -> Solution:
@@ -182,6 +186,45 @@ def _run(
         unknowns = minimise(space, unknowns, costs, free, iterations, rest)
         job.advance(1)
     return Solution(space, unknowns)
+
+
+def _run_best(
+    job: Job,
+    evidence: Evidence,
+    starts: Sequence[Solution],
+    plan: list[tuple[Round, Free, int]],
+    rest: RestBody | None,
+) -> Solution:
+    """What costs least at the end of the plan, of several starts."""
+    if len(starts) == 1:
+        return _run(job, evidence, starts[0], plan, rest)
+    ends, values = [], []
+    for number, start in enumerate(starts):
+        end = _run(replace(job, advance=job.advance if number == 0 else _silent), evidence, start, plan, rest)
+        ends.append(end)
+        values.append(_value(evidence, plan[-1][0], end, rest))
+    return ends[int(np.argmin(values))]
+
+
+def _silent(_: int) -> None:
+    """Tells nobody that a round is done."""
+
+
+def _value(evidence: Evidence, this: Round, at: Solution, rest: RestBody | None) -> float:
+    with torch.no_grad():
+        costs = make_costs(evidence, this, at.space.state(at.unknowns, rest))
+        return float(energy(at.space, at.unknowns, costs, rest))
+
+
+def _seated(start: Solution) -> Solution:
+    """The same with the thighs forward and the shins down."""
+    space, frames = start.space, len(start.unknowns.joints)
+    legs = HiddenLimb("leg", ("L", "R"))
+    upright = torch.zeros(frames)
+    joints = stance_joints(
+        STANCES["leg"][1], legs, space.joints, space.body.bone_names, upright, torch.zeros(frames, 2)
+    )
+    return replace(start, unknowns=replace(start.unknowns, joints=start.unknowns.joints + joints))
 
 
 def _interpolate(seconds: np.ndarray, rows: list[int], sparse: Solution) -> tuple[BodySpace, Unknowns]:

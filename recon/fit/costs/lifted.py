@@ -10,12 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import MAPS, BodyState
-from simulacra.recon.fit.energy import geman_mcclure
 from simulacra.recon.fit.evidence import Evidence, Round
 
 # The network's guesses of one moment err together; those of a face are one.
 _SHARE, _FACE_SHARE, _FACE = 0.5, 0.1, slice(0, 11)
-_LEVEL_SIGMAS = 2
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class LiftedCost:
     def __call__(self, state: BodyState) -> Float[Tensor, ""]:
         ours = state.landmarks(MAPS[:1]) @ self.axis - self.depth
         apart = ours - (self.share * ours).sum(1, keepdim=True)
-        level = _LEVEL_SIGMAS**2
-        return level * geman_mcclure(self.precision * apart**2 / level).sum()
+        # Linear far off, and not levelling off: a thigh that points away looks like one that points at the camera.
+        return 2 * (torch.sqrt(1 + self.precision * apart**2) - 1).sum()
 
 
 def make_lifted_cost(evidence: Evidence, _: Round, __: BodyState) -> LiftedCost | None:
