@@ -78,7 +78,7 @@ def fit_body(
         pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]
     with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
         stature = _held_stature(config, tracks, body)
-        job = Job(session, observations, config, views, body, floor, stature, progress.advance)
+        job = Job(session, observations, config, views, body, floor, progress.advance, stature)
         first = before = None
         poses: list[BodyPose] = []
         for rows in (slice(*piece) for piece in pieces):
@@ -115,7 +115,7 @@ def _likelier_sides(
     other, _ = gather_poses(session, observations, views, frames, config, body=body, exchanged=True)
     exchanged = gather_tracks(other, observations, views, config).of_rows(rows.tolist())
     job = Job(
-        session, observations, config, views, body, None, _held_stature(config, tracks, body), lambda _: None
+        session, observations, config, views, body, None, lambda _: None, _held_stature(config, tracks, body)
     )
     return other if landmark_energy(job, exchanged) < landmark_energy(job, given) else tracks
 

@@ -53,8 +53,8 @@ class Job:
 
     Attributes:
         floor_m: height of the floor; None where depth does not show it.
-        stature_m: of the body at rest, given or assumed; None where it is measured.
         advance: called after so many rounds.
+        stature_m: of the body at rest, given or assumed; None where it is measured.
     """
 
     session: FitCapture
@@ -63,8 +63,8 @@ class Job:
     views: Views
     body: BodyModel
     floor_m: float | None
-    stature_m: float | None
     advance: Callable[[int], None]
+    stature_m: float | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ _RELATIVE_SIGMA = {
 }
 # Landmarks of one network's one crop err together: a hand's count half, a face's a tenth.
 _HAND_SHARE, _FACE_SHARE = 0.5, 0.1
+_NEAREST_M = 0.1
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class LandmarkCost:
         precision: one over the standard deviation, 1/metres; 0 where nothing was detected.
         scale: where the cost begins to level off, metres.
         maps: the keypoint maps whose landmarks these are, one after the other.
+        distance: of the person from a single camera in each frame, metres, for which transverse metres are reckoned:
+            nothing else keeps a body from being small and near. None of several cameras.
     """
 
     viewmats: Float[Tensor, "c 4 4"]
@@ -48,11 +51,14 @@ class LandmarkCost:
     precision: Float[Tensor, "t c k"]
     scale: Float[Tensor, " k"]
     maps: tuple[str, ...]
+    distance: Float[Tensor, " t"] | None = None
 
     def __call__(self, state: BodyState) -> Float[Tensor, ""]:
         points = state.landmarks(self.maps)
         local = points[:, None] @ self.viewmats[:, :3, :3].mT + self.viewmats[:, None, :3, 3]
         residual = local[..., :2] - self.rays * local[..., 2:]
+        if self.distance is not None:
+            residual = residual * (self.distance[:, None, None, None] / local[..., 2:].clamp(min=_NEAREST_M))
         squared = (residual * residual).sum(-1) * (self.scale**-2)
         # precision^2 r^2 near zero, precision^2 scale^2 far away
         return (self.precision**2 * self.scale**2 * geman_mcclure(squared)).sum()
@@ -74,7 +80,17 @@ def make_landmark_cost(evidence: Evidence, this: Round, _: BodyState) -> Landmar
         sure.sqrt() / relative_sigma(count, weights),
         scales,
         this.maps,
+        _distance(evidence) if len(evidence.views.names) == 1 else None,
     )
+
+
+def _distance(evidence: Evidence) -> Float[Tensor, " t"]:
+    """The median over the lifted landmarks; where nothing is seen that of all frames."""
+    z = evidence.views.cameras.local(evidence.tracks.points)[:, 0, :, 2]
+    known = np.isfinite(z).any(1)
+    found = np.full(len(z), np.nanmedian(z))
+    found[known] = np.nanmedian(z[known], axis=1)
+    return torch.from_numpy(found).float()
 
 
 def relative_sigma(count: int, weights: WeightConfig) -> Float[Tensor, " k"]:

@@ -1,4 +1,8 @@
-"""How far from a single camera the landmarks are, as the network guesses or depth says: no other camera does."""
+"""How far from a single camera the landmarks are, as the network guesses or depth says: no other camera does.
+
+Transverse metres (`recon.fit.costs.landmarks`) shrink towards a lens: a body that does not fit yet would go there. Their
+mean distance is held too, loosely.
+"""
 
 from __future__ import annotations
 
@@ -14,29 +18,35 @@ from simulacra.recon.fit.evidence import Evidence, Round
 
 # The network's guesses of one moment err together; those of a face are one.
 _SHARE, _FACE_SHARE, _FACE = 0.5, 0.1, slice(0, 11)
+# Standard deviation of their mean, share of the distance.
+_MEAN = 0.02
 
 
 @dataclass(frozen=True)
 class LiftedCost:
-    """Distances along the line of sight of the landmarks from their mean, against the lifted ones'.
+    """Distances along the line of sight of the landmarks from their mean, and of that mean, against the lifted ones'.
 
     Attributes:
         axis: of the camera, in the world, unit.
         depth: of the lifted landmarks along it, metres; 0 where they are not known.
         share: of each landmark, summing to 1 in each frame where any is known.
         precision: squared, of each landmark, 1/metres^2.
+        mean_precision: squared, of their mean; 0 where none is known.
     """
 
     axis: Float[Tensor, "3"]
     depth: Float[Tensor, "t k"]
     share: Float[Tensor, "t k"]
     precision: Float[Tensor, "t k"]
+    mean_precision: Float[Tensor, " t"]
 
     def __call__(self, state: BodyState) -> Float[Tensor, ""]:
         ours = state.landmarks(MAPS[:1]) @ self.axis - self.depth
-        apart = ours - (self.share * ours).sum(1, keepdim=True)
+        mean = (self.share * ours).sum(1, keepdim=True)
+        apart = ours - mean
         # Linear far off, and not levelling off: a thigh that points away looks like one that points at the camera.
-        return 2 * (torch.sqrt(1 + self.precision * apart**2) - 1).sum()
+        about = 2 * (torch.sqrt(1 + self.precision * apart**2) - 1).sum()
+        return about + (self.mean_precision * mean.squeeze(1) ** 2).sum()
 
 
 def make_lifted_cost(evidence: Evidence, _: Round, __: BodyState) -> LiftedCost | None:
@@ -50,9 +60,13 @@ def make_lifted_cost(evidence: Evidence, _: Round, __: BodyState) -> LiftedCost 
     share = np.full(depth.shape, _SHARE)
     share[:, _FACE] *= _FACE_SHARE
     total = (sure * share).sum(1, keepdims=True)
+    share_of_all = sure * share / np.maximum(total, 1e-9)
+    shift = evidence.views.viewmats[0, 2, 3]
+    distance = (share_of_all * np.where(known, depth + shift, 0.0)).sum(1)
     return LiftedCost(
         torch.from_numpy(axis).float(),
         torch.from_numpy(np.where(known, depth, 0.0)).float(),
-        torch.from_numpy(sure * share / np.maximum(total, 1e-9)).float(),
+        torch.from_numpy(share_of_all).float(),
         torch.from_numpy(sure * share / evidence.config.weights.lifted_m**2).float(),
+        torch.from_numpy((total[:, 0] > 0) / (_MEAN * np.maximum(distance, 0.1)) ** 2).float(),
     )
