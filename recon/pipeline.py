@@ -274,7 +274,7 @@ def run_stages(
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
-        surface = log.run("refine", 2, settings.refine, before, fuse_it, load_surface)
+        surface = log.run("refine", 3, settings.refine, before, fuse_it, load_surface)
     else:
         moment = best_moment(placed, protocol, observed, None)
     if absent := _frames_without_person(observed, fit):
@@ -290,7 +290,7 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 3, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 4, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)

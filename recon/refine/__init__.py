@@ -85,7 +85,8 @@ def refine(
     settings: RefineConfig,
     floor: float | None = None,
 ) -> Surface:
-    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave.
+    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave; of a single camera what
+    it measured, and nothing behind.
 
     Args:
         mask_of: the person's mask of a frame and camera, 0..1.
@@ -97,6 +98,8 @@ def refine(
     images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
     fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
+    if len(depths) == 1:  # what a single outline leaves is a cone without an end, not a hull
+        fused = fused.of(fused.measured)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
     with torch.no_grad():
         colors, seen = color_points(points, normals, voxel, images, masks, views)

@@ -50,6 +50,10 @@ class FusedPoints:
     normals: Float[np.ndarray, "n 3"]
     measured: Bool[np.ndarray, " n"]
 
+    def of(self, chosen: Bool[np.ndarray, " n"]) -> FusedPoints:
+        """Some of the points."""
+        return FusedPoints(self.points[chosen], self.normals[chosen], self.measured[chosen])
+
 
 def fuse(
     depths: Sequence[CleanDepth],
