@@ -30,6 +30,8 @@ from simulacra.render.runtime.errors import CaptureError
 LINING_CANDIDATES = 8
 # Farther from a single camera's surface than this the body is bare, metres.
 UNCOVERED_M = 0.02
+# It takes the mean color of so many near points.
+UNCOVERED_LIKE = 64
 # It lies at least this deep beneath the cover, metres.
 LEAST_DEPTH_M = 0.003
 # Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
@@ -78,11 +80,11 @@ def uncovered(
     binding = sample_body(person.body, verts, settings.count, settings.seed)
     points, own = body_points(person.body, verts, binding)
     apart = spacing(points)
-    distance, nearest = cKDTree(cover.means.numpy()).query(points.numpy())
-    bare = torch.from_numpy(distance > UNCOVERED_M)
+    distance, nearest = cKDTree(cover.means.numpy()).query(points.numpy(), k=min(UNCOVERED_LIKE, len(cover)))
+    bare = torch.from_numpy(distance[:, 0] > UNCOVERED_M)
     made = surfels(points[bare], own[bare], torch.full_like(points[bare], 0.5), 1.0)
     made = made.replace(
-        sh=cover.sh[torch.from_numpy(nearest)[bare]],
+        sh=cover.sh[torch.from_numpy(nearest)[bare]].mean(1),
         log_scales=made.log_scales + apart[bare].log()[:, None] + SCATTERED_LARGER,
     )
     return made, binding[bare]

@@ -13,7 +13,7 @@ from annotated_types import Interval
 from jaxtyping import Bool, Float
 
 from simulacra.recon.refine.coloring import color_points, surfels
-from simulacra.recon.refine.fusion import fuse
+from simulacra.recon.refine.fusion import fuse, measured_points
 from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
@@ -97,9 +97,11 @@ def refine(
     views = [session.cameras_as_tensors(name) for name in depths]
     images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
-    fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
-    if len(depths) == 1:  # what a single outline leaves is a cone without an end, not a hull
-        fused = fused.of(fused.measured)
+    if len(depths) == 1:
+        (clean,) = depths.values()
+        fused = measured_points(clean, views[0], voxel)
+    else:
+        fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
     with torch.no_grad():
         colors, seen = color_points(points, normals, voxel, images, masks, views)

@@ -50,10 +50,6 @@ class FusedPoints:
     normals: Float[np.ndarray, "n 3"]
     measured: Bool[np.ndarray, " n"]
 
-    def of(self, chosen: Bool[np.ndarray, " n"]) -> FusedPoints:
-        """Some of the points."""
-        return FusedPoints(self.points[chosen], self.normals[chosen], self.measured[chosen])
-
 
 def fuse(
     depths: Sequence[CleanDepth],
@@ -93,6 +89,24 @@ def fuse(
     support = ndimage.map_coordinates(weight, points.T, order=1) > LEAST_WEIGHT
     points, normals, support = _thin(points, normals, support)
     return FusedPoints((low + points * voxel).astype(np.float32), normals.astype(np.float32), support)
+
+
+def measured_points(clean: CleanDepth, camera: Cameras, voxel: float) -> FusedPoints:
+    """A single camera's believable depth as oriented points, one a voxel.
+
+    There is nothing to fuse; and where nothing was measured a single outline leaves no hull but a cone, from the lens
+    to the end of the world.
+
+    Args:
+        voxel: side of a cell, metres.
+    """
+    import torch
+
+    points = camera.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable].astype(np.float64)
+    low = points.min(0)
+    normals = clean.normals[clean.usable].astype(np.float64)
+    thinned, normals, measured = _thin((points - low) / voxel, normals, np.ones(len(points), bool))
+    return FusedPoints((low + thinned * voxel).astype(np.float32), normals.astype(np.float32), measured)
 
 
 def _bounds(

@@ -1,7 +1,7 @@
 """How far from a single camera the landmarks are, as the network guesses or depth says: no other camera does.
 
-Transverse metres (`recon.fit.costs.landmarks`) shrink towards a lens: a body that does not fit yet would go there. Their
-mean distance is held too, loosely.
+Masks and outlines in transverse metres shrink towards a lens: a body that does not fit yet would go there. The mean
+distance of the landmarks is held too, loosely.
 """
 
 from __future__ import annotations
