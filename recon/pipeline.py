@@ -27,7 +27,7 @@ from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
-from simulacra.recon.fit.seen import unseen_sentence
+from simulacra.recon.fit.seen import one_side_sentence, unseen_sentence
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations
 from simulacra.recon.observe.presence import name_ranges, rank_moments
 from simulacra.recon.people import People, blind_cameras, load_people, observe_person, survey_session
@@ -331,6 +331,8 @@ def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | 
     said["cameras_without_person"] = [] if observed is None else list(blind_cameras(observed))
     said["scale"] = "" if fit is None else fit.summary.get("scale", {}).get("said", "")
     said["never_seen"] = unseen_sentence(() if fit is None else fit.summary.get("never_seen", ()))
+    if fit is not None and len(fit.cameras) == 1 and "seen_share" in fit.summary:
+        said["one_side"] = one_side_sentence(fit.summary["seen_share"])
     return {key: value for key, value in said.items() if value}
 
 

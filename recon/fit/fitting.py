@@ -19,7 +19,7 @@ from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.one_view import SCALES, prior_stature
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, landmark_energy
 from simulacra.recon.fit.record import BodyFit
-from simulacra.recon.fit.seen import joint_views, part_views, see_body, unseen_words
+from simulacra.recon.fit.seen import joint_views, part_views, see_body, seen_share, unseen_words
 from simulacra.recon.fit.solve import one_thread
 from simulacra.recon.fit.tracks import (
     FACE,
@@ -158,7 +158,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[BodyP
         bias=(space.bias_m * unknowns.bias).numpy().astype(np.float64),
         residual_px=residual,
         confidence=tracks.weights,
-        summary=_summary(job, tracks, residual, rest) | _seen_summary(job.body, seen),
+        summary=_summary(job, tracks, residual, rest) | _seen_summary(job.body, rest, seen),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
         floor_m=job.floor_m,
         seen=seen,
@@ -174,10 +174,11 @@ def _see(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.nda
     return see_body(job.session, job.observations, job.views, (job.body, rest, chosen), frames, tracks.shown)
 
 
-def _seen_summary(body: BodyModel, seen: np.ndarray) -> dict[str, Any]:
+def _seen_summary(body: BodyModel, rest: RestBody, seen: np.ndarray) -> dict[str, Any]:
     parts = part_views(body, seen)
     return {
         "never_seen": list(unseen_words(parts)),
+        "seen_share": round(seen_share(body, rest, seen), 3),
         "parts_seen_by": parts,
         "joints_seen_by": joint_views(body, seen),
     }

@@ -330,6 +330,8 @@ def test_one_camera_goes_through_all_stages_and_says_what_it_does_not_know(
     assert seen is not None and bool((seen == 0).any()) and bool((seen == 1).any())
     report = write_run_report(tmp_path / "run").read_text()
     assert run["scale"] in html.unescape(report)
+    assert 0.1 < made.fit.summary["seen_share"] < 0.6
+    assert run["one_side"] in html.unescape(report)
 
 
 def test_a_camera_that_shows_nobody_is_named_and_the_others_go_on(
