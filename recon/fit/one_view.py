@@ -116,9 +116,9 @@ def lift_pose(
     source: ScaleSource = "prior" if stature_m is None else "stature"
     measured = np.full(weights.shape, np.nan)
     if depth:
-        for row, frame in enumerate(frames):
-            measured[row] = _measure(
-                session, observations, name, int(frame), pose.pixels[row, 0], weights[row] > 0
+        for place, frame in enumerate(frames):
+            measured[place] = _measure(
+                session, observations, name, int(frame), pose.pixels[place, 0], weights[place] > 0
             )
         found = _depth_scales(local, measured)
         if np.isfinite(found).any():
