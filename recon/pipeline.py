@@ -30,7 +30,7 @@ from simulacra.recon.evaluate.scoring import EvaluateConfig
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body, load_fit, save_fit
 from simulacra.recon.fit.certainty import certainty_sentence
 from simulacra.recon.fit.disagreement import difference_sentence
-from simulacra.recon.fit.seen import unseen_sentence
+from simulacra.recon.fit.seen import one_side_sentence, unseen_sentence
 from simulacra.recon.observe import Observations, ObserveConfig, load_observations
 from simulacra.recon.observe.presence import name_ranges, rank_moments
 from simulacra.recon.people import People, blind_cameras, load_people, observe_person, survey_session
@@ -65,7 +65,7 @@ STAGES = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
 # Those that a baseline without a body has not.
 OF_BODY = ("fit", "refine")
 # Checks that are nothing to a run which triangulates nothing.
-OF_BODIES = ("cameras", "joint-error", "shared-view")
+OF_BODIES = ("joint-error", "shared-view")
 
 
 @config
@@ -283,10 +283,10 @@ def run_stages(
         observe_person(seen, settings.observe, folder, frames=frames, people=people)
 
     able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
-    checked = log.run("preflight", 5, settings.preflight, able, check, load_preflight)
+    checked = log.run("preflight", 6, settings.preflight, able, check, load_preflight)
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
-    observed = log.run("observe", 3, settings.observe, key, observe_it, load_observations)
+    observed = log.run("observe", 4, settings.observe, key, observe_it, load_observations)
     body = load_body()
     fit = surface = None
 
@@ -302,11 +302,11 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 6, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run("fit", 7, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
-        surface = log.run("refine", 2, settings.refine, before, fuse_it, load_surface)
+        surface = log.run("refine", 3, settings.refine, before, fuse_it, load_surface)
     else:
         moment = best_moment(placed, protocol, observed, None)
     if absent := _frames_without_person(observed, fit):
@@ -322,7 +322,7 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 3, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 4, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
@@ -362,9 +362,12 @@ def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | 
         said["people_doubts"] = list(people.doubts)
     said["cameras_without_person"] = [] if observed is None else list(blind_cameras(observed))
     summary = {} if fit is None else fit.summary
+    said["scale"] = summary.get("scale", {}).get("said", "")
     said["never_seen"] = unseen_sentence(summary.get("never_seen", ()))
     said["landmarks_alone"] = difference_sentence(summary.get("landmarks_alone_m", {}))
     said["joints_sure"] = certainty_sentence(summary.get("joint_sd_mm", {}))
+    if fit is not None and len(fit.cameras) == 1 and "seen_share" in summary:
+        said["one_side"] = one_side_sentence(summary["seen_share"])
     return {key: value for key, value in said.items() if value}
 
 

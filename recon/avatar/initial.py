@@ -28,6 +28,10 @@ from simulacra.render.runtime.errors import CaptureError
 
 # A lining Gaussian takes the color of the first of so many near cover points that look the same way.
 LINING_CANDIDATES = 8
+# Farther from a single camera's surface than this the body is bare, metres.
+UNCOVERED_M = 0.02
+# It takes the mean color of so many near points.
+UNCOVERED_LIKE = 64
 # It lies at least this deep beneath the cover, metres.
 LEAST_DEPTH_M = 0.003
 # Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
@@ -59,9 +63,31 @@ def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) 
         if settings.lining:
             below, inside = lining(person, verts, world, normals[kept], settings)
             world, binding = Gaussians.concatenate([world, below]), Binding.concatenate([binding, inside])
+        if person.seen is not None and len(person.seen) == 1:
+            rest, on_body = uncovered(person, verts, world, settings)
+            world, binding = Gaussians.concatenate([world, rest]), Binding.concatenate([binding, on_body])
         rig = rig_body(person.body, person.shape, binding)
         means, quats = bring_to_rest(rig, pose, world.means, world.quats)
     return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
+
+
+def uncovered(
+    person: Person, verts: Tensor, cover: Gaussians, settings: AvatarConfig
+) -> tuple[Gaussians, Binding]:
+    """Gaussians on the posed body where a single camera's surface is not: the other side of the person, what is out of
+    the picture; in the colors of what was measured nearest.
+    """
+    binding = sample_body(person.body, verts, settings.count, settings.seed)
+    points, own = body_points(person.body, verts, binding)
+    apart = spacing(points)
+    distance, nearest = cKDTree(cover.means.numpy()).query(points.numpy(), k=min(UNCOVERED_LIKE, len(cover)))
+    bare = torch.from_numpy(distance[:, 0] > UNCOVERED_M)
+    made = surfels(points[bare], own[bare], torch.full_like(points[bare], 0.5), 1.0)
+    made = made.replace(
+        sh=cover.sh[torch.from_numpy(nearest)[bare]].mean(1),
+        log_scales=made.log_scales + apart[bare].log()[:, None] + SCATTERED_LARGER,
+    )
+    return made, binding[bare]
 
 
 def lining(

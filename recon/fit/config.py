@@ -16,6 +16,8 @@ from simulacra.recon.runs.ranges import Weight
 
 # Metres: no sensor is surer than a tenth of a millimetre, and ten metres is to leave it out.
 StandardDeviation = Annotated[float, Interval(ge=1e-4, le=10)]
+# Of an infant and of the tallest people.
+Stature = Annotated[float, Interval(ge=0.4, le=2.6)]
 
 
 @config
@@ -27,6 +29,8 @@ class WeightConfig:
         hand_m: of a hand's landmarks.
         face_m: of a face's landmarks.
         keypoint_scale_m: where a landmark's cost begins to level off.
+        lifted_m: of a landmark's distance from one single camera, as the network guesses it.
+        stature_m: of a stature that was given, or is assumed where one camera has no depth.
         bias_m: of a detector's constant offset from its place on the body, learned for each landmark.
         outside_m: of skin outside the mask.
         contour_m: of the body's outline inside the mask's outline: clothes and hair stand off.
@@ -47,6 +51,8 @@ class WeightConfig:
     hand_m: StandardDeviation = 0.008
     face_m: StandardDeviation = 0.005
     keypoint_scale_m: StandardDeviation = 0.06
+    lifted_m: StandardDeviation = 0.08
+    stature_m: StandardDeviation = 0.005
     bias_m: StandardDeviation = 0.015
     outside_m: StandardDeviation = 0.012
     contour_m: StandardDeviation = 0.025
@@ -68,6 +74,7 @@ class FitConfig:
     """How a parametric person is fitted to what was observed.
 
     Attributes:
+        stature_m: of the person, barefoot, where it is known; one camera without depth takes its scale from it.
         masks: use the person's masks.
         depth: use depth images where the session has them.
         hands: use these landmarks where they were seen.
@@ -86,6 +93,7 @@ class FitConfig:
     synchronise: SynchroniseConfig = field(default_factory=SynchroniseConfig)
     adjust: AdjustConfig = field(default_factory=AdjustConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
+    stature_m: Stature | None = None
     masks: bool = True
     depth: bool = True
     hands: bool = True

@@ -226,6 +226,7 @@ class Evidence:
         silhouettes: None where masks are not used.
         depth: measured points by row of the frame; empty where depth is not used or not there.
         floor_m: height of the floor; None where depth does not show it.
+        stature_m: of the body at rest; None where it is measured.
         free: where nothing is, which limbs that no camera shows are held against; None where nothing says so.
     """
 
@@ -238,6 +239,7 @@ class Evidence:
     depth: dict[int, DepthPoints]
     floor_m: float | None = None
     free: FreeSpace | None = None
+    stature_m: float | None = None
 
 
 @dataclass(frozen=True)

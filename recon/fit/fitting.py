@@ -22,15 +22,27 @@ from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import Maker
 from simulacra.recon.fit.disagreement import unshown
 from simulacra.recon.fit.floor import find_floor
-from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece
+from simulacra.recon.fit.one_view import SCALES, prior_stature
+from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, landmark_energy
 from simulacra.recon.fit.record import BodyFit
-from simulacra.recon.fit.seen import joint_views, part_views, see_body, unseen_words
+from simulacra.recon.fit.seen import joint_views, part_views, see_body, seen_share, unseen_words
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import FitCapture, PoseTracks, chosen_views, gather_poses, gather_tracks
-from simulacra.recon.observe.presence import FEWEST_LANDMARKS, FEWEST_VIEWS, count_views
+from simulacra.recon.fit.tracks import (
+    FACE,
+    FitCapture,
+    PoseTracks,
+    Views,
+    chosen_views,
+    gather_poses,
+    gather_tracks,
+)
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS, count_views, views_needed
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body
 from simulacra.render.runtime.errors import CaptureError
+
+# Moments by which it is decided whether a person is seen from the front.
+_TRIED = 4
 
 
 def fit_body(
@@ -54,7 +66,7 @@ def fit_body(
         costs: makers of costs of one's own (`recon.fit.costs`), beside the project's.
 
     Raises:
-        CaptureError: fewer than two cameras, no frames, or a person whose joints do not agree between cameras.
+        CaptureError: no camera, no frames, or a person whose joints do not agree between cameras.
     """
     body = load_body() if body is None else body
     numbers = [int(frame) for frame in (observations.frames if frames is None else frames)]
@@ -62,7 +74,11 @@ def fit_body(
         raise CaptureError("There is no frame to fit the body to")
     rounds = FIRST_ROUNDS + config.rounds + config.refine_rounds
     with one_thread():
-        tracks, views = gather_poses(session, observations, chosen_views(session, cameras), numbers, config)
+        tracks, views = gather_poses(
+            session, observations, chosen_views(session, cameras), numbers, config, body=body
+        )
+        if len(views.names) == 1:
+            tracks = _likelier_sides(session, observations, views, config, body, tracks)
         floor = (
             find_floor(session, observations, views, tracks.frames, tracks.points) if config.depth else None
         )
@@ -70,7 +86,8 @@ def fit_body(
         begin = int((np.isfinite(tracks.points).all(-1).sum(1) >= FEWEST_LANDMARKS).argmax())
         pieces = [(begin + a, begin + b) for a, b in split_frames(len(numbers) - begin, config.window)]
     with one_thread(), Progress("fitting the body", len(pieces) * rounds) as progress:
-        job = Job(session, observations, config, views, body, floor, progress.advance, tuple(costs))
+        stature = _held_stature(config, tracks, body)
+        job = Job(session, observations, config, views, body, floor, progress.advance, tuple(costs), stature)
         first = before = None
         parts: list[_Part] = []
         for rows in (slice(*piece) for piece in pieces):
@@ -80,6 +97,35 @@ def fit_body(
             parts.append(_Part(before.pose(), before.joint_covariance))
         assert first is not None
         return _record(job, tracks, first, parts, begin)
+
+
+def _held_stature(config: FitConfig, tracks: PoseTracks, body: BodyModel) -> float | None:
+    """What was given; the prior's where nothing says how large a picture's person is; None where it is measured."""
+    if config.stature_m is not None:
+        return config.stature_m
+    return prior_stature(body) if tracks.scale == "prior" else None
+
+
+def _likelier_sides(
+    session: FitCapture,
+    observations: Any,
+    views: Views,
+    config: FitConfig,
+    body: BodyModel,
+    tracks: PoseTracks,
+) -> PoseTracks:
+    """Of one camera that never shows a face the network may have taken a back for a front: both are tried."""
+    rows = np.flatnonzero(np.isfinite(tracks.points).all(-1).sum(1) >= FEWEST_LANDMARKS)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _TRIED)).astype(int))]
+    given = gather_tracks(tracks, observations, views, config).of_rows(rows.tolist())
+    if (given.weights[..., FACE] > 0).any():
+        return tracks
+    frames = tracks.frames.tolist()
+    other, _ = gather_poses(session, observations, views, frames, config, body=body, exchanged=True)
+    exchanged = gather_tracks(other, observations, views, config).of_rows(rows.tolist())
+    stature = _held_stature(config, tracks, body)
+    job = Job(session, observations, config, views, body, None, lambda _: None, stature_m=stature)
+    return other if landmark_energy(job, exchanged) < landmark_energy(job, given) else tracks
 
 
 def split_frames(frames: int, window: int) -> list[tuple[int, int]]:
@@ -125,7 +171,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[_Part
         residual_px=residual,
         confidence=tracks.weights,
         summary=_summary(job, tracks, residual, rest)
-        | _seen_summary(job.body, seen)
+        | _seen_summary(job.body, rest, seen)
         | _certainty_summary(job.body, first, sure, seen),
         viewmats=job.views.viewmats if tracks.adjusted.turns.any() else None,
         floor_m=job.floor_m,
@@ -142,17 +188,18 @@ def _one_after_the_other(parts: Sequence[Tensor], begin: int) -> Tensor:
 
 def _see(job: Job, tracks: PoseTracks, rest: RestBody, pose: BodyPose) -> np.ndarray:
     """Which vertices each camera sees, in the frames in which enough cameras see the person."""
-    rows = np.flatnonzero(count_views(tracks.weights) >= FEWEST_VIEWS)
+    rows = np.flatnonzero(count_views(tracks.weights) >= views_needed(len(job.views.names)))
     rows = np.arange(len(tracks.frames)) if not len(rows) else rows
     chosen = BodyPose(pose.rotations[rows], pose.translation[rows], pose.expression[rows])
     frames = tracks.frames[rows].tolist()
     return see_body(job.session, job.observations, job.views, (job.body, rest, chosen), frames, tracks.shown)
 
 
-def _seen_summary(body: BodyModel, seen: np.ndarray) -> dict[str, Any]:
+def _seen_summary(body: BodyModel, rest: RestBody, seen: np.ndarray) -> dict[str, Any]:
     parts = part_views(body, seen)
     return {
         "never_seen": list(unseen_words(parts)),
+        "seen_share": round(seen_share(body, rest, seen), 3),
         "parts_seen_by": parts,
         "joints_seen_by": joint_views(body, seen),
     }
@@ -196,6 +243,8 @@ def _summary(job: Job, tracks: PoseTracks, residual: np.ndarray, rest: RestBody)
     return {
         **({"times": tracks.assumed} if tracks.assumed else {}),
         "stature_m": round(stature, 4),
+        "scale": {"source": tracks.scale, "said": SCALES[tracks.scale]},
+        **({"sides_exchanged": True} if tracks.exchanged else {}),
         "reprojection_px": median(sure),
         "per_camera_px": {name: median(sure[:, c]) for c, name in enumerate(job.views.names)},
         "per_landmark_px": {

@@ -28,7 +28,7 @@ from simulacra.recon.fit.costs.landmarks import offset_sigma
 from simulacra.recon.fit.disagreement import body_sizes, differences
 from simulacra.recon.fit.energy import Cost
 from simulacra.recon.fit.evidence import Evidence, Round, gather_depth, gather_free_space, gather_silhouettes
-from simulacra.recon.fit.hidden import hidden_limbs
+from simulacra.recon.fit.hidden import STANCES, HiddenLimb, hidden_limbs, stance_joints
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.shape_space import Stage, shape_space
 from simulacra.recon.fit.skin import surface_vertices
@@ -63,6 +63,7 @@ class Job:
         floor_m: height of the floor; None where depth does not show it.
         advance: called after so many rounds.
         costs: makers of the caller's own.
+        stature_m: of the body at rest, given or assumed; None where it is measured.
     """
 
     session: FitCapture
@@ -73,6 +74,7 @@ class Job:
     floor_m: float | None
     advance: Callable[[int], None]
     costs: tuple[Maker, ...] = ()
+    stature_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,24 @@ def fit_piece(job: Job, tracks: Tracks, before: Solution | None) -> Solution:
     return _refine_all(job, tracks, rows, sparse, kept)
 
 
+def landmark_energy(job: Job, tracks: Tracks) -> float:
+    """What is left of the energy after a short fit to pose landmarks alone: which of several readings explains more."""
+    evidence = Evidence(
+        job.body, job.config, job.views, tracks, surface_vertices(job.body, _FEW_VERTICES), None, {}
+    )
+    first = _first_guess(evidence, MAPS[:1], None)
+    fingers = first.space.joints.is_hand
+    plan = [
+        (_WIDE, Free(frozenset({"turn", "place"})), _FIRST_ITERATIONS),
+        (
+            Round(MAPS[:1], _MIDDLE_M),
+            Free(frozenset({"turn", "place", "joints"}), fingers),
+            job.config.iterations,
+        ),
+    ]
+    return _run(_quiet(job), evidence, first, plan, None).energy
+
+
 def keyframes(seconds: np.ndarray, apart: float, kept: int) -> list[int]:
     """The first ``kept`` frames, then one at least every ``apart`` seconds where there are any, and the last."""
     rows = list(range(max(kept, 1)))
@@ -147,14 +167,11 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
         # Fingers and faces start far from their landmarks: these must pull from there.
         (Round(maps, _MIDDLE_M), everything, (2 if len(maps) > 1 else 1) * iterations),
     ]
-    by_surface = [(Round(maps, surface=True), everything, iterations)] * job.config.rounds
+    by_surface = [(this, everything, iterations) for this in _surface_rounds(job, maps)]
     rest = None if before is None else job.body.rest(first.space.shape(first.unknowns))
     found = _run(job, evidence, first, by_landmarks, rest)
-    if before is None and _stature_m(found.rest) < _SHORT_M:
-        # A short adult or a child: whom the landmarks fit better.
-        quiet = replace(job, advance=lambda _: None)
-        child = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), by_landmarks, None)
-        found = child if child.energy + _RARE_CHILD < found.energy else found
+    if before is None:
+        found = _other_starts(job, evidence, maps, by_landmarks, first, found)
     ran = found
     if by_surface:
         ran = _run(job, evidence, found.solution, by_surface, found.rest, found.chain)
@@ -164,9 +181,45 @@ def _solve_keyframes(job: Job, tracks: Tracks, before: Solution | None, kept: in
     return replace(ran.solution, joint_covariance=sure, disagreement=differences(*sizes))
 
 
+def _other_starts(
+    job: Job,
+    evidence: Evidence,
+    maps: tuple[str, ...],
+    plan: list[tuple[Round, Free, int]],
+    first: Solution,
+    found: _Ran,
+) -> _Ran:
+    """What explains the landmarks best: who stands or sits, where one camera sees it; an adult or a child."""
+    quiet = _quiet(job)
+    if len(job.views.names) == 1:
+        # To a single camera a thigh that points at it looks like one that points away, and like a short one.
+        seated = _run(quiet, evidence, _seated(first), plan, None)
+        found = seated if seated.energy < found.energy else found
+    if _stature_m(found.rest) < _SHORT_M:
+        child = _run(quiet, evidence, _first_guess(evidence, maps, None, stage="child"), plan, None)
+        found = child if child.energy + _RARE_CHILD < found.energy else found
+    return found
+
+
+def _quiet(job: Job) -> Job:
+    """The same, without telling that rounds are done."""
+    return replace(job, advance=lambda _: None)
+
+
 def _stature_m(rest: RestBody) -> float:
     heights = rest.verts[:, 1]
     return float(heights.max() - heights.min())
+
+
+def _surface_rounds(job: Job, maps: tuple[str, ...]) -> list[Round]:
+    """With masks and depth. What one camera measures pushes a limb away from it and nothing pushes back: landmarks must
+    not be given up for that while depth still finds its place.
+    """
+    alone = len(job.views.names) == 1
+    rounds = job.config.rounds
+    return [
+        Round(maps, _WIDE.landmark_scale_m if alone and n < rounds - 1 else None, True) for n in range(rounds)
+    ]
 
 
 def _refine_all(job: Job, tracks: Tracks, rows: list[int], sparse: Solution, kept: int) -> Solution:
@@ -212,6 +265,17 @@ def _run(
     return _Ran(Solution(space, unknowns), energy, rest, chain, costs)
 
 
+def _seated(start: Solution) -> Solution:
+    """The same with the thighs forward and the shins down."""
+    space, frames = start.space, len(start.unknowns.joints)
+    legs = HiddenLimb("leg", ("L", "R"))
+    upright = torch.zeros(frames)
+    joints = stance_joints(
+        STANCES["leg"][1], legs, space.joints, space.body.bone_names, upright, torch.zeros(frames, 2)
+    )
+    return replace(start, unknowns=replace(start.unknowns, joints=start.unknowns.joints + joints))
+
+
 def _interpolate(seconds: np.ndarray, rows: list[int], sparse: Solution) -> tuple[BodySpace, Unknowns]:
     """Every frame from splines through the keyframes."""
     keys = seconds[rows]
@@ -249,7 +313,8 @@ def _gather(job: Job, tracks: Tracks, count: int) -> Evidence:
     if config.depth and hidden_limbs(tracks.shown):
         free = gather_free_space(session, observations, views, tracks)
     return Evidence(
-        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m, free
+        job.body, config, views, tracks, surface_vertices(job.body, count), silhouettes, depth, job.floor_m, free,
+        job.stature_m,
     )  # fmt: skip
 
 

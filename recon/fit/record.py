@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from simulacra.recon.observe.presence import FEWEST_VIEWS, count_views
+from simulacra.recon.observe.presence import count_views, views_needed
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.runs.records import check_arrays, check_count, read_arrays, record_errors
 from simulacra.recon.session import Session
@@ -71,8 +71,10 @@ class BodyFit:
 
     @property
     def held(self) -> Bool[np.ndarray, " t"]:
-        """Frames in which enough cameras saw the person; in the others the pose is what lies between those around."""
-        return self.views >= FEWEST_VIEWS
+        """Frames in which enough cameras saw the person: two, or the only one. In the others the pose is what lies
+        between those around.
+        """
+        return self.views >= views_needed(len(self.cameras))
 
     def adjusted(self, session: Session) -> Session:
         """The session with its cameras as the fit used them; those that it did not see stay as they are."""

@@ -187,6 +187,27 @@ class UnknownCost(ABC):
         return value, first, second
 
 
+class ShapeCost(ABC):
+    """A few squared residuals of the whole shape."""
+
+    @abstractmethod
+    def residuals(self, space: BodySpace, shape: Float[Tensor, " s"]) -> Float[Tensor, " n"]:
+        """In standard deviations."""
+
+    def __call__(self, state: BodyState) -> Float[Tensor, ""]:
+        return self.residuals(state.space, state.unknowns.shape).square().sum()
+
+    def linearise(
+        self, space: BodySpace, shape: Float[Tensor, " s"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n s"]]:
+        """The residuals and their derivatives."""
+        with torch.enable_grad():
+            leaf = shape.detach().requires_grad_()
+            found = self.residuals(space, leaf)
+            rows = [torch.autograd.grad(each, leaf, retain_graph=True)[0] for each in found]
+        return found.detach(), torch.stack(rows)
+
+
 @dataclass(frozen=True)
 class Track:
     """Numbers over time whose accelerations cost.

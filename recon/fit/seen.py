@@ -153,6 +153,22 @@ def unseen_words(views: dict[str, int]) -> tuple[str, ...]:
     return tuple(words)
 
 
+def seen_share(body: BodyModel, rest: RestBody, seen: Bool[np.ndarray, "c v"]) -> float:
+    """Share of the outer skin, by area, that any camera saw."""
+    inner = torch.tensor([name in INNER_PARTS for name in body.part_names])
+    outer = ~inner[body.part_labels[body.faces]].any(1)
+    a, b, c = rest.verts.detach()[body.faces[outer]].unbind(1)
+    area = torch.linalg.cross(b - a, c - a).norm(dim=-1)
+    known = torch.from_numpy(seen.any(0))[body.faces[outer]].all(1)
+    return float(area[known].sum() / area.sum())
+
+
+def one_side_sentence(share: float) -> str:
+    """What a single camera saw, in one sentence."""
+    saw = f"One camera saw {100 * share:.0f} % of the person's skin"
+    return f"{saw}: the rest is a guess, in the colors of what was seen."
+
+
 def unseen_sentence(words: Sequence[str]) -> str:
     """One sentence of what no camera saw; nothing where there is nothing to say."""
     if not words:

@@ -24,6 +24,7 @@ from simulacra.recon.fit.residuals import (
     MotionCosts,
     PointCost,
     PointKind,
+    ShapeCost,
     UnknownCost,
     second_difference_weights,
 )
@@ -107,10 +108,15 @@ class BodyProblem:
         self.point_costs = [cost for cost in costs if isinstance(cost, PointCost)]
         self.unknown_costs = [cost for cost in costs if isinstance(cost, UnknownCost)]
         self.motions = [cost for cost in costs if isinstance(cost, MotionCosts)]
-        known = len(self.point_costs) + len(self.unknown_costs) + len(self.motions)
+        self.shape_costs = [cost for cost in costs if isinstance(cost, ShapeCost)]
+        known = sum(map(len, (self.point_costs, self.unknown_costs, self.motions, self.shape_costs)))
         if known != len(costs):
-            other = next(c for c in costs if not isinstance(c, PointCost | UnknownCost | MotionCosts))
-            raise TypeError(f"{other!r} is no PointCost, UnknownCost or MotionCosts of recon.fit.residuals")
+            other = next(
+                c for c in costs if not isinstance(c, PointCost | UnknownCost | MotionCosts | ShapeCost)
+            )
+            raise TypeError(
+                f"{other!r} is no PointCost, UnknownCost, MotionCosts or ShapeCost of recon.fit.residuals"
+            )
         self._rest = chain.rest_of(rest)
         self.shaped = "shape" in free.names
         self.up = rest.T_world_bone[0, :3, 3]
@@ -164,6 +170,8 @@ class BodyProblem:
         )
         for prior in self.unknown_costs:
             total += sum(float(r.square().sum()) for r in prior.residuals(self.chain.space, x).values())
+        for told in self.shape_costs:
+            total += float(told.residuals(self.chain.space, x.shape).square().sum())
         return total + sum(track.value for track in self._tracks(placed, x))
 
     def linearise(self, x: Unknowns) -> tuple[float, BlockSystem]:
@@ -185,6 +193,12 @@ class BodyProblem:
             value += float(energy)
             for name in first:
                 self._add_numbers(system, name, first[name], second[name])
+        for told in self.shape_costs:
+            residual, rows = (each.double().numpy() for each in told.linearise(self.chain.space, x.shape))
+            value += float(residual @ residual)
+            own = self.columns.shape
+            system.shared_gradient[:own] += 2 * (residual @ rows)[:own]
+            system.shared[:own, :own] += 2 * (rows.T @ rows)[:own, :own]
         return value, system
 
     def heads(self, x: Unknowns, bones: Int[np.ndarray, " j"]) -> Float[np.ndarray, "t j 3 w"]:

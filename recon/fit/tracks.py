@@ -17,15 +17,24 @@ from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.hidden import hidden_landmarks, shown_landmarks
+from simulacra.recon.fit.one_view import (
+    LiftedPose,
+    ScaleSource,
+    check_skeletons,
+    exchange_sides,
+    in_picture,
+    lift_pose,
+)
 from simulacra.recon.multiview.clocks import Lags, estimate_lags, shift_tracks
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
-from simulacra.recon.observe.presence import FEWEST_LANDMARKS, FEWEST_VIEWS, ONE_CAMERA, count_views
+from simulacra.recon.observe.presence import FEWEST_LANDMARKS, count_views, views_needed
 from simulacra.recon.runs.mapped import release
 from simulacra.recon.session.times import frame_seconds
+from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import CaptureError
 
 _ARMS, _WRISTS = 1, [15, 16]  # the group of `POSE33` whose sides the hands share, and where they begin
@@ -82,9 +91,12 @@ class PoseTracks:
         swapped: which groups of which views had left and right exchanged.
         offsets: how much each camera lags.
         adjusted: what was found about the cameras' rotations.
-        points: the landmarks triangulated, NaN where they could not be.
+        points: the landmarks triangulated, or of a single camera lifted (`recon.fit.one_view`); NaN where they could
+            not be.
         residual_px: distance of each detection to the projected point; NaN where there is no detection or no point.
         shown: landmarks that some camera shows at times (`recon.fit.hidden`).
+        scale: where metres come from.
+        exchanged: whether left and right were exchanged throughout, of a single camera.
     """
 
     frames: Int[np.ndarray, " t"]
@@ -99,6 +111,8 @@ class PoseTracks:
     points: Float[np.ndarray, "t 33 3"]
     residual_px: Float[np.ndarray, "t c 33"]
     shown: Bool[np.ndarray, "33"]
+    scale: ScaleSource = "cameras"
+    exchanged: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ class Tracks:
         weights: of these.
         seen: how sure the detector is of the pose landmarks, also where other cameras contradict.
         offsets: how much each camera lags.
-        points: the pose landmarks triangulated, NaN where they could not be.
+        points: the pose landmarks triangulated or lifted, NaN where they could not be.
         shown: pose landmarks that some camera shows at times; of the whole capture.
     """
 
@@ -148,15 +162,13 @@ def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
     """Calibration of the cameras that may be used.
 
     Raises:
-        CaptureError: fewer than two.
+        CaptureError: there is none.
     """
-    if len(cameras) < FEWEST_VIEWS:
+    if not cameras:
         raise CaptureError(
-            "fitting a body needs at least two cameras",
-            where=f"cameras {', '.join(cameras) or 'none'}",
-            expected=f">= {FEWEST_VIEWS} that are not held out",
-            found=len(cameras),
-            remedy=ONE_CAMERA,
+            "fitting a body needs a camera",
+            expected="one or more that are not held out",
+            remedy="hold out fewer cameras",
         )
     chosen = [session.camera(name) for name in cameras]
     return Views(
@@ -168,18 +180,31 @@ def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
 
 
 def gather_poses(
-    session: FitCapture, observations: Any, views: Views, frames: Sequence[int], config: FitConfig
+    session: FitCapture,
+    observations: Any,
+    views: Views,
+    frames: Sequence[int],
+    config: FitConfig,
+    *,
+    body: BodyModel | None = None,
+    exchanged: bool = False,
 ) -> tuple[PoseTracks, Views]:
     """Pose landmarks of the chosen cameras and frames, and the cameras as these landmarks want them.
 
+    Args:
+        body: whose limbs say how large a person is whom one camera sees.
+        exchanged: of a single camera, take left for right throughout.
+
     Raises:
-        CaptureError: the person's pose could not be triangulated in any frame.
+        CaptureError: the person's pose could not be triangulated in any frame, or a single camera never shows it.
     """
-    known = {frame.index: frame for frame in session.frames}
     pick = _places(observations, views, frames)
     pixels = _take(observations.pose_px, pick).astype(np.float64)
     seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
     _require_person(count_views(seen.confidence), views)
+    if len(views.names) == 1:
+        body = load_body() if body is None else body
+        return _lift_alone(session, observations, views, frames, config, pick, seen, body, exchanged), views
     fixed = undo_swaps(seen, views.cameras, config.swaps, config.triangulation)
     lags = _estimate_lags(fixed.detections, views, frames, config)
     pose = shift_tracks(fixed.detections, lags.frames)
@@ -199,7 +224,7 @@ def gather_poses(
     weights = np.where(points.inliers, pose.confidence, _lone(points, pose, guessed))
     tracks = PoseTracks(
         np.array(frames),
-        *frame_seconds([known[frame] for frame in frames]),
+        *_seconds(session, frames),
         pose.pixels,
         np.where(hidden, 0.0, weights),
         np.where(hidden, 0.0, pose.confidence),
@@ -211,6 +236,61 @@ def gather_poses(
         shown,
     )
     return tracks, views
+
+
+def _lift_alone(
+    session: FitCapture,
+    observations: Any,
+    views: Views,
+    frames: Sequence[int],
+    config: FitConfig,
+    pick: Any,
+    seen: Detections,
+    body: BodyModel,
+    exchanged: bool,
+) -> PoseTracks:
+    """Of a single camera: nothing is compared, and what lies outside of its picture is a guess."""
+    check_skeletons(observations)
+    world = _take(observations.pose_world, pick)[:, 0].astype(np.float64)
+    pose, world = exchange_sides(seen, world) if exchanged else (seen, world)
+    inside = in_picture(pose, views.sizes)
+    lifted: LiftedPose = lift_pose(
+        session, observations, pose, inside, (views.names[0], views.cameras), frames, world, body,
+        config.stature_m, depth=config.depth,
+    )  # fmt: skip
+    _require_points(lifted.points, views)
+    shown = shown_landmarks(pose, ~inside, views.sizes)
+    hidden = hidden_landmarks(shown) | ~inside
+    return PoseTracks(
+        np.array(frames),
+        *_seconds(session, frames),
+        pose.pixels,
+        np.where(hidden[:, None], 0.0, pose.confidence),
+        np.where(hidden[:, None], 0.0, pose.confidence),
+        np.full((*pose.confidence.shape[:2], len(POSE33.groups)), exchanged),
+        Lags.none(1),
+        AdjustedCameras(views.cameras, np.zeros((1, 3)), 0.0),
+        lifted.points,
+        np.full(pose.confidence.shape, np.nan),
+        shown,
+        lifted.source,
+        exchanged,
+    )
+
+
+def _seconds(session: FitCapture, frames: Sequence[int]) -> tuple[np.ndarray, str | None]:
+    known = {frame.index: frame for frame in session.frames}
+    return frame_seconds([known[frame] for frame in frames])
+
+
+def _require_points(points: Float[np.ndarray, "t 33 3"], views: Views) -> None:
+    if np.isfinite(points).all(-1).sum(1).max() < FEWEST_LANDMARKS:
+        raise CaptureError(
+            "no frame shows enough of the person",
+            where=f"camera {views.names[0]}",
+            expected=f"at least {FEWEST_LANDMARKS} landmarks of the body within the picture",
+            remedy="point the camera at the person; light it",
+        )
 
 
 def gather_tracks(
@@ -274,11 +354,12 @@ def _take(array: np.ndarray, pick: Any) -> np.ndarray:
 
 
 def _require_person(seen_by: Int[np.ndarray, " t"], views: Views) -> None:
-    if seen_by.max(initial=0) < FEWEST_VIEWS:
+    needed = views_needed(len(views.names))
+    if seen_by.max(initial=0) < needed:
         raise CaptureError(
-            "no frame shows the person in two cameras",
+            f"no frame shows the person in {'two cameras' if needed > 1 else 'the camera'}",
             where=f"cameras {', '.join(views.names)}",
-            expected=f"at least {FEWEST_LANDMARKS} landmarks of the body in each of {FEWEST_VIEWS} cameras",
+            expected=f"at least {FEWEST_LANDMARKS} landmarks of the body in {needed} of the cameras at once",
             found=f"at most {seen_by.max(initial=0)} camera at once",
             remedy="point the cameras at one place where the person stands; light it",
         )
@@ -362,7 +443,9 @@ def _at_wrists(hands: Detections, points: Float[np.ndarray, "t 33 3"], views: Vi
 def _weigh_consistent(
     seen: Detections, views: Views, config: FitConfig, outlier_m: float, alone: float
 ) -> np.ndarray:
-    """Confidence of the views that agree on a point; a point that one view alone sees keeps a part of it."""
+    """Confidence of the views that agree on a point; one that a single view of several sees keeps a part of it."""
+    if len(views.names) == 1:
+        return seen.weights(config.triangulation.min_confidence)
     strict = TriangulationConfig(
         noise_m=0.25 * outlier_m, outlier_m=outlier_m, min_confidence=config.triangulation.min_confidence
     )

@@ -34,7 +34,8 @@ class FrameResult:
 
 def empty_arrays() -> dict[str, np.ndarray]:
     """A frame in which nothing was seen."""
-    shapes = {"pose_px": (33, 2), "face_px": (478, 2), "hand_px": (2, 21, 2), "pose_spread_px": (33,)}
+    shapes: dict[str, tuple[int, ...]] = {"pose_px": (33, 2), "face_px": (478, 2), "hand_px": (2, 21, 2)}
+    shapes |= {"pose_spread_px": (33,), "pose_world": (33, 3)}
     scores = {"pose_visibility": (33,), "pose_score": (), "face_score": (), "hand_score": (2,)}
     absent = {name: np.full(shape, np.nan, dtype=np.float32) for name, shape in shapes.items()}
     return absent | {name: np.zeros(shape, dtype=np.float32) for name, shape in scores.items()}

@@ -37,6 +37,7 @@ _FIELDS = (
     "face_score",
     "hand_px",
     "hand_score",
+    "pose_world",
 )
 
 
@@ -59,6 +60,9 @@ class Observations:
         face_score: 0..1.
         hand_px: 21 points of the left (0) and right (1) hand.
         hand_score: 0..1.
+        pose_world: the network's guess of the 33 landmarks in metres about the mid hip, in the axes of a camera that
+            looks straight at the person (x right, y down, z away); not a measurement. None of observations of
+            earlier versions.
         mask_sources: where each camera's masks come from, one entry a frame.
         folder: where the masks lie.
     """
@@ -75,6 +79,7 @@ class Observations:
     hand_score: Float[np.ndarray, "t c 2"]
     mask_sources: Mapping[str, tuple[MaskSource, ...]] = field(default_factory=dict)
     folder: Path = Path()
+    pose_world: Float[np.ndarray, "t c 33 3"] | None = None
 
     def mask(self, frame: int, camera: str) -> Float[np.ndarray, "h w"] | None:
         """The person in one frame (its number in the session) of one camera, 0..1; None where there is no
@@ -126,7 +131,8 @@ def write_mask(path: Path, mask: Float[np.ndarray, "h w"]) -> None:
 
 def save_observations(observations: Observations, folder: Path) -> None:
     """Writes ``observations.npz`` and ``observations.json``; the masks are there already."""
-    arrays = {name: getattr(observations, name) for name in _FIELDS}
+    fields = {name: getattr(observations, name) for name in _FIELDS}
+    arrays = {name: array for name, array in fields.items() if array is not None}
     pack_arrays(folder / ARRAYS_FILE, {"frames": observations.frames, **arrays})
     facts = {
         "schema": SCHEMA,

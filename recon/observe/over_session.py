@@ -50,7 +50,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Raised when the code changes what it computes, so that old checkpoints are not continued.
-_VERSION = 2
+_VERSION = 3
 _CHUNK_FRAMES = 25
 _BACKGROUND_SAMPLES = 24
 
@@ -288,6 +288,7 @@ def _predict_rest(
     if person is not None:
         arrays["pose_px"], arrays["pose_visibility"] = person.px, person.visibility
         arrays["pose_spread_px"], arrays["pose_score"] = person.spread_px, np.array(person.score)
+        arrays["pose_world"] = person.world
     # Among several people a face or hand that is not looked for near the person's own may be anybody's.
     alone = people is None or person is not None
     face = job.networks(FaceNetwork)(image, person) if job.config.face and alone else None

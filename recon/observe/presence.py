@@ -14,13 +14,18 @@ from jaxtyping import Bool, Float, Int
 FEWEST_LANDMARKS = 6
 # A landmark that the network is less sure to see is a guess.
 SURE = 0.3
-# A body is measured by triangulation, with and without depth: by so many views at once. What a check says of the number
-# of cameras is what a fit says.
+# Where there are several cameras a body is measured by triangulation, with and without depth: by so many views at once.
+# What a check says of the number of cameras is what a fit says.
 FEWEST_VIEWS = 2
 ONE_CAMERA = (
-    "a body's joints are triangulated, also where there is depth: add a second camera that looks at the person, and "
-    "hold out fewer; of one depth camera, baselines/depth_splats makes its points, without a body"
+    "one camera sees one side: what it does not see is a guess, and marked as one; a second camera measures it. "
+    "Without depth, fit.stature_m says how tall the person is: the scale is not known otherwise"
 )
+
+
+def views_needed(cameras: int) -> int:
+    """How many of so many cameras must see the person at once to measure it."""
+    return min(FEWEST_VIEWS, cameras)
 
 
 def count_views(confidence: Float[np.ndarray, "t c k"]) -> Int[np.ndarray, " t"]:

@@ -6,7 +6,7 @@ CODES = {
     # The session as a whole.
     "storage": "files that are missing, empty, cut off or unreadable, or a description that cannot be read",
     "calibration": "a calibration that cannot be: a number that is none, a singular K",
-    "cameras": "how many cameras there are: one cannot place anything",
+    "cameras": "how many cameras there are: one sees one side only",
     "frames": "how many frames were recorded",
     "keypoints": "whether the landmark networks could look at the pictures",
     # Time.
@@ -77,7 +77,7 @@ CODES = {
 FAULTS = {
     "storage": "files are missing or damaged",
     "calibration": "a calibration cannot be right",
-    "cameras": "there are too few cameras",
+    "cameras": "there is one camera",
     "frames": "too few frames were recorded",
     "keypoints": "the landmark networks could not look at the pictures",
     "missing-frames": "frames are missing",

@@ -21,7 +21,8 @@ def check_cameras(session: Session) -> list[Check]:
 
 
 def _check_count(cameras: tuple[SessionCamera, ...]) -> Check:
-    status: Status = "pass" if len(cameras) >= FEWEST_VIEWS else "fail"
+    enough = len(cameras) >= FEWEST_VIEWS
+    status: Status = "pass" if enough else "warn" if len(cameras) else "fail"
     return Check(
         "cameras", "session", float(len(cameras)), "cameras", f">= {FEWEST_VIEWS}", status, ONE_CAMERA
     )

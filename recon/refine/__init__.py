@@ -13,7 +13,7 @@ from annotated_types import Interval
 from jaxtyping import Bool, Float
 
 from simulacra.recon.refine.coloring import color_points, surfels
-from simulacra.recon.refine.fusion import fuse
+from simulacra.recon.refine.fusion import fuse, measured_points
 from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
@@ -85,7 +85,8 @@ def refine(
     settings: RefineConfig,
     floor: float | None = None,
 ) -> Surface:
-    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave.
+    """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave; of a single camera what
+    it measured, and nothing behind.
 
     Args:
         mask_of: the person's mask of a frame and camera, 0..1.
@@ -96,7 +97,11 @@ def refine(
     views = [session.cameras_as_tensors(name) for name in depths]
     images = (session.image(frame, name) for name in depths)
     voxel = settings.voxel_mm / 1000
-    fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
+    if len(depths) == 1:
+        (clean,) = depths.values()
+        fused = measured_points(clean, views[0], voxel)
+    else:
+        fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
     with torch.no_grad():
         colors, seen = color_points(points, normals, voxel, images, masks, views)

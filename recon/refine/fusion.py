@@ -91,6 +91,24 @@ def fuse(
     return FusedPoints((low + points * voxel).astype(np.float32), normals.astype(np.float32), support)
 
 
+def measured_points(clean: CleanDepth, camera: Cameras, voxel: float) -> FusedPoints:
+    """A single camera's believable depth as oriented points, one a voxel.
+
+    There is nothing to fuse; and where nothing was measured a single outline leaves no hull but a cone, from the lens
+    to the end of the world.
+
+    Args:
+        voxel: side of a cell, metres.
+    """
+    import torch
+
+    points = camera.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable].astype(np.float64)
+    low = points.min(0)
+    normals = clean.normals[clean.usable].astype(np.float64)
+    thinned, normals, measured = _thin((points - low) / voxel, normals, np.ones(len(points), bool))
+    return FusedPoints((low + thinned * voxel).astype(np.float32), normals.astype(np.float32), measured)
+
+
 def _bounds(
     depths: Sequence[CleanDepth], cameras: Sequence[Cameras], voxel: float
 ) -> tuple[Float[np.ndarray, "3"], tuple[int, int, int]]:

@@ -15,7 +15,7 @@ from simulacra.recon.session import Frame, SessionCamera, Source
 from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.camera import Cameras
 from simulacra.render.mesh import rasterize_mesh
-from tests.recon.planted_person import project, ring_of_cameras
+from tests.recon.planted_person import project, ring_of_cameras, seen_skeleton
 
 FOCAL_SIDE = 1000  # ring_of_cameras: 1000 px focal length, 1000 x 1000 images
 
@@ -149,6 +149,7 @@ def _observed(
         hand_score=np.zeros((frames, cameras, 2), np.float32),
         mask_sources={},
         folder=Path(),
+        pose_world=np.stack([seen_skeleton(landmarks["pose33"], V) for V in viewmats], 1).astype(np.float32),
         masks=masks,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from simulacra.recon.multiview.detections import Detections, PinholeCameras
 from simulacra.render.camera import look_at
@@ -82,3 +83,18 @@ def planted(cameras: int = 5, frames: int = 1, noise_px: float = 0.0, seed: int 
     pixels = project(points, viewmats, Ks)
     pixels = pixels + noise_px * np.random.default_rng(seed).standard_normal(pixels.shape)
     return Planted(points, viewmats, Ks, pixels, np.ones(pixels.shape[:3]))
+
+
+def seen_skeleton(points: np.ndarray, viewmat: np.ndarray) -> np.ndarray:
+    """What a network that errs nowhere says of a skeleton in the world: metres about the mid hip, as a camera sees it
+    that looks straight at the person.
+    """
+    local = points @ viewmat[:3, :3].T + viewmat[:3, 3]
+    away = (local / local[..., 2:]).mean(-2)
+    away = away / np.linalg.norm(away, axis=-1, keepdims=True)
+    across = np.cross(away, [0.0, 0.0, 1.0])
+    sine = np.linalg.norm(across, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, away[..., 2:])
+    turn = Rotation.from_rotvec(across / np.maximum(sine, 1e-12) * angle).as_matrix()
+    about = local - local[..., [23, 24], :].mean(-2, keepdims=True)
+    return np.einsum("...ij,...kj->...ki", turn, about)

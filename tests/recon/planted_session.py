@@ -26,7 +26,7 @@ from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.camera import Cameras
 from simulacra.render.image import write_image
 from simulacra.render.mesh import rasterize_mesh
-from tests.recon.planted_person import project, ring_of_cameras
+from tests.recon.planted_person import project, ring_of_cameras, seen_skeleton
 
 NAMES = ("a", "b", "c", "d")
 HELD_OUT = "d"
@@ -225,6 +225,7 @@ def planted_network(world: World) -> type[PoseNetwork]:
         landmarks = world.body.keypoints["pose33"](posed).double().numpy()[1:]
     noise = np.random.default_rng(5).normal(0, 0.25, (len(FRAMES), len(NAMES), 33, 2))
     seen = project(landmarks, world.viewmats, world.Ks) + noise
+    skeletons = np.stack([seen_skeleton(landmarks, viewmat) for viewmat in world.viewmats], 1)
 
     class PlantedNetwork(PoseNetwork):
         """Finds the person in every picture that says which it is."""
@@ -242,7 +243,8 @@ def planted_network(world: World) -> type[PoseNetwork]:
             view = _read(image)
             if view is None:
                 return None
-            px = seen[FRAMES.index(view[1]), NAMES.index(view[0])].astype(np.float32)
+            at = FRAMES.index(view[1]), NAMES.index(view[0])
+            px, skeleton = seen[at].astype(np.float32), skeletons[at].astype(np.float32)
             middle, side = 0.5 * (px.min(0) + px.max(0)), 1.25 * float(np.ptp(px[:, 1]))
             body = np.zeros((SIZE, SIZE), np.float32)
             cv2.fillConvexPoly(body, cv2.convexHull(px).astype(np.int32), 1.0)
@@ -251,7 +253,7 @@ def planted_network(world: World) -> type[PoseNetwork]:
                 px[list(POSE33.mirror)] if roi.mirror else px,
                 ones,
                 ones,
-                np.zeros((33, 3), np.float32),
+                skeleton[list(POSE33.mirror)] * [-1, 1, 1] if roi.mirror else skeleton,
                 0.99,
                 roi,
                 Roi.square(middle, side),

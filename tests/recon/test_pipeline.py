@@ -7,6 +7,7 @@ is about what follows a fit, so is the fit.
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -31,7 +32,8 @@ from simulacra.recon.evaluate import again
 from simulacra.recon.evaluate.again import evaluate_run, open_scored
 from simulacra.recon.evaluate.reconstruction import PosedResult, evaluate_reconstruction, middle_moment
 from simulacra.recon.evaluate.scoring import Evaluation
-from simulacra.recon.fit import BodyFit, fit_body, load_fit
+from simulacra.recon.fit import BodyFit, load_fit
+from simulacra.recon.fit.one_view import SCALES
 from simulacra.recon.observe import Observations, load_observations, over_session
 from simulacra.recon.observe.checkpoint import Checkpoint, FrameResult, empty_arrays
 from simulacra.recon.observe.observations import mask_file, save_observations, write_mask
@@ -39,7 +41,6 @@ from simulacra.recon.observe.presence import ONE_CAMERA
 from simulacra.recon.people import survey
 from simulacra.recon.people.observing import blind_cameras
 from simulacra.recon.pipeline import (
-    OF_BODIES,
     Reconstruction,
     ReconstructionConfig,
     best_moment,
@@ -66,6 +67,7 @@ from simulacra.render.runtime.errors import AssetError, CaptureError, RunError, 
 from simulacra.tools.cli import main
 from simulacra.tools.commands.animate import animate
 from simulacra.tools.commands.export import export
+from simulacra.tools.report import write_run_report
 from tests.recon.failing_disk import KINDS, Dead, FailingDisk, Kind
 from tests.recon.planted_session import (
     FRAMES,
@@ -297,34 +299,39 @@ def test_a_person_who_walks_in_late_is_fitted_and_shown_where_they_are(
 
 
 @pytest.mark.parametrize("depth", [True, False])
-def test_a_check_a_fit_and_a_run_say_the_same_of_one_camera(
-    world: World, base: Path, session: Path, tmp_path: Path, depth: bool
+def test_one_camera_goes_through_all_stages_and_says_what_it_does_not_know(
+    world: World, tmp_path: Path, depth: bool
 ) -> None:
-    alone = changed(views={"held_out_cameras": ["b", "c", "d"]})
-    flat = session if depth else write_planted_session(tmp_path / "flat", world, depth=False).root
-    opened = load_session(flat)
-    (check,) = preflight(opened, ["a"], PreflightConfig(frames=1, motion_frames=0)).of("cameras")
-    assert (check.status, check.measured) == ("fail", 1)
-    with pytest.raises(CaptureError, match="cameras") as stopped:
-        reconstruct(
-            flat, changed_config(alone, {"preflight": {"ignore": []}}, "this test"), tmp_path / "checked"
-        )
-    with pytest.raises(CaptureError, match="at least two cameras") as refused:
-        fit_body(opened, load_observations(base / "observe"), alone.fit, ["a"], body=world.body)
-    for error in (stopped, refused):
-        assert check.remedy == ONE_CAMERA and ONE_CAMERA in " ".join(str(error.value).split())
-    # What needs no body goes on with one depth camera, and without depth says that it needs that.
-    plain = changed_config(
-        alone,
-        {"preflight": {"ignore": [c for c in CODES if c not in OF_BODIES]},
-         "avatar": {"kind": "depth_splats", "steps": 2, "checkpoint_every": 1, "grid_mm": 30.0}},
-        "this test",
-    )  # fmt: skip
-    if depth:
-        assert reconstruct(flat, plain, tmp_path / "plain").moment == 0
-    else:
-        with pytest.raises(CaptureError, match="needs depth images"):
-            reconstruct(flat, plain, tmp_path / "plain")
+    """A check warns and does not stop; the record and the report name the scale; nothing is called held out."""
+    alone = write_planted_session(tmp_path / "alone", world, depth=depth).root
+    described = json.loads((alone / "session.json").read_text())
+    described["cameras"] = [camera for camera in described["cameras"] if camera["name"] == "a"]
+    for frame in described["frames"]:
+        frame["sources"] = {"a": frame["sources"]["a"]}
+    (alone / "session.json").write_text(json.dumps(described))
+    (check,) = preflight(load_session(alone), None, PreflightConfig(frames=1, motion_frames=0)).of("cameras")
+    assert (check.status, check.measured) == ("warn", 1) and check.remedy == ONE_CAMERA
+    settings = changed(
+        views={"held_out_cameras": [], "held_out_every": 0},
+        fit={"depth": True, "iterations": 8, "stature_m": 1.7},
+    )
+    made = reconstruct(alone, settings, tmp_path / "run")
+    assert made.fit is not None and made.fit.held.all()
+    assert made.fit.summary["scale"]["source"] == ("depth" if depth else "stature")
+    assert (made.surface is not None) == depth
+    # The place is right to what a low picture's skeleton says; one iteration of four cameras is not nearer.
+    true = world.poses.translation[1:]
+    assert (made.fit.pose.translation - true).norm(dim=-1).max() < (0.1 if depth else 0.25)
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert run["scale"] == SCALES[made.fit.summary["scale"]["source"]] != ""
+    scored = json.loads((tmp_path / "run/evaluate/metrics.json").read_text())["protocol"]
+    assert scored["seen_in_training"] and scored["name"] == "views seen in training"
+    seen = made.trained.avatar.seen if made.trained.avatar is not None else None
+    assert seen is not None and bool((seen == 0).any()) and bool((seen == 1).any())
+    report = write_run_report(tmp_path / "run").read_text()
+    assert run["scale"] in html.unescape(report)
+    assert 0.1 < made.fit.summary["seen_share"] < 0.6
+    assert run["one_side"] in html.unescape(report)
 
 
 def test_a_camera_that_shows_nobody_is_named_and_the_others_go_on(

@@ -62,10 +62,13 @@ def rig(
         (rig("abcd", 5), "multiview_video", "the colors of 1 of 5 frames"),
         (rig("abcdefghijkl", 1), "multiview_video", "2 cameras (e, j)"),
         (rig("abcd", 90, distance=0.7, arc=100), "desk_face", "the colors of 3 of 30 frames"),
-        (rig("a", 9, depth=True), "baselines/depth_splats", "nothing; the scores will be of pictures that"),
+        (rig("a", 1, depth=True), "portrait", "nothing; the scores will be of pictures that"),
+        (rig("a", 20, depth=True), "depth_camera", "the colors of 2 of 20 frames"),
+        (rig("a", 40), "one_camera", "the colors of 4 of 40 frames"),
+        (rig("a", 1), "one_camera", "nothing; the scores will be of pictures that"),
     ],
     ids=["ring", "ring-other-names", "few-with-depth", "few-of-a-moment", "videos", "short", "many-of-a-moment",
-         "desk", "one-with-depth"],
+         "desk", "portrait", "one-with-depth", "one", "one-picture"],
 )  # fmt: skip
 def test_the_configuration_fits_and_says_what_it_holds_out(session: Session, config: str, said: str) -> None:
     proposal = propose_config(session)

@@ -57,9 +57,10 @@ def propose_config(session: Session, *, body: bool = True) -> Proposal:
     cameras, frames = session.cameras, len(session.frames)
     depth = sum(camera.depth_scale is not None for camera in cameras)
     said = f"{_count(len(cameras), 'camera')}, {_count(frames, 'frame')}"
-    if not body or (depth and len(cameras) == 1):
-        why = "one camera triangulates no body, but has depth" if body else "no body is wanted"
-        return _hold_out(session, "baselines/depth_splats", f"{why} ({said})", moves=False)
+    if not body:
+        return _hold_out(session, "baselines/depth_splats", f"no body is wanted ({said})", moves=False)
+    if len(cameras) == 1:
+        return _propose_alone(session, said, depth=bool(depth))
     covered = covered_height(session)
     if covered is not None and covered < WHOLE_BODY_M:
         seen = f"its pictures cover {covered:.1f} m from top to bottom, face and upper body"
@@ -67,6 +68,18 @@ def propose_config(session: Session, *, body: bool = True) -> Proposal:
     if 2 * depth > len(cameras):
         return _hold_out(session, "studio_rgbd", f"it has depth ({said})")
     return _hold_out(session, "multiview_video", f"it is of color alone ({said})")
+
+
+def _propose_alone(session: Session, said: str, *, depth: bool) -> Proposal:
+    """For a single camera, by whether it has depth and more than a picture."""
+    if not depth:
+        why = "it is one camera of color alone, whose scale `--fit.stature-m METRES` gives"
+        return _hold_out(session, "one_camera", f"{why} ({said})")
+    if len(session.frames) < FEWEST_FRAMES:
+        return _hold_out(
+            session, "portrait", f"it is one camera with depth, and hardly more than a picture ({said})"
+        )
+    return _hold_out(session, "depth_camera", f"it is one camera with depth ({said})")
 
 
 def say_proposal(proposal: Proposal, protocol: Protocol, session: Path) -> str:

@@ -6,7 +6,7 @@
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
                                  path; session_about and session_notes stand in for it when it has gone), fused_frame,
                                  frames_without_person, cameras_without_person, people, people_doubts, never_seen,
-                                 landmarks_alone, joints_sure
+                                 landmarks_alone, joints_sure, scale, one_side
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -323,6 +323,10 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
         notes.append(Note("warning", f"The person could not be measured in frames {absent}: {said}."))
     for camera in described.get("cameras_without_person", ()):
         notes.append(Note("warning", f"Camera {camera}: the networks see nobody; it gives no landmarks."))
+    if scale := described.get("scale"):
+        notes.append(Note("warning" if "not known" in scale else "info", str(scale)))
+    if one_side := described.get("one_side"):
+        notes.append(Note("warning", str(one_side)))
     if never_seen := described.get("never_seen"):
         notes.append(Note("warning", str(never_seen)))
     if alone := described.get("landmarks_alone"):

@@ -14,10 +14,12 @@ from simulacra.recon.fit.costs.depth import make_depth_cost
 from simulacra.recon.fit.costs.floor import make_floor_cost
 from simulacra.recon.fit.costs.hidden import make_hidden_cost, make_lens_cost
 from simulacra.recon.fit.costs.landmarks import make_landmark_cost
+from simulacra.recon.fit.costs.lifted import make_lifted_cost
 from simulacra.recon.fit.costs.mask import make_mask_cost
 from simulacra.recon.fit.costs.motion import make_motion_cost
 from simulacra.recon.fit.costs.outline import make_outline_cost
 from simulacra.recon.fit.costs.priors import make_prior_cost
+from simulacra.recon.fit.costs.stature import make_stature_cost
 from simulacra.recon.fit.energy import Cost
 from simulacra.recon.fit.evidence import Evidence, Round
 
@@ -34,6 +36,8 @@ MAKERS: tuple[Maker, ...] = (
     make_floor_cost,
     make_hidden_cost,
     make_lens_cost,
+    make_lifted_cost,
+    make_stature_cost,
 )
 
 

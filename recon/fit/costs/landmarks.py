@@ -31,6 +31,7 @@ _RELATIVE_SIGMA = {
 _HIDDEN_BY_CLOTHES, _HIDDEN_FACTOR = (23, 24), 2.0
 # Landmarks of one network's one crop err together: a hand's count half, a face's a tenth.
 _HAND_SHARE, _FACE_SHARE = 0.5, 0.1
+_NEAREST_M = 0.1
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class LandmarkCost(PointCost):
         precision: one over the standard deviation, 1/metres; 0 where nothing was detected.
         scale: where the cost begins to level off, metres.
         maps: the keypoint maps whose landmarks these are, one after the other.
+        distance: of the person from a single camera in each frame, metres, for which transverse metres are reckoned:
+            nothing else keeps a body from being small and near. None of several cameras.
     """
 
     viewmats: Float[Tensor, "c 4 4"]
@@ -50,6 +53,7 @@ class LandmarkCost(PointCost):
     precision: Float[Tensor, "t c k"]
     scale: Float[Tensor, " k"]
     maps: tuple[str, ...]
+    distance: Float[Tensor, " t"] | None = None
 
     @property
     def selection(self) -> Selection:
@@ -62,7 +66,10 @@ class LandmarkCost(PointCost):
 
     def residuals(self, points: Float[Tensor, "t k 3"]) -> Float[Tensor, "t k c 2"]:
         local = to_cameras(self.viewmats, points)
-        return (local[..., :2] - self.rays.transpose(1, 2) * local[..., 2:]) / self.scale[:, None, None]
+        residual = (local[..., :2] - self.rays.transpose(1, 2) * local[..., 2:]) / self.scale[:, None, None]
+        if self.distance is None:
+            return residual
+        return residual * (self.distance[:, None, None, None] / local[..., 2:].clamp(min=_NEAREST_M))
 
 
 def make_landmark_cost(evidence: Evidence, this: Round, _: BodyState) -> LandmarkCost:
@@ -81,6 +88,7 @@ def make_landmark_cost(evidence: Evidence, this: Round, _: BodyState) -> Landmar
         sure.sqrt() / relative_sigma(count, weights),
         scales,
         this.maps,
+        _distance(evidence) if len(evidence.views.names) == 1 else None,
     )
 
 
@@ -91,6 +99,15 @@ def offset_sigma(weights: WeightConfig) -> Float[Tensor, " 33"]:
     found = torch.full((POSE.stop,), weights.bias_m)
     found[list(_HIDDEN_BY_CLOTHES)] *= _HIDDEN_FACTOR
     return found
+
+
+def _distance(evidence: Evidence) -> Float[Tensor, " t"]:
+    """The median over the lifted landmarks; where nothing is seen that of all frames."""
+    z = evidence.views.cameras.local(evidence.tracks.points)[:, 0, :, 2]
+    known = np.isfinite(z).any(1)
+    found = np.full(len(z), np.nanmedian(z))
+    found[known] = np.nanmedian(z[known], axis=1)
+    return torch.from_numpy(found).float()
 
 
 def relative_sigma(count: int, weights: WeightConfig) -> Float[Tensor, " k"]:
