@@ -235,7 +235,10 @@ def test_every_number_of_a_command_has_its_range(name: str) -> None:
     ],
 )  # fmt: skip
 def test_a_command_refuses_at_once_what_is_out_of_range(
-    words: str, said: str, capsys: pytest.CaptureFixture[str]
+    words: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "S").mkdir()
+    (tmp_path / "S" / "session.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
     assert main(words.split()) == 2
     assert f"number, {said}\n" in capsys.readouterr().err

@@ -109,7 +109,7 @@ class BodyProblem:
         self.unknown_costs = [cost for cost in costs if isinstance(cost, UnknownCost)]
         self.motions = [cost for cost in costs if isinstance(cost, MotionCosts)]
         self.shape_costs = [cost for cost in costs if isinstance(cost, ShapeCost)]
-        known = sum(map(len, (self.point_costs, self.unknown_costs, self.motions, self.shape_costs)))
+        known = len(self.point_costs) + len(self.unknown_costs) + len(self.motions) + len(self.shape_costs)
         if known != len(costs):
             other = next(
                 c for c in costs if not isinstance(c, PointCost | UnknownCost | MotionCosts | ShapeCost)

@@ -114,5 +114,8 @@ def test_the_libraries_are_named_while_they_load(
         return real(description, first_s)
 
     monkeypatch.setattr(progress, "working", heard)
-    assert main(["reconstruct", str(tmp_path / "none"), "--out", str(tmp_path / "run")]) == 2
+    session = tmp_path / "session"
+    session.mkdir()
+    (session / "session.json").write_text("{}")  # which only the libraries find out
+    assert main(["reconstruct", str(session), "--out", str(tmp_path / "run")]) == 2
     assert "loading the libraries" in named

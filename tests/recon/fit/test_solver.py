@@ -257,7 +257,7 @@ def test_a_cost_of_another_kind_is_refused(planted: Planted) -> None:
     with torch.no_grad():
         rest = planted.guess.space.body.rest(planted.guess.space.shape(planted.guess.unknowns))
     chain = BodyChain(planted.guess.space, MAPS[:1], verts=False)
-    with pytest.raises(TypeError, match="PointCost, UnknownCost or MotionCosts"):
+    with pytest.raises(TypeError, match="PointCost, UnknownCost, MotionCosts or ShapeCost"):
         BodyProblem(chain, [cost], Free(ALL), rest, planted.guess.unknowns)
 
 

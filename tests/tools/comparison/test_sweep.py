@@ -94,7 +94,10 @@ def test_one_that_fails_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_sweep_needs_a_place_and_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["sweep", str(tmp_path), "--config", "smoke", "--avatar.steps", "1,2"]
-    assert main(words) == 2 and "--out SWEEP" in capsys.readouterr().err
+    session = tmp_path / "session"
+    words = ["sweep", str(session), "--config", "smoke", "--avatar.steps", "1,2"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 2 and "session" in capsys.readouterr().err
+    session.mkdir()
+    (session / "session.json").write_text("{}")
+    assert main(words) == 2 and "--out SWEEP" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
