@@ -9,9 +9,13 @@ import pytest
 import torch
 
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body
+from simulacra.recon.fit.body_space import BodySpace
+from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.costs.lifted import LiftedCost
 from simulacra.recon.fit.costs.stature import StatureCost
+from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.one_view import SCALES, lift_pose, prior_stature
+from simulacra.recon.fit.shape_space import shape_space
 from simulacra.recon.fit.tracks import chosen_views, gather_poses, gather_tracks
 from simulacra.recon.multiview.detections import Detections
 from simulacra.recon.observe.landmarks import POSE33
@@ -155,39 +159,41 @@ def test_a_true_skeleton_is_lifted_to_where_it_is_but_for_its_size(
     )
 
 
-class _State:
-    """Landmarks and a body's heights, as a `BodyState` gives them."""
-
-    def __init__(self, points: torch.Tensor) -> None:
-        self.points, self.rest = points, self
-        self.verts = points[0]
-
-    def landmarks(self, _: tuple[str, ...]) -> torch.Tensor:
-        return self.points
-
-
-def test_what_the_new_costs_ask_for() -> None:
+def test_what_the_lifted_cost_asks_for() -> None:
     """Lifted: distances along the axis from the mean; a shift of all costs nothing, one of a metre no more than so."""
     axis, points = torch.tensor([0.0, 0.0, 1.0]), torch.zeros(1, 4, 3)
     points[0, :, 1] = torch.tensor([0.0, 0.5, 1.0, 1.8])
     depth, quarter, precision = torch.zeros(1, 4), torch.full((1, 4), 0.25), torch.full((1, 4), 100.0)
-    cost = (
-        LiftedCost.__call__.__wrapped__
-        if hasattr(LiftedCost.__call__, "__wrapped__")
-        else LiftedCost.__call__
-    )
     lifted = LiftedCost(axis, depth, quarter, precision, torch.zeros(1))
-    assert cost(lifted, _State(points + 3.0)) == 0
+    assert float(lifted.value(points + 3.0)) == 0
     held = LiftedCost(axis, depth, quarter, precision, torch.tensor([4.0]))
-    assert float(cost(held, _State(points + 3.0))) == pytest.approx(36.0)
+    assert float(held.value(points + 3.0)) == pytest.approx(36.0)
+    # Each landmark moves its share of the mean.
+    assert held.curvature(points + 3.0).gradient[0, :, 2].tolist() == pytest.approx([6.0] * 4)
     moved = points.clone()
     moved[0, 0, 2] = 1.0
     # 7.5 standard deviations of the one and 2.5 of each other.
     expected = 2 * (np.sqrt(1 + 7.5**2) - 1) + 3 * 2 * (np.sqrt(1 + 2.5**2) - 1)
-    assert float(cost(lifted, _State(moved))) == pytest.approx(expected, rel=1e-5)
-    tall = (
-        StatureCost.__call__.__wrapped__
-        if hasattr(StatureCost.__call__, "__wrapped__")
-        else StatureCost.__call__
+    assert float(lifted.value(moved)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_stature_costs_what_the_body_is_off(body: BodyModel) -> None:
+    space = BodySpace(
+        body,
+        joint_space(body),
+        shape_space(body, face=False),
+        torch.eye(3)[None],
+        torch.zeros(1, 3),
+        body.soles[:4],
+        collapse(body, "pose33"),
+        torch.arange(33),
+        torch.full((33,), 0.015),
     )
-    assert float(tall(StatureCost(1.75, 0.01), _State(points))) == pytest.approx(25.0, rel=1e-3)
+    zero = torch.zeros(len(space.shapes))
+    heights = body.rest(space.shapes.shape(zero)).verts[:, 1]
+    stature = float(heights.max() - heights.min())
+    residual, slope = StatureCost(stature - 0.03, 0.01).linearise(space, zero)
+    assert float(residual[0]) == pytest.approx(3.0, rel=1e-3)
+    step = 1e-2 * slope[0] / slope[0].norm()
+    up = StatureCost(stature - 0.03, 0.01).residuals(space, zero + step)
+    assert float(up[0] - residual[0]) == pytest.approx(float(slope[0] @ step), rel=0.02)
