@@ -88,19 +88,27 @@ def test_what_is_held_out_is_said_with_every_configuration(
 def test_what_is_compiled_is_said_after_seconds_and_what_is_loaded_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def compiling() -> None:
+        """Half a second of a processor's time."""
+        end = time.process_time() + 0.5
+        while time.process_time() < end:
+            pass
+
     monkeypatch.setattr(warmup, "LOADED_S", 0.2)
-    for module, seconds in {"gaussians": 0.5, "mesh": 0.0}.items():
-        monkeypatch.setattr(f"simulacra.render.{module}.warmup", lambda seconds=seconds: time.sleep(seconds))
+    monkeypatch.setattr("simulacra.render.gaussians.warmup", compiling)
+    monkeypatch.setattr(
+        "simulacra.render.mesh.warmup", lambda: time.sleep(0.3)
+    )  # a busy machine loads slowly
     monkeypatch.setattr("simulacra.render.body.load_body", lambda: None)
     monkeypatch.setattr("simulacra.recon.avatar.warm.warmup", lambda: None)
     assert progress.EVERY_S > 5
     warmup.warm_up(quiet=True)
     said = capsys.readouterr()
-    assert re.fullmatch(
+    assert re.match(
         r"  compiling kernels \(Gaussians, 1 of 3\), once per installation: a minute or two in all: \d s so far\n",
         said.err,
     )
-    assert re.fullmatch(r"Gaussians: 0\.\d s, once per installation\n", said.out)
+    assert re.fullmatch(r"Gaussians: \d\.\d s, once per installation\n", said.out)
 
 
 def test_the_libraries_are_named_while_they_load(
