@@ -67,7 +67,7 @@ from simulacra.render.runtime.errors import AssetError, CaptureError, RunError, 
 from simulacra.tools.cli import main
 from simulacra.tools.commands.animate import animate
 from simulacra.tools.commands.export import export
-from simulacra.tools.report import write_run_report
+from simulacra.tools.report.write import write_run_report
 from tests.recon.failing_disk import KINDS, Dead, FailingDisk, Kind
 from tests.recon.planted_session import (
     FRAMES,

@@ -82,10 +82,10 @@ def test_the_ending_says_what_is_written(
 
 @pytest.mark.parametrize("name", ["a.fbx", "a", "a.gltf", "a.splat"])
 def test_an_ending_that_is_not_known_is_refused_with_those_that_are(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["export", "RUN", "--out", name]) == 2
+    assert main(["export", str(run), "--out", name]) == 2
     said = capsys.readouterr().err
     assert all(ending in said for ending in (".ply", ".sog", ".glb", ".bvh", ".c3d", ".usdz"))
     assert not list(tmp_path.iterdir())

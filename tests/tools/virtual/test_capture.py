@@ -58,7 +58,7 @@ def test_the_last_line_is_the_whole_next_command(
 ) -> None:
     made = synthetic_session(tmp_path / "a session", cameras=4, frames=3, size=64)
     monkeypatch.setattr(capture, "record_session", lambda *_: made)
-    assert main(["stage", "--out", str(made.root)]) == 0
+    assert main(["stage", "--out", str(tmp_path / "new")]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     words = shlex.split(last.removeprefix("Next: "))
     assert words[:3] == ["simulacra", "reconstruct", str(made.root)] and "NAME" not in last
