@@ -56,12 +56,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Truth]:
 def test_the_last_line_is_the_whole_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = synthetic_session(tmp_path / "a session", cameras=4, frames=3, size=64)
+    made, out = synthetic_session(tmp_path / "made", cameras=4, frames=3, size=64), tmp_path / "a session"
     monkeypatch.setattr(capture, "record_session", lambda *_: made)
-    assert main(["stage", "--out", str(tmp_path / "new")]) == 0
+    assert main(["stage", "--out", str(out)]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     words = shlex.split(last.removeprefix("Next: "))
-    assert words[:3] == ["simulacra", "reconstruct", str(made.root)] and "NAME" not in last
+    assert words[:3] == ["simulacra", "reconstruct", str(out)] and "NAME" not in last
     call = parse(words[1:])
     assert call.keywords["config"] == propose_config(made).config  # type: ignore[attr-defined]
 
