@@ -15,6 +15,7 @@ from simulacra.recon.fit.body_space import MAPS, BodyState, Unknowns
 from simulacra.recon.fit.certainty import JOINTS, certainty_sentence, joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.costs import make_costs
+from simulacra.recon.fit.costs.motion import MotionCost
 from simulacra.recon.fit.costs.priors import PriorCost
 from simulacra.recon.fit.disagreement import body_sizes, difference_sentence, differences, unshown
 from simulacra.recon.fit.energy import Cost, energy
@@ -205,6 +206,26 @@ def test_second_derivatives_are_exact_where_nothing_is_left(planted: Planted) ->
     assert value < 1e-4
     assert after > 1
     assert -system.predicted(frames, shared) == pytest.approx(after, rel=0.03)
+
+
+def test_second_derivatives_tie_neighbouring_frames(planted: Planted) -> None:
+    """Of a body that stands still, whose accelerations are nothing: bones' heads and joints move each frame anew."""
+    space, x = planted.guess.space, planted.guess.unknowns
+    still = replace(
+        space,
+        orientation=space.orientation[:1].repeat(3, 1, 1),
+        translation=space.translation[:1].repeat(3, 1),
+    )
+    with torch.no_grad():
+        rest = still.body.rest(still.shape(x))
+        cost = MotionCost(torch.tensor([0.0, 0.03, 0.07]), 8.0, 40.0)
+        free = Free(frozenset({"turn", "place", "joints"}))
+        problem = BodyProblem(BodyChain(still, MAPS[:1], verts=False), [cost], free, rest, x)
+        value, system = problem.linearise(x)
+        frames = 1e-3 * np.random.default_rng(2).standard_normal(system.frame_gradient.shape)
+        after = problem.value(problem.step(x, frames, np.zeros(0)))
+    assert value < 1e-3 * after
+    assert -system.predicted(frames, np.zeros(0)) == pytest.approx(after, rel=0.03)
 
 
 @dataclass(frozen=True)
