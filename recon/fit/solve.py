@@ -185,9 +185,7 @@ class BodyProblem:
             found = cost.curvature(cost.selection.take(self._points(placed, kind)))
             forces.setdefault(kind, PointForces.none(self._points(placed, kind))).add(cost.selection, found)
             value += float(found.value)
-        shaped = placed.rest.shaped
-        change = None if shaped is None else self.chain.change_of_shape(x, shaped)
-        system = self._assemble(Derivatives(self.chain, self.columns, placed, x, change), forces, tracks)
+        system = self._assemble(self._derivatives(x), forces, tracks)
         for prior in self.unknown_costs:
             energy, first, second = prior.curvature(self.chain.space, x)
             value += float(energy)
@@ -203,10 +201,7 @@ class BodyProblem:
 
     def heads(self, x: Unknowns, bones: Int[np.ndarray, " j"]) -> Float[np.ndarray, "t j 3 w"]:
         """Derivatives of heads of bones by the unknowns of each frame, then by the shape."""
-        placed = self._place(x)
-        shaped = placed.rest.shaped
-        change = None if shaped is None else self.chain.change_of_shape(x, shaped)
-        derivatives = Derivatives(self.chain, self.columns, placed, x, change)
+        derivatives = self._derivatives(x)
         factor = np.tile(np.eye(3, dtype=np.float32), (len(bones), 1, 1))
         none = np.zeros((len(bones), 3), np.float32)
         found = [
@@ -221,6 +216,12 @@ class BodyProblem:
             rest = chain.rest_at(chain.space.shape(x), self.up) if self.shaped else self._rest
             self._last = x, chain.place(rest, x)
         return self._last[1]
+
+    def _derivatives(self, x: Unknowns) -> Derivatives:
+        placed = self._place(x)
+        shaped = placed.rest.shaped
+        change = None if shaped is None else self.chain.change_of_shape(x, shaped)
+        return Derivatives(self.chain, self.columns, placed, x, change)
 
     def _points(self, placed: Placed, kind: PointKind) -> Float[Tensor, "t n 3"]:
         """All points of a kind."""
