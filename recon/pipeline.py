@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
+import torch
 from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
@@ -296,8 +297,12 @@ def run_stages(
     def fuse_it(folder: Path) -> None:
         fused = None
         if moment is not None:
-            floor = None if fit is None else fit.floor_m
-            fused = refine(placed, moment, cameras, observed.mask, settings.refine, floor)
+            assert fit is not None
+            with torch.no_grad():
+                verts = body.pose(body.rest(fit.shape), fit.pose_of(moment)).verts[0]
+            fused = refine(
+                placed, moment, cameras, observed.mask, settings.refine, fit.floor_m, (body, verts)
+            )
         save_surface(folder, fused)
 
     placed = seen
@@ -306,7 +311,7 @@ def run_stages(
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
-        surface = log.run("refine", 3, settings.refine, before, fuse_it, load_surface)
+        surface = log.run("refine", 4, settings.refine, before, fuse_it, load_surface)
     else:
         moment = best_moment(placed, protocol, observed, None)
     if absent := _frames_without_person(observed, fit):
@@ -322,7 +327,7 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 4, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 5, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)

@@ -17,6 +17,7 @@ from simulacra.recon.avatar.settings import AvatarConfig
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf
 from simulacra.recon.refine import Surface, color_points, surfels
+from simulacra.recon.refine.coloring import ALONG
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar, Binding, bring_to_rest, drive, rig_body, surface_points
 from simulacra.render.body.model import BodyModel
@@ -34,8 +35,8 @@ UNCOVERED_M = 0.02
 UNCOVERED_LIKE = 64
 # It lies at least this deep beneath the cover, metres.
 LEAST_DEPTH_M = 0.003
-# Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this (log).
-SCATTERED_LARGER = 0.45
+# Points scattered over the body lie less evenly than those of a grid: to close, they are larger by this.
+SCATTERED_LARGER = 1.57
 
 
 def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) -> Avatar:
@@ -58,7 +59,8 @@ def avatar_on_surface(person: Person, surface: Surface, settings: AvatarConfig) 
                 f"{settings.most_standoff_mm:.0f} mm from the body",
                 remedy="look at the body overlays of the report; check calibration and depth scale",
             )
-        world = surfels(points[kept], normals[kept], torch.from_numpy(surface.colors)[kept], surface.spacing)
+        colors, apart = (torch.from_numpy(field)[kept] for field in (surface.colors, surface.spacing))
+        world = surfels(points[kept], normals[kept], colors, apart)
         binding = nearest.binding[kept]
         if settings.lining:
             below, inside = lining(person, verts, world, normals[kept], settings)
@@ -82,11 +84,8 @@ def uncovered(
     apart = spacing(points)
     distance, nearest = cKDTree(cover.means.numpy()).query(points.numpy(), k=min(UNCOVERED_LIKE, len(cover)))
     bare = torch.from_numpy(distance[:, 0] > UNCOVERED_M)
-    made = surfels(points[bare], own[bare], torch.full_like(points[bare], 0.5), 1.0)
-    made = made.replace(
-        sh=cover.sh[torch.from_numpy(nearest)[bare]].mean(1),
-        log_scales=made.log_scales + apart[bare].log()[:, None] + SCATTERED_LARGER,
-    )
+    made = scattered_surfels(points[bare], own[bare], torch.full_like(points[bare], 0.5), apart[bare])
+    made = made.replace(sh=cover.sh[torch.from_numpy(nearest)[bare]].mean(1))
     return made, binding[bare]
 
 
@@ -103,11 +102,18 @@ def lining(
     depth = ((cover.means[chosen] - points) * normals[chosen]).sum(-1)
     beneath = alike.any(1) & (depth > LEAST_DEPTH_M) & (depth < settings.most_standoff_mm / 1000)
     apart = spacing(points)[beneath]
-    made = surfels(points[beneath], own[beneath], torch.full_like(points[beneath], 0.5), 1.0)
-    made = made.replace(
-        sh=cover.sh[chosen[beneath]], log_scales=made.log_scales + apart.log()[:, None] + SCATTERED_LARGER
-    )
-    return made, binding[beneath]
+    made = scattered_surfels(points[beneath], own[beneath], torch.full_like(points[beneath], 0.5), apart)
+    return made.replace(sh=cover.sh[chosen[beneath]]), binding[beneath]
+
+
+def scattered_surfels(
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    colors: Float[Tensor, "n 3"],
+    apart: Float[Tensor, " n"],
+) -> Gaussians:
+    """Surfels for points that lie less evenly than a grid's, so far apart in the mean."""
+    return surfels(points, normals, colors, apart * SCATTERED_LARGER)
 
 
 def body_points(
@@ -126,8 +132,8 @@ def avatar_on_body(
     frame: int,
     cameras: Sequence[str],
     settings: AvatarConfig,
-) -> tuple[Avatar, float]:
-    """Gaussians on the body itself, colored by one frame, and how far apart they are in metres."""
+) -> Avatar:
+    """Gaussians on the body itself, colored by one frame."""
     pose = person.pose_of(frame, None)
     with torch.no_grad():
         verts = person.body.pose(person.body.rest(person.shape), pose).verts[0]
@@ -135,12 +141,12 @@ def avatar_on_body(
         points, normals = body_points(person.body, verts, binding)
         apart = spacing(points)
         views = {camera: session.cameras_as_tensors(camera) for camera in cameras}
-        colors = _take_colors(session, mask_of, frame, views, points, normals, float(apart.median()))
-        world = surfels(points, normals, colors, 1.0)
-        world = world.replace(log_scales=world.log_scales + apart.log()[:, None] + SCATTERED_LARGER)
+        even = apart.median().expand(len(apart))
+        colors = _take_colors(session, mask_of, frame, views, points, normals, even)
+        world = scattered_surfels(points, normals, colors, apart)
         rig = rig_body(person.body, person.shape, binding)
         means, quats = bring_to_rest(rig, pose, world.means, world.quats)
-    return Avatar(person.shape, binding, world.replace(means=means, quats=quats)), float(apart.median())
+    return Avatar(person.shape, binding, world.replace(means=means, quats=quats))
 
 
 def _take_colors(
@@ -150,7 +156,7 @@ def _take_colors(
     cameras: Mapping[str, Cameras],
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
-    apart: float,
+    apart: Float[Tensor, " n"],
 ) -> Float[Tensor, "n 3"]:
     """What the photographs of one frame show at surface points so far apart, by those cameras that have a mask."""
     seeing = [c for c in cameras if session.has(frame, c) and mask_of(frame, c) is not None]
@@ -162,7 +168,6 @@ def _take_colors(
 def recolor(
     person: Person,
     avatar: Avatar,
-    spacing_m: float,
     session: Session,
     mask_of: MaskOf,
     frame: int,
@@ -171,6 +176,8 @@ def recolor(
 ) -> Avatar:
     """The avatar with colors taken anew from one frame's photographs, by the corrected cameras."""
     with torch.no_grad():
+        # The drawn size says how far apart they were made.
+        apart = avatar.gaussians.log_scales[:, 0].exp() / ALONG
         posed = drive(
             avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame, None)
         )
@@ -181,5 +188,5 @@ def recolor(
             camera: correct_camera(session.cameras_as_tensors(camera), turns[i], moves[i], middle)
             for i, camera in enumerate(cameras)
         }
-        colors = _take_colors(session, mask_of, frame, views, posed.means, normals, spacing_m)
+        colors = _take_colors(session, mask_of, frame, views, posed.means, normals, apart)
     return avatar.replace(gaussians=avatar.gaussians.replace(sh=sh_from_rgb(colors)))

@@ -98,20 +98,22 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
 ) -> tuple[TrainedResult, Training]:
     frame = _best_moment(views) if surface is None else surface.frame
     if surface is not None:
-        avatar, apart = avatar_on_surface(person, surface, settings), surface.spacing
+        avatar = avatar_on_surface(person, surface, settings)
     else:
-        avatar, apart = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
     device = choose_device(settings.device)
     place = place_on_body(person, avatar.binding, device)
 
     def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
         trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned)
-        return train(trainee, views, recipe.schedule, work, "align" if recipe.refine_cameras else "train")
+        if recipe.refine_cameras:
+            return train(trainee, replace(views, halved=True), recipe.schedule, work, "align")
+        return train(trainee, views, recipe.schedule, work, "train")
 
     aligned = None
     if settings.align_steps:
         aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
-        avatar = recolor(person, avatar, apart, session, mask_of, frame, cameras, aligned)
+        avatar = recolor(person, avatar, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)

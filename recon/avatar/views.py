@@ -56,6 +56,20 @@ class TrainingView:
         """The photograph over a background."""
         return self.rgb + (1 - self.mask)[..., None] * background
 
+    def halved(self) -> TrainingView:
+        """The same view at half the size."""
+        width, height = max(1, self.cameras.width // 2), max(1, self.cameras.height // 2)
+        rgb, mask = (
+            torch.from_numpy(resize_area(image.numpy(), width, height)) for image in (self.rgb, self.mask)
+        )
+        depth = measured = None
+        if self.depth is not None:
+            nearest = cv2.resize(self.depth.numpy(), (width, height), interpolation=cv2.INTER_NEAREST)
+            depth, measured = torch.from_numpy(nearest), torch.from_numpy(nearest > 0)
+        return TrainingView(
+            self.frame, self.camera, self.cameras.scaled(width, height), rgb, mask, depth, measured
+        )
+
     def to(self, device: torch.device) -> TrainingView:
         """The same view on a device."""
         moved: dict[str, Any] = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, Tensor)}
@@ -70,11 +84,13 @@ class ViewStore:
         folder: that holds a file for each.
         views: (frame, camera) of every window, in a fixed order.
         empty: views in which the mask holds nobody; they train nothing, and are reported.
+        halved: whether windows are handed out at half their size.
     """
 
     folder: Path
     views: tuple[tuple[int, str], ...]
     empty: tuple[tuple[int, str], ...]
+    halved: bool = False
 
     def __len__(self) -> int:
         return len(self.views)
@@ -96,7 +112,8 @@ class ViewStore:
             check_arrays(TrainingView, {"rgb": rgb, "mask": mask, "depth": depth})
             check_arrays(Cameras, {"viewmats": viewmat[None], "Ks": K[None]})
         window = Cameras(viewmat[None], K[None], rgb.shape[1], rgb.shape[0])
-        return TrainingView(frame, camera, window, rgb, mask, depth, None if depth is None else depth > 0)
+        view = TrainingView(frame, camera, window, rgb, mask, depth, None if depth is None else depth > 0)
+        return view.halved() if self.halved else view
 
 
 def store_views(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,19 @@ import numpy as np
 import torch
 from annotated_types import Interval
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from simulacra.recon.refine.coloring import color_points, surfels
-from simulacra.recon.refine.fusion import fuse, measured_points
+from simulacra.recon.refine.depth_cleaning import CleanDepth
+from simulacra.recon.refine.detail import closer_parts
+from simulacra.recon.refine.fusion import Box, FusedPoints, fuse, measured_points
 from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.recon.session import Session
+from simulacra.render.body.model import BodyModel
+from simulacra.render.camera import Cameras
 
 __all__ = [
     "RefineConfig",
@@ -41,10 +47,12 @@ class RefineConfig:
     Attributes:
         voxel_mm: spacing of the volume, and of the surface points read off it.
         truncation_mm: how far in front of and behind a measured surface it is believed.
+        detail_mm: the same spacing about the head and the hands.
     """
 
     voxel_mm: Annotated[float, Interval(ge=0.5, le=200)] = 6.0
     truncation_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 24.0
+    detail_mm: Annotated[float, Interval(ge=0.5, le=200)] = 3.5
 
     def __post_init__(self) -> None:
         # A surface is read off between a voxel before it and one behind it.
@@ -60,7 +68,7 @@ class Surface:
 
     Attributes:
         frame: of the session.
-        spacing: metres between neighbours, about.
+        spacing: of each point, metres to its neighbours, about.
         points: world, metres.
         normals: world, unit.
         colors: sRGB 0..1.
@@ -69,7 +77,7 @@ class Surface:
     """
 
     frame: int
-    spacing: float
+    spacing: Float[np.ndarray, " n"]
     points: Float[np.ndarray, "n 3"]
     normals: Float[np.ndarray, "n 3"]
     colors: Float[np.ndarray, "n 3"]
@@ -84,6 +92,7 @@ def refine(
     mask_of: MaskOf,
     settings: RefineConfig,
     floor: float | None = None,
+    fitted: tuple[BodyModel, Float[Tensor, "v 3"]] | None = None,
 ) -> Surface:
     """Fuses the depth images of the named cameras in one frame, one that `choose_moment` gave; of a single camera what
     it measured, and nothing behind.
@@ -91,21 +100,55 @@ def refine(
     Args:
         mask_of: the person's mask of a frame and camera, 0..1.
         floor: height under which nobody is, metres; None where it is not known.
+        fitted: the body and its vertices in that frame, world: the head and the hands are looked at more closely.
     """
     depths = clean_depths(session, frame, cameras, mask_of)
     masks = [mask for name in depths if (mask := mask_of(frame, name)) is not None]
     views = [session.cameras_as_tensors(name) for name in depths]
     images = (session.image(frame, name) for name in depths)
-    voxel = settings.voxel_mm / 1000
+    voxel, detail = settings.voxel_mm / 1000, min(settings.detail_mm, settings.voxel_mm) / 1000
     if len(depths) == 1:
         (clean,) = depths.values()
         fused = measured_points(clean, views[0], voxel)
+        spacing = np.full(len(fused.points), voxel, np.float32)
     else:
-        fused = fuse(list(depths.values()), masks, views, voxel, settings.truncation_mm / 1000, floor)
+        fuse_part = partial(fuse, list(depths.values()), masks, views)
+        truncation = settings.truncation_mm / 1000
+        details = closer_parts(*fitted, _measured(depths, views)) if fitted and detail < voxel else ()
+        closer = [fuse_part(detail, truncation, floor, part) for part in details]
+        fused, spacing = _put_together(
+            fuse_part(voxel, truncation, floor), voxel, closer, detail, [part.box for part in details]
+        )
     points, normals = torch.from_numpy(fused.points), torch.from_numpy(fused.normals)
+    apart = torch.from_numpy(spacing)
     with torch.no_grad():
-        colors, seen = color_points(points, normals, voxel, images, masks, views)
-    return Surface(frame, voxel, fused.points, fused.normals, colors.numpy(), fused.measured, seen.numpy())
+        colors, seen = color_points(points, normals, apart, images, masks, views)
+    return Surface(frame, spacing, fused.points, fused.normals, colors.numpy(), fused.measured, seen.numpy())
+
+
+def _measured(depths: Mapping[str, CleanDepth], views: Sequence[Cameras]) -> Float[np.ndarray, "n 3"]:
+    """All believable depth as points of the world."""
+    found = [
+        view.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable]
+        for clean, view in zip(depths.values(), views, strict=True)
+    ]
+    return np.concatenate(found)
+
+
+def _put_together(
+    whole: FusedPoints, voxel: float, closer: Sequence[FusedPoints], detail: float, boxes: Sequence[Box]
+) -> tuple[FusedPoints, Float[np.ndarray, " n"]]:
+    """The whole person but for the boxes, and what was seen closer in each; and the points' spacings."""
+    parts, free = [], np.ones(len(whole.points), bool)
+    for place, (found, box) in enumerate(zip(closer, boxes, strict=True)):
+        free &= ~box.holds(whole.points)
+        kept = box.holds(found.points)
+        for earlier in boxes[:place]:
+            kept &= ~earlier.holds(found.points)
+        parts.append(found.take(kept))
+    parts.insert(0, whole.take(free))
+    spacing = [np.full(len(p.points), detail if k else voxel, np.float32) for k, p in enumerate(parts)]
+    return FusedPoints.concatenate(parts), np.concatenate(spacing)
 
 
 def save_surface(folder: Path, surface: Surface | None) -> None:
@@ -124,6 +167,6 @@ def load_surface(folder: Path) -> Surface | None:
         fields = read_arrays(folder / RECORD)
         if not fields:
             return None
-        frame, spacing = int(fields.pop("frame")), float(fields.pop("spacing"))
+        frame = int(fields.pop("frame"))
         check_arrays(Surface, fields)
-        return Surface(frame, spacing, **fields)
+        return Surface(frame, **fields)

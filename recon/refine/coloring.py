@@ -22,6 +22,9 @@ FRONTALITY_POWER = 2
 LEAST_COSINE = 0.15
 # A point further behind the drawn surface than this is hidden, metres.
 OCCLUSION_M = 0.015
+# Colors this close to where something nearer begins, pixels of half the size, count for little: they are taken where
+# no camera has better ones. And what is far, metres.
+EDGE_PX, EDGE_TRUST, FAR_M = 2, 0.02, 1e3
 # Pixels this close to the silhouette are mixed with what is behind.
 MASK_BORDER_PX = 2
 # Standard deviations of a drawn surface point, in spacings: along the surface and through it. Larger ones bleed over
@@ -31,15 +34,17 @@ OPACITY_LOGIT = 2.0
 
 
 def surfels(
-    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"], colors: Float[Tensor, "n 3"], spacing: float
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"],
+    colors: Float[Tensor, "n 3"],
+    spacing: Float[Tensor, " n"],
 ) -> Gaussians:
-    """Flat, nearly opaque Gaussians that tile a surface sampled at a spacing in metres."""
+    """Flat, nearly opaque Gaussians that tile a surface, each as large as its spacing in metres asks for."""
     count = len(points)
-    scales = points.new_tensor([ALONG * spacing, ALONG * spacing, THROUGH * spacing])
     return Gaussians(
         points,
         facing(normals),
-        scales.log().expand(count, 3).contiguous(),
+        spacing.log()[:, None] + points.new_tensor([ALONG, ALONG, THROUGH]).log(),
         points.new_full((count,), OPACITY_LOGIT),
         sh_from_rgb(colors),
     )
@@ -65,7 +70,7 @@ class Samples:
 def color_points(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
-    spacing: float,
+    spacing: Float[Tensor, " n"],
     images: Iterable[Float[np.ndarray, "h w 3"]],
     masks: Iterable[Float[np.ndarray, "h w"]],
     cameras: Iterable[Cameras],
@@ -86,29 +91,40 @@ def color_points(
 def sample_points(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"],
-    spacing: float,
+    spacing: Float[Tensor, " n"],
     image: Float[np.ndarray, "h w 3"],
     mask: Float[np.ndarray, "h w"],
     camera: Cameras,
 ) -> Samples:
     """The colors of one photograph at the points that it shows.
 
-    Visibility is by drawing the points themselves, at half size, and comparing depths.
+    Visibility is by drawing the points themselves, at half size, and comparing depths, with a margin where they jump.
     """
     drawn = surfels(points, normals, torch.full_like(points, 0.5), spacing)
     half = camera.scaled(max(1, camera.width // 2), max(1, camera.height // 2))
     drawing = rasterize_gaussians(drawn, half)
     depth = drawing.depth[0] / drawing.alpha[0].clamp(min=1e-6)
+    nearest = _nearest_about(depth, drawing.alpha[0])
     uv, z = camera.project(points)
     sight = torch.nn.functional.normalize(camera.centers() - points, dim=-1)
     cosine = (sight * normals).sum(-1)
     window = np.ones((2 * MASK_BORDER_PX + 1,) * 2)
     inner = cv2.erode((mask > 0.5).astype(np.uint8), window).astype(np.float32)
     at = bilinear(torch.from_numpy(np.dstack([image, inner])), uv[0])
-    surface = bilinear(depth[..., None], uv[0] / 2)[:, 0]
+    surface, before = bilinear(torch.stack([depth, nearest], -1), uv[0] / 2).unbind(-1)
+    # How much nearer the same surface may be at the window's end, where it is slanted.
+    slant = EDGE_PX * 2 * z[0] / camera.Ks[0, 0, 0] * torch.sqrt(cosine.clamp(min=LEAST_COSINE) ** -2 - 1)
     sees = (z[0] > 0) & (z[0] < surface + OCCLUSION_M) & (cosine > LEAST_COSINE) & (at[:, 3] > 0.99)
-    trust = torch.where(sees, cosine.clamp(min=0) ** FRONTALITY_POWER, torch.zeros_like(cosine))
+    clear = before > z[0] - OCCLUSION_M - 1.5 * slant
+    trust = cosine.clamp(min=0) ** FRONTALITY_POWER * sees * torch.where(clear, 1.0, EDGE_TRUST)
     return Samples(at[:, :3], trust)
+
+
+def _nearest_about(depth: Float[Tensor, "h w"], alpha: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+    """The least depth within a few pixels: what may lie before a place if calibration or surface are a little off."""
+    drawn = torch.where(alpha > 0.3, depth, torch.inf).numpy()
+    window = np.ones((2 * EDGE_PX + 1,) * 2, np.uint8)
+    return torch.from_numpy(cv2.erode(np.minimum(drawn, FAR_M), window))
 
 
 def combine_samples(

@@ -13,12 +13,12 @@ Symbols: ``c`` cameras, ``n`` points, ``x y z`` voxels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth
@@ -50,6 +50,41 @@ class FusedPoints:
     normals: Float[np.ndarray, "n 3"]
     measured: Bool[np.ndarray, " n"]
 
+    def take(self, chosen: Bool[np.ndarray, " n"]) -> FusedPoints:
+        """Some of them."""
+        return FusedPoints(self.points[chosen], self.normals[chosen], self.measured[chosen])
+
+    @staticmethod
+    def concatenate(parts: Sequence[FusedPoints]) -> FusedPoints:
+        """All parts' points, one after the other."""
+        fields = ((part.points, part.normals, part.measured) for part in parts)
+        return FusedPoints(*(np.concatenate(field) for field in zip(*fields, strict=True)))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the world, between two corners; metres."""
+
+    low: Float[np.ndarray, "3"]
+    high: Float[np.ndarray, "3"]
+
+    def holds(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
+        """Which points lie in it."""
+        return ((points >= self.low) & (points < self.high)).all(-1)
+
+
+@dataclass(frozen=True)
+class Closer:
+    """A part of the person that is looked at more closely.
+
+    Attributes:
+        outside: how far outside of the person places of the world are expected to lie, metres; believed where no depth
+            was measured, as silhouettes are. Minus infinity where nothing is expected; None of nowhere.
+    """
+
+    box: Box
+    outside: Callable[[Float[np.ndarray, "n 3"]], Float[np.ndarray, " n"]] | None = None
+
 
 def fuse(
     depths: Sequence[CleanDepth],
@@ -58,6 +93,7 @@ def fuse(
     voxel: float,
     truncation: float,
     floor: float | None = None,
+    within: Closer | None = None,
 ) -> FusedPoints:
     """The person's surface from a few depth images of one moment.
 
@@ -66,11 +102,12 @@ def fuse(
         voxel: side of a cell, metres.
         truncation: distance at which the signed distance is cut off, metres.
         floor: height under which nobody is, metres; None where it is not known.
+        within: the part of it that is looked at, and what is known of it; all if None.
 
     Raises:
         ConfigError: more voxels than memory should be asked for.
     """
-    low, shape = _bounds(depths, cameras, voxel)
+    low, shape = _grid(_bounds(depths, cameras) if within is None else within.box, voxel)
     total, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     # How far outside the silhouettes a voxel lies, by the one that has it farthest; and so with each one's slack.
     outside, beyond = np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)
@@ -84,7 +121,10 @@ def fuse(
     if floor is not None:
         below = (floor - low[1] - voxel * np.arange(shape[1]))[None, :, None].astype(np.float32)
         outside, beyond = np.maximum(outside, below), np.maximum(beyond, below)
-    solid = _solid(total, weight, outside / truncation, beyond / truncation)
+    if within is not None and within.outside is not None:
+        centres = low + voxel * np.stack(np.indices(shape), -1).reshape(-1, 3)
+        outside = np.maximum(outside, within.outside(centres).reshape(shape).astype(np.float32))
+    solid = _solid(total, weight, outside / truncation, beyond / truncation, cut=within is not None)
     points, normals = _crossings(solid)
     support = ndimage.map_coordinates(weight, points.T, order=1) > LEAST_WEIGHT
     points, normals, support = _thin(points, normals, support)
@@ -109,10 +149,8 @@ def measured_points(clean: CleanDepth, camera: Cameras, voxel: float) -> FusedPo
     return FusedPoints((low + thinned * voxel).astype(np.float32), normals.astype(np.float32), measured)
 
 
-def _bounds(
-    depths: Sequence[CleanDepth], cameras: Sequence[Cameras], voxel: float
-) -> tuple[Float[np.ndarray, "3"], tuple[int, int, int]]:
-    """The box around nearly all measured points; coarser voxels are the caller's decision, never silent."""
+def _bounds(depths: Sequence[CleanDepth], cameras: Sequence[Cameras]) -> Box:
+    """The box around nearly all measured points."""
     import torch
 
     found = []
@@ -120,9 +158,13 @@ def _bounds(
         points = camera.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable]
         found.append(points[:: max(1, len(points) // 5000)])
     cloud = np.concatenate(found)
-    low = np.percentile(cloud, 0.1, axis=0) - MARGIN_M
-    high = np.percentile(cloud, 99.9, axis=0) + MARGIN_M
-    shape = np.ceil((high - low) / voxel).astype(int) + 1
+    low, high = np.percentile(cloud, [0.1, 99.9], axis=0).astype(np.float64)
+    return Box(low - MARGIN_M, high + MARGIN_M)
+
+
+def _grid(box: Box, voxel: float) -> tuple[Float[np.ndarray, "3"], tuple[int, int, int]]:
+    """First corner and size of the volume; coarser voxels are the caller's decision, never silent."""
+    shape = np.ceil((box.high - box.low) / voxel).astype(int) + 1
     if shape.prod() > MOST_VOXELS:
         raise ConfigError(
             "there are too many voxels to fuse",
@@ -131,7 +173,7 @@ def _bounds(
             found="x".join(map(str, shape)),
             remedy="a larger refine.voxel_mm",
         )
-    return low.astype(np.float64), (int(shape[0]), int(shape[1]), int(shape[2]))
+    return box.low, (int(shape[0]), int(shape[1]), int(shape[2]))
 
 
 @njit(nogil=True, cache=True)
@@ -181,8 +223,10 @@ def _read_between(image, x, y):
     return upper * (1 - q) + lower * q
 
 
-def _solid(total, weight, outside, beyond) -> Float[np.ndarray, "x y z"]:  # type: ignore[no-untyped-def]
-    """Signed distance in units of the truncation, negative inside, of the largest connected body."""
+def _solid(total, weight, outside, beyond, cut: bool) -> Float[np.ndarray, "x y z"]:  # type: ignore[no-untyped-def]
+    """Signed distance in units of the truncation, negative inside, of the largest connected body; where the volume is
+    cut out of a larger one, also of what goes on beyond its walls.
+    """
     distance = total / np.maximum(weight, 1e-6)
     solid = np.where(weight > LEAST_WEIGHT, distance, np.clip(outside, -1, 1)).astype(np.float32)
     solid = np.maximum(solid, np.clip(beyond, -1, 1))
@@ -190,8 +234,20 @@ def _solid(total, weight, outside, beyond) -> Float[np.ndarray, "x y z"]:  # typ
     if count:
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
-        solid[(labels > 0) & (labels != sizes.argmax())] = 1.0
+        kept = np.arange(count + 1) == sizes.argmax()
+        if cut:
+            kept |= _at_walls(labels, count)
+        solid[(labels > 0) & ~kept[labels]] = 1.0
     return ndimage.gaussian_filter(solid, SMOOTHING_VOXELS)
+
+
+def _at_walls(labels: Int[np.ndarray, "x y z"], count: int) -> Bool[np.ndarray, " labels"]:
+    """Which of the labels 0..count lie at a wall of the volume."""
+    found = np.zeros(count + 1, bool)
+    for axis in range(3):
+        for side in (0, -1):
+            found[np.unique(np.take(labels, side, axis))] = True
+    return found
 
 
 def _crossings(

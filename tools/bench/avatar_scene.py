@@ -49,7 +49,7 @@ def avatar_scene(count: int, size: int) -> AvatarScene:
     binding = sample_body(body, verts, count, seed=0)
     points, normals = body_points(body, verts, binding)
     colors = torch.rand(count, 3, generator=torch.Generator().manual_seed(0))
-    world = surfels(points, normals, colors, float(spacing(points).median()))
+    world = surfels(points, normals, colors, spacing(points).median().expand(count))
     rig = rig_body(body, shape, binding)
     means, quats = bring_to_rest(rig, pose, world.means, world.quats)
     return AvatarScene(Avatar(shape, binding, world.replace(means=means, quats=quats)), rig, camera(size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,22 @@ def test_a_windows_camera_sees_what_the_whole_camera_sees(
         assert view.depth is not None
         assert view.measured is not None
         assert not view.measured[view.mask == 0].any()
+
+
+def test_a_halved_view_shows_the_same_with_a_quarter_of_the_pixels(session: Session, tmp_path: Path) -> None:
+    store = store_views(tmp_path / "views", session, masks_of(session), (0,), TRAINING, SIZE)
+    whole, half = store.load(0), replace(store, halved=True).load(0)
+    assert half.rgb.shape[:2] == (whole.rgb.shape[0] // 2, whole.rgb.shape[1] // 2)
+    assert (half.cameras.height, half.cameras.width) == half.mask.shape
+    assert float(half.mask.sum()) == pytest.approx(float(whole.mask.sum()) / 4, rel=0.02)
+    points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([-0.5, 0.5, -0.5])
+    size = torch.tensor(
+        [half.cameras.width / whole.cameras.width, half.cameras.height / whole.cameras.height]
+    )
+    torch.testing.assert_close(half.cameras.project(points)[0], whole.cameras.project(points)[0] * size)
+    # Depth is not mixed across edges: every value is one that was measured.
+    assert half.depth is not None and whole.depth is not None and half.measured is not None
+    assert torch.isin(half.depth[half.measured], whole.depth).all()
 
 
 def test_depth_in_a_window_is_where_the_person_is(session: Session, tmp_path: Path) -> None:

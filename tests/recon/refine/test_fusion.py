@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth, clean_depth
-from simulacra.recon.refine.fusion import FusedPoints, fuse
+from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, fuse
 from simulacra.render.camera import Cameras, look_at
 
 SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
@@ -139,3 +139,41 @@ def test_threads_change_no_bit() -> None:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(found[0].points, found[1].points)
     np.testing.assert_array_equal(found[0].normals, found[1].normals)
+
+
+def test_a_part_is_fused_more_closely() -> None:
+    box = Box(CENTER + np.array([0.0, -0.1, -0.1]), CENTER + np.array([0.35, 0.1, 0.1]))
+    part = fuse(*observed(), VOXEL / 2, TRUNCATION, within=Closer(box))
+    inner = part.take(box.holds(part.points))
+    whole = fuse(*observed(), VOXEL, TRUNCATION)
+    coarse = whole.take(box.holds(whole.points))
+    # Half the spacing is four times the points, and no wall of the box is a surface.
+    assert 3 < len(inner.points) / len(coarse.points) < 5
+    assert np.percentile(np.abs(distances(inner)), 99) < VOXEL
+
+
+def test_what_is_cut_off_by_the_box_is_kept_and_what_floats_in_it_is_not() -> None:
+    """Two balls' depth: of the smaller one the box holds all, of the larger one only a corner."""
+    depths, masks, cameras = observed()
+    corner = CENTER + RADIUS * np.array([1.0, 0.0, 0.0])
+    box = Box(corner - 0.06, corner + 0.06)
+    part = fuse(depths, masks, cameras, VOXEL / 2, TRUNCATION, within=Closer(box))
+    assert len(part.points) > 100
+    assert np.abs(distances(part.take(box.holds(part.points)))).max() < VOXEL
+
+
+def test_what_is_expected_decides_where_nothing_was_measured() -> None:
+    hole = observed(hole=0.12)
+    middle = CENTER + RADIUS * np.ones(3) / np.sqrt(3)
+    box = Box(middle - 0.1, middle + 0.1)
+    bulge = fuse(*hole, VOXEL, TRUNCATION, within=Closer(box))
+    known = Closer(box, lambda places: np.linalg.norm(places - CENTER, axis=1) - RADIUS)
+    mended = fuse(*hole, VOXEL, TRUNCATION, within=known)
+    near = [np.linalg.norm(found.points - middle, axis=1) < 0.08 for found in (bulge, mended)]
+    assert np.median(distances(bulge)[near[0]]) > 0.7 * VOXEL
+    assert np.abs(np.median(distances(mended)[near[1]])) < VOXEL / 3
+    # Where depth speaks, it is not asked: an expectation of nothing at all removes nothing that was measured.
+    nothing = Closer(box, lambda places: np.full(len(places), 1.0))
+    side = Box(CENTER + np.array([0.15, -0.1, -0.1]), CENTER + np.array([0.35, 0.1, 0.1]))
+    kept = fuse(*observed(), VOXEL, TRUNCATION, within=Closer(side, nothing.outside))
+    assert np.median(np.abs(distances(kept))) < VOXEL / 2

@@ -68,7 +68,9 @@ def write_records(run: Path) -> None:
     )  # fmt: skip
     save_fit(fit, run / "fit")
     points, there = np.zeros((N, 3), np.float32), np.ones(N, bool)
-    save_surface(run / "refine", Surface(0, 0.006, points, points, points, there, there))
+    save_surface(
+        run / "refine", Surface(0, np.full(N, 0.006, np.float32), points, points, points, there, there)
+    )
     gaussians = Gaussians(
         torch.zeros(N, 3), torch.ones(N, 4), torch.zeros(N, 3), torch.zeros(N), torch.zeros(N, 1, 3)
     )
