@@ -29,6 +29,7 @@ from .commands import bench, calibrate
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
+from .commands.body import body
 from .commands.check import check
 from .commands.compare import compare
 from .commands.configurations import names_for
@@ -58,6 +59,7 @@ Constructor = Callable[..., Command]
 COMMANDS: dict[str, Command] = {
     "demo": demo,
     "assets": assets,
+    "body": body,
     "warmup": warmup,
     "check": check,
     "reconstruct": reconstruct,

@@ -1,14 +1,14 @@
 """Files of SMPL-X (SMPLX_NEUTRAL.npz, or .pkl without chumpy), which users have from its authors; none comes with us.
 
-    v_template      V x 3
-    shapedirs       V x 3 x S: 300 of shape and 100 of expression, or 10 and 10 in older files
-    posedirs        V x 3 x 486
-    J_regressor     55 x V, or a sparse matrix
-    weights         V x 55
-    kintree_table   2 x 55: each joint's parent and itself
-    f               F x 3
-    vt, ft          texture coordinates
-    hands_components{l,r}, hands_mean{l,r}       45 x 45 and 45
+v_template      V x 3
+shapedirs       V x 3 x S: 300 of shape and 100 of expression, or 10 and 10 in older files
+posedirs        V x 3 x 486
+J_regressor     55 x V, or a sparse matrix
+weights         V x 55
+kintree_table   2 x 55: each joint's parent and itself
+f               F x 3
+vt, ft          texture coordinates
+hands_components{l,r}, hands_mean{l,r}       45 x 45 and 45
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ def _dense(matrix: Any, path: Path) -> np.ndarray:
         found = kind((matrix["data"], matrix["indices"], matrix["indptr"]), shape)
         found.check_format(full_check=True)
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError("A sparse matrix in the model is damaged", where=path, found=str(error)[:120]) from error
+        raise InputError(
+            "A sparse matrix in the model is damaged", where=path, found=str(error)[:120]
+        ) from error
     return np.asarray(found.toarray())
 
 

@@ -28,7 +28,9 @@ class PoseCorrectives:
         some = self.offsets.unflatten(-1, (-1, 3))[:, vertices].flatten(1)
         return PoseCorrectives(self.bones, self.parents, some)
 
-    def add_to(self, verts: Float[Tensor, "b v 3"], T_skin: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b v 3"]:
+    def add_to(
+        self, verts: Float[Tensor, "b v 3"], T_skin: Float[Tensor, "b j 4 4"]
+    ) -> Float[Tensor, "b v 3"]:
         """Rest vertices, corrected for what the bones do to the skin."""
         world = T_skin[:, self.bones, :3, :3]
         local = world[:, self.parents[1:]].mT @ world[:, 1:]

@@ -163,7 +163,10 @@ class BodyModel:
         return PosedBody(skin(some, self.dense_weights[vertices], T_skin), T_world_bone, T_skin)
 
     def _corrected(
-        self, verts: Float[Tensor, "b v 3"], T_skin: Float[Tensor, "b j 4 4"], vertices: Int[Tensor, "n"] | None
+        self,
+        verts: Float[Tensor, "b v 3"],
+        T_skin: Float[Tensor, "b j 4 4"],
+        vertices: Int[Tensor, "n"] | None,
     ) -> Float[Tensor, "b v 3"]:
         if self.correctives is None:
             return verts

@@ -215,7 +215,9 @@ def smplx_as_body(model: SmplxModel, default: BodyModel) -> BodyModel:
         local_change_names=tuple(f"beta{n:02d}" for n in range(len(model.shape_dirs))),
         keypoints={},
         correctives=PoseCorrectives(
-            torch.tensor([names.index(bone) for bone in BONE_OF_JOINT]), torch.tensor(PARENTS), model.pose_dirs
+            torch.tensor([names.index(bone) for bone in BONE_OF_JOINT]),
+            torch.tensor(PARENTS),
+            model.pose_dirs,
         ),
     )
 
@@ -267,10 +269,16 @@ def _zero_pose_turns(joints: Float[Tensor, "55 3"], default: BodyModel) -> Float
             aim = torch.stack([place(end) - place(joint) for end in ends])
             turns[index] = _turn_onto(own, aim)
         after = _NEXT.get(stem[:-1] if stem[-1:].isdigit() else stem)
-        after = f"{stem[:-1]}{int(stem[-1]) + 1}" if stem[-1:] in ("1", "2") and side in ("left", "right") else after
+        after = (
+            f"{stem[:-1]}{int(stem[-1]) + 1}"
+            if stem[-1:] in ("1", "2") and side in ("left", "right")
+            else after
+        )
         if after:
             own = joints[JOINTS.index(f"{side}_{after}")] - joints[index]
-            turns[index] = _least_turn(turns[index] @ own, place(f"{side}_{after}") - place(joint)) @ turns[index]
+            turns[index] = (
+                _least_turn(turns[index] @ own, place(f"{side}_{after}") - place(joint)) @ turns[index]
+            )
     return turns
 
 
@@ -292,9 +300,7 @@ def _turn_onto(own: Float[Tensor, "n 3"], aim: Float[Tensor, "n 3"]) -> Float[Te
     return (u * sign) @ vh
 
 
-def _shapes(
-    model: SmplxModel, carriers: Int[Tensor, " j"], frames: Float[Tensor, "j 3 3"]
-) -> AnnyShapes:
+def _shapes(model: SmplxModel, carriers: Int[Tensor, " j"], frames: Float[Tensor, "j 3 3"]) -> AnnyShapes:
     """Betas as local changes, whose two ends are the same offsets with either sign."""
     dirs = torch.stack([model.shape_dirs, -model.shape_dirs], 1).flatten(0, 1) * BETAS_A_CHANGE
     count, verts = len(dirs), len(model.template)

@@ -7,6 +7,7 @@ are noise.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from pathlib import Path
 
@@ -17,10 +18,21 @@ from scipy.spatial import cKDTree
 
 from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.body.smplx import BONE_OF_JOINT, JOINTS, PARENTS
-from simulacra.render.rotation import matrix_to_axis_angle
+from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 
 CELL_M, HAND_CELL_M = 0.02, 0.006
-_CHANGED = ("gender", "weight", "height", "muscle", "proportions", "age", "african", "asian", "cupsize", "firmness")
+_CHANGED = (
+    "gender",
+    "weight",
+    "height",
+    "muscle",
+    "proportions",
+    "age",
+    "african",
+    "asian",
+    "cupsize",
+    "firmness",
+)
 
 
 def made_arrays(body: BodyModel, seed: int = 0) -> dict[str, np.ndarray]:
@@ -83,14 +95,14 @@ def _t_posed(body: BodyModel, shape: BodyShape) -> tuple[np.ndarray, np.ndarray]
     world = torch.eye(3).repeat(len(names), 1, 1)
     for side, sign in (("L", 1.0), ("R", -1.0)):
         chain = [f"{n}.{side}" for n in ("upperarm01", "lowerarm01", "wrist", "finger3-1")]
-        for bone, after in zip(chain, chain[1:], strict=False):
+        for bone, after in itertools.pairwise(chain):
             one = heads[names.index(after)] - heads[names.index(bone)]
             aim = torch.tensor([sign, 0.0, 0.0])
             axis = torch.linalg.cross(one, aim)
             angle = torch.atan2(axis.norm(), one @ aim)
-            from simulacra.render.rotation import axis_angle_to_matrix
-
-            world[names.index(bone)] = axis_angle_to_matrix(torch.nn.functional.normalize(axis, dim=0) * angle)
+            world[names.index(bone)] = axis_angle_to_matrix(
+                torch.nn.functional.normalize(axis, dim=0) * angle
+            )
     turned = {f"{n}.{s}" for n in ("upperarm01", "lowerarm01", "wrist") for s in "LR"}
     for bone, parent in enumerate(parents):
         if names[bone] not in turned and parent >= 0:
@@ -111,7 +123,11 @@ def _t_posed(body: BodyModel, shape: BodyShape) -> tuple[np.ndarray, np.ndarray]
 def _cells(body: BodyModel, verts: np.ndarray) -> np.ndarray:
     """The merged vertex of each: those of one part in one cell of space."""
     parts = body.part_labels.numpy()
-    fine = [i for i, n in enumerate(body.part_names) if n.startswith(("hand", "face", "lips", "eye", "ear", "mouth"))]
+    fine = [
+        i
+        for i, n in enumerate(body.part_names)
+        if n.startswith(("hand", "face", "lips", "eye", "ear", "mouth"))
+    ]
     size = np.where(np.isin(parts, fine), HAND_CELL_M, CELL_M)[:, None]
     main = body.skin_indices[:, 0].numpy()
     keys = np.column_stack([np.floor(verts / size), parts, np.where(np.isin(parts, fine), main, 0)])
@@ -121,12 +137,11 @@ def _cells(body: BodyModel, verts: np.ndarray) -> np.ndarray:
 def _weights(body: BodyModel) -> np.ndarray:
     dense, parents = body.dense_weights.numpy().astype(float), body.bone_parents.tolist()
     found = np.zeros((len(dense), len(JOINTS)))
-    for bone, name in enumerate(body.bone_names):
+    for bone in range(len(body.bone_names)):
         at = bone
         while body.bone_names[at] not in BONE_OF_JOINT:
             at = parents[at]
         found[:, BONE_OF_JOINT.index(body.bone_names[at])] += dense[:, bone]
-        assert name
     return found / found.sum(1, keepdims=True)
 
 
