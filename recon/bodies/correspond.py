@@ -1,8 +1,8 @@
 """Which point of a foreign body's surface is which of the default body's, and the other way round.
 
 The default body is laid onto the other at zero pose: its joints first, then its skin onto the nearest surface that
-looks the same way, in shape and pose, and at last by small smooth offsets (as non-rigid iterative closest points, Amberg et
-al. 2007, with a graph Laplacian). What lies nearest then corresponds.
+looks the same way, in shape and pose, and at last by small smooth offsets (as non-rigid iterative closest points,
+Amberg et al. 2007, with a graph Laplacian). What lies nearest then corresponds.
 """
 
 from __future__ import annotations

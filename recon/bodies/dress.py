@@ -1,8 +1,8 @@
 """What detectors and exports need of a foreign body, brought over from ours: parts, mirror images, keypoints.
 
-Landmarks on the skin become points of triangles. Those that hang on bones, whose places are not the same in both
-bodies, are brought over as points in space: sums of the vertices around them with the smallest weights that hit the
-point, so that they move with the skin.
+Landmarks on the skin become points of triangles. Those that lie inside, where bones are or between
+opposite sides, are brought over as points in space: sums of the vertices around them with the smallest weights that hit
+the point, so that they move with the skin.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from simulacra.render.body import BodyModel, BodyShape, KeypointMap
 
 # Vertices around a point inside, and triangles among which the nearest to one on the skin is.
 _AROUND, _CANDIDATES = 32, 12
+# What is further from the skin lies inside.
+_SKIN_M = 0.002
 
 
 def dress(foreign: BodyModel, default: BodyModel, found: Correspondence) -> BodyModel:
@@ -32,7 +34,6 @@ def dress(foreign: BodyModel, default: BodyModel, found: Correspondence) -> Body
     verts = foreign.pose(rest, foreign.zero_pose()).verts[0]
     corners = default.faces[found.on_default.faces]
     nearest = corners.gather(1, found.on_default.barycentrics.argmax(1, keepdim=True)).squeeze(1)
-    # Where the skin of one person meets that of the other, feet must be feet of the same side.
     labels = default.part_labels[nearest]
     mirrored = verts * verts.new_tensor([-1.0, 1.0, 1.0])
     _, twins = cKDTree(verts.numpy()).query(mirrored.numpy())
@@ -51,11 +52,7 @@ def _carried(
     keypoints: KeypointMap, points: Float[Tensor, "k 3"], foreign: BodyModel, verts: Float[Tensor, "v 3"]
 ) -> KeypointMap:
     """The map of another surface."""
-    inner = set(keypoints.bone_keypoint.tolist())
-    rows = [
-        _around(points[k], verts) if k in inner else _nearest(points[k], foreign, verts)
-        for k in range(len(points))
-    ]
+    rows = [_place(point, foreign, verts) for point in points]
     nothing = torch.zeros(0, dtype=torch.long)
     return KeypointMap(
         names=keypoints.names,
@@ -69,19 +66,18 @@ def _carried(
     )
 
 
-def _around(point: Float[Tensor, "3"], verts: Float[Tensor, "v 3"]) -> tuple[Tensor, Tensor]:
-    near = (verts - point).norm(dim=1).topk(_AROUND, largest=False).indices
-    system = torch.cat([(verts[near] - point).T.double(), torch.ones(1, _AROUND, dtype=torch.float64)])
-    weights = torch.linalg.pinv(system) @ torch.tensor([0, 0, 0, 1.0], dtype=torch.float64)
-    return near, weights.float()
-
-
-def _nearest(
+def _place(
     point: Float[Tensor, "3"], foreign: BodyModel, verts: Float[Tensor, "v 3"]
 ) -> tuple[Tensor, Tensor]:
+    """The vertices that a point is a sum of, and how much of each."""
     corners = verts[foreign.faces]
     near = (corners.mean(1) - point).norm(dim=1).topk(_CANDIDATES, largest=False).indices
     weights = closest_barycentrics(point.expand(len(near), 3), corners[near])
     gaps = ((corners[near] * weights[..., None]).sum(1) - point).norm(dim=1)
     best = int(gaps.argmin())
-    return foreign.faces[near[best]], weights[best]
+    if float(gaps[best]) < _SKIN_M:
+        return foreign.faces[near[best]], weights[best]
+    around = (verts - point).norm(dim=1).topk(_AROUND, largest=False).indices
+    system = torch.cat([(verts[around] - point).T.double(), torch.ones(1, _AROUND, dtype=torch.float64)])
+    own = torch.linalg.pinv(system) @ torch.tensor([0, 0, 0, 1.0], dtype=torch.float64)
+    return around, own.float()
