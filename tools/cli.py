@@ -25,7 +25,7 @@ import tyro
 from simulacra.recon.runs.ranges import check_values, interval_of
 from simulacra.render.runtime.errors import ConfigError, UserError
 
-from .commands import bench, calibrate
+from .commands import bench, calibrate, perception
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
@@ -105,6 +105,10 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "clocks": calibrate.calibrate_clocks,
         },
     ),
+    "perception": (
+        "What people see, and which metrics see the same.",
+        lambda: {"study": perception.perception_study},
+    ),
     "bench": (
         "Measure this machine: several ways of doing the same in turns in one process, printed as ratios.",
         lambda: {
@@ -122,7 +126,7 @@ OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
 CONTINUED = ("reconstruct", "sweep", "demo", "design")
 # Those that wait for people: that they go on needs no saying.
-WAITING = ("view",)
+WAITING = ("view", "perception")
 USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143
