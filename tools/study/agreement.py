@@ -21,6 +21,8 @@ from .pairs import Compared
 from .strengths import Strengths
 
 DRAWS, _SEED = 2000, 0
+# Of fewer views drawing anew says little of how much depends on them.
+FEWEST_VIEWS = 6
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Agreement:
     Attributes:
         metric: its name.
         tau: over answers.
-        low: of its 95 % interval; not a number where all answers are of one view.
+        low: of its 95 % interval; not a number where fewer than `FEWEST_VIEWS` were judged.
         high: likewise.
         count: answers that it could be held against.
         of_runs: tau-b of the runs' order; not a number for two runs.
@@ -99,7 +101,7 @@ def agreement(metric: str, scores: Scores, answers: Sequence[Answer], strengths:
     if not len(sums):
         return Agreement(metric, np.nan, np.nan, np.nan, 0, _of_runs(scores, strengths))
     low = high = np.nan
-    if len(sums) > 1:
+    if len(sums) >= FEWEST_VIEWS:
         drawn = np.random.default_rng(_SEED).integers(len(sums), size=(DRAWS, len(sums)))
         low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), [0.025, 0.975])
     tau = float(sums.sum() / counts.sum())

@@ -62,7 +62,8 @@ def print_results(paths: list[Path], answers_file: Path, console: Console) -> No
         table.add_row(row.metric, _number(row.tau), interval, str(row.count), _number(row.of_runs))
     console.print(table)
     console.print(
-        "Intervals of strengths take every answer as one by itself; those of tau draw views anew. Neither says "
+        "Intervals of strengths take every answer as one by itself; those of tau draw views anew, where there "
+        "are six or more. Neither says "
         "what other people, captures or trainings would give."
     )
 
