@@ -83,7 +83,7 @@ def convert(
         total.backward()
         return total
 
-    optimiser.step(energy)  # type: ignore[arg-type]
+    optimiser.step(energy)
     with torch.no_grad():
         body, posed = person()
         still_pose = BodyPose(

@@ -134,7 +134,8 @@ def _write(path: Path, found: Correspondence) -> None:
         found.laid.verts, found.laid.T_world_bone, found.laid.T_skin, torch.tensor(found.gap_m),
     )  # fmt: skip
     part = path.with_suffix(".part.npz")
-    np.savez(part, **{name: value.numpy() for name, value in zip(_NAMES, values, strict=True)})
+    arrays: dict[str, Any] = {name: value.numpy() for name, value in zip(_NAMES, values, strict=True)}
+    np.savez(part, **arrays)
     part.replace(path)
 
 

@@ -15,7 +15,7 @@ from simulacra.render.body.smplx import SmplxPose, body_pose, body_shape, smplx_
 def tracked_person(path: Path, opened: OpenedSmplx, person: int = 0) -> tuple[BodyShape, BodyPose]:
     """Shape and poses of `opened.body`; fingers in components are added up by the model's own.
 
-    Betas and expressions beyond those that the body has are left out; where a file has no betas, the mean person stands.
+    Betas and expressions beyond those that the body has are left out; a file without betas is of the mean person.
 
     Args:
         person: as `load_track` has it.

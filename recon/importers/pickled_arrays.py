@@ -152,6 +152,7 @@ def _encode(text: str, coding: str) -> bytes:
 class _Sparse:
     """A matrix of scipy in compressed rows or columns; `read_pickled_arrays` gives its state as a dictionary."""
 
+    by = ""
     state: object = None
 
     def __setstate__(self, state: object) -> None:

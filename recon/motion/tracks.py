@@ -1,12 +1,12 @@
 """What trackers of SMPL-X and FLAME write, as poses of SMPL-X's joints.
 
-    EasyMocap   a folder of FRAME.json, each a list of people with `Rh`, `Th`, `poses` (87 of SMPL-X: body, six principal
-                components a hand, jaw and eyes; or 165), `shapes`, `expression`. `poses` has no turn of the root: Rh
-                turns the whole about the model's origin
-    ExAvatar    a folder of FRAME.json with root_pose, body_pose, jaw_pose, leye_pose, reye_pose, lhand_pose, rhand_pose,
-                expr, trans; fingers are whole, not away from a mean
-    VHAP        an .npz of FLAME: rotation, neck_pose, jaw_pose, eyes_pose, expr, shape, translation; a row a frame. Of a
-                person that is the head alone: SMPL-X's neck turns as FLAME's root, its head as FLAME's neck
+    EasyMocap   a folder of FRAME.json, each a list of people with `Rh`, `Th`, `poses` (87 of SMPL-X: body, six
+                components a hand, jaw and eyes; or 165), `shapes`, `expression`. `poses` has no turn of the root:
+                Rh turns the whole about the model's origin
+    ExAvatar    a folder of FRAME.json with root_pose, body_pose, jaw_pose, leye_pose, reye_pose, lhand_pose,
+                rhand_pose, expr, trans; fingers are whole, not away from a mean
+    VHAP        an .npz of FLAME: rotation, neck_pose, jaw_pose, eyes_pose, expr, shape, translation; a row a frame.
+                Of a person that is the head alone: SMPL-X's neck turns as FLAME's root, its head as FLAME's neck
 
 None of them says how many frames a second there are: 30 are taken.
 """
