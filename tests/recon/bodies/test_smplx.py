@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.sparse import csc_matrix
+from scipy.sparse import csc_matrix, csr_array
 
 from simulacra.recon.bodies.files import find_smplx, read_smplx
 from simulacra.render.body import BodyModel
+from simulacra.render.body.linear import linear_shapes
 from simulacra.render.body.smplx import (
     BONE_OF_JOINT,
     JOINTS,
@@ -220,3 +221,15 @@ def test_zero_pose_is_that_of_the_default_body(
             )
             assert float(one @ two) > 0.9999
     assert set(BONE_OF_JOINT) <= set(foreign.bone_names)
+
+
+def test_the_fits_table_of_shapes_is_the_body(model: SmplxModel, foreign: BodyModel) -> None:
+    """Without phenotypes there are no products in it, only betas."""
+    verts = torch.arange(3, foreign.n_verts, 500)
+    ones = np.ones(len(verts), np.float32)
+    sums = csr_array((ones, (np.arange(len(verts)), verts.numpy())), (len(verts), foreign.n_verts))
+    shape = body_shape(some_pose(model)[0])
+    found, expected = linear_shapes(foreign.shapes, sums).evaluate(shape), foreign.shapes.evaluate(shape)
+    torch.testing.assert_close(found.points, expected.verts[verts], atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.heads, expected.heads, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.frames, expected.frames, atol=1e-6, rtol=0)
