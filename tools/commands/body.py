@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from annotated_types import Interval
 from tyro.conf import arg
 
 from . import printing
 from .arguments import OptionalPath
 
 
-def body(from_: Annotated[OptionalPath, arg(name="from", metavar="FOLDER")] = None, people: int = 3) -> None:
+def body(
+    from_: Annotated[OptionalPath, arg(name="from", metavar="FOLDER")] = None,
+    people: Annotated[int, Interval(ge=1, le=100)] = 3,
+) -> None:
     """Check your own copy of SMPL-X, lay it over the default body, and say by how much people change between them.
 
     The files are its authors', who hand them out; they stay where they are. Then

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from simulacra.recon.runs.ranges import Seed
+
 from .inputs import Input
 from .outputs import OutFile
 from .view import Port
@@ -19,7 +21,7 @@ def perception_study(
     /,
     answers: OutFile = Path("answers.jsonl"),
     results: bool = False,
-    seed: int = 0,
+    seed: Seed = 0,
     host: str = "127.0.0.1",
     port: Port = None,
     expose: bool = False,

@@ -51,7 +51,7 @@ def reference_vertices(
     """What the `smplx` package makes of a file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        package = pytest.importorskip("smplx", reason="the extra `smplx` is not installed")
+        package = pytest.importorskip("smplx", reason="the authors' package `smplx` is not installed")
     models = package.body_models
     known = models.VERTEX_IDS["smplx"]
     # The package names vertices of the real mesh, of which a smaller one has not all.
