@@ -25,6 +25,7 @@ from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
 from simulacra.recon.avatar.train import train_avatar
+from simulacra.recon.bodies.opening import body_key, open_body
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig
@@ -57,7 +58,6 @@ from simulacra.recon.runs.stages import (
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch, watched
 from simulacra.recon.session.truth import evidence_fingerprint
-from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import RunError, UserError
 
 Record = TypeVar("Record")
@@ -288,7 +288,9 @@ def run_stages(
     bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 4, settings.observe, key, observe_it, load_observations)
-    body = load_body()
+    has_body = isinstance(settings.avatar, AvatarConfig)
+    body_name = settings.fit.body if has_body else "anny"
+    body = open_body(body_name)
     fit = surface = None
 
     def fit_it(folder: Path) -> None:
@@ -307,7 +309,9 @@ def run_stages(
 
     placed = seen
     if isinstance(settings.avatar, AvatarConfig):
-        fit = log.run("fit", 7, settings.fit, key | log.digests("observe"), fit_it, load_fit)
+        fit = log.run(
+            "fit", 7, settings.fit, key | body_key(body_name) | log.digests("observe"), fit_it, load_fit
+        )
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}

@@ -25,10 +25,11 @@ import tyro
 from simulacra.recon.runs.ranges import check_values, interval_of
 from simulacra.render.runtime.errors import ConfigError, UserError
 
-from .commands import bench, calibrate
+from .commands import bench, calibrate, perception
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
+from .commands.body import body
 from .commands.check import check
 from .commands.compare import compare
 from .commands.configurations import names_for
@@ -58,6 +59,7 @@ Constructor = Callable[..., Command]
 COMMANDS: dict[str, Command] = {
     "demo": demo,
     "assets": assets,
+    "body": body,
     "warmup": warmup,
     "check": check,
     "reconstruct": reconstruct,
@@ -103,6 +105,10 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "clocks": calibrate.calibrate_clocks,
         },
     ),
+    "perception": (
+        "What people see, and which metrics see the same.",
+        lambda: {"study": perception.perception_study},
+    ),
     "bench": (
         "Measure this machine: several ways of doing the same in turns in one process, printed as ratios.",
         lambda: {
@@ -120,7 +126,7 @@ OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
 CONTINUED = ("reconstruct", "sweep", "demo", "design")
 # Those that wait for people: that they go on needs no saying.
-WAITING = ("view",)
+WAITING = ("view", "perception")
 USER_ERROR = 2
 INTERRUPTED = 130
 TERMINATED = 143

@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from simulacra.recon.avatar.record import load_trained
+from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.fit.seen import part_views, unseen_words
 from simulacra.recon.runs.chain import check_records
 from simulacra.recon.runs.stages import check_has_avatar, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
-from simulacra.render.body import BodyModel, BodyPose, load_body
+from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import RunError
 
@@ -61,7 +62,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
             made of another fit than the one that lies beside it.
     """
     check_has_avatar(run)
-    read_run_file(run)
+    described = read_run_file(run)
     check_records(run, ["avatar"])
     avatar = load_trained(run / "avatar").avatar
     if avatar is None:
@@ -71,7 +72,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
             expected="a run of another configuration than depth_splats",
         )
     check_records(run, ["fit"])
-    body, fit = load_body(), load_fit(run / "fit")
+    body, fit = open_body(body_name_of(described)), load_fit(run / "fit")
     check_body(run, body, avatar, fit)
     return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), fit)
 

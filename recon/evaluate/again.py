@@ -12,6 +12,7 @@ from typing import Any
 
 from simulacra.recon.avatar.finished import check_body
 from simulacra.recon.avatar.record import TrainedResult, load_trained
+from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.evaluate.protocol import Protocol, choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
 from simulacra.recon.evaluate.scoring import EvaluateConfig, Evaluation
@@ -33,7 +34,7 @@ from simulacra.recon.runs.stages import (
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch
 from simulacra.recon.session.truth import evidence_fingerprint
-from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body import BodyModel
 from simulacra.render.runtime.errors import RunError
 from simulacra.render.runtime.whole_files import replace_folder
 
@@ -83,7 +84,7 @@ def open_scored(root: Path, held_out_cameras: Sequence[str] | None = None) -> Sc
         protocol = choose_other(protocol, tuple(held_out_cameras), session.has)
     observed = load_observations(root / "observe") if "observe" in stages else None
     fit = load_fit(root / "fit") if "fit" in stages else None
-    trained, body = load_trained(root / "avatar"), load_body()
+    trained, body = load_trained(root / "avatar"), open_body(body_name_of(described))
     check_body(root, body, trained.avatar, fit)
     return ScoredRun(session, protocol, settings.evaluate, body, observed, fit, trained, watch, stages)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from annotated_types import Interval
 
+from simulacra.recon.bodies.names import BodyName
 from simulacra.recon.multiview.clocks import SynchroniseConfig
 from simulacra.recon.multiview.sides import SwapConfig
 from simulacra.recon.multiview.triangulate import TriangulationConfig
@@ -74,6 +75,7 @@ class FitConfig:
     """How a parametric person is fitted to what was observed.
 
     Attributes:
+        body: that is fitted and carries the avatar: the default one, or the user's own copy of SMPL-X.
         stature_m: of the person, barefoot, where it is known; one camera without depth takes its scale from it.
         masks: use the person's masks.
         depth: use depth images where the session has them.
@@ -93,6 +95,7 @@ class FitConfig:
     synchronise: SynchroniseConfig = field(default_factory=SynchroniseConfig)
     adjust: AdjustConfig = field(default_factory=AdjustConfig)
     weights: WeightConfig = field(default_factory=WeightConfig)
+    body: BodyName = "anny"
     stature_m: Stature | None = None
     masks: bool = True
     depth: bool = True

@@ -44,11 +44,13 @@ INSTRUCTIONS = frozenset(
     "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 FLOAT "
     "BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BYTEARRAY8 UNICODE BINUNICODE "
     "SHORT_BINUNICODE EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT "
-    "SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD".split()
+    "SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE "
+    "NEWOBJ BUILD".split()
 )
 # Text of up to 999 letters, as numpy pads it.
 TEXT = re.compile(r"U[1-9]\d{0,2}")
-NUMBERS = {"f8": "f8", "f4": "f4", "f2": "f2", "i8": "i8", "i4": "i4", "i2": "i2", "u1": "u1", "b1": "?"}
+NUMBERS = {"f8": "f8", "f4": "f4", "f2": "f2", "i8": "i8", "i4": "i4", "i2": "i2", "u8": "u8", "u4": "u4", "u2": "u2",
+           "u1": "u1", "b1": "?"}  # fmt: skip
 
 
 def read_pickled_arrays(
@@ -73,7 +75,7 @@ def read_pickled_arrays(
         if len(content) > most_bytes:
             raise ValueError(f"more than {most_bytes} bytes")
         _check_program(program, most_items)
-        loaded = _Plain(most_items).of(_ArraysOnly(io.BytesIO(program)).load())
+        loaded = _Plain(most_items).of(_ArraysOnly(io.BytesIO(program), encoding="latin1").load())
         # A single object is stored as an array of one, without a shape.
         found = loaded[0] if isinstance(loaded, list) and len(loaded) == 1 else loaded
     except _DAMAGE as error:
@@ -147,6 +149,35 @@ def _encode(text: str, coding: str) -> bytes:
     return text.encode("latin1")
 
 
+class _Sparse:
+    """A matrix of scipy in compressed rows or columns; `read_pickled_arrays` gives its state as a dictionary."""
+
+    by = ""
+    state: object = None
+
+    def __setstate__(self, state: object) -> None:
+        self.state = state
+
+
+class _Rows(_Sparse):
+    by = "rows"
+
+
+class _Columns(_Sparse):
+    by = "columns"
+
+
+class _Object:
+    """The base of every class, which older protocols name."""
+
+
+def _remade(kind: type, base: type, state: object) -> object:
+    """How protocols before the second make an instance: without its arguments."""
+    if not issubclass(kind, _Sparse) or base is not _Object or state is not None:
+        raise pickle.UnpicklingError("an object that is no array")
+    return kind()
+
+
 _STAND_INS = {
     ("multiarray", "_reconstruct"): _reconstruct,
     ("multiarray", "scalar"): _scalar,
@@ -154,6 +185,10 @@ _STAND_INS = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("sparse", "csr_matrix"): _Rows,
+    ("sparse", "csc_matrix"): _Columns,
+    ("copyreg", "_reconstructor"): _remade,
+    ("builtins", "object"): _Object,
 }
 
 
@@ -161,6 +196,9 @@ class _ArraysOnly(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if re.fullmatch(r"numpy\._?core\.(multiarray|numeric)", module):
             module = module.rsplit(".", 1)[1]
+        if re.fullmatch(r"scipy\.sparse(\._?cs[rc])?", module):
+            module = "sparse"
+        module = {"copy_reg": "copyreg", "__builtin__": "builtins"}.get(module, module)
         if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"{module}.{name} is not an array")
         return _STAND_INS[module, name]
@@ -182,6 +220,8 @@ class _Plain:
             return [self.of(item, depth + 1) for item in value]
         if isinstance(value, _Array):
             return self._build(value.state, depth)
+        if isinstance(value, _Sparse) and isinstance(value.state, dict):
+            return {"by": value.by, **self.of(value.state, depth + 1)}
         if value is None or isinstance(value, int | float | str):
             return value
         raise TypeError(f"{type(value).__name__} in a calibration")
@@ -194,6 +234,8 @@ class _Plain:
             return self.of(data, depth + 1)
         code = dtype.code if isinstance(dtype.code, str) else ""
         kind = code if TEXT.fullmatch(code) else NUMBERS.get(code)
+        if isinstance(data, str):  # as Python 2 wrote bytes
+            data = data.encode("latin1")
         if kind is None or not isinstance(data, bytes):
             raise TypeError(f"an array of {dtype.code}")
         numbers = np.frombuffer(data, dtype.order + kind)

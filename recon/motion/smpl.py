@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from simulacra.recon.motion.motion import MOST_TURNS, Motion
+from simulacra.recon.motion.tracks import ASSUMED_FPS, JOINTS, load_track
 from simulacra.recon.runs.plain_arrays import DAMAGE, names_in, plain_arrays
 from simulacra.render.runtime.errors import InputError
 
@@ -92,6 +93,27 @@ def load_smpl(path: Path) -> tuple[Motion, str]:
         _rate(arrays, path),
     )
     return motion, _say_unused([name for name in names if name not in arrays])
+
+
+def load_tracked(path: Path) -> tuple[Motion, str]:
+    """The motion that a tracker wrote (`recon.motion.tracks`), and in words what of it is not used.
+
+    Raises:
+        InputError: missing, damaged, or of another layout.
+    """
+    track = load_track(path)
+    skeleton = _skeleton(JOINTS)
+    motion = Motion(
+        tuple(name for name, _, _ in skeleton),
+        np.array([parent for _, parent, _ in skeleton]),
+        np.array([offset for _, _, offset in skeleton]),
+        _matrices(track.rotations),
+        track.translation,
+        ASSUMED_FPS,
+    )
+    fingers = "fingers, which are components of a model" if track.hand_components is not None else ""
+    unused = ", ".join(filter(None, (track.remarks, fingers, "expressions")))
+    return motion, f"of {track.maker}, taken at {ASSUMED_FPS:g} frames a second; not used: {unused}"
 
 
 def _poses(arrays: Mapping[str, np.ndarray], path: Path) -> Float[np.ndarray, "t n 3"]:

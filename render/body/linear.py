@@ -160,6 +160,8 @@ def _block_sums(sums: csr_array, block: OffsetBlock) -> Float[Tensor, "r n3"]:
 def _sums(sums: csr_array, offsets: Float[Tensor, "r v3"]) -> Float[Tensor, "r n3"]:
     """Sums over vertices of each target's offsets."""
     count = len(offsets)
+    if not count:
+        return offsets.new_zeros(0, 3 * sums.shape[0])
     by_vertex = offsets.unflatten(-1, (-1, 3)).transpose(0, 1).reshape(-1, count * 3)
     return torch.from_numpy(sums @ by_vertex.numpy()).unflatten(-1, (count, 3)).transpose(0, 1).flatten(1)
 

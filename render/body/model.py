@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.render.body.anny import PHENOTYPE_NAMES, AnnyShapes
+from simulacra.render.body.correctives import PoseCorrectives
 from simulacra.render.body.keypoints import KeypointMap
 from simulacra.render.body.offsets import OffsetBlock
 from simulacra.render.body.records import BodyPose, BodyShape, PosedBody, RestBody
@@ -39,6 +40,7 @@ class BodyModel:
         mirror_bones: likewise of the bones.
         expressions: the offsets of the facial actions.
         keypoints: maps to the points of detectors: pose33, hand21_left, hand21_right, face478, face468, coco23.
+        correctives: of the skin by the pose, where the body has any.
     """
 
     shapes: AnnyShapes
@@ -58,6 +60,7 @@ class BodyModel:
     expressions: OffsetBlock
     local_change_names: tuple[str, ...]
     keypoints: dict[str, KeypointMap]
+    correctives: PoseCorrectives | None = None
 
     @property
     def phenotype_names(self) -> tuple[str, ...]:
@@ -152,12 +155,23 @@ class BodyModel:
         )
         T_skin = skinning_transforms(T_world_bone, rest.T_world_bone)
         if vertices is None:
-            return PosedBody(
-                skin(self.expressed(rest, pose.expression), self.dense_weights, T_skin), T_world_bone, T_skin
-            )
+            whole = self._corrected(self.expressed(rest, pose.expression), T_skin, None)
+            return PosedBody(skin(whole, self.dense_weights, T_skin), T_world_bone, T_skin)
         some = rest.verts[vertices].expand(len(pose.rotations), -1, -1)
         some = self.expressions.among(vertices).add_to(some, pose.expression)
+        some = self._corrected(some, T_skin, vertices)
         return PosedBody(skin(some, self.dense_weights[vertices], T_skin), T_world_bone, T_skin)
+
+    def _corrected(
+        self,
+        verts: Float[Tensor, "b v 3"],
+        T_skin: Float[Tensor, "b j 4 4"],
+        vertices: Int[Tensor, "n"] | None,
+    ) -> Float[Tensor, "b v 3"]:
+        if self.correctives is None:
+            return verts
+        own = self.correctives if vertices is None else self.correctives.among(vertices)
+        return own.add_to(verts, T_skin)
 
     def expressed(self, rest: RestBody, expression: Float[Tensor, "b e"]) -> Float[Tensor, "b v 3"]:
         """Rest vertices with the facial actions of each frame."""

@@ -36,7 +36,8 @@ def animate(
 
     Args:
         run: the folder that `simulacra reconstruct` made.
-        motion: a BVH file, or an .npz of poses of SMPL, SMPL-H or SMPL-X (AMASS).
+        motion: a BVH file, an .npz of poses of SMPL, SMPL-H or SMPL-X (AMASS) or of FLAME (VHAP), or a folder of
+            EasyMocap's or ExAvatar's.
         out: the video to write, .mp4; or .gif, small and slower, which repeats for ever.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.

@@ -20,6 +20,7 @@ COMMAND_GROUPS = {
         "runs": "list runs: what differs, scores, how far each got",
         "sweep": "reconstruct with several values of some settings, and compare",
         "compare": "runs side by side: paired differences, worst views",
+        "perception": "ask people which render is better, and which metrics agree",
         "animate": "move the avatar by a motion file, as a video",
         "export": "write the avatar for other programs, or as a page that plays",
     },
@@ -37,6 +38,7 @@ COMMAND_GROUPS = {
         "design": "what would this rig give, before it is bought?",
     },
     "This installation": {
+        "body": "use your own copy of SMPL-X: check it, and say how well it fits",
         "warmup": "do the one-off work now: bake the body, compile the kernels",
         "bench": "how fast it is here",
         "version": "of simulacra, and of the libraries that its numbers depend on",

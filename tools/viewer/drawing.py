@@ -16,6 +16,8 @@ from jaxtyping import Float
 from simulacra.recon.avatar.finished import check_body
 from simulacra.recon.avatar.pictures import draw_overlay
 from simulacra.recon.avatar.record import TrainedResult, load_trained
+from simulacra.recon.bodies.names import BodyName
+from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.evaluate.reconstruction import PosedResult
 from simulacra.recon.evaluate.views import LEAST_ALPHA
 from simulacra.recon.fit import BodyFit, load_fit
@@ -24,7 +26,7 @@ from simulacra.recon.runs.chain import check_records
 from simulacra.recon.runs.stages import read_run_file
 from simulacra.recon.session import Session, load_session
 from simulacra.render.avatar import BodyRig, rig_body
-from simulacra.render.body import BodyModel, load_body
+from simulacra.render.body import BodyModel
 from simulacra.render.body.records import RestBody
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import (
@@ -63,10 +65,10 @@ LEAST_CONFIDENCE = 0.3
 FloatPicture = Float[np.ndarray, "h w 3"]
 
 
-@lru_cache(maxsize=1)
-def body_model() -> BodyModel:
-    """The body, once for all runs."""
-    return load_body()
+@lru_cache(maxsize=2)
+def body_model(name: BodyName = "anny") -> BodyModel:
+    """The body of this name, once for all runs."""
+    return open_body(name)
 
 
 def part_groups(body: BodyModel) -> Float[torch.Tensor, "v"]:
@@ -126,14 +128,14 @@ class DrawnRun:
     """
 
     def __init__(self, root: Path, session: Path | None) -> None:
-        read_run_file(root)
+        described = read_run_file(root)
         stages = check_records(root, ["avatar"])
         inputs = stages["avatar"]["inputs"]
         check_records(root, [name for name in ("fit", "observe") if name in inputs])
         self.root = root
         self.trained: TrainedResult = load_trained(root / "avatar")
         self.fit: BodyFit | None = load_fit(root / "fit") if "fit" in inputs else None
-        self.body = body_model()
+        self.body = body_model(body_name_of(described))
         check_body(root, self.body, self.trained.avatar, self.fit)
         self.posed = PosedResult(self.trained, self.body, self.fit)
         self._drawn: ByteCache[tuple[np.ndarray, ...]] = ByteCache(DRAWN_BYTES, array_bytes)

@@ -9,16 +9,15 @@ later line of the same id replaces the earlier one; with `"removed": true` it ta
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulacra.recon.runs.files import disk_errors
 from simulacra.render.runtime.errors import InputError
+
+from .lines import append_line
 
 TAGS_FILE = "tags.jsonl"
 LABELS = ("bad hand", "hole", "flicker", "wrong face", "floater", "wrong color")
@@ -77,21 +76,7 @@ def append_tag(root: Path, tag: Mapping[str, Any]) -> None:
     Raises:
         RunError: the run cannot be written.
     """
-    path = root / TAGS_FILE
-    line = json.dumps(tag, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-    with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            size = os.fstat(descriptor).st_size
-            cut_off = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-            whole = b"\n" * cut_off + line
-            if os.write(descriptor, whole) != len(whole):
-                os.ftruncate(descriptor, size)
-                raise OSError(28, os.strerror(28), str(path))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    append_line(root / TAGS_FILE, tag)
 
 
 def read_tags(root: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import uvicorn
+from starlette.types import ASGIApp
 
 from simulacra.recon.runs.stages import digest_folder, stage_key
 from simulacra.tools.viewer.access import Access
@@ -30,8 +31,14 @@ SIZE = 64
 @contextlib.contextmanager
 def served(paths: Sequence[Path], labels: Sequence[str] = (), access: Access | None = None) -> Iterator[str]:
     """The address of a viewer of runs and captures."""
+    with served_app(make_app(paths, labels, access or Access())) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def served_app(app: ASGIApp) -> Iterator[str]:
+    """The address of an application."""
     listening = socket.create_server(("127.0.0.1", 0))
-    app = make_app(paths, labels, access or Access())
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
