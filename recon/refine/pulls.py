@@ -1,0 +1,132 @@
+"""Where evidence pulls the vertices of a mesh: towards a fused surface, and towards outlines.
+
+A pull says how far a vertex should go along one direction of the world, and how much it is believed; across that
+direction it may slide. Each function is pure and reads one kind of evidence; whoever has another writes another.
+
+Symbols: ``n`` vertices, ``k`` pulls, ``s`` points of a surface, ``h w`` rows and columns of a picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+from simulacra.render.camera import Cameras
+
+# Points that look another way count as further away: turned by a right angle, by this much, metres.
+TURNED_M = 0.04
+# A point whose normal turns from the vertex's by more is of another side; so is one that lies far aside.
+LEAST_COSINE = 0.35
+# What silhouettes alone fill in, behind arms and between legs, is believed so much beside what depth has measured.
+HULL_TRUST = 0.25
+# A vertex is on the outline if its normal is this nearly across the line of sight, and it is drawn this near to it.
+RIM_COSINE, RIM_PX = 0.35, 1.5
+OUTLINE_TRUST = 0.5
+
+
+@dataclass(frozen=True)
+class Pulls:
+    """What one kind of evidence says.
+
+    Attributes:
+        vertices: that are pulled; one may be pulled several times.
+        directions: unit, world.
+        distances: how far along it, metres; negative is backwards.
+        weights: 1 for a frontal measurement of depth.
+    """
+
+    vertices: Int[np.ndarray, " k"]
+    directions: Float[np.ndarray, "k 3"]
+    distances: Float[np.ndarray, " k"]
+    weights: Float[np.ndarray, " k"]
+
+
+class SurfaceTree:
+    """Oriented points, searched by place and normal together."""
+
+    def __init__(
+        self,
+        points: Float[np.ndarray, "s 3"],
+        normals: Float[np.ndarray, "s 3"],
+        measured: Bool[np.ndarray, " s"],
+    ) -> None:
+        self.points, self.normals = points.astype(np.float64), normals.astype(np.float64)
+        self.trust = np.where(measured, 1.0, HULL_TRUST)
+        self._tree = cKDTree(_oriented(self.points, self.normals))
+
+    def pulls(
+        self, verts: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], furthest: float
+    ) -> Pulls:
+        """Each vertex to the plane of the nearest point that looks the same way.
+
+        Args:
+            furthest: metres beyond which a point says nothing.
+        """
+        _, nearest = self._tree.query(_oriented(verts, normals))
+        towards, plane = self.points[nearest] - verts, self.normals[nearest]
+        along = (towards * plane).sum(1)
+        cosine = (plane * normals).sum(1)
+        aside = np.linalg.norm(towards - along[:, None] * plane, axis=1)
+        kept = (cosine > LEAST_COSINE) & (np.abs(along) < furthest) & (aside < furthest)
+        # What lies far aside is not what this vertex meets along its normal.
+        closeness = 1 / (1 + (aside / np.maximum(np.abs(along), 0.01)) ** 2)
+        weights = self.trust[nearest] * cosine * closeness
+        rows = np.flatnonzero(kept)
+        return Pulls(rows, plane[rows], along[rows], weights[rows])
+
+
+def _oriented(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 6"]:
+    return np.concatenate([points, TURNED_M / 2**0.5 * normals], 1)
+
+
+def outline_pulls(
+    verts: Float[np.ndarray, "n 3"],
+    normals: Float[np.ndarray, "n 3"],
+    drawn: Float[np.ndarray, "h w"],
+    wanted: Float[np.ndarray, "h w"],
+    camera: Cameras,
+    furthest: float,
+) -> Pulls:
+    """The vertices on the drawn outline to the mask's, along the picture.
+
+    Args:
+        drawn: pixels to the outline of the mesh as the camera sees it, negative inside.
+        wanted: pixels to that of the mask, likewise.
+        camera: of both pictures, a batch of one.
+        furthest: metres beyond which an outline says nothing.
+    """
+    points = torch.from_numpy(verts).to(camera.viewmats.dtype)
+    uv, z = (each[0].double().numpy() for each in camera.project(points))
+    height, width = drawn.shape
+    with np.errstate(invalid="ignore"):
+        inside = (z > 0) & (uv >= 1).all(1) & (uv[:, 0] < width - 1) & (uv[:, 1] < height - 1)
+    rows = np.flatnonzero(inside)
+    column, row = np.floor(uv[rows]).astype(int).T
+    sight = verts[rows] - camera.centers()[0].double().numpy()
+    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+    across = np.abs((sight * normals[rows]).sum(1)) < RIM_COSINE
+    rim = across & (np.abs(drawn[row, column]) < RIM_PX)
+    rows, column, row = rows[rim], column[rim], row[rim]
+    slope = np.stack(
+        [
+            wanted[row, column + 1] - wanted[row, column - 1],
+            wanted[row + 1, column] - wanted[row - 1, column],
+        ],
+        1,
+    ) / 2
+    steep = np.linalg.norm(slope, axis=1)
+    focal = float(camera.Ks[0, 0, 0])
+    R = camera.viewmats[0, :3, :3].double().numpy()
+    outwards = np.concatenate([slope, np.zeros((len(slope), 1))], 1) @ R
+    outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
+    distance = -wanted[row, column] * z[rows] / focal
+    # Where the mask's outline is far and lies aside, its slope says nothing of this one.
+    agrees = (outwards * normals[rows]).sum(1)
+    kept = (np.abs(distance) < furthest) & (agrees > LEAST_COSINE) & (steep > 0.5)
+    return Pulls(
+        rows[kept], outwards[kept], distance[kept], OUTLINE_TRUST * agrees[kept]
+    )
