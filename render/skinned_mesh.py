@@ -55,15 +55,22 @@ class SkinnedMesh:
         return surface_points(body, verts, self.binding)
 
 
-def pose_mesh(verts: Float[Tensor, "n 3"], rig: BodyRig, pose: BodyPose) -> Float[Tensor, "n 3"]:
-    """Rest vertices in the world, in one pose. Differentiable in the vertices.
+def pose_oriented(
+    verts: Float[Tensor, "n 3"], rig: BodyRig, pose: BodyPose
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 4"]]:
+    """Rest vertices in the world, in one pose, and how each is turned, wxyz. Differentiable in the vertices.
 
     Args:
         rig: of the mesh's own binding.
         pose: of one frame.
     """
     still = verts.new_tensor([1.0, 0, 0, 0]).expand(len(verts), 4).contiguous()
-    return skin(act(rig, verts, pose.expression[0]), still, rig.influences, *bone_motion(rig, pose))[0]
+    return skin(act(rig, verts, pose.expression[0]), still, rig.influences, *bone_motion(rig, pose))
+
+
+def pose_mesh(verts: Float[Tensor, "n 3"], rig: BodyRig, pose: BodyPose) -> Float[Tensor, "n 3"]:
+    """`pose_oriented` without the turns."""
+    return pose_oriented(verts, rig, pose)[0]
 
 
 def vertex_motion(rig: BodyRig, pose: BodyPose) -> Float[Tensor, "n 3 3"]:

@@ -15,7 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
+from simulacra.recon.refine.silhouettes import signed_distance
 from simulacra.render.camera import Cameras
+from simulacra.render.image import limited_size, resize_area
+from simulacra.render.mesh import rasterize_mesh
 
 # Points that look another way count as further away: turned by a right angle, by this much, metres.
 TURNED_M = 0.04
@@ -26,6 +29,8 @@ HULL_TRUST = 0.25
 # A vertex is on the outline if its normal is this nearly across the line of sight, and it is drawn this near to it.
 RIM_COSINE, RIM_PX = 0.35, 1.5
 OUTLINE_TRUST = 0.5
+# Between two outlines the distance to either falls and rises: no slope there. Masks are looked at at this size, pixels.
+LEAST_SLOPE, OUTLINE_SIDE = 0.5, 512
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,23 @@ class Pulls:
     weights: Float[np.ndarray, " k"]
 
 
-class SurfaceTree:
-    """Oriented points, searched by place and normal together."""
+@dataclass(frozen=True)
+class PosedSurface:
+    """A mesh in the pose of a moment.
+
+    Attributes:
+        verts: world, metres.
+        normals: unit.
+        faces: triangles.
+    """
+
+    verts: Float[np.ndarray, "n 3"]
+    normals: Float[np.ndarray, "n 3"]
+    faces: Int[torch.Tensor, "f 3"]
+
+
+class SurfaceEvidence:
+    """Oriented points of a fused surface, searched by place and normal together."""
 
     def __init__(
         self,
@@ -58,18 +78,16 @@ class SurfaceTree:
         self.trust = np.where(measured, 1.0, HULL_TRUST)
         self._tree = cKDTree(_oriented(self.points, self.normals))
 
-    def pulls(
-        self, verts: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], furthest: float
-    ) -> Pulls:
+    def __call__(self, posed: PosedSurface, furthest: float) -> Pulls:
         """Each vertex to the plane of the nearest point that looks the same way.
 
         Args:
             furthest: metres beyond which a point says nothing.
         """
-        _, nearest = self._tree.query(_oriented(verts, normals))
-        towards, plane = self.points[nearest] - verts, self.normals[nearest]
+        _, nearest = self._tree.query(_oriented(posed.verts, posed.normals))
+        towards, plane = self.points[nearest] - posed.verts, self.normals[nearest]
         along = (towards * plane).sum(1)
-        cosine = (plane * normals).sum(1)
+        cosine = (plane * posed.normals).sum(1)
         aside = np.linalg.norm(towards - along[:, None] * plane, axis=1)
         kept = (cosine > LEAST_COSINE) & (np.abs(along) < furthest) & (aside < furthest)
         # What lies far aside is not what this vertex meets along its normal.
@@ -83,50 +101,54 @@ def _oriented(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"
     return np.concatenate([points, TURNED_M / 2**0.5 * normals], 1)
 
 
-def outline_pulls(
-    verts: Float[np.ndarray, "n 3"],
-    normals: Float[np.ndarray, "n 3"],
-    drawn: Float[np.ndarray, "h w"],
-    wanted: Float[np.ndarray, "h w"],
-    camera: Cameras,
-    furthest: float,
-) -> Pulls:
-    """The vertices on the drawn outline to the mask's, along the picture.
+class OutlineEvidence:
+    """The outline of the person's mask in one picture.
 
     Args:
-        drawn: pixels to the outline of the mesh as the camera sees it, negative inside.
-        wanted: pixels to that of the mask, likewise.
-        camera: of both pictures, a batch of one.
-        furthest: metres beyond which an outline says nothing.
+        mask: 0..1.
+        camera: of the mask, a batch of one.
     """
-    points = torch.from_numpy(verts).to(camera.viewmats.dtype)
-    uv, z = (each[0].double().numpy() for each in camera.project(points))
-    height, width = drawn.shape
-    with np.errstate(invalid="ignore"):
-        inside = (z > 0) & (uv >= 1).all(1) & (uv[:, 0] < width - 1) & (uv[:, 1] < height - 1)
-    rows = np.flatnonzero(inside)
-    column, row = np.floor(uv[rows]).astype(int).T
-    sight = verts[rows] - camera.centers()[0].double().numpy()
-    sight /= np.linalg.norm(sight, axis=1, keepdims=True)
-    across = np.abs((sight * normals[rows]).sum(1)) < RIM_COSINE
-    rim = across & (np.abs(drawn[row, column]) < RIM_PX)
-    rows, column, row = rows[rim], column[rim], row[rim]
-    slope = np.stack(
-        [
-            wanted[row, column + 1] - wanted[row, column - 1],
-            wanted[row + 1, column] - wanted[row - 1, column],
-        ],
-        1,
-    ) / 2
-    steep = np.linalg.norm(slope, axis=1)
-    focal = float(camera.Ks[0, 0, 0])
-    R = camera.viewmats[0, :3, :3].double().numpy()
-    outwards = np.concatenate([slope, np.zeros((len(slope), 1))], 1) @ R
-    outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
-    distance = -wanted[row, column] * z[rows] / focal
-    # Where the mask's outline is far and lies aside, its slope says nothing of this one.
-    agrees = (outwards * normals[rows]).sum(1)
-    kept = (np.abs(distance) < furthest) & (agrees > LEAST_COSINE) & (steep > 0.5)
-    return Pulls(
-        rows[kept], outwards[kept], distance[kept], OUTLINE_TRUST * agrees[kept]
-    )
+
+    def __init__(self, mask: Float[np.ndarray, "h w"], camera: Cameras) -> None:
+        width, height = limited_size(camera.width, camera.height, OUTLINE_SIDE)
+        self.camera = camera.scaled(width, height)
+        small = resize_area(np.ascontiguousarray(mask, np.float32), width, height)
+        self.wanted = signed_distance(small).astype(np.float64)
+
+    def __call__(self, posed: PosedSurface, furthest: float) -> Pulls:
+        """The vertices on the drawn outline to the mask's, along the picture.
+
+        Args:
+            furthest: metres beyond which an outline says nothing.
+        """
+        points = torch.from_numpy(posed.verts).to(self.camera.viewmats.dtype)
+        covered = rasterize_mesh(points, posed.faces, self.camera).covered[0].numpy()
+        if not covered.any():
+            return _nothing()
+        drawn = signed_distance(covered.astype(np.float32))
+        uv, z = (each[0].double().numpy() for each in self.camera.project(points))
+        size = np.array([self.camera.width, self.camera.height])
+        with np.errstate(invalid="ignore"):
+            rows = np.flatnonzero((z > 0) & (uv >= 1).all(1) & (uv < size - 1).all(1))
+        sight = posed.verts[rows] - self.camera.centers()[0].double().numpy()
+        sight /= np.linalg.norm(sight, axis=1, keepdims=True)
+        across = np.abs((sight * posed.normals[rows]).sum(1)) < RIM_COSINE
+        column, row = np.floor(uv[rows]).astype(int).T
+        rim = across & (np.abs(drawn[row, column]) < RIM_PX)
+        rows, column, row = rows[rim], column[rim], row[rim]
+        wanted = self.wanted
+        slope = np.stack([wanted[row, column + 1] - wanted[row, column - 1],
+                          wanted[row + 1, column] - wanted[row - 1, column]], 1) / 2  # fmt: skip
+        R = self.camera.viewmats[0, :3, :3].double().numpy()
+        outwards = slope @ R[:2]
+        outwards /= np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1e-9)
+        distance = -wanted[row, column] * z[rows] / float(self.camera.Ks[0, 0, 0])
+        # Where the mask's outline is far and lies aside, its slope says nothing of this one.
+        agrees = (outwards * posed.normals[rows]).sum(1)
+        steep = np.linalg.norm(slope, axis=1) > LEAST_SLOPE
+        kept = (np.abs(distance) < furthest) & (agrees > LEAST_COSINE) & steep
+        return Pulls(rows[kept], outwards[kept], distance[kept], OUTLINE_TRUST * agrees[kept])
+
+
+def _nothing() -> Pulls:
+    return Pulls(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0), np.zeros(0))

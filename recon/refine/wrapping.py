@@ -27,7 +27,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from simulacra.recon.fit.skin import INNER_PARTS
-from simulacra.recon.refine.pulls import Pulls
+from simulacra.recon.refine.pulls import PosedSurface, Pulls
 from simulacra.recon.refine.subdivide import subdivide_body
 from simulacra.render.avatar import BodyRig
 from simulacra.render.body.model import BodyModel
@@ -35,8 +35,8 @@ from simulacra.render.body.records import BodyPose, BodyShape
 from simulacra.render.mesh import vertex_normals
 from simulacra.render.skinned_mesh import SkinnedMesh, pose_mesh, vertex_motion
 
-# Of posed vertices, their normals and how far evidence may reach (metres): where they are pulled.
-Evidence = Callable[[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], float], Pulls]
+# Of the posed mesh and of how far evidence may reach (metres): where vertices are pulled.
+Evidence = Callable[[PosedSurface, float], Pulls]
 
 # How much a part is held to the body (c), beside 1 of a pull; parts not named are free but for this.
 HELD, HELD_LESS = {"hand": 0.3, "eye": 1.0, "tongue": 1.0, "mouth": 1.0, "lips": 0.2, "face": 0.02, "ear": 0.1}, 1e-3
@@ -110,9 +110,9 @@ def _wrap(
         for moment, turn in zip(moments, turns, strict=True):
             posed = pose_mesh(base + torch.from_numpy(offsets).float(), rig, moment.pose)
             normals = vertex_normals(posed, mesh.faces).double().numpy()
+            surface = PosedSurface(posed.double().numpy(), normals, mesh.faces)
             for evidence in moment.evidence:
-                pulls = evidence(posed.double().numpy(), normals, each.furthest)
-                _gather(pulls, turn, offsets, heard, each.scale, blocks, wanted)
+                _gather(evidence(surface, each.furthest), turn, offsets, heard, each.scale, blocks, wanted)
         matrix = each.stiff * stiffness[0] + each.alike * stiffness[1] + sparse.diags(held)
         offsets = _solve(matrix.tocsr(), blocks, wanted, offsets)
     return mesh.replace(verts=base + torch.from_numpy(offsets).float())
