@@ -43,10 +43,13 @@ def first_mesh(
         longest: of an edge, metres.
     """
     if surface is not None:
-        fused = SurfaceEvidence(surface.points, surface.normals, surface.measured)
-        return wrap_body(
-            person.body, person.shape, [Moment(person.pose_of(surface.frame, None), (fused,))], longest
+        fused = SurfaceEvidence(surface)
+        outlines = tuple(
+            OutlineEvidence(mask, session.cameras_as_tensors(camera), fused)
+            for _, camera, mask in _seen(session, mask_of, [surface.frame], cameras)
         )
+        moment = Moment(person.pose_of(surface.frame, None), (fused,), outlines)
+        return wrap_body(person.body, person.shape, [moment], longest)
     moments = [
         Moment(person.pose_of(frame, camera), (OutlineEvidence(mask, session.cameras_as_tensors(camera)),))
         for frame, camera, mask in _seen(session, mask_of, frames, cameras)

@@ -191,7 +191,19 @@ def _solid(total, weight, outside, beyond) -> Float[np.ndarray, "x y z"]:  # typ
         sizes = np.bincount(labels.ravel())
         sizes[0] = 0
         solid[(labels > 0) & (labels != sizes.argmax())] = 1.0
+    solid[_hollows(solid)] = -1.0
     return ndimage.gaussian_filter(solid, SMOOTHING_VOXELS)
+
+
+def _hollows(solid: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """Room inside the person that no way leads to from outside: behind what was measured, where cameras disagree."""
+    empty, count = ndimage.label(solid >= 0)
+    around = np.zeros(count + 1, bool)
+    for axis in range(3):
+        for side in (0, -1):
+            around[np.unique(np.take(empty, side, axis))] = True
+    around[0] = True
+    return ~around[empty]
 
 
 def _crossings(

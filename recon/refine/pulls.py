@@ -8,13 +8,15 @@ Symbols: ``n`` vertices, ``k`` pulls, ``s`` points of a surface, ``h w`` rows an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
 
+from simulacra.recon.refine import Surface
 from simulacra.recon.refine.silhouettes import signed_distance
 from simulacra.render.camera import Cameras
 from simulacra.render.image import limited_size, resize_area
@@ -25,7 +27,11 @@ TURNED_M = 0.04
 # A point whose normal turns from the vertex's by more is of another side; so is one that lies far aside.
 LEAST_COSINE = 0.35
 # What silhouettes alone fill in, behind arms and between legs, is believed so much beside what depth has measured.
-HULL_TRUST = 0.25
+HULL_TRUST = 0.5
+# A point of the surface further than this before or behind the nearest vertex is not covered yet.
+UNCOVERED_M = 0.008
+# A point of the surface within this is the vertex' own.
+NEAR_M = 0.02
 # A vertex is on the outline if its normal is this nearly across the line of sight, and it is drawn this near to it.
 RIM_COSINE, RIM_PX = 0.35, 1.5
 OUTLINE_TRUST = 0.5
@@ -66,35 +72,72 @@ class PosedSurface:
 
 
 class SurfaceEvidence:
-    """Oriented points of a fused surface, searched by place and normal together."""
+    """A fused surface, searched by place and normal together.
 
-    def __init__(
-        self,
-        points: Float[np.ndarray, "s 3"],
-        normals: Float[np.ndarray, "s 3"],
-        measured: Bool[np.ndarray, " s"],
-    ) -> None:
-        self.points, self.normals = points.astype(np.float64), normals.astype(np.float64)
-        self.trust = np.where(measured, 1.0, HULL_TRUST)
-        self._tree = cKDTree(_oriented(self.points, self.normals))
+    Points that depth supports and that yet no camera sees are left out: the walls of hollows behind what was measured.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        kept = ~surface.measured | surface.seen
+        self.points = surface.points[kept].astype(np.float64)
+        self.normals = surface.normals[kept].astype(np.float64)
+        self.measured = surface.measured[kept]
+        self.trust = np.where(self.measured, 1.0, HULL_TRUST)
+        self._oriented = _oriented(self.points, self.normals)
+        self._tree = cKDTree(self._oriented)
+
+    def measures(
+        self, verts: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
+    ) -> Bool[np.ndarray, " n"]:
+        """Where the nearest point that looks the same way was measured, and is near."""
+        _, near = self._tree.query(_oriented(verts, normals))
+        close = np.linalg.norm(self.points[near] - verts, axis=1) < NEAR_M
+        return self.measured[near] & close
 
     def __call__(self, posed: PosedSurface, furthest: float) -> Pulls:
-        """Each vertex to the plane of the nearest point that looks the same way.
+        """Each vertex to the plane of the nearest point that looks the same way; and to each point the nearest vertex
+        that looks the same way: cloth that stands off is nearest to no vertex, and still has to be covered.
 
         Args:
             furthest: metres beyond which a point says nothing.
         """
-        _, nearest = self._tree.query(_oriented(posed.verts, posed.normals))
-        towards, plane = self.points[nearest] - posed.verts, self.normals[nearest]
-        along = (towards * plane).sum(1)
-        cosine = (plane * posed.normals).sum(1)
-        aside = np.linalg.norm(towards - along[:, None] * plane, axis=1)
+        verts, normals = posed.verts, posed.normals
+        _, near = self._tree.query(_oriented(verts, normals))
+        cosine = (self.normals[near] * normals).sum(1)
+        along, aside = _apart(self.points[near] - verts, self.normals[near])
         kept = (cosine > LEAST_COSINE) & (np.abs(along) < furthest) & (aside < furthest)
         # What lies far aside is not what this vertex meets along its normal.
-        closeness = 1 / (1 + (aside / np.maximum(np.abs(along), 0.01)) ** 2)
-        weights = self.trust[nearest] * cosine * closeness
+        weights = self.trust[near] * cosine / (1 + (aside / np.maximum(np.abs(along), 0.01)) ** 2)
         rows = np.flatnonzero(kept)
-        return Pulls(rows, plane[rows], along[rows], weights[rows])
+        pulls = Pulls(rows, self.normals[near[rows]], along[rows], weights[rows])
+        return join_pulls([pulls, self._uncovered(posed, furthest)])
+
+    def _uncovered(self, posed: PosedSurface, furthest: float) -> Pulls:
+        """The vertices nearest to points that the mesh does not reach, each pulled as much as one measurement."""
+        tree = cKDTree(_oriented(posed.verts, posed.normals))
+        _, near = tree.query(self._oriented)
+        towards = self.points - posed.verts[near]
+        distance = np.linalg.norm(towards, axis=1)
+        cosine = (self.normals * posed.normals[near]).sum(1)
+        along, _ = _apart(towards, self.normals)
+        kept = (np.abs(along) > UNCOVERED_M) & (distance < furthest) & (cosine > 0)
+        rows = np.flatnonzero(kept)
+        share = 1 / np.bincount(near[rows], minlength=len(posed.verts))[near[rows]]
+        directions = towards[rows] / distance[rows, None]
+        return Pulls(near[rows], directions, distance[rows], self.trust[rows] * share)
+
+
+def _apart(
+    towards: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """The parts of a way along a normal and across it."""
+    along = (towards * normals).sum(1)
+    return along, np.linalg.norm(towards - along[:, None] * normals, axis=1)
+
+
+def join_pulls(parts: Sequence[Pulls]) -> Pulls:
+    """All parts in their order."""
+    return Pulls(*(np.concatenate([getattr(each, field.name) for each in parts]) for field in fields(Pulls)))
 
 
 def _oriented(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 6"]:
@@ -107,9 +150,13 @@ class OutlineEvidence:
     Args:
         mask: 0..1.
         camera: of the mask, a batch of one.
+        surface: the outline says nothing of what that has measured: where cameras disagree, it is the worse witness.
     """
 
-    def __init__(self, mask: Float[np.ndarray, "h w"], camera: Cameras) -> None:
+    def __init__(
+        self, mask: Float[np.ndarray, "h w"], camera: Cameras, surface: SurfaceEvidence | None = None
+    ) -> None:
+        self.surface = surface
         width, height = limited_size(camera.width, camera.height, OUTLINE_SIDE)
         self.camera = camera.scaled(width, height)
         small = resize_area(np.ascontiguousarray(mask, np.float32), width, height)
@@ -135,6 +182,8 @@ class OutlineEvidence:
         across = np.abs((sight * posed.normals[rows]).sum(1)) < RIM_COSINE
         column, row = np.floor(uv[rows]).astype(int).T
         rim = across & (np.abs(drawn[row, column]) < RIM_PX)
+        if self.surface is not None:
+            rim[rim] = ~self.surface.measures(posed.verts[rows[rim]], posed.normals[rows[rim]])
         rows, column, row = rows[rim], column[rim], row[rim]
         wanted = self.wanted
         slope = np.stack([wanted[row, column + 1] - wanted[row, column - 1],

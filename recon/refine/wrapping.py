@@ -54,29 +54,38 @@ class Round:
         alike: weight of neighbours' differences.
         furthest: evidence further away says nothing, metres.
         scale: a pull so far counts a quarter, metres.
+        details: whether evidence for details is asked.
     """
 
     stiff: float
     alike: float
     furthest: float
     scale: float
+    details: bool = False
 
 
-COARSE = tuple(Round(s, 0.02 * s, f, c) for s, f, c in (
-    (30.0, 0.12, 0.06), (20.0, 0.12, 0.06), (10.0, 0.12, 0.05), (10.0, 0.12, 0.05), (5.0, 0.10, 0.04), (5.0, 0.10, 0.04),
-    (2.0, 0.08, 0.03), (2.0, 0.08, 0.03),
+COARSE = tuple(Round(s, 0.02 * s, 0.15, c) for s, c in (
+    (30.0, 0.10), (20.0, 0.10), (10.0, 0.10), (10.0, 0.10), (5.0, 0.08), (5.0, 0.08), (2.0, 0.06), (2.0, 0.06), (1.0, 0.05),
+    (1.0, 0.05),
 ))  # fmt: skip
-FINE = tuple(Round(s, 0.002 * s, f, c) for s, f, c in (
-    (5.0, 0.06, 0.03), (3.0, 0.05, 0.02), (2.0, 0.04, 0.015), (1.0, 0.03, 0.012), (1.0, 0.03, 0.012),
+FINE = tuple(Round(s, 0.002 * s, f, c, d) for s, f, c, d in (
+    (5.0, 0.08, 0.04, False), (3.0, 0.06, 0.03, False), (2.0, 0.05, 0.03, True), (1.0, 0.04, 0.02, True),
+    (1.0, 0.03, 0.02, True),
 ))  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Moment:
-    """The person in one pose, and what was seen of them then."""
+    """The person in one pose, and what was seen of them then.
+
+    Attributes:
+        evidence: for all rounds.
+        details: for the last rounds, when the mesh is nearly there.
+    """
 
     pose: BodyPose
     evidence: tuple[Evidence, ...]
+    details: tuple[Evidence, ...] = ()
 
 
 def wrap_body(body: BodyModel, shape: BodyShape, moments: Sequence[Moment], longest: float) -> SkinnedMesh:
@@ -111,7 +120,7 @@ def _wrap(
             posed = pose_mesh(base + torch.from_numpy(offsets).float(), rig, moment.pose)
             normals = vertex_normals(posed, mesh.faces).double().numpy()
             surface = PosedSurface(posed.double().numpy(), normals, mesh.faces)
-            for evidence in moment.evidence:
+            for evidence in (*moment.evidence, *(moment.details if each.details else ())):
                 _gather(evidence(surface, each.furthest), turn, offsets, heard, each.scale, blocks, wanted)
         matrix = each.stiff * stiffness[0] + each.alike * stiffness[1] + sparse.diags(held)
         offsets = _solve(matrix.tocsr(), blocks, wanted, offsets)
@@ -146,11 +155,11 @@ def _solve(
     inverse = np.linalg.inv(blocks + matrix.diagonal()[:, None, None] * np.eye(3))
 
     def apply(d: np.ndarray) -> np.ndarray:
-        return matrix @ d + (blocks @ d[..., None])[..., 0]
+        return matrix @ d + np.einsum("nij,nj->ni", blocks, d)
 
     found = start.copy()
     rest = wanted - apply(found)
-    ahead = (inverse @ rest[..., None])[..., 0]
+    ahead = np.einsum("nij,nj->ni", inverse, rest)
     size = float((rest * ahead).sum())
     way, first = ahead, size
     for _ in range(CG_STEPS):
@@ -160,7 +169,7 @@ def _solve(
         step = size / float((way * seen).sum())
         found += step * way
         rest -= step * seen
-        ahead = (inverse @ rest[..., None])[..., 0]
+        ahead = np.einsum("nij,nj->ni", inverse, rest)
         before, size = size, float((rest * ahead).sum())
         way = ahead + size / before * way
     return found
