@@ -22,7 +22,7 @@ from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
-from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
+from simulacra.recon.avatar.settings import AvatarConfig, TrainedConfig, has_body
 from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
@@ -94,7 +94,7 @@ class ReconstructionConfig:
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
-    avatar: AvatarConfig | DepthSplatsConfig = field(default_factory=AvatarConfig)
+    avatar: TrainedConfig = field(default_factory=AvatarConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
@@ -273,7 +273,7 @@ def run_stages(
         "frames": ",".join(map(str, frames)),
     }
     log = log or StageLog(run, watch)
-    log.total = len(STAGES) if isinstance(settings.avatar, AvatarConfig) else len(STAGES) - len(OF_BODY)
+    log.total = len(STAGES) if has_body(settings.avatar) else len(STAGES) - len(OF_BODY)
     person = settings.observe.person
 
     def check(folder: Path) -> None:
@@ -284,7 +284,7 @@ def run_stages(
 
     able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
     checked = log.run("preflight", 6, settings.preflight, able, check, load_preflight)
-    bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
+    bodiless = () if has_body(settings.avatar) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 4, settings.observe, key, observe_it, load_observations)
     body = load_body()
@@ -301,12 +301,12 @@ def run_stages(
         save_surface(folder, fused)
 
     placed = seen
-    if isinstance(settings.avatar, AvatarConfig):
+    if has_body(settings.avatar):
         fit = log.run("fit", 7, settings.fit, key | log.digests("observe"), fit_it, load_fit)
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
         before = key | log.digests("observe", "fit") | {"moment": str(moment)}
-        surface = log.run("refine", 3, settings.refine, before, fuse_it, load_surface)
+        surface = log.run("refine", 4, settings.refine, before, fuse_it, load_surface)
     else:
         moment = best_moment(placed, protocol, observed, None)
     if absent := _frames_without_person(observed, fit):

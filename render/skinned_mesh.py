@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.render.avatar import Binding, BodyRig, act, blend, bone_motion, rig_body, surface_points
 from simulacra.render.body.model import BodyModel
-from simulacra.render.body.records import BodyPose, BodyShape
+from simulacra.render.body.offsets import OffsetBlock
+from simulacra.render.body.records import BodyPose, BodyShape, RestBody
 from simulacra.render.skinning import skin
 
 
@@ -53,6 +53,29 @@ class SkinnedMesh:
     def base(self, body: BodyModel, verts: Float[Tensor, "v 3"]) -> Float[Tensor, "n 3"]:
         """Where the vertices would lie on the body itself, given as its vertices."""
         return surface_points(body, verts, self.binding)
+
+
+def body_with_mesh(body: BodyModel, mesh: SkinnedMesh, rig: BodyRig) -> tuple[BodyModel, RestBody]:
+    """The mesh in the place of the body's own: whoever takes a body and its rest, such as exports, takes these. The
+    shape space is that of the body alone.
+
+    Args:
+        rig: of the mesh's binding.
+    """
+    influences = rig.influences
+    corner = body.faces[mesh.binding.faces].gather(1, mesh.binding.barycentrics.argmax(1, keepdim=True))[:, 0]
+    finer = replace(
+        body,
+        faces=mesh.faces,
+        uvs=mesh.uvs,
+        face_uvs=mesh.face_uvs,
+        skin_indices=influences.bones.long(),
+        skin_weights=influences.weights,
+        part_labels=body.part_labels[corner],
+        mirror_vertices=body.mirror_vertices[corner],
+        expressions=OffsetBlock(rig.acted, rig.acted_offsets.flatten(1)),
+    )
+    return finer, RestBody(mesh.verts, rig.rest.T_world_bone)
 
 
 def pose_oriented(

@@ -148,13 +148,20 @@ def depth_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     return error.clamp(max=FAR_DEPTH_M).mean()
 
 
-def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
-    """What Gaussians are trained by unless somebody says otherwise."""
+def photometric_losses(weights: LossWeights) -> tuple[Loss, ...]:
+    """What everything is trained by that has a picture, a coverage and a depth."""
     return (
         Loss("l1", weights.l1, l1_loss),
         Loss("ssim", weights.ssim, ssim_loss),
         Loss("mask", weights.mask, mask_loss),
         Loss("depth", weights.depth, depth_loss),
+    )
+
+
+def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
+    """What Gaussians are trained by unless somebody says otherwise."""
+    return (
+        *photometric_losses(weights),
         Loss("regularity", 1.0, lambda drawn, _: regularity(drawn.gaussians, drawn.prior, weights)),
     )
 

@@ -116,9 +116,7 @@ class MeshTrainee:
         )
         match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(self.initial.mesh.verts, self.near, 1.0)
-        return DrawnMesh(
-            figure.draw(window), leaves["verts"], prior, match, self._background(training.step)
-        )
+        return DrawnMesh(figure.draw(window), leaves["verts"], prior, match, self._background(training.step))
 
     def losses(self, drawn: DrawnMesh, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""

@@ -135,7 +135,7 @@ class MeshSettings:
         texture: rows and columns of the picture.
         seed: of the order of views and the backgrounds.
         checkpoint_every: steps; an interrupted training continues from there.
-        device: meshes are trained on the CPU.
+        device: `auto` is the CPU, where meshes are drawn.
         weights: of the losses; `size` has no meaning for a mesh.
         rates: of Adam.
     """
@@ -146,7 +146,7 @@ class MeshSettings:
     texture: Annotated[int, Interval(ge=16, le=8192)] = 1024
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
-    device: Literal["cpu"] = "cpu"
+    device: DeviceSetting = "auto"
     weights: LossWeights = LossWeights()
     rates: MeshRates = MeshRates()
 
@@ -200,3 +200,11 @@ class DepthSplatsConfig:
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
+
+
+TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig
+
+
+def has_body(settings: TrainedConfig) -> bool:
+    """Whether what is trained hangs on a fitted body."""
+    return not isinstance(settings, DepthSplatsConfig)

@@ -140,7 +140,9 @@ def join_pulls(parts: Sequence[Pulls]) -> Pulls:
     return Pulls(*(np.concatenate([getattr(each, field.name) for each in parts]) for field in fields(Pulls)))
 
 
-def _oriented(points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 6"]:
+def _oriented(
+    points: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "n 6"]:
     return np.concatenate([points, TURNED_M / 2**0.5 * normals], 1)
 
 

@@ -29,7 +29,6 @@ from scipy.spatial import cKDTree
 from simulacra.recon.fit.skin import INNER_PARTS
 from simulacra.recon.refine.pulls import PosedSurface, Pulls
 from simulacra.recon.refine.subdivide import subdivide_body
-from simulacra.render.avatar import BodyRig
 from simulacra.render.body.model import BodyModel
 from simulacra.render.body.records import BodyPose, BodyShape
 from simulacra.render.mesh import vertex_normals
@@ -39,7 +38,10 @@ from simulacra.render.skinned_mesh import SkinnedMesh, pose_mesh, vertex_motion
 Evidence = Callable[[PosedSurface, float], Pulls]
 
 # How much a part is held to the body (c), beside 1 of a pull; parts not named are free but for this.
-HELD, HELD_LESS = {"hand": 0.3, "eye": 1.0, "tongue": 1.0, "mouth": 1.0, "lips": 0.2, "face": 0.02, "ear": 0.1}, 1e-3
+HELD, HELD_LESS = (
+    {"hand": 0.3, "eye": 1.0, "tongue": 1.0, "mouth": 1.0, "lips": 0.2, "face": 0.02, "ear": 0.1},
+    1e-3,
+)
 # Evidence says nothing of these, and less of those.
 SILENT, DOUBTED = INNER_PARTS, {"hand": 0.3}
 CG_STEPS, CG_ENOUGH = 80, 1e-3
@@ -65,8 +67,8 @@ class Round:
 
 
 COARSE = tuple(Round(s, 0.02 * s, 0.15, c) for s, c in (
-    (30.0, 0.10), (20.0, 0.10), (10.0, 0.10), (10.0, 0.10), (5.0, 0.08), (5.0, 0.08), (2.0, 0.06), (2.0, 0.06), (1.0, 0.05),
-    (1.0, 0.05),
+    (30.0, 0.10), (20.0, 0.10), (10.0, 0.10), (10.0, 0.10), (5.0, 0.08), (5.0, 0.08), (2.0, 0.06), (2.0, 0.06),
+    (1.0, 0.05), (1.0, 0.05),
 ))  # fmt: skip
 FINE = tuple(Round(s, 0.002 * s, f, c, d) for s, f, c, d in (
     (5.0, 0.08, 0.04, False), (3.0, 0.06, 0.03, False), (2.0, 0.05, 0.03, True), (1.0, 0.04, 0.02, True),
