@@ -6,7 +6,7 @@ Symbols: ``n`` points, ``c`` cameras, ``h w`` rows and columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,6 +15,7 @@ from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 
 
+@runtime_checkable
 class Rendered(Protocol):
     """What drawing gives, over no background.
 
@@ -34,6 +35,7 @@ class Rendered(Protocol):
     def depth(self) -> Float[Tensor, "c h w"]: ...
 
 
+@runtime_checkable
 class Figure(Protocol):
     """Something that cameras see."""
 

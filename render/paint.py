@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -41,6 +41,7 @@ class Pixels:
     towards: Float[Tensor, "c h w 4"] | None = None
 
 
+@runtime_checkable
 class Paint(Protocol):
     """Colors for a mesh."""
 

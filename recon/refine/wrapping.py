@@ -44,7 +44,8 @@ HELD, HELD_LESS = (
 )
 # Evidence says nothing of these, and less of those.
 SILENT, DOUBTED = INNER_PARTS, {"hand": 0.3}
-CG_STEPS, CG_ENOUGH = 80, 1e-3
+# Rounds look for evidence anew, and need no exact solution of what they had.
+CG_STEPS, CG_ENOUGH = 40, 3e-3
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from simulacra.render.image import linear_to_srgb
 from simulacra.render.mesh import face_normals, rasterize_mesh
 
 
+@runtime_checkable
 class Textured(Protocol):
     """A mesh with texture coordinates: a body, or one that hangs on it."""
 
