@@ -90,7 +90,7 @@ def train_mesh(
     recipe = MeshRecipe(
         Schedule(settings.steps, settings.seed, settings.checkpoint_every),
         (*photometric_losses(settings.weights), mesh_regularity(settings.weights), *losses),
-        _rates(settings.rates),
+        _rates(settings.mesh_rates),
     )
     trainee = MeshTrainee(first, person, evidence.cameras, recipe)
     training = train(trainee, views, recipe.schedule, folder)

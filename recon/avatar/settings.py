@@ -137,7 +137,7 @@ class MeshSettings:
         checkpoint_every: steps; an interrupted training continues from there.
         device: `auto` is the CPU, where meshes are drawn.
         weights: of the losses; `size` has no meaning for a mesh.
-        rates: of Adam.
+        mesh_rates: of Adam.
     """
 
     steps: SomeSteps = 120
@@ -148,7 +148,7 @@ class MeshSettings:
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
     weights: LossWeights = LossWeights()
-    rates: MeshRates = MeshRates()
+    mesh_rates: MeshRates = MeshRates()
 
 
 @config

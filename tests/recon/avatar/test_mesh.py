@@ -47,7 +47,7 @@ SETTINGS = MeshConfig(
     edge_mm=120.0,
     texture=64,
     checkpoint_every=4,
-    rates=MeshRates(texture=0.03),
+    mesh_rates=MeshRates(texture=0.03),
 )
 
 
