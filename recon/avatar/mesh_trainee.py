@@ -24,9 +24,11 @@ from simulacra.recon.avatar.settings import LossWeights
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import TrainingView
 from simulacra.render.figure import Rendered
-from simulacra.render.mesh_avatar import MeshAvatar
+from simulacra.render.mesh_avatar import MeshAvatar, MeshDrawing
 
 NEIGHBOURS = 6
+# Less of the person in a pixel is mixed with what is behind.
+LEAST_MASK = 0.95
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class MeshTrainee:
         )
         match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(self.initial.mesh.verts, self.near, 1.0)
-        return DrawnMesh(figure.draw(window), leaves["verts"], prior, match, self._background(training.step))
+        drawn = learn_inside(figure.draw(window), view.mask)
+        return DrawnMesh(drawn, leaves["verts"], prior, match, self._background(training.step))
 
     def losses(self, drawn: DrawnMesh, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""
@@ -133,6 +136,14 @@ class MeshTrainee:
     def _background(self, step: int) -> Float[Tensor, "3"]:
         generator = torch.Generator().manual_seed(self.recipe.schedule.seed * 1_000_003 + step)
         return torch.rand(3, generator=generator)
+
+
+def learn_inside(drawn: MeshDrawing, mask: Float[Tensor, "h w"]) -> MeshDrawing:
+    """The drawing, whose colors have no gradient where the photograph shows something else than the person: the paint
+    would learn the background. Coverage keeps its own.
+    """
+    inside = (mask > LEAST_MASK)[None, ..., None]
+    return replace(drawn, rgb_premul=torch.where(inside, drawn.rgb_premul, drawn.rgb_premul.detach()))
 
 
 def mesh_regularity(weights: LossWeights) -> Loss:

@@ -16,7 +16,7 @@ from torch import Tensor
 from simulacra.recon.avatar.finished import open_avatar
 from simulacra.recon.avatar.losses import LossWeights, SurfacePrior, offset_regularity
 from simulacra.recon.avatar.mesh_record import MESH_RECORD, load_mesh, save_mesh
-from simulacra.recon.avatar.mesh_trainee import ring
+from simulacra.recon.avatar.mesh_trainee import learn_inside, ring
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import ACCOUNT, TrainedResult, load_trained, save_trained
 from simulacra.recon.avatar.settings import MeshConfig, MeshRates, NeuralTextureConfig
@@ -35,7 +35,7 @@ from simulacra.render.body import BodyModel
 from simulacra.render.camera import look_at
 from simulacra.render.export.gltf_person import person_glb_bytes
 from simulacra.render.gaussians import OUTLINE_EPS2D, rasterize_gaussians
-from simulacra.render.mesh_avatar import MeshAvatar, mesh_gaussians
+from simulacra.render.mesh_avatar import MeshAvatar, MeshDrawing, mesh_gaussians
 from simulacra.render.paint import NeuralPaint, TexturePaint, plain_neural
 from simulacra.render.runtime.errors import RunError
 from tests.recon.planted_capture import NAMES, planted_avatar, planted_fit, planted_session
@@ -292,3 +292,14 @@ def test_the_old_name_of_gaussians_is_read(tmp_path: Path) -> None:
         assert read.avatar.kind == "gaussians" and read.avatar.steps == 7
     mesh = load_config(ReconstructionConfig, None, {"avatar.kind": "mesh", "avatar.edge_mm": "7"})
     assert isinstance(mesh.avatar, MeshConfig) and mesh.avatar.edge_mm == 7
+
+
+def test_paint_does_not_learn_what_is_behind_the_person() -> None:
+    rgb = torch.full((1, 4, 4, 3), 0.5, requires_grad=True)
+    mask = torch.zeros(4, 4)
+    mask[1:3, 1:3] = 1
+    drawn = learn_inside(MeshDrawing(rgb, torch.ones(1, 4, 4), torch.ones(1, 4, 4)), mask)
+    torch.testing.assert_close(drawn.rgb_premul, rgb)
+    drawn.rgb_premul.sum().backward()
+    assert rgb.grad is not None
+    assert torch.equal(rgb.grad[0, ..., 0], mask)
