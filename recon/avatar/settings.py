@@ -116,8 +116,8 @@ class AvatarConfig:
 class MeshRates:
     """Adam's step sizes; metres for vertices, the rest in their own parameter's unit."""
 
-    verts: Rate = 5e-5
-    texture: Rate = 5e-3
+    verts: Rate = 2e-4
+    texture: Rate = 2e-2
     features: Rate = 5e-3
     decoder: Rate = 1e-3
     camera_colors: Rate = 2e-3
@@ -140,14 +140,14 @@ class MeshSettings:
         mesh_rates: of Adam.
     """
 
-    steps: SomeSteps = 120
+    steps: SomeSteps = 160
     longest_side: LongestSide = 512
     edge_mm: Annotated[float, Interval(ge=2, le=1000)] = 10.0
     texture: Annotated[int, Interval(ge=16, le=8192)] = 1024
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
-    weights: LossWeights = LossWeights()
+    weights: LossWeights = LossWeights(mask=0.5)
     mesh_rates: MeshRates = MeshRates()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth, clean_depth
-from simulacra.recon.refine.fusion import FusedPoints, fuse
+from simulacra.recon.refine.fusion import FusedPoints, _hollows, fuse
 from simulacra.render.camera import Cameras, look_at
 
 SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
@@ -139,3 +139,16 @@ def test_threads_change_no_bit() -> None:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(found[0].points, found[1].points)
     np.testing.assert_array_equal(found[0].normals, found[1].normals)
+
+
+def test_hollows_that_no_way_leads_to_are_filled() -> None:
+    """A ball with two rooms in it: one closed, one with a door."""
+    x, y, z = np.mgrid[-1:1:41j, -1:1:41j, -1:1:41j]
+    ball = np.sqrt(x**2 + y**2 + z**2) - 0.8
+    closed = 0.2 - np.sqrt((x - 0.35) ** 2 + y**2 + z**2)
+    door = np.maximum(0.2 - np.sqrt((x + 0.35) ** 2 + y**2 + z**2), 0.1 - np.sqrt((x + 0.35) ** 2 + y**2))
+    solid = np.maximum(ball, np.maximum(closed, door)).astype(np.float32)
+    filled = _hollows(solid)
+    assert filled[(closed > 0.02) & (ball < 0)].all()
+    assert not filled[(closed < 0)].any()
+    assert filled.sum() > 100
