@@ -147,17 +147,19 @@ def _oriented(
 
 
 class OutlineEvidence:
-    """The outline of the person's mask in one picture.
-
-    Args:
-        mask: 0..1.
-        camera: of the mask, a batch of one.
-        surface: the outline says nothing of what that has measured: where cameras disagree, it is the worse witness.
-    """
+    """The outline of the person's mask in one picture."""
 
     def __init__(
         self, mask: Float[np.ndarray, "h w"], camera: Cameras, surface: SurfaceEvidence | None = None
     ) -> None:
+        """Looks at the mask once.
+
+        Args:
+            mask: 0..1.
+            camera: of the mask, a batch of one.
+            surface: the outline says nothing of what that has measured: where cameras disagree, it is the worse
+                witness.
+        """
         self.surface = surface
         width, height = limited_size(camera.width, camera.height, OUTLINE_SIDE)
         self.camera = camera.scaled(width, height)
