@@ -15,7 +15,7 @@ from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, photometric_losses
 from simulacra.recon.avatar.mesh_initial import first_mesh, paint_mesh, some_moments
 from simulacra.recon.avatar.mesh_record import load_mesh, save_mesh
-from simulacra.recon.avatar.mesh_trainee import MeshRecipe, MeshTrainee, mesh_regularity
+from simulacra.recon.avatar.mesh_trainee import MeshRecipe, MeshTrainee, mesh_regularity, paint_stays
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.avatar.settings import MeshConfig, MeshRates, NeuralTextureConfig
@@ -89,7 +89,12 @@ def train_mesh(
     first = _first(folder / FIRST, person, evidence, settings)
     recipe = MeshRecipe(
         Schedule(settings.steps, settings.seed, settings.checkpoint_every),
-        (*photometric_losses(settings.weights), mesh_regularity(settings.weights), *losses),
+        (
+            *photometric_losses(settings.weights),
+            mesh_regularity(settings.weights),
+            paint_stays(settings.paint_stays),
+            *losses,
+        ),
         _rates(settings.mesh_rates),
     )
     trainee = MeshTrainee(first, person, evidence.cameras, recipe)

@@ -41,6 +41,8 @@ class DrawnMesh(Shown):
         prior: what they are held to.
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
+        texture: as it is trained.
+        painted: as it was before.
     """
 
     rendering: Rendered
@@ -48,6 +50,8 @@ class DrawnMesh(Shown):
     prior: SurfacePrior
     match: ColorMatch
     background: Float[Tensor, "3"]
+    texture: Float[Tensor, "th tw 3"]
+    painted: Float[Tensor, "th tw 3"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ class MeshTrainee:
         match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(self.initial.mesh.verts, self.near, 1.0)
         drawn = learn_inside(figure.draw(window), view.mask)
-        return DrawnMesh(drawn, leaves["verts"], prior, match, self._background(training.step))
+        behind, painted = self._background(training.step), self.initial.paint.tensors()["texture"]
+        return DrawnMesh(drawn, leaves["verts"], prior, match, behind, leaves["texture"], painted)
 
     def losses(self, drawn: DrawnMesh, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""
@@ -136,6 +141,13 @@ class MeshTrainee:
     def _background(self, step: int) -> Float[Tensor, "3"]:
         generator = torch.Generator().manual_seed(self.recipe.schedule.seed * 1_000_003 + step)
         return torch.rand(3, generator=generator)
+
+
+def paint_stays(weight: float) -> Loss:
+    """What holds the texture to how it was painted, mean square. Adam moves a texel that one glancing view barely
+    touches as far as one that is seen well; here the stronger pull decides.
+    """
+    return Loss("paint", weight, lambda drawn, _: (drawn.texture - drawn.painted).square().mean())
 
 
 def learn_inside(drawn: MeshDrawing, mask: Float[Tensor, "h w"]) -> MeshDrawing:

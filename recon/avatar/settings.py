@@ -117,7 +117,7 @@ class MeshRates:
     """Adam's step sizes; metres for vertices, the rest in their own parameter's unit."""
 
     verts: Rate = 2e-4
-    texture: Rate = 2e-2
+    texture: Rate = 5e-3
     features: Rate = 5e-3
     decoder: Rate = 1e-3
     camera_colors: Rate = 2e-3
@@ -137,6 +137,7 @@ class MeshSettings:
         checkpoint_every: steps; an interrupted training continues from there.
         device: `auto` is the CPU, where meshes are drawn.
         weights: of the losses; `size` has no meaning for a mesh.
+        paint_stays: weight of the texture's mean square difference to how it was painted first.
         mesh_rates: of Adam.
     """
 
@@ -148,6 +149,7 @@ class MeshSettings:
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
     weights: LossWeights = LossWeights(mask=0.5)
+    paint_stays: Weight = 10.0
     mesh_rates: MeshRates = MeshRates()
 
 

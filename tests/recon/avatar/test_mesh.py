@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from collections.abc import Iterator
@@ -303,3 +304,19 @@ def test_paint_does_not_learn_what_is_behind_the_person() -> None:
     drawn.rgb_premul.sum().backward()
     assert rgb.grad is not None
     assert torch.equal(rgb.grad[0, ..., 0], mask)
+
+
+def test_paint_stays_where_little_is_seen(body: BodyModel, session: Session, tmp_path: Path) -> None:
+    """Without what holds it, texels that views barely touch go as far as those that they see."""
+    textures = []
+    for weight in (0.0, 1e4):
+        folder = tmp_path / f"{weight:g}"
+        result = trained(folder, body, session, dataclasses.replace(SETTINGS, paint_stays=weight))
+        assert result.mesh is not None
+        textures.append(result.mesh.paint.tensors()["texture"])
+    first = trained(
+        tmp_path / "first", body, session, dataclasses.replace(SETTINGS, steps=1, paint_stays=1e6)
+    )
+    assert first.mesh is not None
+    free, held = ((each - first.mesh.paint.tensors()["texture"]).abs().mean() for each in textures)
+    assert float(free) > 1.5 * float(held)
