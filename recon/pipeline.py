@@ -23,7 +23,7 @@ from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
-from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
+from simulacra.recon.avatar.settings import AvatarConfig, TrainedConfig, has_body
 from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.bodies.opening import body_key, open_body
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
@@ -95,7 +95,7 @@ class ReconstructionConfig:
     observe: ObserveConfig = field(default_factory=ObserveConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     refine: RefineConfig = field(default_factory=RefineConfig)
-    avatar: AvatarConfig | DepthSplatsConfig = field(default_factory=AvatarConfig)
+    avatar: TrainedConfig = field(default_factory=AvatarConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
@@ -274,7 +274,7 @@ def run_stages(
         "frames": ",".join(map(str, frames)),
     }
     log = log or StageLog(run, watch)
-    log.total = len(STAGES) if isinstance(settings.avatar, AvatarConfig) else len(STAGES) - len(OF_BODY)
+    log.total = len(STAGES) if has_body(settings.avatar) else len(STAGES) - len(OF_BODY)
     person = settings.observe.person
 
     def check(folder: Path) -> None:
@@ -285,11 +285,10 @@ def run_stages(
 
     able = key | {"networks": describe_networks()} | ({} if person == "largest" else {"person": person})
     checked = log.run("preflight", 6, settings.preflight, able, check, load_preflight)
-    bodiless = () if isinstance(settings.avatar, AvatarConfig) else OF_BODIES
+    bodiless = () if has_body(settings.avatar) else OF_BODIES
     checked.raise_on_fail((*settings.preflight.ignore, *bodiless))
     observed = log.run("observe", 4, settings.observe, key, observe_it, load_observations)
-    has_body = isinstance(settings.avatar, AvatarConfig)
-    body_name = settings.fit.body if has_body else "anny"
+    body_name = settings.fit.body if has_body(settings.avatar) else "anny"
     body = open_body(body_name)
     fit = surface = None
 
@@ -308,7 +307,7 @@ def run_stages(
         save_surface(folder, fused)
 
     placed = seen
-    if isinstance(settings.avatar, AvatarConfig):
+    if has_body(settings.avatar):
         fit = log.run(
             "fit", 7, settings.fit, key | body_key(body_name) | log.digests("observe"), fit_it, load_fit
         )

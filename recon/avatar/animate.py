@@ -15,7 +15,6 @@ from simulacra.recon.avatar.pictures import BACKDROP
 from simulacra.recon.motion import Motion, retarget
 from simulacra.render.body import BodyPose
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import OUTLINE_EPS2D, rasterize_gaussians
 from simulacra.render.image import composite
 from simulacra.render.runtime.errors import InputError
 
@@ -114,11 +113,9 @@ def draw_motion(
         raise InputError("a motion has no frame")
     backdrop = torch.tensor(BACKDROP)
     for index in range(len(poses.translation)):
-        gaussians = avatar.posed(_rows(poses, torch.tensor([index])))
+        figure = avatar.figure(_rows(poses, torch.tensor([index])))
         with torch.no_grad():
-            drawn = rasterize_gaussians(
-                gaussians, cameras[index if len(cameras) > 1 else 0], eps2d=OUTLINE_EPS2D
-            )
+            drawn = figure.draw(cameras[index if len(cameras) > 1 else 0])
         yield composite(drawn.rgb_premul[0], drawn.alpha[0], backdrop).clamp(0, 1).numpy()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from simulacra.recon.avatar.record import load_trained
+from simulacra.recon.avatar.record import TrainedResult, load_trained
 from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.fit.seen import part_views, unseen_words
@@ -15,7 +15,9 @@ from simulacra.recon.runs.chain import check_records
 from simulacra.recon.runs.stages import check_has_avatar, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose
+from simulacra.render.figure import Figure
 from simulacra.render.gaussians import Gaussians
+from simulacra.render.mesh_avatar import MeshAvatar
 from simulacra.render.runtime.errors import RunError
 
 
@@ -28,12 +30,14 @@ class FinishedAvatar:
         body: that carries it.
         rig: of the avatar's shape and binding.
         fit: the poses of the capture.
+        mesh: what the avatar really is, where it is a mesh.
     """
 
     avatar: Avatar
     body: BodyModel
     rig: BodyRig
     fit: BodyFit
+    mesh: MeshAvatar | None = None
 
     def remarks(self) -> dict[str, str]:
         """What whoever uses the avatar should know, by name: what of the person no camera saw.
@@ -46,7 +50,12 @@ class FinishedAvatar:
         share = f"{100 * float((seen > 0).double().mean()):.0f} %"
         words = unseen_words(part_views(self.body, self.fit.seen))
         guessed = {"never seen, a guess": ", ".join(words)} if words else {}
-        return {"seen": f"{share} of the Gaussians hang where some camera saw the person"} | guessed
+        what = "Gaussians" if self.mesh is None else "vertices"
+        return {"seen": f"{share} of the {what} hang where some camera saw the person"} | guessed
+
+    def figure(self, pose: BodyPose) -> Figure:
+        """The person in the world, in a pose of one frame, to be drawn."""
+        return TrainedResult(self.avatar, mesh=self.mesh).pose(self.rig, pose)
 
     def posed(self, pose: BodyPose) -> Gaussians:
         """The Gaussians in the world, in a pose of one frame."""
@@ -64,7 +73,8 @@ def open_avatar(run: Path) -> FinishedAvatar:
     check_has_avatar(run)
     described = read_run_file(run)
     check_records(run, ["avatar"])
-    avatar = load_trained(run / "avatar").avatar
+    trained = load_trained(run / "avatar")
+    avatar = trained.avatar
     if avatar is None:
         raise RunError(
             "this run has no avatar: free Gaussians cannot be posed",
@@ -74,7 +84,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
     check_records(run, ["fit"])
     body, fit = open_body(body_name_of(described)), load_fit(run / "fit")
     check_body(run, body, avatar, fit)
-    return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), fit)
+    return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), fit, trained.mesh)
 
 
 def check_body(run: Path, body: BodyModel, avatar: Avatar | None, fit: BodyFit | None) -> None:

@@ -26,6 +26,7 @@ from simulacra.recon.avatar.views import TrainingView
 from simulacra.recon.perception import ssim_cpu
 from simulacra.recon.perception.l1 import l1
 from simulacra.recon.perception.ssim import ssim
+from simulacra.render.figure import Rendered
 from simulacra.render.gaussians import GaussianRendering, Gaussians
 
 
@@ -52,25 +53,18 @@ class SurfacePrior:
     largest: float
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """What a step has drawn, and of what.
+class Shown:
+    """What a step has drawn, whatever it is made of: all that the photometric losses look at.
 
     Attributes:
         rendering: of one camera, over no background.
-        gaussians: the parameters, where they are kept: at rest for an avatar.
-        prior: what they are held to.
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
-        screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
     """
 
-    rendering: GaussianRendering
-    gaussians: Gaussians
-    prior: SurfacePrior
+    rendering: Rendered
     match: ColorMatch
     background: Float[Tensor, "3"]
-    screen_offsets: Float[Tensor, "1 n 2"] | None = None
 
     @cached_property
     def rgb(self) -> Float[Tensor, "h w 3"]:
@@ -90,36 +84,58 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Drawing(Shown):
+    """What a step has drawn of Gaussians.
+
+    Attributes:
+        rendering: of one camera, over no background.
+        gaussians: the parameters, where they are kept: at rest for an avatar.
+        prior: what they are held to.
+        match: the colors of the view's camera.
+        background: the color behind drawing and photograph in this step.
+        screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
+    """
+
+    rendering: GaussianRendering
+    gaussians: Gaussians
+    prior: SurfacePrior
+    match: ColorMatch
+    background: Float[Tensor, "3"]
+    screen_offsets: Float[Tensor, "1 n 2"] | None = None
+
+
+@dataclass(frozen=True)
 class Loss:
     """One thing that a step pays for.
 
     Attributes:
         name: its column in the log of losses.
         weight: what its value is multiplied by; with 0 it is not evaluated.
-        value: a pure function that returns a scalar, differentiable in what was drawn.
+        value: a pure function of what was drawn (a `Shown`; a `Drawing` of Gaussians) and of the view, that returns a
+            scalar, differentiable in what was drawn.
     """
 
     name: str
     weight: float
-    value: Callable[[Drawing, TrainingView], Tensor]
+    value: Callable[[Any, TrainingView], Tensor]
 
 
-def l1_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+def l1_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     """Mean absolute difference of color, both over the same background."""
     return l1(drawn.rgb, view.over(drawn.background))
 
 
-def ssim_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+def ssim_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     """One minus structural similarity, both over the same background."""
     return 1 - ssim(drawn.rgb, view.over(drawn.background))
 
 
-def mask_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+def mask_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     """Mean absolute difference of coverage and mask."""
     return l1(drawn.alpha, view.mask)
 
 
-def depth_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
+def depth_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     """Mean absolute error of expected depth in metres, at most `FAR_DEPTH_M` a pixel, where depth was measured and the
     drawing is opaque enough to have one; 0 where no pixel is.
     """
@@ -132,13 +148,20 @@ def depth_loss(drawn: Drawing, view: TrainingView) -> Float[Tensor, ""]:
     return error.clamp(max=FAR_DEPTH_M).mean()
 
 
-def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
-    """What Gaussians are trained by unless somebody says otherwise."""
+def photometric_losses(weights: LossWeights) -> tuple[Loss, ...]:
+    """What everything is trained by that has a picture, a coverage and a depth."""
     return (
         Loss("l1", weights.l1, l1_loss),
         Loss("ssim", weights.ssim, ssim_loss),
         Loss("mask", weights.mask, mask_loss),
         Loss("depth", weights.depth, depth_loss),
+    )
+
+
+def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
+    """What Gaussians are trained by unless somebody says otherwise."""
+    return (
+        *photometric_losses(weights),
         Loss("regularity", 1.0, lambda drawn, _: regularity(drawn.gaussians, drawn.prior, weights)),
     )
 
@@ -147,7 +170,7 @@ def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
 PHOTOMETRIC = (l1_loss, ssim_loss, mask_loss, depth_loss)
 
 
-def evaluate_losses(losses: Sequence[Loss], drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
+def evaluate_losses(losses: Sequence[Loss], drawn: Shown, view: TrainingView) -> dict[str, Tensor]:
     """The weighted value of each loss, by name and in their order.
 
     Raises:
@@ -165,7 +188,7 @@ def evaluate_losses(losses: Sequence[Loss], drawn: Drawing, view: TrainingView) 
     return {loss.name: values[loss.name] for loss in losses}
 
 
-def _evaluate_together(losses: Sequence[Loss], drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
+def _evaluate_together(losses: Sequence[Loss], drawn: Shown, view: TrainingView) -> dict[str, Tensor]:
     """Those of `PHOTOMETRIC` that are among the losses, in one pass over the pixels."""
     known = [loss for loss in losses if loss.value in PHOTOMETRIC]
     first = {loss.value: loss for loss in reversed(known)}
@@ -235,6 +258,15 @@ def regularity(gaussians: Gaussians, prior: SurfacePrior, weights: LossWeights) 
     if gaussians.means.dtype != torch.float32 or gaussians.means.device.type != "cpu":
         return regularity_reference(gaussians, prior, weights)
     cost: Tensor = _Regularity.apply(gaussians.means, gaussians.log_scales, prior, weights)
+    return cost
+
+
+def offset_regularity(
+    places: Float[Tensor, "n 3"], prior: SurfacePrior, weights: LossWeights
+) -> Float[Tensor, ""]:
+    """`regularity` of points that have no size."""
+    none = torch.full_like(places, -100.0).detach()  # the logarithm of nothing
+    cost: Tensor = _Regularity.apply(places, none, prior, weights)
     return cost
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
+from simulacra.render.figure import Figure
 from simulacra.render.image import composite, limited_size, resize_area, write_image
 from simulacra.render.mesh import shade
 
@@ -38,21 +38,18 @@ class Sphere:
     radius: float
 
 
-def bounding_sphere(gaussians: Gaussians, left_out: float = 0.002) -> Sphere:
-    """A sphere around the visible Gaussians, a few strays aside.
+def bounding_sphere(figure: Figure, left_out: float = 0.002) -> Sphere:
+    """A sphere around what is visible of a figure, a few strays aside.
 
     Args:
-        left_out: part of the Gaussians of opacity over one half that may lie outside, so that one stray does
-            not shrink the picture.
+        left_out: part of its points that may lie outside, so that one stray does not shrink the picture.
     """
-    means = gaussians.means.detach()
-    solid = gaussians.logit_opacities.detach() > 0
-    points = (means[solid] if bool(solid.any()) else means).double()
+    points = figure.points.double()
     ordered = points.sort(dim=0).values
     skip = int(left_out * (len(points) - 1))
     center = (ordered[skip] + ordered[len(points) - 1 - skip]) / 2
     distances = (points - center).norm(dim=-1).sort().values
-    return Sphere(center.to(means.dtype), float(distances[len(points) - 1 - skip]))
+    return Sphere(center.to(figure.points.dtype), float(distances[len(points) - 1 - skip]))
 
 
 def turntable_cameras(
@@ -77,7 +74,7 @@ def turntable_cameras(
 
 def write_turntable(
     folder: Path,
-    gaussians: Gaussians,
+    figure: Figure,
     *,
     sphere: Sphere | None = None,
     facing: Float[Tensor, "3"] | None = None,
@@ -85,13 +82,13 @@ def write_turntable(
     size: int = 512,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[Path]:
-    """One turn around the Gaussians as ``turntable/000.png`` and so on, on a light backdrop."""
-    cameras = turntable_cameras(sphere or bounding_sphere(gaussians), count, size, facing)
-    backdrop = gaussians.means.new_tensor(BACKDROP)
+    """One turn around the figure as ``turntable/000.png`` and so on, on a light backdrop."""
+    cameras = turntable_cameras(sphere or bounding_sphere(figure), count, size, facing)
+    backdrop = figure.points.new_tensor(BACKDROP)
     paths = []
     for index in progress(range(count)):
         with torch.no_grad():
-            drawn = rasterize_gaussians(gaussians, cameras[index], eps2d=OUTLINE_EPS2D)
+            drawn = figure.draw(cameras[index])
         picture = composite(drawn.rgb_premul[0], drawn.alpha[0], backdrop)
         paths.append(folder / TURNTABLE_FOLDER / f"{index:03d}.png")
         write_image(paths[-1], picture.clamp(0, 1).cpu().numpy())

@@ -1,4 +1,4 @@
-"""What training gives: a drivable avatar, or free Gaussians that only know one moment."""
+"""What training gives: a drivable avatar of Gaussians or of a mesh, or free Gaussians that only know one moment."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from pathlib import Path
 
 import torch
 
+from simulacra.recon.avatar.mesh_record import MESH_RECORD, load_mesh, save_mesh
 from simulacra.recon.runs.files import read_json, write_arrays
 from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
-from simulacra.render.avatar import Avatar, Binding
-from simulacra.render.body.records import BodyShape
+from simulacra.render.avatar import Avatar, Binding, BodyRig, drive
+from simulacra.render.body.records import BodyPose, BodyShape
+from simulacra.render.figure import Figure, GaussianFigure
 from simulacra.render.gaussians.record import FIELDS, Gaussians
+from simulacra.render.mesh_avatar import MeshAvatar, mesh_gaussians
 
 RECORD = "gaussians.npz"
 ACCOUNT = "training.json"
@@ -20,10 +23,34 @@ LOSSES = "losses.npz"
 
 @dataclass(frozen=True)
 class TrainedResult:
-    """An avatar, or free Gaussians in the world; exactly one of the two, on the CPU."""
+    """An avatar, or free Gaussians in the world; exactly one of the two, on the CPU.
+
+    Attributes:
+        avatar: as Gaussians; a mesh as flat ones at its vertices, for whoever draws nothing else.
+        free: in the world.
+        mesh: what the avatar really is, where it is a mesh.
+    """
 
     avatar: Avatar | None = None
     free: Gaussians | None = None
+    mesh: MeshAvatar | None = None
+
+    @staticmethod
+    def of_mesh(mesh: MeshAvatar) -> TrainedResult:
+        """A mesh avatar, and its Gaussians."""
+        return TrainedResult(avatar=mesh_gaussians(mesh), mesh=mesh)
+
+    def pose(self, rig: BodyRig, pose: BodyPose) -> Figure:
+        """What cameras see of an avatar in a pose of one frame.
+
+        Args:
+            rig: of the avatar's binding, which is the mesh's too.
+        """
+        with torch.no_grad():
+            if self.mesh is not None:
+                return self.mesh.pose(rig, pose)
+            assert self.avatar is not None
+            return GaussianFigure(drive(self.avatar, rig, pose))
 
     def __post_init__(self) -> None:
         if (self.avatar is None) == (self.free is None):
@@ -31,9 +58,12 @@ class TrainedResult:
 
 
 def save_trained(folder: Path, result: TrainedResult) -> None:
-    """Writes ``gaussians.npz``: the fields of the Gaussians, and those of binding and shape, and what was seen, where
-    there is a body.
+    """Writes ``mesh.npz`` of a mesh; otherwise ``gaussians.npz``: the fields of the Gaussians, and those of binding and
+    shape, and what was seen, where there is a body.
     """
+    if result.mesh is not None:
+        save_mesh(folder, result.mesh)
+        return
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None
     arrays = {name: getattr(gaussians, name).detach().numpy() for name in FIELDS}
@@ -65,6 +95,8 @@ def load_trained(folder: Path) -> TrainedResult:
     Raises:
         RunError: the file is missing or damaged.
     """
+    if (folder / MESH_RECORD).is_file():
+        return TrainedResult.of_mesh(load_mesh(folder))
     with record_errors(folder / RECORD):
         arrays = {name: torch.from_numpy(array) for name, array in read_arrays(folder / RECORD).items()}
         fields = {

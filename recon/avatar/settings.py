@@ -75,7 +75,7 @@ class Densification:
 
 @config
 class AvatarConfig:
-    """A body-bound avatar.
+    """An avatar of Gaussians that hang on a body.
 
     Attributes:
         steps: one view each.
@@ -96,7 +96,7 @@ class AvatarConfig:
         densify: more Gaussians where the pictures ask for them.
     """
 
-    kind: Literal["avatar"] = "avatar"
+    kind: Literal["gaussians"] = "gaussians"
     steps: SomeSteps = 300
     longest_side: LongestSide = 512
     count: Count = 30_000
@@ -110,6 +110,71 @@ class AvatarConfig:
     weights: LossWeights = LossWeights()
     rates: LearningRates = LearningRates()
     densify: Densification = Densification()
+
+
+@config
+class MeshRates:
+    """Adam's step sizes; metres for vertices, the rest in their own parameter's unit."""
+
+    verts: Rate = 2e-4
+    texture: Rate = 5e-3
+    features: Rate = 5e-3
+    decoder: Rate = 1e-3
+    camera_colors: Rate = 2e-3
+    camera_poses: Rate = 4e-4
+
+
+@config
+class MeshSettings:
+    """A closed mesh with the body's texture coordinates: what meshes of all kinds have in common.
+
+    Attributes:
+        steps: one view each.
+        longest_side: pixels at which views are trained.
+        edge_mm: the longest edge of the mesh; the body's own longer ones are halved until they are.
+        texture: rows and columns of the picture.
+        seed: of the order of views and the backgrounds.
+        checkpoint_every: steps; an interrupted training continues from there.
+        device: `auto` is the CPU, where meshes are drawn.
+        weights: of the losses; `size` has no meaning for a mesh.
+        paint_stays: weight of the texture's mean square difference to how it was painted first.
+        mesh_rates: of Adam.
+    """
+
+    steps: SomeSteps = 160
+    longest_side: LongestSide = 512
+    edge_mm: Annotated[float, Interval(ge=2, le=1000)] = 10.0
+    texture: Annotated[int, Interval(ge=16, le=8192)] = 1024
+    seed: Seed = 0
+    checkpoint_every: SomeSteps = 50
+    device: DeviceSetting = "auto"
+    weights: LossWeights = LossWeights(mask=0.5)
+    paint_stays: Weight = 10.0
+    mesh_rates: MeshRates = MeshRates()
+
+
+@config
+class MeshConfig(MeshSettings):
+    """An avatar of a closed mesh with a picture as its colors."""
+
+    kind: Literal["mesh"]
+
+
+@config
+class NeuralTextureConfig(MeshSettings):
+    """A mesh avatar whose colors are a picture and what a small decoder adds to it, of learned features and of the
+    direction from which it is seen.
+
+    Attributes:
+        features: of each texel.
+        feature_texels: rows and columns of the features.
+        hidden: units of the decoder.
+    """
+
+    kind: Literal["neural_texture"]
+    features: Annotated[int, Interval(ge=1, le=64)] = 8
+    feature_texels: Annotated[int, Interval(ge=16, le=4096)] = 512
+    hidden: Annotated[int, Interval(ge=1, le=256)] = 16
 
 
 @config
@@ -137,3 +202,11 @@ class DepthSplatsConfig:
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
+
+
+TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig
+
+
+def has_body(settings: TrainedConfig) -> bool:
+    """Whether what is trained hangs on a fitted body."""
+    return not isinstance(settings, DepthSplatsConfig)

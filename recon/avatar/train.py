@@ -15,9 +15,18 @@ from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, GaussianTrainee,
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
+from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
 from simulacra.recon.avatar.placement import Person, place_free, place_on_body
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
-from simulacra.recon.avatar.settings import AvatarConfig, Densification, DepthSplatsConfig, LearningRates
+from simulacra.recon.avatar.settings import (
+    AvatarConfig,
+    Densification,
+    DepthSplatsConfig,
+    LearningRates,
+    MeshConfig,
+    NeuralTextureConfig,
+    TrainedConfig,
+)
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.fit.seen import gaussian_views
@@ -28,8 +37,7 @@ from simulacra.recon.session import Session
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
 
-TrainedConfig = AvatarConfig | DepthSplatsConfig
-# Both removed when the stage is done.
+# All removed when the stage is done.
 VIEWS = "views"
 ALIGNMENT = "alignment"
 
@@ -72,15 +80,19 @@ def train_avatar(
         trainee = GaussianTrainee(initial, place_free, cameras, recipe)
         training = train(trainee, views, recipe.schedule, folder)
         result = TrainedResult(free=_result(training))
+    elif isinstance(settings, MeshConfig | NeuralTextureConfig):
+        assert person is not None
+        seen = MeshEvidence(session, mask_of, frames, cameras, surface)
+        result, training = train_mesh(folder, person, seen, views, settings, losses)
     else:
         assert person is not None
         result, training = _train_avatar(
             folder, session, person, surface, mask_of, views, cameras, settings, losses
         )
     save_trained(folder, result)
-    _write_account(folder, training, views, describe_device(device))
+    _write_account(folder, training, result, views, describe_device(device))
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    for name in (VIEWS, ALIGNMENT):
+    for name in (VIEWS, ALIGNMENT, FIRST):
         shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
@@ -165,16 +177,30 @@ def _result(training: Training) -> Gaussians:
     return gaussians_of(training.tensors).to("cpu")
 
 
-def _write_account(folder: Path, training: Training, views: ViewStore, device: dict[str, str]) -> None:
+def _write_account(
+    folder: Path, training: Training, result: TrainedResult, views: ViewStore, device: dict[str, str]
+) -> None:
     write_arrays(folder / LOSSES, **{name: column.numpy() for name, column in training.losses.items()})
     of_cameras = {name: training.tensors[name].cpu().numpy() for name in OF_CAMERAS}
-    described = device | {
-        "gaussians": len(training.state["origins"]),
-        "views": len(views),
-        "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
-        "camera_gains": np.exp(of_cameras["gains"]).round(4).tolist(),
-        "camera_shifts": of_cameras["shifts"].round(4).tolist(),
-        "camera_turns_deg": np.degrees(of_cameras["turns"]).round(4).tolist(),
-        "camera_moves_mm": (1000 * of_cameras["moves"]).round(3).tolist(),
-    }
+    described = (
+        device
+        | _counts(result)
+        | {
+            "views": len(views),
+            "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
+            "camera_gains": np.exp(of_cameras["gains"]).round(4).tolist(),
+            "camera_shifts": of_cameras["shifts"].round(4).tolist(),
+            "camera_turns_deg": np.degrees(of_cameras["turns"]).round(4).tolist(),
+            "camera_moves_mm": (1000 * of_cameras["moves"]).round(3).tolist(),
+        }
+    )
     write_json(folder / ACCOUNT, described)
+
+
+def _counts(result: TrainedResult) -> dict[str, int]:
+    """How much there is of what was trained."""
+    if result.mesh is not None:
+        return {"vertices": len(result.mesh.mesh), "triangles": len(result.mesh.mesh.faces)}
+    gaussians = result.free if result.avatar is None else result.avatar.gaussians
+    assert gaussians is not None
+    return {"gaussians": len(gaussians)}

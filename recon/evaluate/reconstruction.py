@@ -38,14 +38,15 @@ from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
 from simulacra.render.avatar import drive, rig_body
 from simulacra.render.body import BodyModel
-from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
+from simulacra.render.figure import Figure, GaussianFigure
+from simulacra.render.gaussians import Gaussians
 from simulacra.render.rotation import axis_angle_to_matrix
 
 OBSERVED_FOLDER = "observed"
 
 
 class PosedResult:
-    """The result as Gaussians in any frame, or in it as one camera recorded it, whose clock may differ."""
+    """The result in any frame, or in it as one camera recorded it, whose clock may differ."""
 
     def __init__(self, trained: TrainedResult, body: BodyModel, fit: BodyFit | None) -> None:
         self._trained, self._fit = trained, fit
@@ -53,7 +54,16 @@ class PosedResult:
             None if trained.avatar is None else rig_body(body, trained.avatar.shape, trained.avatar.binding)
         )
 
+    def figure(self, frame: int, camera: str | None = None) -> Figure:
+        """What cameras see of it."""
+        if self._trained.free is not None:
+            return GaussianFigure(self._trained.free)
+        assert self._rig is not None
+        assert self._fit is not None
+        return self._trained.pose(self._rig, self._fit.pose_of(frame, camera))
+
     def at(self, frame: int, camera: str | None = None) -> Gaussians:
+        """As Gaussians."""
         if self._trained.free is not None:
             return self._trained.free
         assert self._trained.avatar is not None
@@ -102,7 +112,7 @@ def evaluate_reconstruction(
     if settings.turntable:
         write_turntable(
             folder,
-            posed.at(shown),
+            posed.figure(shown),
             facing=None if fit is None else facing(fit, shown),
             count=settings.turntable,
             progress=lambda numbers: track(numbers, "turntable", settings.turntable),
@@ -153,13 +163,13 @@ def _true_errors(
     if truth is None:
         return None
     side = settings.view.longest_side
-    return true_errors(session, truth, body, fit, posed.at, protocol.evaluated, side)
+    return true_errors(session, truth, body, fit, posed.figure, protocol.evaluated, side)
 
 
 def _renderer(session: Session, posed: PosedResult) -> RenderView:
     def render(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
         view = session.cameras_as_tensors(camera).scaled(width, height)
-        drawn = rasterize_gaussians(posed.at(frame, camera), view, eps2d=OUTLINE_EPS2D)
+        drawn = posed.figure(frame, camera).draw(view)
         return drawn.rgb_premul[0], drawn.alpha[0], drawn.depth[0]
 
     return render

@@ -27,7 +27,7 @@ from simulacra.recon.session import Session
 from simulacra.recon.session.truth import TrueFrame, Truth
 from simulacra.render.body import BodyModel, BodyPose, BodyShape
 from simulacra.render.camera import Cameras
-from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
+from simulacra.render.figure import Figure
 from simulacra.render.image import limited_size
 
 # Places on either surface whose distance to the other one is measured, of each frame.
@@ -63,7 +63,7 @@ def true_errors(
     truth: Truth,
     body: BodyModel,
     fit: BodyFit | None,
-    posed: Callable[[int], Gaussians],
+    posed: Callable[[int], Figure],
     views: Sequence[View],
     longest_side: int,
 ) -> TrueErrors:
@@ -85,7 +85,7 @@ def true_errors(
         outcomes |= {"true_joints_mm": joints, "true_body_mm": whole}
     for frame in frames:
         # The reconstruction's surface is what it shows to the true cameras, not all of its Gaussians.
-        gaussians, points = posed(frame), []
+        figure, points = posed(frame), []
         for camera in session.cameras:
             true = truth.cameras[camera.name]
             size = limited_size(camera.width, camera.height, longest_side)
@@ -95,7 +95,7 @@ def true_errors(
                 camera.width,
                 camera.height,
             ).scaled(*size)
-            depth, covered = _draw_depth(gaussians, tensors)
+            depth, covered = _draw_depth(figure, tensors)
             points.append(tensors.unproject(depth[None])[0][covered])
             view = View(camera.name, frame)
             if view in wanted:
@@ -108,10 +108,10 @@ def true_errors(
     return TrueErrors(outcomes, per_joint)
 
 
-def _draw_depth(gaussians: Gaussians, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
+def _draw_depth(figure: Figure, camera: Cameras) -> tuple[Float[Tensor, "h w"], Tensor]:
     """Expected depth in metres, and where the result covers a pixel."""
     with torch.no_grad():
-        drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
+        drawn = figure.draw(camera)
     alpha = drawn.alpha[0]
     return drawn.depth[0] / alpha.clamp(min=LEAST_ALPHA), alpha >= 0.5
 

@@ -15,6 +15,8 @@ from simulacra.render.export.gltf_person import write_person_glb
 from simulacra.render.export.obj import write_obj
 from simulacra.render.export.person_mesh import Person
 from simulacra.render.export.usd import write_usd
+from simulacra.render.mesh_avatar import MeshAvatar
+from simulacra.render.skinned_mesh import body_with_mesh
 
 MESHES = ("glb", "obj", "usd")
 JPEG_QUALITY = 92
@@ -29,17 +31,41 @@ def textured_person(
         RunError: the session, from which the texture is painted, has gone or is another.
         InputError: a file of it is missing or damaged.
     """
+    if avatar.mesh is not None:
+        return _mesh_person(avatar, avatar.mesh, texture_size)
     photographs = training_photographs(run, avatar, session_at) if texture_size else ()
     if not photographs:
         return Person(avatar.body, avatar.rig.rest)
     baked = bake_texture(avatar.body, avatar.rig.rest.verts, photographs, texture_size)
-    picture = io.BytesIO()
-    Image.fromarray(baked.rgb).save(picture, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
     notes = {
         "texture": f"{baked.seen_share:.0%} of the surface is seen in {len(photographs)} photographs; the rest is "
         "continued from what is around (_SEEN = 0)"
     }
-    return Person(avatar.body, avatar.rig.rest, picture.getvalue(), baked.seen, notes)
+    return Person(avatar.body, avatar.rig.rest, _jpeg(Image.fromarray(baked.rgb)), baked.seen, notes)
+
+
+def _mesh_person(avatar: FinishedAvatar, mesh: MeshAvatar, texture_size: int) -> Person:
+    """A mesh avatar as it was trained; its own texture, at the size asked for."""
+    body, rest = body_with_mesh(avatar.body, mesh.mesh, avatar.rig)
+    if not texture_size:
+        return Person(body, rest)
+    trained = mesh.paint.tensors()["texture"].clamp(0, 1)
+    picture = Image.fromarray((255 * trained).round().byte().numpy())
+    if picture.size != (texture_size, texture_size):
+        picture = picture.resize((texture_size, texture_size), Image.Resampling.LANCZOS)
+    if mesh.seen is None:
+        return Person(body, rest, _jpeg(picture))
+    seen = (mesh.seen > 0)[mesh.mesh.faces].all(1).numpy()
+    notes = {
+        "texture": f"{seen.mean():.0%} of the triangles hang where some camera saw the person (_SEEN = 0 elsewhere)"
+    }
+    return Person(body, rest, _jpeg(picture), seen, notes)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    return content.getvalue()
 
 
 def write_person(out: Path, person: Person, poses: Posed, to: str) -> list[Path]:

@@ -70,7 +70,7 @@ class Box:
 
     def holds(self, points: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
         """Which points lie in it."""
-        return ((points >= self.low) & (points < self.high)).all(-1)
+        return np.asarray(((points >= self.low) & (points < self.high)).all(-1))
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def fuse(
         below = (floor - low[1] - voxel * np.arange(shape[1]))[None, :, None].astype(np.float32)
         outside, beyond = np.maximum(outside, below), np.maximum(beyond, below)
     if within is not None and within.outside is not None:
-        centres = low + voxel * np.stack(np.indices(shape), -1).reshape(-1, 3)
+        centres = low + voxel * np.indices(shape).reshape(3, -1).T
         outside = np.maximum(outside, within.outside(centres).reshape(shape).astype(np.float32))
     solid = _solid(total, weight, outside / truncation, beyond / truncation, cut=within is not None)
     points, normals = _crossings(solid)
@@ -238,7 +238,16 @@ def _solid(total, weight, outside, beyond, cut: bool) -> Float[np.ndarray, "x y 
         if cut:
             kept |= _at_walls(labels, count)
         solid[(labels > 0) & ~kept[labels]] = 1.0
+    solid[_hollows(solid)] = -1.0
     return ndimage.gaussian_filter(solid, SMOOTHING_VOXELS)
+
+
+def _hollows(solid: Float[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
+    """Room inside the person that no way leads to from outside: behind what was measured, where cameras disagree."""
+    empty, count = ndimage.label(solid >= 0)
+    around = _at_walls(empty, count)
+    around[0] = True
+    return ~around[empty]
 
 
 def _at_walls(labels: Int[np.ndarray, "x y z"], count: int) -> Bool[np.ndarray, " labels"]:

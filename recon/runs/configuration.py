@@ -35,6 +35,8 @@ Place = Callable[[Key], str]
 MOST_BYTES = 256 << 10
 # The longest path that Linux takes.
 LONGEST_TEXT = 4096
+# What values were called before, by section and key; read likewise, and without a word: old runs are full of them.
+OLD_VALUES = {("avatar", "kind"): {"avatar": "gaussians"}}
 # Names that sections had before: in files and options they are read as the new ones, which is said once on stderr.
 OLD_SECTIONS = {"splat": "avatar", "colour": "color"}
 
@@ -207,11 +209,28 @@ def _check_keys(cls: type, tree: dict[str, Any], prefix: Key, place: Place) -> N
         tree[name] = value
         if name not in fields_of(cls):
             raise _unknown_key(cls, key, place(key))
+        _rename_values(tree, key)
+        value = tree[name]
         items = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, item in items:
             branch = branch_of(hints[name], item) if isinstance(item, dict) else None
             if branch:
                 _check_keys(branch, item, key if index is None else (*key, index), place)
+
+
+def _rename_values(tree: dict[str, Any], key: Key) -> None:
+    """Gives what stands under the last part of `key` its name of today, in place; of a section its values."""
+    name = str(key[-1])
+    value = tree[name]
+    for below, names in OLD_VALUES.items():
+        if isinstance(value, dict) and key == below[:-1] and below[-1] in value:
+            value[below[-1]] = _today(names, value[below[-1]])
+        elif key == below:
+            tree[name] = _today(names, value)
+
+
+def _today(names: Mapping[str, str], value: Any) -> Any:
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _unknown_key(cls: type, key: Key, where: str) -> ConfigError:
@@ -252,6 +271,7 @@ def _set(cls: type, tree: dict[str, Any], given: Key, value: str, where: str) ->
         annotation = typing.get_type_hints(owner)[part]
         if depth == len(given):
             node[str(part)] = _read_value(annotation, value)
+            _rename_values(node, key)
             break
         below = node.get(str(part))
         node[str(part)] = node = dict(below) if isinstance(below, dict) else {}

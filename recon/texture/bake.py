@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,15 +19,28 @@ from torch import Tensor
 from simulacra.recon.texture.labels import UNSEEN, choose_labels
 from simulacra.recon.texture.levelling import add_corrections, fill_unseen, seam_corrections
 from simulacra.recon.texture.sight import Photograph, sample, score_vertices
-from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras
 from simulacra.render.image import linear_to_srgb
 from simulacra.render.mesh import face_normals, rasterize_mesh
 
 
+@runtime_checkable
+class Textured(Protocol):
+    """A mesh with texture coordinates: a body, or one that hangs on it."""
+
+    @property
+    def faces(self) -> Int[Tensor, "f 3"]: ...
+
+    @property
+    def uvs(self) -> Float[Tensor, "t 2"]: ...
+
+    @property
+    def face_uvs(self) -> Int[Tensor, "f 3"]: ...
+
+
 @dataclass(frozen=True)
 class Texture:
-    """A picture for the body's texture coordinates.
+    """A picture for a mesh's texture coordinates.
 
     Attributes:
         rgb: sRGB; the first row is v = 1.
@@ -40,25 +54,25 @@ class Texture:
 
 
 def bake_texture(
-    body: BodyModel, rest: Float[Tensor, "v 3"], photographs: Sequence[Photograph], size: int
+    mesh: Textured, rest: Float[Tensor, "v 3"], photographs: Sequence[Photograph], size: int
 ) -> Texture:
-    """Paints the body's texture.
+    """Paints a mesh's texture.
 
     Args:
-        rest: vertices of the body at rest: where areas are measured, and near is near.
+        rest: its vertices at rest: where areas are measured, and near is near.
         photographs: of the person in any poses.
         size: rows and columns of the texture.
     """
-    faces = body.faces.numpy()
-    scores = np.stack([score_vertices(each, body.faces).numpy() for each in photographs])
+    faces = mesh.faces.numpy()
+    scores = np.stack([score_vertices(each, mesh.faces).numpy() for each in photographs])
     labels = choose_labels(scores, faces)
     colors = np.stack([sample(each, each.verts).double().numpy() for each in photographs])
     corrections = seam_corrections(colors, labels, faces)
     corners = _corner_colors(rest, colors, labels, corrections, faces)
-    face, barycentrics = _texels(body, size)
+    face, barycentrics = _texels(mesh, size)
     texels = np.einsum("nk,nkc->nc", barycentrics, corners[face.ravel()[face.ravel() >= 0]])
-    _paint(texels, photographs, labels, corrections, body.faces, face, barycentrics)
-    areas = face_normals(rest, body.faces).norm(dim=-1).numpy()
+    _paint(texels, photographs, labels, corrections, mesh.faces, face, barycentrics)
+    areas = face_normals(rest, mesh.faces).norm(dim=-1).numpy()
     seen = labels != UNSEEN
     return Texture(_picture(texels, face >= 0), seen, float(areas[seen].sum() / areas.sum()))
 
@@ -80,14 +94,14 @@ def _corner_colors(
     return fill_unseen(rest.double().numpy(), known, count > 0, faces)[faces]
 
 
-def _texels(body: BodyModel, size: int) -> tuple[Int[np.ndarray, "h w"], Float[np.ndarray, "n 3"]]:
+def _texels(mesh: Textured, size: int) -> tuple[Int[np.ndarray, "h w"], Float[np.ndarray, "n 3"]]:
     """The triangle of each texel, -1 for none, and the place in it of those that have one, row after row.
 
     The texture is what a camera sees before which the coordinates lie as a sheet, at a distance of one.
     """
-    sheet = torch.cat([body.uvs[:, :1], 1 - body.uvs[:, 1:], torch.ones(len(body.uvs), 1)], 1)
+    sheet = torch.cat([mesh.uvs[:, :1], 1 - mesh.uvs[:, 1:], torch.ones(len(mesh.uvs), 1)], 1)
     K = torch.diag(torch.tensor([float(size), float(size), 1.0]))
-    drawn = rasterize_mesh(sheet, body.face_uvs, Cameras(torch.eye(4)[None], K[None], size, size))
+    drawn = rasterize_mesh(sheet, mesh.face_uvs, Cameras(torch.eye(4)[None], K[None], size, size))
     covered = drawn.covered[0].numpy()
     face = np.where(covered, drawn.face_index[0].numpy(), -1)
     return face, drawn.barycentrics[0].numpy()[covered].astype(np.float64)

@@ -144,7 +144,7 @@ def test_help_of_a_configured_command_has_every_value_with_its_default(
             "reconstruct --help",
             "--fit.iterations INT 1..1000 of the optimiser in each of its rounds. (default: 40)",
         ),
-        ("reconstruct S -h", ".kind avatar|depth_splats (default: avatar)"),
+        ("reconstruct S -h", ".kind gaussians|mesh|neural_texture|depth_splats (default: gaussians)"),
         ("stage --help", "--light-seed INT 0..2147483647 where the lamps are. (default: 0)"),
     ):
         with pytest.raises(SystemExit) as ended:
@@ -230,7 +230,7 @@ def test_an_old_name_is_taken_and_noted(capsys: pytest.CaptureFixture[str]) -> N
         ["reconstruct", ".", "--out", "run", "--config", "studio"],
         ["reconstruct", ".", "--out", "run", "--fit.iteration", "3"],
         ["reconstruct", ".", "--out", "run", "--fit.iterations", "0"],
-        ["reconstruct", ".", "--out", "run", "--avatar.kind", "mesh"],
+        ["reconstruct", ".", "--out", "run", "--avatar.kind", "meshes"],
         ["sweep", ".", "--out", "runs", "--avatar.steps", "1,b"],
         ["stage", "--out", "session", "--person.sed", "3"],
         ["stage", "--out", "session", "--person.seed", "-1"],

@@ -49,6 +49,14 @@ def test_an_unknown_one_gets_the_nearest_of_its_kind(
 
 
 def test_all_that_the_readme_names_are_brought() -> None:
-    named = {"studio_rgbd", "multiview_video", "desk_face", "demo", "smoke", "baselines/depth_splats"}
+    named = {
+        "studio_rgbd",
+        "multiview_video",
+        "desk_face",
+        "demo",
+        "smoke",
+        "baselines/depth_splats",
+        "baselines/mesh_only",
+    }
     named |= {"portrait", "depth_camera", "one_camera"}
     assert named <= set(brought_configs())

@@ -21,6 +21,7 @@ from simulacra.recon.perception.psnr import psnr
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.export.ply import half_turn
 from simulacra.render.export.rigged import write_rigged
+from simulacra.render.figure import GaussianFigure
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.image import composite
 from simulacra.tools.bench.read_back import READERS
@@ -77,7 +78,7 @@ def draw(gaussians: Gaussians, cameras: Cameras) -> torch.Tensor:
 
 def whole_camera(gaussians: Gaussians) -> Cameras:
     """Sees the whole person from in front."""
-    return turntable_cameras(bounding_sphere(gaussians), 1, SIZE)[0]
+    return turntable_cameras(bounding_sphere(GaussianFigure(gaussians)), 1, SIZE)[0]
 
 
 def head_camera(avatar: FinishedAvatar) -> Cameras:

@@ -64,13 +64,14 @@ def reconstruct(
     from simulacra.recon.runs.progress import working
 
     with working("loading the libraries"):
+        from simulacra.recon.avatar.settings import has_body
         from simulacra.recon.runs.configuration import format_config, load_config
 
         reconstruction_schema()
 
     resolved = load_config(reconstruction_schema(), config_file(config), overrides)
     if config is None and (session / SESSION_FILE).is_file():
-        config, resolved = _propose(session, overrides, body=resolved.avatar.kind == "avatar")
+        config, resolved = _propose(session, overrides, body=has_body(resolved.avatar))
     elif not print_config:
         _say_held_out(session, resolved)
     if print_config or out is None:

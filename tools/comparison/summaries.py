@@ -167,8 +167,8 @@ def _state(run: Path, config: Mapping[str, Any], stages: Mapping[str, Any]) -> s
         return f"being written by {writer}"
     done = [name for name in STAGE_ORDER if (run / name / STAGE_FILE).is_file()]
     # A baseline without a body has no fit and no surface.
-    kind = config.get("avatar", {}).get("kind", "avatar") if config else "avatar"
-    wanted = [name for name in STAGE_ORDER if kind == "avatar" or name not in ("fit", "refine")]
+    kind = config.get("avatar", {}).get("kind") if config else None
+    wanted = [name for name in STAGE_ORDER if kind != "depth_splats" or name not in ("fit", "refine")]
     missing = [name for name in wanted if name not in done]
     if missing:
         return f"stopped before {missing[0]}" if missing[0] == "preflight" else f"stopped in {missing[0]}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -29,12 +30,11 @@ from simulacra.render.avatar import BodyRig, rig_body
 from simulacra.render.body import BodyModel
 from simulacra.render.body.records import RestBody
 from simulacra.render.camera import Cameras
+from simulacra.render.figure import Figure
 from simulacra.render.gaussians import (
     OUTLINE_EPS2D,
     Gaussians,
-    expected_depth,
     rasterize_features,
-    rasterize_gaussians,
 )
 from simulacra.render.gaussians.normals import gaussian_normals
 from simulacra.render.image import composite, limited_size, resize_area
@@ -169,19 +169,27 @@ class DrawnRun:
         Raises:
             InputError: the frame was not fitted.
         """
-        try:
+        with _fitted(frame):
             return self.posed.at(frame, camera)
-        except KeyError as error:
-            raise InputError("this frame was not fitted", where=f"frame {frame}", found=error) from error
+
+    def figure(self, frame: int, camera: str | None = None) -> Figure:
+        """What cameras see in a frame.
+
+        Raises:
+            InputError: the frame was not fitted.
+        """
+        with _fitted(frame):
+            return self.posed.figure(frame, camera)
 
     def draw(self, frame: int, name: str, side: int) -> tuple[FloatPicture, np.ndarray, np.ndarray]:
         """Color over black, alpha, and depth in metres (0 where there is none)."""
 
         def make() -> tuple[np.ndarray, ...]:
-            gaussians, camera = self.gaussians(frame, name), self.camera(name, side)
+            figure, camera = self.figure(frame, name), self.camera(name, side)
             with torch.no_grad():
-                drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
-                depth = torch.where(drawn.alpha > LEAST_ALPHA, expected_depth(drawn), torch.zeros(()))
+                drawn = figure.draw(camera)
+                expected = drawn.depth / drawn.alpha.clamp(min=LEAST_ALPHA)
+                depth = torch.where(drawn.alpha > LEAST_ALPHA, expected, torch.zeros(()))
             rgb = drawn.rgb_premul[0].clamp(0, 1)
             return unchangeable(rgb.numpy(), drawn.alpha[0].numpy(), depth[0].numpy())
 
@@ -229,6 +237,14 @@ class DrawnRun:
         assert self.fit is not None
         with torch.no_grad():
             return self.body.rest(self.fit.shape)
+
+
+@contextmanager
+def _fitted(frame: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise InputError("this frame was not fitted", where=f"frame {frame}", found=error) from error
 
 
 def draw_layer(run: DrawnRun, layer: str, camera: str, frame: int, side: int) -> np.ndarray:

@@ -23,7 +23,8 @@ from simulacra.recon.session.video import write_video
 from simulacra.render.avatar import drive
 from simulacra.render.body import BodyPose
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
+from simulacra.render.figure import Figure
+from simulacra.render.gaussians import Gaussians
 from simulacra.render.image import composite
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 from simulacra.render.runtime.errors import InputError
@@ -154,9 +155,8 @@ def draw_pose(motions: Motions, run: DrawnRun, asked: Mapping[str, Any]) -> np.n
         InputError: as `chosen_pose`.
     """
     with DRAWING, torch.no_grad():
-        gaussians = _posed(run, chosen_pose(motions, run, asked))
-        around = _around(gaussians)
-        return _picture(gaussians, _orbit(around, asked), _background(asked))
+        figure = _figure(run, chosen_pose(motions, run, asked))
+        return _picture(figure, _orbit(_around(figure), asked), _background(asked))
 
 
 def draw_clip(motions: Motions, run: DrawnRun, asked: Mapping[str, Any]) -> bytes:
@@ -177,12 +177,12 @@ def draw_clip(motions: Motions, run: DrawnRun, asked: Mapping[str, Any]) -> byte
 def _turn(motions: Motions, run: DrawnRun, asked: Mapping[str, Any]) -> Iterator[np.ndarray]:
     count = min(CLIP_FRAMES, max(2, _whole(asked.get("count", 90))))
     with DRAWING, torch.no_grad():
-        gaussians = _posed(run, chosen_pose(motions, run, asked))
-    around, begin = _around(gaussians), _number(asked, "azimuth", 0.0, 1e6)
+        figure = _figure(run, chosen_pose(motions, run, asked))
+    around, begin = _around(figure), _number(asked, "azimuth", 0.0, 1e6)
     for index in range(count):
         from_here = {**asked, "azimuth": begin + 360 * index / count}
         with DRAWING, torch.no_grad():
-            picture = _picture(gaussians, _orbit(around, from_here), _background(asked))
+            picture = _picture(figure, _orbit(around, from_here), _background(asked))
         yield picture
 
 
@@ -192,12 +192,12 @@ def _moved(motions: Motions, run: DrawnRun, asked: Mapping[str, Any]) -> Iterato
     if poses is None:
         raise InputError("there is no motion to be drawn", remedy="drop a BVH file in")
     with DRAWING, torch.no_grad():
-        around = _around(_posed(run, _rows(poses, slice(0, 1))))
+        around = _around(_figure(run, _rows(poses, slice(0, 1))))
     for at in range(min(CLIP_FRAMES, len(poses.translation))):
         with DRAWING, torch.no_grad():
-            gaussians = _posed(run, chosen_pose(motions, run, {**asked, "at": at}))
-            center = gaussians.means.mean(0)
-            picture = _picture(gaussians, _orbit((center, around[1]), asked), _background(asked))
+            figure = _figure(run, chosen_pose(motions, run, {**asked, "at": at}))
+            center = figure.points.mean(0)
+            picture = _picture(figure, _orbit((center, around[1]), asked), _background(asked))
         yield picture
 
 
@@ -205,7 +205,7 @@ def _require_avatar(run: DrawnRun) -> FinishedAvatar:
     avatar, fit = run.trained.avatar, run.fit
     if avatar is None or fit is None:
         raise InputError("free Gaussians have no body and cannot be posed", where=run.root)
-    return FinishedAvatar(avatar, run.body, run.rig, fit)
+    return FinishedAvatar(avatar, run.body, run.rig, fit, run.trained.mesh)
 
 
 def _posed(run: DrawnRun, pose: BodyPose) -> Gaussians:
@@ -214,8 +214,12 @@ def _posed(run: DrawnRun, pose: BodyPose) -> Gaussians:
     return drive(run.trained.avatar, rig, pose)
 
 
-def _around(gaussians: Gaussians) -> tuple[torch.Tensor, float]:
-    sphere = bounding_sphere(gaussians)
+def _figure(run: DrawnRun, pose: BodyPose) -> Figure:
+    return run.trained.pose(run.rig, pose)
+
+
+def _around(figure: Figure) -> tuple[torch.Tensor, float]:
+    sphere = bounding_sphere(figure)
     return sphere.center, sphere.radius
 
 
@@ -232,8 +236,8 @@ def _orbit(around: tuple[torch.Tensor, float], asked: Mapping[str, Any]) -> Came
     return look_at((target + distance * ray)[None], target[None], focal, side, side)
 
 
-def _picture(gaussians: Gaussians, camera: Cameras, background: torch.Tensor) -> np.ndarray:
-    drawn = rasterize_gaussians(gaussians, camera, eps2d=OUTLINE_EPS2D)
+def _picture(figure: Figure, camera: Cameras, background: torch.Tensor) -> np.ndarray:
+    drawn = figure.draw(camera)
     return as_bytes(composite(drawn.rgb_premul[0], drawn.alpha[0], background).clamp(0, 1).numpy())
 
 

@@ -17,6 +17,7 @@ from simulacra.recon.avatar.pictures import (
     write_turntable,
 )
 from simulacra.render.camera import look_at
+from simulacra.render.figure import GaussianFigure
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.image import read_image
 
@@ -47,7 +48,7 @@ def test_sphere_is_found_and_a_stray_does_not_move_it() -> None:
     faint = ball(200, center=(9.0, 9.0, 9.0))
     faint = faint.replace(logit_opacities=torch.full((200,), -3.0))
     for chosen in (gaussians, Gaussians.concatenate([gaussians, stray, faint])):
-        sphere = bounding_sphere(chosen)
+        sphere = bounding_sphere(GaussianFigure(chosen))
         np.testing.assert_allclose(sphere.center.numpy(), [0.3, 1.0, -0.2], atol=0.02)
         assert sphere.radius == pytest.approx(0.5, abs=0.02)
 
@@ -79,7 +80,7 @@ def test_first_camera_stands_where_the_person_looks_and_the_turn_closes() -> Non
 
 
 def test_turntable_pictures_show_the_near_side(tmp_path: Path) -> None:
-    paths = write_turntable(tmp_path, ball(), count=4, size=64)
+    paths = write_turntable(tmp_path, GaussianFigure(ball()), count=4, size=64)
     assert [path.name for path in paths] == ["000.png", "001.png", "002.png", "003.png"]
     assert paths[0].parent == tmp_path / "turntable"
     # Seen from +x the ball is red, from -x green; the corner is the backdrop.

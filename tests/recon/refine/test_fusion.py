@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth, clean_depth
-from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, fuse
+from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, _hollows, fuse
 from simulacra.render.camera import Cameras, look_at
 
 SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
@@ -177,3 +177,16 @@ def test_what_is_expected_decides_where_nothing_was_measured() -> None:
     side = Box(CENTER + np.array([0.15, -0.1, -0.1]), CENTER + np.array([0.35, 0.1, 0.1]))
     kept = fuse(*observed(), VOXEL, TRUNCATION, within=Closer(side, nothing.outside))
     assert np.median(np.abs(distances(kept))) < VOXEL / 2
+
+
+def test_hollows_that_no_way_leads_to_are_filled() -> None:
+    """A ball with two rooms in it: one closed, one with a door."""
+    x, y, z = np.mgrid[-1:1:41j, -1:1:41j, -1:1:41j]
+    ball = np.sqrt(x**2 + y**2 + z**2) - 0.8
+    closed = 0.2 - np.sqrt((x - 0.35) ** 2 + y**2 + z**2)
+    door = np.maximum(0.2 - np.sqrt((x + 0.35) ** 2 + y**2 + z**2), 0.1 - np.sqrt((x + 0.35) ** 2 + y**2))
+    solid = np.maximum(ball, np.maximum(closed, door)).astype(np.float32)
+    filled = _hollows(solid)
+    assert filled[(closed > 0.02) & (ball < 0)].all()
+    assert not filled[(closed < 0)].any()
+    assert filled.sum() > 100
