@@ -22,6 +22,7 @@ from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Sco
 from simulacra.recon.evaluate.truth import TrueErrors
 from simulacra.recon.evaluate.views import (
     DIFFERENCE_FULL_SCALE,
+    FINEST,
     CapturedView,
     ComparedView,
     RenderView,
@@ -273,7 +274,8 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
     """Everything besides the images that the numbers depend on."""
     return {
         "longest_side": settings.view.longest_side,
-        "resize": "area, of the capture over black and of its mask; renders at the compared size, K scaled",
+        "resize": "area, of the capture over black, of its mask, and of renders drawn at the capture's size, K scaled",
+        "finest_render": f"{FINEST} times the longest side",
         "background": "black, both",
         "color": "8 bit sRGB values in 0..1, no gamma undone; renders clipped to 0..1",
         "alpha_threshold": settings.view.alpha_threshold,

@@ -142,7 +142,8 @@ def _verdict(metric: str, ours: float, other: Beside) -> str:
     """ "better", "worse", or nothing where the two were scored on different views or are equal."""
     if other.comparable is False or ours == other.value:
         return ""
-    return "better" if (ours > other.value) == (METRICS[metric].better == "higher") else "worse"
+    cost = METRICS[metric].cost
+    return "better" if cost(ours) < cost(other.value) else "worse"
 
 
 def _spread(metric: str, score: Mapping[str, Any]) -> str:
