@@ -37,6 +37,7 @@ class Metric:
         meaning: how it is computed, exactly enough to compute it again; settings in braces (`SETTINGS`).
         needs: without which it is null.
         decimals: how many are worth printing.
+        version: rises when the same pictures get another number; compare none across versions.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Metric:
     meaning: str
     needs: str
     decimals: int
+    version: int = 1
 
     def explain(self, settings: Mapping[str, Any]) -> str:
         """The meaning in an evaluation with these settings; those that are not given are named instead."""
@@ -75,6 +77,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=2,
+        version=2,
     ),
     "psnr_near": Metric(
         label="PSNR, person and rim",
@@ -97,6 +100,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=2,
+        version=2,
     ),
     "ssim_crop": Metric(
         label="SSIM, crop",
@@ -109,6 +113,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=4,
+        version=2,
     ),
     "mask_iou": Metric(
         label="Mask overlap",
@@ -120,6 +125,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=4,
+        version=2,
     ),
     "outline_offset_px": Metric(
         label="Outline offset",
@@ -152,6 +158,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="measured depth and a mask of the person",
         decimals=1,
+        version=2,
     ),
     "depth_p90_mm": Metric(
         label="Depth error, 90th percentile",
@@ -160,6 +167,7 @@ METRICS: dict[str, Metric] = {
         meaning="The 90th percentile of the same differences: where the worst tenth begins.",
         needs="measured depth and a mask of the person",
         decimals=1,
+        version=2,
     ),
     "reprojection_px": Metric(
         label="Keypoint reprojection",
@@ -257,6 +265,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "better": metric.better,
             "meaning": metric.explain({}),
             "needs": metric.needs,
+            "version": str(metric.version),
         }
         for name, metric in METRICS.items()
     }

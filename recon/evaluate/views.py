@@ -89,6 +89,7 @@ class ComparedView:
         photo: over black; as it is where there is no mask.
         render: over black.
         person: whether a pixel is of the capture's mask; None where there is none.
+        covered: whether the render covers a pixel.
         difference: colored by how much they differ.
     """
 
@@ -98,6 +99,7 @@ class ComparedView:
     photo: Float[np.ndarray, "h w 3"]
     render: Float[np.ndarray, "h w 3"]
     person: Bool[np.ndarray, "h w"] | None = None
+    covered: Bool[np.ndarray, "h w"] | None = None
 
     @property
     def difference(self) -> Float[np.ndarray, "h w 3"]:
@@ -129,7 +131,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     scores = _score_appearance(rgb, target, person, settings.crop_margin)
     scores |= _score_silhouette(alpha, outline, settings.alpha_threshold)
     scores |= _score_depth(depth, covered, person, captured.depth)
-    return ComparedView(view, scores, captured.mask_source, target, rgb, person)
+    return ComparedView(view, scores, captured.mask_source, target, rgb, person, covered)
 
 
 def _score_appearance(
