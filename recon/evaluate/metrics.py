@@ -22,6 +22,10 @@ SETTINGS = {
 }
 
 
+# "nearest N": a number that is off on either side is worse.
+Better = Literal["higher", "lower", "nearest 0", "nearest 1"]
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric.
@@ -33,18 +37,31 @@ class Metric:
         meaning: how it is computed, exactly enough to compute it again; settings in braces (`SETTINGS`).
         needs: without which it is null.
         decimals: how many are worth printing.
+        version: rises when the same pictures get another number; compare none across versions.
     """
 
     label: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Better
     meaning: str
     needs: str
     decimals: int
+    version: int = 1
 
     def explain(self, settings: Mapping[str, Any]) -> str:
         """The meaning in an evaluation with these settings; those that are not given are named instead."""
         return self.meaning.format_map(SETTINGS | dict(settings))
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether a number may be off on either side."""
+        return self.better.startswith("nearest")
+
+    def cost(self, value: float) -> float:
+        """What a number costs: of two results that of less is better; in the metric's unit."""
+        if self.two_sided:
+            return abs(value - float(self.better.removeprefix("nearest ")))
+        return -value if self.better == "higher" else value
 
 
 METRICS: dict[str, Metric] = {
@@ -60,6 +77,18 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=2,
+        version=2,
+    ),
+    "psnr_near": Metric(
+        label="PSNR, person and rim",
+        unit="dB",
+        better="higher",
+        meaning=(
+            "The same over the mask's pixels and all within 4 pixels of one (in pixels of 512 to the longer side): "
+            "what is drawn outside the person costs as what is missing inside."
+        ),
+        needs="a mask of the person",
+        decimals=2,
     ),
     "psnr_full": Metric(
         label="PSNR, whole image",
@@ -71,6 +100,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=2,
+        version=2,
     ),
     "ssim_crop": Metric(
         label="SSIM, crop",
@@ -83,6 +113,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=4,
+        version=2,
     ),
     "mask_iou": Metric(
         label="Mask overlap",
@@ -94,6 +125,27 @@ METRICS: dict[str, Metric] = {
         ),
         needs="a mask of the person",
         decimals=4,
+        version=2,
+    ),
+    "outline_offset_px": Metric(
+        label="Outline offset",
+        unit="px",
+        better="nearest 0",
+        meaning=(
+            "Mean signed distance of the render's outline (alpha one half) to the mask's (one half), positive outside: "
+            "above zero the result is inflated. Found at a quarter of a pixel at the compared size, given in pixels of "
+            "512 to the longer side; no distance counts for more than 8."
+        ),
+        needs="a mask of the person",
+        decimals=2,
+    ),
+    "area_ratio": Metric(
+        label="Area",
+        unit="1",
+        better="nearest 1",
+        meaning="Pixels where the render's alpha is at least {alpha_threshold} over those where the mask is.",
+        needs="a mask of the person",
+        decimals=3,
     ),
     "depth_median_mm": Metric(
         label="Depth error, median",
@@ -106,6 +158,7 @@ METRICS: dict[str, Metric] = {
         ),
         needs="measured depth and a mask of the person",
         decimals=1,
+        version=2,
     ),
     "depth_p90_mm": Metric(
         label="Depth error, 90th percentile",
@@ -114,6 +167,7 @@ METRICS: dict[str, Metric] = {
         meaning="The 90th percentile of the same differences: where the worst tenth begins.",
         needs="measured depth and a mask of the person",
         decimals=1,
+        version=2,
     ),
     "reprojection_px": Metric(
         label="Keypoint reprojection",
@@ -187,7 +241,17 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
-VIEW_METRICS = ("psnr_fg", "psnr_full", "ssim_crop", "mask_iou", "depth_median_mm", "depth_p90_mm")
+VIEW_METRICS = (
+    "psnr_fg",
+    "psnr_near",
+    "psnr_full",
+    "ssim_crop",
+    "mask_iou",
+    "outline_offset_px",
+    "area_ratio",
+    "depth_median_mm",
+    "depth_p90_mm",
+)
 # Only in the scores of virtual captures.
 TRUE_METRICS = ("true_joints_mm", "true_body_mm", "true_surface_mm", "true_depth_mm")
 
@@ -201,6 +265,7 @@ def catalogue() -> dict[str, dict[str, str]]:
             "better": metric.better,
             "meaning": metric.explain({}),
             "needs": metric.needs,
+            "version": str(metric.version),
         }
         for name, metric in METRICS.items()
     }

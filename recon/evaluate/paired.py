@@ -22,6 +22,8 @@ Told = Literal["better", "worse", "not told apart"]
 class PairedDifference:
     """One metric of a result minus that of another, over the views that both have a number of.
 
+    Of a metric that is best at a number: how far the one is from it minus how far the other is.
+
     Attributes:
         metric: its name in `METRICS`.
         values: by view; at least one.
@@ -51,12 +53,13 @@ class PairedDifference:
 def paired_difference(
     metric: str, ours: Mapping[View, float], theirs: Mapping[View, float]
 ) -> PairedDifference | None:
-    """Ours minus theirs; None where no view has a number in both.
+    """Ours minus theirs, or their distances from the best number; None where no view has a number in both.
 
     Args:
         metric: its name in `METRICS`.
         ours: number by view.
         theirs: likewise.
     """
-    both = {view: ours[view] - theirs[view] for view in ours if view in theirs}
+    far = METRICS[metric].cost if METRICS[metric].two_sided else float
+    both = {view: far(ours[view]) - far(theirs[view]) for view in ours if view in theirs}
     return PairedDifference(metric, both) if both else None

@@ -8,12 +8,17 @@ so beside its numbers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 from simulacra.render.runtime.errors import CaptureError, ConfigError
+
+# What a number of a protocol means changes with its version: compare none across versions.
+PROTOCOL_VERSIONS = {"held-out-view": 1, "held-out-frame": 1}
 
 
 @dataclass(frozen=True, order=True)
@@ -80,6 +85,24 @@ class Protocol:
         return "held-out frames" if not self.held_out_cameras else "held-out cameras and frames"
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The protocols that scored views are of, by name and version; none of views that were seen in training.
+
+        `held-out-view`: a camera that no stage saw. `held-out-frame`: a frame of a known camera whose colors were not
+        used, and whose pose was fitted. A held-out camera at a held-out frame is of the first.
+        """
+        unseen = [view for view in self.evaluated if not self.seen(view)]
+        found = {"held-out-frame" if self.pose_seen(view) else "held-out-view" for view in unseen}
+        return tuple(f"{name}@{PROTOCOL_VERSIONS[name]}" for name in PROTOCOL_VERSIONS if name in found)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the split: what was trained on, and which views are scored."""
+        scored = [(view.camera, view.frame) for view in self.evaluated]
+        split = [self.training_cameras, self.frames, self.training_frames, scored]
+        return sha256(json.dumps(split).encode()).hexdigest()
+
+    @property
     def statement(self) -> str:
         """One sentence for people: what the scores were computed on and what that says."""
         if not self.evaluated:
@@ -104,6 +127,7 @@ class Protocol:
         """What metrics.json says under `protocol` and what another run can compare."""
         return {
             "name": self.name,
+            "kinds": list(self.kinds),
             "statement": self.statement,
             "locked": self.locked,
             "seen_in_training": any(self.seen(view) for view in self.evaluated),

@@ -1,4 +1,4 @@
-"""Where on the person a view is right: its pixels by region of the fitted body, and the PSNR of each.
+"""Where on the person a view is right: PSNR and overlap by region of the fitted body.
 
 A pixel of the capture's mask is of the region that the fitted body shows there, or of the nearest one where it shows
 none (clothes, hair). A body that is fitted wrongly therefore blames a neighbour; regions tell where to look, and the
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Missing, collect
+from simulacra.recon.perception.mask_iou import mask_iou
 from simulacra.recon.perception.psnr import psnr
 from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras
@@ -100,17 +101,44 @@ def region_psnr(
     return found
 
 
-def describe_regions(values: Mapping[View, Mapping[str, float]]) -> dict[str, Any]:
-    """What metrics.json says under `regions`: for each that any view shows, as of a metric; dB."""
+def region_iou(
+    covered: Bool[np.ndarray, "h w"],
+    person: Bool[np.ndarray, "h w"],
+    shown: Int[np.ndarray, "h w"],
+) -> dict[str, float]:
+    """Overlap of two silhouettes within each region, 0..1; regions of few pixels of the person are left out.
+
+    A pixel of either silhouette is of the region that the body shows there or nearest to it, so that what is drawn
+    too large costs the region that it is drawn at.
+    """
+    regions = spread_regions(shown, covered | person)
+    found = {}
+    for row, name in enumerate(REGIONS):
+        pixels = regions == row
+        if (pixels & person).sum() >= LEAST_PIXELS:
+            found[name] = mask_iou(covered & pixels, person & pixels)
+    return found
+
+
+def describe_regions(
+    values: Mapping[View, Mapping[str, float]], overlaps: Mapping[View, Mapping[str, float]]
+) -> dict[str, Any]:
+    """What metrics.json says under `regions`: for each that any view shows, as of a metric; dB, and `mask_iou`."""
     described = {}
     for name in REGIONS:
-        outcomes: dict[View, float | Missing] = {
-            view: found[name] for view, found in values.items() if name in found
-        }
-        score = collect("psnr_fg", outcomes)
-        if score.values:
-            entry = score.as_json()
-            described[name] = {
-                key: entry[key] for key in ("mean", "per_camera", "interval_95", "count", "views")
-            }
+        entry = _describe_region("psnr_fg", name, values)
+        if entry is not None:
+            described[name] = entry | {"mask_iou": _describe_region("mask_iou", name, overlaps)}
     return described
+
+
+def _describe_region(
+    metric: str, region: str, values: Mapping[View, Mapping[str, float]]
+) -> dict[str, Any] | None:
+    outcomes: dict[View, float | Missing] = {
+        view: found[region] for view, found in values.items() if region in found
+    }
+    score = collect(metric, outcomes)
+    entry = score.as_json()
+    kept = ("mean", "per_camera", "interval_95", "count", "views")
+    return {key: entry[key] for key in kept} if score.values else None

@@ -91,6 +91,7 @@ class Score:
             "count": len(self.values),
             "unit": METRICS[self.metric].unit,
             "better": METRICS[self.metric].better,
+            "version": METRICS[self.metric].version,
             "reason": self.reason,
             "views": [_describe_view(view) | {"value": value} for view, value in self.values.items()],
             "missing": [_describe_view(view) | {"reason": reason} for view, reason in self.missing.items()],

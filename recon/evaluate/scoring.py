@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,11 +18,18 @@ from jaxtyping import Float
 
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
-from simulacra.recon.evaluate.regions import RegionsOf, describe_regions, region_psnr, spread_regions
+from simulacra.recon.evaluate.regions import (
+    RegionsOf,
+    describe_regions,
+    region_iou,
+    region_psnr,
+    spread_regions,
+)
 from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
 from simulacra.recon.evaluate.views import (
     DIFFERENCE_FULL_SCALE,
+    FINEST,
     CapturedView,
     ComparedView,
     RenderView,
@@ -131,6 +139,8 @@ class Evaluation:
 
     Attributes:
         regions: PSNR by region of the body and view, dB.
+        overlaps: of the silhouettes in each region, likewise.
+        predictions: SHA-256 of what was rendered, at the compared size and of 8 bits, in the protocol's order.
     """
 
     protocol: Protocol
@@ -138,6 +148,8 @@ class Evaluation:
     settings: Mapping[str, Any]
     references: Sequence[PublishedNumber] = ()
     regions: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
+    overlaps: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
+    predictions: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Without times or paths, so that another evaluation of the same run is the same file."""
@@ -154,7 +166,8 @@ class Evaluation:
                 "views": views,
             },
             "scores": {name: score.as_json() for name, score in self.scores.items()},
-            "regions": describe_regions(self.regions),
+            "regions": describe_regions(self.regions, self.overlaps),
+            "hashes": {"split": self.protocol.digest, "predictions": self.predictions},
             "references": [
                 {"metric": r.metric, "value": r.value, "source": r.source} for r in self.references
             ],
@@ -180,15 +193,20 @@ def score_views(
     outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
     mask_sources: dict[str, int] = {}
     regions: dict[View, dict[str, float]] = {}
+    overlaps: dict[View, dict[str, float]] = {}
+    renders: dict[View, bytes] = {}
     pictured = set(spread(protocol.evaluated, settings.pictures))
     views = _read_in_order(subject.read_views, protocol.evaluated)
     for captured in track(views, "scoring views", len(protocol.evaluated)):
         compared = compare_view(captured, subject.render_view, settings.view)
         for name, outcome in compared.scores.items():
             outcomes[name][captured.view] = outcome
-        if subject.regions is not None and compared.person is not None:
+        renders[captured.view] = _digest(compared)
+        if subject.regions is not None and compared.person is not None and compared.covered is not None:
             height, width = compared.person.shape
-            parts = spread_regions(subject.regions(captured.view, width, height), compared.person)
+            shown = subject.regions(captured.view, width, height)
+            overlaps[captured.view] = region_iou(compared.covered, compared.person, shown)
+            parts = spread_regions(shown, compared.person)
             regions[captured.view] = region_psnr(compared.render, compared.photo, parts)
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
@@ -199,7 +217,10 @@ def score_views(
     if subject.truth is not None:
         scores |= subject.truth.scores()
     described = _describe(settings, mask_sources)
-    evaluation = Evaluation(protocol, scores, described, settings.references, regions)
+    predictions = sha256(
+        b"".join(renders[view] for view in protocol.evaluated if view in renders)
+    ).hexdigest()
+    evaluation = Evaluation(protocol, scores, described, settings.references, regions, overlaps, predictions)
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation
 
@@ -218,6 +239,13 @@ def write_view(folder: Path, compared: ComparedView) -> None:
     write_image(folder / f"{stem}_photo.png", compared.photo)
     write_image(folder / f"{stem}_render.png", compared.render)
     write_image(folder / f"{stem}_difference.png", compared.difference)
+
+
+def _digest(compared: ComparedView) -> bytes:
+    """Of a render as a display would show it, and of its silhouette."""
+    pixels = (compared.render * 255 + 0.5).astype(np.uint8)
+    covered = b"" if compared.covered is None else compared.covered.tobytes()
+    return sha256(repr(pixels.shape).encode() + pixels.tobytes() + covered).digest()
 
 
 def _read_in_order(read_views: ReadViews, views: Sequence[View]) -> Iterator[CapturedView]:
@@ -273,7 +301,8 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
     """Everything besides the images that the numbers depend on."""
     return {
         "longest_side": settings.view.longest_side,
-        "resize": "area, of the capture over black and of its mask; renders at the compared size, K scaled",
+        "resize": "area, of the capture over black, of its mask, and of renders drawn at the capture's size, K scaled",
+        "finest_render": f"{FINEST} times the longest side",
         "background": "black, both",
         "color": "8 bit sRGB values in 0..1, no gamma undone; renders clipped to 0..1",
         "alpha_threshold": settings.view.alpha_threshold,

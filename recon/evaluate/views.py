@@ -1,7 +1,8 @@
 """One view scored: what the result renders there beside what the camera saw there.
 
 The capture is laid over black with its mask at its own size and then resampled by area, its mask too; the
-render is what the splats give at that size, over black, clipped to 0..1 as a display would.
+render is drawn over black at the capture's size, or at `FINEST` times the compared one where that is less, clipped to
+0..1 as a display would, and resampled in the same way: a photograph's pixel is a mean over its area, too.
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from torch import Tensor
 from simulacra.recon.evaluate.metrics import VIEW_METRICS
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Missing
+from simulacra.recon.perception.area_ratio import area_ratio
 from simulacra.recon.perception.depth_error import depth_error, resize_depth
 from simulacra.recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.outline_offset import outline_offset
 from simulacra.recon.perception.psnr import psnr
+from simulacra.recon.perception.psnr_near import psnr_near
 from simulacra.recon.perception.ssim import WINDOW, Crop, ssim
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.ranges import LongestSide
@@ -31,8 +35,11 @@ from simulacra.render.runtime.errors import RunError
 
 # Where a difference picture is brightest: a mean absolute color difference of a quarter of the range.
 DIFFERENCE_FULL_SCALE = 0.25
+# A view is drawn at no more than this many times the size at which it is compared.
+FINEST = 2
 # Below this alpha a render says nothing of depth.
 LEAST_ALPHA = 1e-3
+NOBODY = Missing("the mask is empty: the person is not in this view")
 
 # (rgb_premul h w 3, alpha h w, alpha-weighted depth h w) of a frame, for a camera, at a width and height in
 # pixels.
@@ -82,6 +89,7 @@ class ComparedView:
         photo: over black; as it is where there is no mask.
         render: over black.
         person: whether a pixel is of the capture's mask; None where there is none.
+        covered: whether the render covers a pixel.
         difference: colored by how much they differ.
     """
 
@@ -91,6 +99,7 @@ class ComparedView:
     photo: Float[np.ndarray, "h w 3"]
     render: Float[np.ndarray, "h w 3"]
     person: Bool[np.ndarray, "h w"] | None = None
+    covered: Bool[np.ndarray, "h w"] | None = None
 
     @property
     def difference(self) -> Float[np.ndarray, "h w 3"]:
@@ -108,23 +117,25 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     """
     view, photo, mask = captured.view, captured.photo, captured.mask
     width, height = limited_size(photo.shape[1], photo.shape[0], settings.longest_side)
-    rgb, alpha, depth = _render(render_view, view, width, height)
+    drawn_size = limited_size(photo.shape[1], photo.shape[0], FINEST * settings.longest_side)
+    rgb, alpha, depth = _render(render_view, view, drawn_size, (width, height))
     if mask is None:
         scores: dict[str, float | Missing] = dict.fromkeys(
             VIEW_METRICS, Missing("the view has no mask of the person")
         )
         return ComparedView(view, scores, "none", resize_area(photo, width, height), rgb)
     target = resize_area(photo * mask[..., None], width, height)
-    person = resize_area(mask, width, height) >= settings.alpha_threshold
+    outline = resize_area(mask, width, height)
+    person = outline >= settings.alpha_threshold
     covered = alpha >= settings.alpha_threshold
-    scores = _score_appearance(rgb, covered, target, person, settings.crop_margin)
+    scores = _score_appearance(rgb, target, person, settings.crop_margin)
+    scores |= _score_silhouette(alpha, outline, settings.alpha_threshold)
     scores |= _score_depth(depth, covered, person, captured.depth)
-    return ComparedView(view, scores, captured.mask_source, target, rgb, person)
+    return ComparedView(view, scores, captured.mask_source, target, rgb, person, covered)
 
 
 def _score_appearance(
     rgb: Float[np.ndarray, "h w 3"],
-    covered: Bool[np.ndarray, "h w"],
     target: Float[np.ndarray, "h w 3"],
     person: Bool[np.ndarray, "h w"],
     crop_margin: float,
@@ -132,11 +143,10 @@ def _score_appearance(
     ours, theirs = torch.from_numpy(rgb), torch.from_numpy(target)
     scored: dict[str, float | Missing] = {
         "psnr_full": psnr(ours.double(), theirs.double()).item(),
-        "mask_iou": mask_iou(covered, person),
     }
     if not person.any():
-        empty = Missing("the mask is empty: the person is not in this view")
-        return scored | {"psnr_fg": empty, "ssim_crop": empty}
+        return scored | dict.fromkeys(("psnr_fg", "psnr_near", "ssim_crop"), NOBODY)
+    scored["psnr_near"] = psnr_near(rgb, target, person)
     scored["psnr_fg"] = psnr(ours.double(), theirs.double(), torch.from_numpy(person)).item()
     crop = crop_around(person, crop_margin)
     scored["ssim_crop"] = (
@@ -145,6 +155,20 @@ def _score_appearance(
         else ssim(ours, theirs, crop=crop).item()
     )
     return scored
+
+
+def _score_silhouette(
+    alpha: Float[np.ndarray, "h w"], mask: Float[np.ndarray, "h w"], threshold: float
+) -> dict[str, float | Missing]:
+    covered, person = alpha >= threshold, mask >= threshold
+    offset = outline_offset(alpha, mask)
+    return {
+        "mask_iou": mask_iou(covered, person),
+        "area_ratio": area_ratio(covered, person) if person.any() else NOBODY,
+        "outline_offset_px": Missing("the render or the mask has no outline in this view")
+        if offset is None
+        else offset,
+    }
 
 
 def _score_depth(
@@ -166,11 +190,16 @@ def _score_depth(
 
 
 def _render(
-    render_view: RenderView, view: View, width: int, height: int
+    render_view: RenderView, view: View, drawn_size: tuple[int, int], compared_size: tuple[int, int]
 ) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-    """Color over black in 0..1, alpha, and expected depth in metres (0 where nothing is drawn)."""
+    """Color over black in 0..1, alpha, and expected depth in metres (0 where nothing is drawn), resampled by area.
+
+    Args:
+        drawn_size: width and height in pixels.
+        compared_size: likewise, of what is returned.
+    """
     with torch.no_grad():
-        images = render_view(view.frame, view.camera, width, height)
+        images = render_view(view.frame, view.camera, *drawn_size)
     rgb, alpha, depth = (image.detach().cpu().float().numpy() for image in images)
     for name, image in (("color", rgb), ("alpha", alpha), ("depth", depth)):
         if not np.isfinite(image).all():
@@ -180,8 +209,11 @@ def _render(
                 found=f"{np.count_nonzero(~np.isfinite(image))} of {image.size} values",
                 remedy="the training diverged: delete its folder and run again with smaller learning rates",
             )
+    rgb, alpha, depth = (
+        resize_area(image, *compared_size) for image in (np.clip(rgb, 0.0, 1.0), alpha, depth)
+    )
     expected = np.where(alpha > LEAST_ALPHA, depth / np.maximum(alpha, LEAST_ALPHA), 0.0)
-    return np.clip(rgb, 0.0, 1.0), alpha, expected.astype(np.float32)
+    return rgb, alpha, expected.astype(np.float32)
 
 
 def crop_around(person: Bool[np.ndarray, "h w"], margin: float) -> Crop:

@@ -105,12 +105,12 @@ def choose(runs: Sequence[RunSummary], where: Sequence[str], sort: str) -> list[
     conditions = [parse_condition(text) for text in where]
     check_key(sort, f"--sort {sort}")
     chosen = [run for run in runs if all(condition.holds(run) for condition in conditions)]
-    sign = -1 if sort in METRICS and METRICS[sort].better == "higher" else 1
+    cost = METRICS[sort].cost if sort in METRICS else float
 
     def rank(run: RunSummary) -> tuple[bool, float, str, str]:
         value = value_of(run, sort)
         number = isinstance(value, int | float) and math.isfinite(value)
-        return value is None, sign * value if number else 0.0, "" if number else str(value), run.name
+        return value is None, cost(value) if number else 0.0, "" if number else str(value), run.name
 
     return sorted(chosen, key=rank)
 

@@ -200,11 +200,10 @@ def worst_views(comparison: Comparison, metric: str, most: int) -> list[View]:
         raise RunError(
             "views are told apart by a metric of views", found=metric, expected=" or ".join(VIEW_METRICS)
         )
-    sign = 1.0 if METRICS[metric].better == "higher" else -1.0
     numbers = [run.values(metric) for run in comparison.runs]
     scored = [view for view in comparison.views if any(view in values for values in numbers)]
 
     def rank(view: View) -> float:
-        return min(sign * values[view] for values in numbers if view in values)
+        return min(-METRICS[metric].cost(values[view]) for values in numbers if view in values)
 
     return sorted(scored, key=rank)[:most]

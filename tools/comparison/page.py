@@ -86,7 +86,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         table.add_row(name, *("–" if value is None else say_value(value) for value in values), style="dim")
     for name in comparison.metrics:
         row = _row(comparison, name)
-        better = {"higher": "more is better", "lower": "less is better"}[row["better"]]
+        better = {"higher": "more is better", "lower": "less is better"}.get(
+            row["better"], f"{row['better']} is better"
+        )
         cells = [
             "\n".join(filter(None, (c["mean"], f"{c['delta']} {c['said']}".strip(), c["interval"])))
             for c in row["cells"]

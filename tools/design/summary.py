@@ -130,17 +130,19 @@ def allowed(settings: DesignConfig, rows: Sequence[EstimateRow], variant: str, s
     beyond is not known better than that.
     """
     metric = settings.metrics[0]
-    better = METRICS[metric].better
+    meant = METRICS[metric]
+    # Of a metric that is best at a number, how far from it.
+    far, better = (meant.cost, "lower") if meant.two_sided else (float, meant.better)
     own = [row for row in rows if row.variant == variant and row.sweep == sweep.option]
     if any(isinstance(value, str) for value in sweep.values) or not own or metric not in own[0].estimates:
         return "not a number"
-    base = own[0].estimates[metric].mean
+    base = far(own[0].estimates[metric].mean)
     limit = base * (1 + settings.tolerance if better == "lower" else 1 - settings.tolerance)
     last, last_mean = None, base
     for row in own:
         if metric not in row.estimates:
             return f"up to {last:g}; beyond it some captures had no result" if last is not None else "none"
-        mean = row.estimates[metric].mean
+        mean = far(row.estimates[metric].mean)
         value = float(row.value) if row.value is not None else 0.0
         if mean > limit if better == "lower" else mean < limit:
             if last is None:

@@ -44,11 +44,15 @@ class _Score(_Strict):
     missing: list[dict[str, Any]]
 
 
-class _Region(_Strict):
+class _Overlap(_Strict):
     mean: _Number
     per_camera: dict[_Camera, _Number]
     count: int
     views: list[_Value]
+
+
+class _Region(_Overlap):
+    mask_iou: _Overlap | None = None
 
 
 class _HeldOut(_Strict):

@@ -106,8 +106,8 @@ def unmeasured(metrics: Mapping[str, Any] | None) -> list[str]:
     return [f"{' and '.join(labels)}: {reason}." for reason, labels in reasons.items()]
 
 
-def region_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, float]]:
-    """Each region of the body: PSNR, what its worst view has, and how long a bar of it is, percent."""
+def region_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, str, float]]:
+    """Each region of the body: PSNR, overlap, what its worst view has, and how long a bar of it is, percent."""
     found = {} if metrics is None else metrics.get("regions", {})
     regions = {name: region for name, region in found.items() if region["views"]}
     best = max((region["mean"] for region in regions.values()), default=1.0)
@@ -115,7 +115,10 @@ def region_rows(metrics: Mapping[str, Any] | None) -> list[tuple[str, str, str, 
     for name, region in sorted(regions.items(), key=lambda pair: pair[1]["mean"]):
         worst = min(region["views"], key=lambda view: view["value"])
         said = f"{shown('psnr_fg', worst['value'])} dB (camera {worst['camera']}, frame {worst['frame']})"
-        rows.append((name, shown("psnr_fg", region["mean"]), said, 100 * max(region["mean"], 0) / best))
+        overlap = shown("mask_iou", (region.get("mask_iou") or {}).get("mean"))
+        rows.append(
+            (name, shown("psnr_fg", region["mean"]), overlap, said, 100 * max(region["mean"], 0) / best)
+        )
     return rows
 
 
@@ -142,7 +145,8 @@ def _verdict(metric: str, ours: float, other: Beside) -> str:
     """ "better", "worse", or nothing where the two were scored on different views or are equal."""
     if other.comparable is False or ours == other.value:
         return ""
-    return "better" if (ours > other.value) == (METRICS[metric].better == "higher") else "worse"
+    cost = METRICS[metric].cost
+    return "better" if cost(ours) < cost(other.value) else "worse"
 
 
 def _spread(metric: str, score: Mapping[str, Any]) -> str:

@@ -109,8 +109,15 @@ def _worst_places(values: np.ndarray, better: str) -> np.ndarray:
     if len(values) <= MOST_BINS:
         return np.arange(len(values))
     edges = np.linspace(0, len(values), MOST_BINS + 1).astype(int)
-    pick = np.argmin if better == "higher" else np.argmax
-    return np.array([a + int(pick(values[a:b])) for a, b in itertools.pairwise(edges)])
+    costs = _costs(values, better)
+    return np.array([a + int(np.argmax(costs[a:b])) for a, b in itertools.pairwise(edges)])
+
+
+def _costs(values: np.ndarray, better: str) -> np.ndarray:
+    """What numbers cost, by what metrics.json says is better."""
+    if better.startswith("nearest "):
+        return np.abs(values - float(better.removeprefix("nearest ")))
+    return -values if better == "higher" else values
 
 
 def worst(
@@ -136,19 +143,19 @@ def worst(
             found, better = tracks(summary, metric, region, of_pictures)
         except UserError:
             continue
-        sign = 1.0 if better == "higher" else -1.0
-        rows += heapq.nsmallest(each, _rows(summary, found, sign, camera), key=lambda row: row[0])
+        rows += heapq.nsmallest(each, _rows(summary, found, better, camera), key=lambda row: row[0])
     return [row for _, row in heapq.nsmallest(most, rows, key=lambda row: row[0])]
 
 
 def _rows(
-    summary: Summary, found: Mapping[str, Series], sign: float, wanted: str | None
+    summary: Summary, found: Mapping[str, Series], better: str, wanted: str | None
 ) -> Iterator[tuple[float, dict[str, Any]]]:
     for camera, (frames, values) in found.items():
         if wanted not in (None, "", camera):
             continue
-        for frame, value in zip(frames.tolist(), values.tolist(), strict=True):
-            yield sign * value, {"id": summary.entry.id, "camera": camera, "frame": frame, "value": value}
+        worth = -_costs(values, better)
+        for frame, value, good in zip(frames.tolist(), values.tolist(), worth.tolist(), strict=True):
+            yield good, {"id": summary.entry.id, "camera": camera, "frame": frame, "value": value}
 
 
 def numbers_of(summary: Summary, camera: str, frame: int) -> dict[str, float]:

@@ -44,6 +44,18 @@ def test_which_direction_is_better_is_the_metrics() -> None:
     assert paired_difference("reprojection_px", theirs, ours).told == "better"
 
 
+def test_of_what_is_best_at_a_number_the_nearer_one_is_better() -> None:
+    ours = {View("a", frame): 0.1 * (-1) ** frame for frame in range(8)}
+    theirs = {View("a", frame): -1.0 for frame in range(8)}
+    found = paired_difference("outline_offset_px", ours, theirs)
+    assert found.mean == pytest.approx(-0.9) and found.told == "better"
+    assert paired_difference("outline_offset_px", theirs, ours).told == "worse"
+    area = paired_difference(
+        "area_ratio", {v: 1 + each for v, each in ours.items()}, dict.fromkeys(ours, 1.2)
+    )
+    assert area.mean == pytest.approx(-0.1) and area.told == "better"
+
+
 def test_only_views_of_both_count_and_few_are_not_told() -> None:
     ours = {View("a", frame): 20.0 + frame for frame in range(4)}
     theirs = {View("a", frame): 10.0 + frame for frame in range(1, 9)}

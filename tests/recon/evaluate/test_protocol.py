@@ -32,6 +32,17 @@ def test_every_tenth_frame_is_scored_in_all_cameras_and_says_that_its_pose_was_f
     assert "pose was fitted" in protocol.statement
 
 
+def test_kinds_have_names_and_versions_and_seen_views_are_of_none() -> None:
+    assert lock_protocol(CAMERAS, (0, 1), held_out_cameras=("3",)).kinds == ("held-out-view@1",)
+    frames = lock_protocol(CAMERAS, range(20), held_out_every=10)
+    assert frames.kinds == ("held-out-frame@1",)
+    both = lock_protocol(CAMERAS, range(20), held_out_cameras=("3",), held_out_every=10)
+    assert both.kinds == ("held-out-view@1", "held-out-frame@1")
+    assert lock_protocol(CAMERAS, (0, 1)).kinds == ()
+    assert len({each.digest for each in (frames, both, lock_protocol(CAMERAS, range(21), (), 10))}) == 3
+    assert frames.digest == lock_protocol(CAMERAS, range(20), held_out_every=10).digest
+
+
 def test_with_cameras_and_frames_a_held_out_camera_is_scored_at_held_out_frames_only() -> None:
     protocol = lock_protocol(CAMERAS, range(10), held_out_cameras=("1",), held_out_every=5)
     assert set(protocol.evaluated) == {View(camera, frame) for camera in CAMERAS for frame in (4, 9)}

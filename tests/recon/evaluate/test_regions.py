@@ -13,6 +13,7 @@ from simulacra.recon.evaluate.regions import (
     describe_regions,
     draw_regions,
     face_regions,
+    region_iou,
     region_psnr,
     spread_regions,
 )
@@ -72,9 +73,22 @@ def test_an_error_in_one_region_costs_that_region_alone() -> None:
     assert "face" not in region_psnr(render, photo, regions)
 
 
+def test_what_is_drawn_too_large_costs_the_region_that_it_is_drawn_at() -> None:
+    shown = np.full((40, 20), -1)
+    shown[:20, 5:15], shown[20:, 5:15] = FACE, TORSO
+    person = shown >= 0
+    covered = person.copy()
+    covered[:20, 3:17] = True
+    # Ten of fourteen columns beside the face, all beside the torso.
+    assert region_iou(covered, person, shown) == {"face": pytest.approx(10 / 14), "torso": 1.0}
+    covered[:20] = False
+    assert region_iou(covered, person, shown) == {"face": 0.0, "torso": 1.0}
+
+
 def test_what_metrics_json_says_of_regions() -> None:
     values = {View("a", 0): {"face": 20.0, "torso": 30.0}, View("b", 0): {"face": 24.0}}
-    described = describe_regions(values)
+    described = describe_regions(values, {View("b", 0): {"face": 0.9}})
+    assert described["face"]["mask_iou"]["mean"] == 0.9 and described["torso"]["mask_iou"] is None
     assert list(described) == ["face", "torso"]
     assert described["face"]["mean"] == 22.0 and described["face"]["per_camera"] == {"a": 20.0, "b": 24.0}
     assert described["torso"]["views"] == [{"camera": "a", "frame": 0, "value": 30.0}]

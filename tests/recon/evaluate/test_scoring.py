@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_metrics_file_has_every_metric_and_the_protocol(tmp_path: Path) -> None:
     assert set(metrics["scores"]) == set(METRICS) - set(TRUE_METRICS)
     for name, score in metrics["scores"].items():
         assert (score["mean"] is None) == (score["reason"] is not None), name
+        assert score["version"] == METRICS[name].version
         assert (score["unit"], score["better"]) == (METRICS[name].unit, METRICS[name].better)
     psnr = metrics["scores"]["psnr_fg"]
     # Noise of 0.02: -20 log10(0.02) = 33.98 dB, less what clipping to 0..1 takes away.
@@ -91,6 +93,22 @@ def test_the_same_run_gives_the_same_file(tmp_path: Path) -> None:
     score_views(subject(), PROTOCOL, SETTINGS, tmp_path / "second")
     first, second = ((tmp_path / name / "metrics.json").read_bytes() for name in ("first", "second"))
     assert first == second
+
+
+def test_hashes_tell_another_split_and_another_render(tmp_path: Path) -> None:
+    made = score_views(subject(), PROTOCOL, SETTINGS, tmp_path / "a").as_json()["hashes"]
+    fewer = replace(PROTOCOL, evaluated=PROTOCOL.evaluated[:-1])
+    other = score_views(subject(), fewer, SETTINGS, tmp_path / "b").as_json()["hashes"]
+    assert made["split"] != other["split"] and made["predictions"] != other["predictions"]
+
+    def brighter(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+        rgb, alpha, depth = Stripes().render(frame, camera, width, height)
+        return rgb + (0.01 if (frame, camera) == (PROTOCOL.evaluated[0].frame, "1") else 0.0), alpha, depth
+
+    changed = score_views(
+        replace(subject(), render_view=brighter), PROTOCOL, SETTINGS, tmp_path / "c"
+    ).as_json()["hashes"]
+    assert changed["split"] == made["split"] and changed["predictions"] != made["predictions"]
 
 
 def test_only_so_many_views_are_drawn_and_all_are_scored(tmp_path: Path) -> None:

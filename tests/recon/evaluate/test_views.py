@@ -47,12 +47,13 @@ class Flat:
 
 
 def renderer(offset: float = 0.0, nearer_m: float = 0.0, columns: slice = slice(10, 22)) -> RenderView:
-    """The box at half size, its color and depth wrong by a constant; `columns` is where it is drawn."""
+    """The box, `columns` in pixels of half the size; its color and depth wrong by a constant;"""
 
     def draw(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-        assert (width, height) == (HALF, HALF)
+        # The capture's size, and not that at which it is compared.
+        assert (width, height) == (SIZE, SIZE)
         alpha = torch.zeros(height, width)
-        alpha[8:24, columns] = 1.0
+        alpha[16:48, 2 * columns.start : 2 * columns.stop] = 1.0
         return (0.4 + offset) * alpha[..., None].repeat(1, 1, 3), alpha, (2.0 - nearer_m) * alpha
 
     return draw
@@ -160,3 +161,35 @@ def test_crop_keeps_a_margin_stays_inside_and_holds_a_window() -> None:
     x0, y0, width, height = crop_around(person, 0.1)
     assert (x0 + width, y0 + height) == (80, 100)
     assert width >= 11 and height >= 11
+
+
+def test_inflation_is_told_by_rim_outline_and_area_and_not_by_the_person() -> None:
+    flat = Flat()
+    scores = compare_view(
+        flat.captured(), renderer(columns=slice(9, 23)), ViewConfig(longest_side=HALF)
+    ).scores
+    assert math.isinf(number(scores["psnr_fg"]))
+    assert number(scores["area_ratio"]) == pytest.approx(14 / 12)
+    # Pixels are 16 of 512 wide, so that the rim is a quarter of one: no more than the person counts.
+    assert math.isinf(number(scores["psnr_near"]))
+    # One of these pixels on each of two sides is 16, cut at 8; top and bottom are right.
+    assert 3.0 < number(scores["outline_offset_px"]) < 6.0
+
+
+def test_a_view_is_drawn_at_the_captures_size_but_at_most_at_twice_the_compared() -> None:
+    asked = []
+
+    def draw(frame: int, camera: str, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+        asked.append((width, height))
+        # A chequered person: its mean over area is a half, and nothing else.
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        alpha = ((rows + columns) % 2).float()
+        return alpha[..., None].repeat(1, 1, 3), alpha, 2.0 * alpha
+
+    flat = Flat()
+    compared = compare_view(flat.captured(), draw, ViewConfig(longest_side=HALF))
+    np.testing.assert_allclose(compared.render, 0.5, atol=1e-6)
+    assert number(compared.scores["depth_median_mm"]) == pytest.approx(0.0, abs=1e-3)
+    compare_view(flat.captured(), draw, ViewConfig(longest_side=16))
+    compare_view(flat.captured(), draw, ViewConfig(longest_side=100))
+    assert asked == [(64, 64), (32, 32), (64, 64)]

@@ -381,11 +381,17 @@ def test_regions_are_listed_the_worst_first(run: Path) -> None:
     views = [{"camera": "2", "frame": 0, "value": 17.5}]
     metrics["regions"] = {
         "face": {"mean": 22.0, "per_camera": {}, "count": 1, "views": views},
-        "hands": {"mean": 17.5, "per_camera": {}, "count": 1, "views": views},
+        "hands": {
+            "mean": 17.5,
+            "per_camera": {},
+            "count": 1,
+            "views": views,
+            "mask_iou": {"mean": 0.61, "per_camera": {}, "count": 1, "views": []},
+        },
     }
     path.write_text(json.dumps(metrics))
     text = text_of(write_run_report(run).read_text("utf-8"))
-    assert "hands 17.50 17.50 dB (camera 2, frame 0) face 22.00" in text
+    assert "hands 17.50 0.6100 17.50 dB (camera 2, frame 0) face 22.00 –" in text
 
 
 def test_pictures_share_what_room_there_is(tmp_path: Path) -> None:
