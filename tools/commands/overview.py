@@ -48,7 +48,7 @@ COMMAND_GROUPS = {
 
 def overview() -> str:
     """The main help: every command in a line, and where more is said."""
-    lines = ["usage: simulacra COMMAND ...      simulacra COMMAND --help says more", ""]
+    lines = ["usage: simulacra COMMAND ...      simulacra COMMAND --help says more"]
     lines += ["From captured people to drivable Gaussian avatars, on any machine.", ""]
     for title, commands in COMMAND_GROUPS.items():
         lines += [title, *(f"  {name:16s}{said}" for name, said in commands.items())]
