@@ -38,7 +38,7 @@ COMMAND_GROUPS = {
         "design": "what would this rig give, before it is bought?",
     },
     "This installation": {
-        "body": "use your own copy of SMPL-X: check it, and say how well it fits",
+        "body": "check your own copy of SMPL-X, and say how well it fits",
         "warmup": "do the one-off work now: bake the body, compile the kernels",
         "bench": "how fast it is here",
         "version": "of simulacra, and of the libraries that its numbers depend on",
