@@ -38,7 +38,7 @@ COMMAND_GROUPS = {
         "design": "what would this rig give, before it is bought?",
     },
     "This installation": {
-        "body": "use your own copy of SMPL-X: check it, and say how well it fits",
+        "body": "check your own copy of SMPL-X, and say how well it fits",
         "warmup": "do the one-off work now: bake the body, compile the kernels",
         "bench": "how fast it is here",
         "version": "of simulacra, and of the libraries that its numbers depend on",
@@ -48,7 +48,7 @@ COMMAND_GROUPS = {
 
 def overview() -> str:
     """The main help: every command in a line, and where more is said."""
-    lines = ["usage: simulacra COMMAND ...      simulacra COMMAND --help says more", ""]
+    lines = ["usage: simulacra COMMAND ...      simulacra COMMAND --help says more"]
     lines += ["From captured people to drivable Gaussian avatars, on any machine.", ""]
     for title, commands in COMMAND_GROUPS.items():
         lines += [title, *(f"  {name:16s}{said}" for name, said in commands.items())]
