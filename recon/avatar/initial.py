@@ -12,14 +12,14 @@ from torch import Tensor
 
 from simulacra.recon.avatar.binding import nearest_faces, sample_body, spacing
 from simulacra.recon.avatar.gaussian_trainee import correct_camera
-from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.placement import Person, Place
 from simulacra.recon.avatar.settings import AvatarConfig
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf
 from simulacra.recon.refine import Surface, color_points, surfels
 from simulacra.recon.refine.coloring import ALONG
 from simulacra.recon.session import Session
-from simulacra.render.avatar import Avatar, Binding, bring_to_rest, drive, rig_body, surface_points
+from simulacra.render.avatar import Avatar, Binding, bring_to_rest, rig_body, surface_points
 from simulacra.render.body.model import BodyModel
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import Gaussians, sh_from_rgb
@@ -166,7 +166,7 @@ def _take_colors(
 
 
 def recolor(
-    person: Person,
+    place: Place,
     avatar: Avatar,
     session: Session,
     mask_of: MaskOf,
@@ -174,13 +174,17 @@ def recolor(
     cameras: Sequence[str],
     aligned: Training,
 ) -> Avatar:
-    """The avatar with colors taken anew from one frame's photographs, by the corrected cameras."""
+    """The avatar with colors taken anew from one frame's photographs, by the corrected cameras.
+
+    Args:
+        place: where its Gaussians are in a view.
+    """
     with torch.no_grad():
         # The drawn size says how far apart they were made.
         apart = avatar.gaussians.log_scales[:, 0].exp() / ALONG
-        posed = drive(
-            avatar, rig_body(person.body, person.shape, avatar.binding), person.pose_of(frame, None)
-        )
+        device = aligned.state["origins"].device
+        origins = torch.arange(len(avatar.gaussians), device=device)
+        posed = place(avatar.gaussians.to(device), origins, (frame, None)).to("cpu")
         normals = quat_to_matrix(posed.quats)[:, :, 2]
         turns, moves = (aligned.tensors[name].cpu() for name in ("turns", "moves"))
         middle = aligned.state["middle"].cpu()

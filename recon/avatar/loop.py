@@ -7,6 +7,7 @@ step, so that no generator's state has to survive.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -165,11 +166,20 @@ def _same_bits(device: torch.device) -> Iterator[None]:
         return
     settings: Any = torch.utils.deterministic
     before = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    _be_deterministic(True)
     # Fresh memory would otherwise be filled first, which only serves debugging.
     settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        _be_deterministic(before[0])
         settings.fill_uninitialized_memory = before[1]
+
+
+def _be_deterministic(wanted: bool) -> None:
+    """`torch.use_deterministic_algorithms` without its import of the compiler, which takes seconds and is not used."""
+    switch = getattr(torch._C, "_set_deterministic_algorithms", None)
+    if switch is None or "torch._inductor.config" in sys.modules:
+        torch.use_deterministic_algorithms(wanted)
+    else:
+        switch(wanted, warn_only=False)

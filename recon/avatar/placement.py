@@ -18,9 +18,10 @@ from simulacra.render.gaussians import Gaussians
 
 # The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
 PoseOf = Callable[[int, str | None], BodyPose]
-# Rest (or free) Gaussians and a view (frame, camera) to Gaussians in the world; with the indices of each Gaussian's
+# Rest (or free) Gaussians and a view (frame and camera; none for the frame's own moment) to Gaussians in the world; with
+# the indices of each Gaussian's
 # binding.
-Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str]], Gaussians]
+Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str | None]], Gaussians]
 Record = TypeVar("Record", Binding, BodyShape, BodyPose)
 
 
@@ -38,7 +39,7 @@ class Person:
     seen: Bool[np.ndarray, "c v"] | None = None
 
 
-def place_free(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
+def place_free(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str | None]) -> Gaussians:
     """Gaussians of no body are where they are in every view."""
     return gaussians
 
@@ -50,9 +51,9 @@ def place_on_body(person: Person, binding: Binding, device: torch.device) -> Pla
     rest = body.rest(shape)
     kept: dict[int, tuple[Tensor, BodyRig, Avatar]] = {}
 
-    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str]) -> Gaussians:
-        # The rig changes where Gaussians are split or dropped, and then `origins` is another tensor.
-        if 0 not in kept or kept[0][0] is not origins:
+    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str | None]) -> Gaussians:
+        # The rig changes where Gaussians are split or dropped.
+        if 0 not in kept or not (kept[0][0] is origins or torch.equal(kept[0][0], origins)):
             chosen = binding[origins]
             rig = replace(rig_body(body, shape, chosen), rest=rest)
             kept[0] = (origins, rig, Avatar(shape, chosen, gaussians))

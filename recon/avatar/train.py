@@ -125,7 +125,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     aligned = None
     if settings.align_steps:
         aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
-        avatar = recolor(person, avatar, session, mask_of, frame, cameras, aligned)
+        avatar = recolor(place, avatar, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)

@@ -660,7 +660,7 @@ def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     body, networks = load_body(), describe_networks()  # read once, not by every run
     monkeypatch.setattr("simulacra.recon.runs.stages.source_commit", lambda: None)
     for name, function in {
-        "load_body": lambda: body,
+        "open_body": lambda _: body,
         "describe_networks": lambda: networks,
         "preflight": lambda *_, **__: checked,
         "observe_person": observe_again,

@@ -56,7 +56,7 @@ def points_of(verts: Float[Tensor, "v 3"], body: BodyModel, bare: tuple[str, ...
     known = np.ones(count, bool)
     return Surface(
         0,
-        0.006,
+        np.full(count, 0.006, np.float32),
         points[kept].astype(np.float32),
         normals[kept].astype(np.float32),
         np.zeros((count, 3), np.float32),
@@ -140,7 +140,7 @@ def test_a_hollow_behind_the_surface_pulls_nothing(
     deeper = surface.points[chosen] - 0.03 * surface.normals[chosen]
     both = Surface(
         0,
-        surface.spacing,
+        np.full(len(surface.points) + len(chosen), 0.006, np.float32),
         np.concatenate([surface.points, deeper]),
         np.concatenate([surface.normals, surface.normals[chosen]]),
         np.concatenate([surface.colors, surface.colors[chosen]]),
