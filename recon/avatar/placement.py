@@ -18,9 +18,8 @@ from simulacra.render.gaussians import Gaussians
 
 # The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
 PoseOf = Callable[[int, str | None], BodyPose]
-# Rest (or free) Gaussians and a view (frame and camera; none for the frame's own moment) to Gaussians in the world; with
-# the indices of each Gaussian's
-# binding.
+# Rest (or free) Gaussians, the indices of their bindings, and a view (frame and camera; no camera for the frame's own
+# moment) to Gaussians in the world.
 Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str | None]], Gaussians]
 Record = TypeVar("Record", Binding, BodyShape, BodyPose)
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from simulacra.recon import pipeline
 from simulacra.recon.avatar import loop
@@ -494,8 +495,13 @@ def test_an_avatar_follows_a_fit_that_changed(base: Path, session: Path, tmp_pat
     stage = run / "fit/stage.json"
     write_json(stage, read_json(stage) | {"digest": digest_folder(run / "fit")})
     assert ran(reconstruct(session, SETTINGS, run)) == {"refine", "avatar", "evaluate"}
-    # The surface is where depth measures it; what hangs on the body moved.
-    assert records(run, "refine") == records(base, "refine")
+    # The surface is where depth measures it, though it is looked at more closely where head and hands are believed.
+    moved, before = load_surface(run / "refine"), load_surface(base / "refine")
+    assert moved is not None
+    assert before is not None
+    between, _ = cKDTree(before.points).query(moved.points[moved.measured])
+    assert np.percentile(between, 95) < SETTINGS.refine.voxel_mm / 1000
+    # What hangs on the body moved.
     assert records(run, "avatar") != records(base, "avatar")
 
 
