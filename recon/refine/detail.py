@@ -36,11 +36,18 @@ def closer_parts(
     Args:
         measured: points that depth cameras saw.
     """
-    found = [Closer(_box(body, verts, HEAD, HEAD_ROOM))]
+    found = [Closer(_box(body, verts, HEAD, HEAD_ROOM))] if _has(body, HEAD) else []
     for names in HANDS:
+        if not _has(body, names):
+            continue
         box = _box(body, verts, names, HAND_ROOM)
         found.append(Closer(box, _outside_hand(body, verts, names, measured[box.holds(measured)])))
     return tuple(found)
+
+
+def _has(body: BodyModel, names: tuple[str, ...]) -> bool:
+    """Whether the body tells these parts apart from others: not all bodies do."""
+    return bool(_of_parts(body, names).any())
 
 
 def _box(body: BodyModel, verts: Float[Tensor, "v 3"], names: tuple[str, ...], room: float) -> Box:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,11 @@ def test_a_hand_that_fits_speaks_between_its_fingers(body: BodyModel, verts: tor
     assert np.isneginf(left.outside(hand + np.array([0.5, 0.0, 0.0]))).all()
     # Nor of what is nearest to another part: the upper arm's skin is no business of the hand's.
     assert np.isneginf(left.outside(part(body, verts, "upper_arm_l"))).all()
+
+
+def test_a_body_without_such_parts_is_looked_at_as_a_whole(body: BodyModel, verts: torch.Tensor) -> None:
+    torso = torch.full_like(body.part_labels, body.part_names.index("torso"))
+    assert closer_parts(replace(body, part_labels=torso), verts, np.zeros((0, 3))) == ()
 
 
 def test_a_hand_that_does_not_fit_is_silent(body: BodyModel, verts: torch.Tensor) -> None:
