@@ -87,7 +87,8 @@ class AvatarConfig:
         most_standoff_mm: a surface point further from the body than this is not of the person.
         align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
             common; the surface is then colored anew, and trained from there. 0 leaves the calibration as it is. The
-            corrections have a mean of zero, so that the world stays where it is for the cameras that are held out.
+            corrections have a mean of zero, so that the world stays where it is for the cameras that are held out; if
+            they are no larger than their own error, they are not taken.
         seed: of the order of views and the backgrounds.
         checkpoint_every: steps; an interrupted training continues from there.
         device: on which to train: `auto` is an NVIDIA card where torch sees one and gsplat is installed, else `cpu`.

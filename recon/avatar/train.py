@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from simulacra.recon.avatar.alignment import LEAST_CORRECTION, correction_angle, without_corrections
 from simulacra.recon.avatar.baseline import baseline_recipe, fused_gaussians
 from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, GaussianTrainee, Recipe, gaussians_of
@@ -16,7 +18,7 @@ from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, re
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
-from simulacra.recon.avatar.placement import Person, place_free, place_on_body
+from simulacra.recon.avatar.placement import Person, Place, place_free, place_on_body
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
 from simulacra.recon.avatar.settings import (
     AvatarConfig,
@@ -125,12 +127,31 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     aligned = None
     if settings.align_steps:
         aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
-        avatar = recolor(place, avatar, session, mask_of, frame, cameras, aligned)
+        avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
     made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
     return TrainedResult(avatar=made), training
+
+
+def _with_corrections(
+    place: Place,
+    avatar: Avatar,
+    session: Session,
+    mask_of: MaskOf,
+    frame: int,
+    cameras: Sequence[str],
+    aligned: Training,
+) -> tuple[Avatar, Training]:
+    """The avatar colored anew by the corrected cameras; or as it was, where corrections are as small as their error."""
+    with torch.no_grad():
+        origins = torch.arange(len(avatar.gaussians), device=aligned.state["origins"].device)
+        points = place(avatar.gaussians.to(origins.device), origins, (frame, None)).means.cpu()
+        angle = correction_angle(aligned, points, [session.cameras_as_tensors(name) for name in cameras])
+    if angle < LEAST_CORRECTION:
+        return avatar, without_corrections(aligned)
+    return recolor(place, avatar, session, mask_of, frame, cameras, aligned), aligned
 
 
 def _best_moment(views: ViewStore) -> int:
