@@ -36,6 +36,7 @@ from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
 from simulacra.recon.session import Session
+from simulacra.render.avatar import Avatar
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
 
