@@ -141,7 +141,7 @@ def commands() -> dict[str, Callable[..., None]]:
 def test_every_command_declares_what_it_writes() -> None:
     for name, command in commands().items():
         marked = marked_outputs(get_type_hints(command, include_extras=True))
-        written = {"out", "json"} & set(inspect.signature(command).parameters)
+        written = {"out", "json", "answers"} & set(inspect.signature(command).parameters)
         written |= {"session"} if name.startswith("import ") else set()
         written -= {"json"} if name.startswith("bench ") else set()  # a switch there
         assert set(marked) == written, name

@@ -222,7 +222,7 @@ def fuzz_records(
     if kind == "session":
         return run_cases(case, cases, say, MEMORY)
     body = load_body()  # read once, not by every case
-    with mock.patch.object(finished, "load_body", return_value=body):
+    with mock.patch.object(finished, "open_body", return_value=body):
         return run_cases(case, cases, say, MEMORY)
 
 
