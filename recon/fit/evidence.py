@@ -17,8 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from simulacra.recon.fit.capture import FitCapture, Views
 from simulacra.recon.fit.config import FitConfig
-from simulacra.recon.fit.tracks import FitCapture, Tracks, Views
+from simulacra.recon.fit.tracks import Tracks
 from simulacra.recon.multiview.detections import normalised_rays
 from simulacra.render.body import BodyModel
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from simulacra.recon.fit.capture import FitCapture, Views, chosen_views
 from simulacra.recon.fit.certainty import JOINTS
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import Maker
@@ -27,15 +28,7 @@ from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_
 from simulacra.recon.fit.record import BodyFit
 from simulacra.recon.fit.seen import joint_views, part_views, see_body, seen_share, unseen_words
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import (
-    FACE,
-    FitCapture,
-    PoseTracks,
-    Views,
-    chosen_views,
-    gather_poses,
-    gather_tracks,
-)
+from simulacra.recon.fit.tracks import FACE, PoseTracks, gather_poses, gather_tracks
 from simulacra.recon.observe.presence import FEWEST_LANDMARKS, count_views, views_needed
 from simulacra.recon.runs.progress import Progress
 from simulacra.render.body import BodyModel, BodyPose, RestBody, load_body

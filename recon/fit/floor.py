@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from simulacra.recon.fit.capture import FitCapture, Views
 from simulacra.recon.fit.evidence import unproject
-from simulacra.recon.fit.tracks import FitCapture, Views
 
 _FEET = slice(27, 33)  # ankles, heels and toes among the pose landmarks
 _ABOUT_FEET_M, _UNDER_ANKLES_M = 0.5, 0.3

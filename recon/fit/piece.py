@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation, Slerp
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import MAPS, BodySpace, Unknowns, first_unknowns
+from simulacra.recon.fit.capture import FitCapture, Views
 from simulacra.recon.fit.certainty import joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.collapse import collapse
@@ -34,7 +35,7 @@ from simulacra.recon.fit.shape_space import Stage, shape_space
 from simulacra.recon.fit.skin import surface_vertices
 from simulacra.recon.fit.solve import Free, minimise
 from simulacra.recon.fit.start import first_orientation, first_translation
-from simulacra.recon.fit.tracks import FACE, HANDS, FitCapture, Tracks, Views
+from simulacra.recon.fit.tracks import FACE, HANDS, Tracks
 from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.rotation import axis_angle_to_matrix, matrix_to_axis_angle
 

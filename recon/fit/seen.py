@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from simulacra.recon.fit.capture import FitCapture, Views
 from simulacra.recon.fit.skin import INNER_PARTS
-from simulacra.recon.fit.tracks import FitCapture, Views
 from simulacra.render.avatar import Binding
 from simulacra.render.body import BodyModel, BodyPose, RestBody
 from simulacra.render.camera import Cameras

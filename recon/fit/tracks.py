@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from simulacra.recon.fit.capture import FitCapture, Views
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.hidden import hidden_landmarks, shown_landmarks
+from simulacra.recon.fit.observed import face_detections, hand_detections, places_of, pose_detections, take
 from simulacra.recon.fit.one_view import (
     LiftedPose,
     ScaleSource,
@@ -26,55 +28,18 @@ from simulacra.recon.fit.one_view import (
     lift_pose,
 )
 from simulacra.recon.multiview.clocks import Lags, estimate_lags, shift_tracks
-from simulacra.recon.multiview.detections import Detections, PinholeCameras
+from simulacra.recon.multiview.detections import Detections
 from simulacra.recon.multiview.sides import undo_swaps
 from simulacra.recon.multiview.triangulate import Points3D, TriangulationConfig, transverse_error, triangulate
 from simulacra.recon.multiview.turns import AdjustedCameras, adjust_cameras
 from simulacra.recon.observe.landmarks import FACE478, HANDS42, POSE33
 from simulacra.recon.observe.presence import FEWEST_LANDMARKS, count_views, views_needed
-from simulacra.recon.runs.mapped import release
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.body import BodyModel, load_body
 from simulacra.render.runtime.errors import CaptureError
 
-_ARMS, _WRISTS = 1, [15, 16]  # the group of `POSE33` whose sides the hands share, and where they begin
+_WRISTS = [15, 16]  # of `POSE33`: where hands begin
 _HAND_FROM_WRIST_M = 0.06
-
-
-@runtime_checkable
-class FitCapture(Protocol):
-    """What fitting needs of a session; `recon.session.Session` has it."""
-
-    @property
-    def frames(self) -> Any: ...
-
-    def camera(self, name: str) -> Any: ...
-
-    def has(self, frame_index: int, camera: str) -> bool: ...
-
-    def depth(self, frame_index: int, camera: str) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Views:
-    """The cameras used.
-
-    Attributes:
-        names: in the order of every ``c`` axis.
-        viewmats: world to camera.
-        Ks: pinhole matrices, pixels.
-        sizes: width and height.
-    """
-
-    names: tuple[str, ...]
-    viewmats: Float[np.ndarray, "c 4 4"]
-    Ks: Float[np.ndarray, "c 3 3"]
-    sizes: Int[np.ndarray, "c 2"]
-
-    @property
-    def cameras(self) -> PinholeCameras:
-        """Without names and sizes."""
-        return PinholeCameras(self.viewmats, self.Ks)
 
 
 @dataclass(frozen=True)
@@ -158,27 +123,6 @@ HANDS = slice(POSE.stop, POSE.stop + len(HANDS42))
 FACE = slice(HANDS.stop, HANDS.stop + len(FACE478))
 
 
-def chosen_views(session: FitCapture, cameras: Sequence[str]) -> Views:
-    """Calibration of the cameras that may be used.
-
-    Raises:
-        CaptureError: there is none.
-    """
-    if not cameras:
-        raise CaptureError(
-            "fitting a body needs a camera",
-            expected="one or more that are not held out",
-            remedy="hold out fewer cameras",
-        )
-    chosen = [session.camera(name) for name in cameras]
-    return Views(
-        tuple(cameras),
-        np.stack([np.asarray(camera.viewmat, dtype=np.float64) for camera in chosen]),
-        np.stack([np.asarray(camera.K, dtype=np.float64) for camera in chosen]),
-        np.array([[camera.width, camera.height] for camera in chosen]),
-    )
-
-
 def gather_poses(
     session: FitCapture,
     observations: Any,
@@ -198,9 +142,8 @@ def gather_poses(
     Raises:
         CaptureError: the person's pose could not be triangulated in any frame, or a single camera never shows it.
     """
-    pick = _places(observations, views, frames)
-    pixels = _take(observations.pose_px, pick).astype(np.float64)
-    seen = Detections(pixels, _pose_confidence(observations, pick, pixels))
+    pick = places_of(observations, views, frames)
+    seen = pose_detections(observations, pick)
     _require_person(count_views(seen.confidence), views)
     if len(views.names) == 1:
         body = load_body() if body is None else body
@@ -251,7 +194,7 @@ def _lift_alone(
 ) -> PoseTracks:
     """Of a single camera: nothing is compared, and what lies outside of its picture is a guess."""
     check_skeletons(observations)
-    world = _take(observations.pose_world, pick)[:, 0].astype(np.float64)
+    world = take(observations.pose_world, pick)[:, 0].astype(np.float64)
     pose, world = exchange_sides(seen, world) if exchanged else (seen, world)
     inside = in_picture(pose, views.sizes)
     lifted: LiftedPose = lift_pose(
@@ -308,15 +251,15 @@ def gather_tracks(
     # What a lagging camera shows at these frames lies among others.
     reach = int(np.ceil(np.abs(poses.offsets.frames).max())) + 1 if poses.offsets.frames.any() else 0
     first, last = max(0, start - reach), min(len(poses.frames), stop + reach)
-    pick = _places(observations, views, poses.frames[first:last].tolist())
+    pick = places_of(observations, views, poses.frames[first:last].tolist())
     own = slice(start - first, stop - first)
 
     def aligned(seen: Detections) -> Detections:
         return shift_tracks(seen, poses.offsets.frames, first).of_frames(own)
 
-    hands = aligned(_hands(observations, pick, poses.swapped[first:last]))
+    hands = aligned(hand_detections(observations, pick, poses.swapped[first:last]))
     hands = replace(hands, confidence=hands.confidence * _at_wrists(hands, poses.points[rows], views))
-    face = aligned(_face(observations, pick))
+    face = aligned(face_detections(observations, pick))
     weights = [
         poses.weights[rows],
         _weigh_consistent(hands, views, config, outlier_m=0.04, alone=0.8)
@@ -339,20 +282,6 @@ def gather_tracks(
     )
 
 
-def _places(observations: Any, views: Views, frames: Sequence[int]) -> Any:
-    """Where frames and cameras lie in the arrays of what was observed."""
-    order = np.argsort(observations.frames, kind="stable")
-    rows = order[np.searchsorted(observations.frames, np.asarray(frames), sorter=order)]
-    return np.ix_(rows, [observations.cameras.index(name) for name in views.names])
-
-
-def _take(array: np.ndarray, pick: Any) -> np.ndarray:
-    """Some of the landmarks, whose others stay on disk where they lie there."""
-    values = np.array(array[pick])
-    release(array)
-    return values
-
-
 def _require_person(seen_by: Int[np.ndarray, " t"], views: Views) -> None:
     needed = views_needed(len(views.names))
     if seen_by.max(initial=0) < needed:
@@ -370,27 +299,6 @@ def _estimate_lags(seen: Detections, views: Views, frames: Sequence[int], config
     if not (np.diff(frames) == 1).all():
         return Lags.none(len(views.names))
     return estimate_lags(seen, views.cameras, config.synchronise, config.triangulation)
-
-
-def _face(observations: Any, pick: Any) -> Detections:
-    pixels = _take(observations.face_px, pick).astype(np.float64)
-    seen = np.nan_to_num(_take(observations.face_score, pick))[..., None] * np.isfinite(pixels).all(-1)
-    return Detections(pixels, seen, FACE478)
-
-
-def _pose_confidence(observations: Any, pick: Any, pixels: np.ndarray) -> Float[np.ndarray, "t c 33"]:
-    """Visibility, less where several looks of the network differ by much of the person's size."""
-    visibility = np.nan_to_num(_take(observations.pose_visibility, pick).astype(np.float64))
-    spread = np.nan_to_num(_take(observations.pose_spread_px, pick).astype(np.float64))
-    with np.errstate(all="ignore"):
-        height = np.nan_to_num(np.ptp(np.nan_to_num(pixels[..., 1]), axis=-1), nan=1.0)[..., None]
-    seen = np.isfinite(pixels).all(-1) * np.nan_to_num(observations.pose_score[pick])[..., None]
-    face = np.nan_to_num(observations.face_score[pick]) > 0.5
-    blind = (
-        face.any(1, keepdims=True) & ~face
-    )  # the back of the head, where the network only guesses the face
-    visibility[..., :11] *= np.where(blind, 0.2, 1.0)[..., None]
-    return visibility * seen / (1 + (spread / (0.02 * np.maximum(height, 1.0))) ** 2)
 
 
 def _lone(points: Points3D, pose: Detections, guessed: Bool[np.ndarray, "t 33"]) -> np.ndarray:
@@ -415,16 +323,6 @@ def out_of_all_pictures(
     within = ((pose.pixels >= 0) & (pose.pixels <= sizes[None, :, None])).all(-1)
     without = (known & ~within).sum(1) >= 2
     return without & ((within & (pose.confidence >= sure)).sum(1) <= 1)
-
-
-def _hands(observations: Any, pick: Any, swapped: np.ndarray) -> Detections:
-    """Both hands, exchanged where the arms were: the detector is led to hands by the wrists."""
-    pixels = _take(observations.hand_px, pick).astype(np.float64)
-    score = np.nan_to_num(_take(observations.hand_score, pick).astype(np.float64))
-    seen = score[..., None] * np.isfinite(pixels).all(-1)
-    shape = (*pixels.shape[:2], len(HANDS42))
-    hands = Detections(pixels.reshape(*shape, 2), seen.reshape(shape), HANDS42)
-    return hands.exchanged(swapped[:, :, [_ARMS]])
 
 
 def _at_wrists(hands: Detections, points: Float[np.ndarray, "t 33 3"], views: Views) -> np.ndarray:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.fit.body_space import BodySpace, BodyState, Unknowns
+from simulacra.recon.fit.capture import Views
 from simulacra.recon.fit.evidence import Evidence, FreeSpace, Round, Silhouettes, few_rows
 from simulacra.recon.fit.hidden import (
     STANCES,
@@ -26,7 +27,6 @@ from simulacra.recon.fit.hidden import (
     stance_joints,
 )
 from simulacra.recon.fit.residuals import Kernel, PointCost, Selection, UnknownCost
-from simulacra.recon.fit.tracks import Views
 from simulacra.render.rotation import axis_angle_to_matrix
 
 # People hold a stance within this, radians.

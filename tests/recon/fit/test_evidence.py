@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from simulacra.recon.fit import piece
 from simulacra.recon.fit.body_space import MAPS, BodyState
+from simulacra.recon.fit.capture import Views, chosen_views
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import make_costs
 from simulacra.recon.fit.costs.depth import DepthCost, make_depth_cost
@@ -28,7 +29,7 @@ from simulacra.recon.fit.evidence import (
 from simulacra.recon.fit.fitting import split_frames
 from simulacra.recon.fit.piece import OVERLAP, Job, Solution, _first_guess, _gather, fit_piece
 from simulacra.recon.fit.solve import one_thread
-from simulacra.recon.fit.tracks import FACE, HANDS, Tracks, Views, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.fit.tracks import FACE, HANDS, Tracks, gather_poses, gather_tracks
 from simulacra.recon.multiview.clocks import Lags
 from simulacra.recon.session import SessionCamera
 from simulacra.render.body import BodyModel

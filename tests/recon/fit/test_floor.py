@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from simulacra.recon.fit.capture import Views
 from simulacra.recon.fit.floor import find_floor
-from simulacra.recon.fit.tracks import Views
 from simulacra.render.camera import Cameras, look_at
 
 WIDTH, HEIGHT, FLOOR, SOLE = 160, 120, 0.13, 0.16

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from simulacra.recon.fit import FitConfig, costs, fit_body, load_fit, save_fit
+from simulacra.recon.fit.capture import Views, chosen_views
 from simulacra.recon.fit.costs.hidden import HiddenCost, LensCost, choose_stance, empty_share
 from simulacra.recon.fit.evidence import Evidence, FreeSpace
 from simulacra.recon.fit.hidden import (
@@ -24,7 +25,7 @@ from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.piece import Job, _first_guess, _gather
 from simulacra.recon.fit.record import BodyFit
 from simulacra.recon.fit.seen import gaussian_views, joint_views, part_views, unseen_sentence, unseen_words
-from simulacra.recon.fit.tracks import Tracks, Views, chosen_views, gather_poses, gather_tracks
+from simulacra.recon.fit.tracks import Tracks, gather_poses, gather_tracks
 from simulacra.recon.multiview.detections import Detections
 from simulacra.recon.session import Frame, SessionCamera, Source
 from simulacra.render.avatar import Binding

@@ -10,13 +10,14 @@ import torch
 
 from simulacra.recon.fit import BodyFit, FitConfig, fit_body
 from simulacra.recon.fit.body_space import BodySpace
+from simulacra.recon.fit.capture import chosen_views
 from simulacra.recon.fit.collapse import collapse
 from simulacra.recon.fit.costs.lifted import LiftedCost
 from simulacra.recon.fit.costs.stature import StatureCost
 from simulacra.recon.fit.joints import joint_space
 from simulacra.recon.fit.one_view import SCALES, lift_pose, prior_stature
 from simulacra.recon.fit.shape_space import shape_space
-from simulacra.recon.fit.tracks import chosen_views, gather_poses, gather_tracks
+from simulacra.recon.fit.tracks import gather_poses, gather_tracks
 from simulacra.recon.multiview.detections import Detections
 from simulacra.recon.observe.landmarks import POSE33
 from simulacra.render.body import BodyModel

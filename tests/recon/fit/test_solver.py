@@ -12,6 +12,7 @@ from torch import Tensor
 from simulacra.recon.fit import FitConfig
 from simulacra.recon.fit.blocks import BlockSystem
 from simulacra.recon.fit.body_space import MAPS, BodyState, Unknowns
+from simulacra.recon.fit.capture import chosen_views
 from simulacra.recon.fit.certainty import JOINTS, certainty_sentence, joint_covariances
 from simulacra.recon.fit.chain import BodyChain
 from simulacra.recon.fit.costs import make_costs
@@ -24,7 +25,7 @@ from simulacra.recon.fit.levenberg import minimise_squares
 from simulacra.recon.fit.piece import Job, Solution, _first_guess, _gather
 from simulacra.recon.fit.residuals import PointCost, Selection
 from simulacra.recon.fit.solve import BodyProblem, Free, minimise, one_thread
-from simulacra.recon.fit.tracks import chosen_views, gather_poses, gather_tracks
+from simulacra.recon.fit.tracks import gather_poses, gather_tracks
 from simulacra.render.body import BodyModel, BodyShape
 from simulacra.render.body.linear import linear_shapes
 from tests.recon.planted_body import plant
