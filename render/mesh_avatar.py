@@ -29,7 +29,7 @@ from simulacra.render.mesh import (
     vertex_normals,
 )
 from simulacra.render.paint import Paint, Pixels
-from simulacra.render.rotation import matrix_to_quat, quat_to_matrix
+from simulacra.render.rotation import quat_facing, quat_to_matrix
 from simulacra.render.skinned_mesh import SkinnedMesh, pose_oriented
 
 # A Gaussian in a vertex' place is this part of its share of the surface wide, and this flat.
@@ -140,17 +140,9 @@ def mesh_gaussians(avatar: MeshAvatar) -> Avatar:
         rgb = sample_texture(texture, mesh.uvs[row][None, None], wrap="clamp")[0, 0]
         gaussians = Gaussians(
             mesh.verts,
-            _facing(normals),
+            quat_facing(normals),
             scales.log(),
             mesh.verts.new_full((len(mesh),), OPACITY_LOGIT),
             sh_from_rgb(rgb),
         )
     return Avatar(avatar.shape, mesh.binding, gaussians, avatar.seen)
-
-
-def _facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
-    """Orientations whose local z axis is the given unit normal."""
-    upright = normals[:, 1:2].abs() < 0.9
-    helper = torch.where(upright, normals.new_tensor([0.0, 1, 0]), normals.new_tensor([1.0, 0, 0]))
-    x = torch.nn.functional.normalize(torch.linalg.cross(helper, normals), dim=-1)
-    return matrix_to_quat(torch.stack([x, torch.linalg.cross(normals, x), normals], -1))

@@ -81,6 +81,15 @@ def matrix_to_quat(matrices: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 4"]:
     return torch.where(quats[..., :1] < 0, -quats, quats)
 
 
+def quat_facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
+    """Rotations whose local z axis is the given unit normal; how they turn about it is arbitrary."""
+    helper = torch.where(
+        normals[:, 1:2].abs() < 0.9, normals.new_tensor([0.0, 1, 0]), normals.new_tensor([1.0, 0, 0])
+    )
+    x = torch.nn.functional.normalize(torch.linalg.cross(helper, normals), dim=-1)
+    return matrix_to_quat(torch.stack([x, torch.linalg.cross(normals, x), normals], -1))
+
+
 def _sinc_half(angle_squared: Tensor) -> Tensor:
     """sin(x/2)/x as a function of x^2, smooth at zero."""
     small = angle_squared < _SMALL_ANGLE_SQUARED

@@ -10,22 +10,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.avatar.binding import neighbours
+from simulacra.recon.avatar.corrections import OF_CAMERAS, camera_rates, correct_camera, hold_means
 from simulacra.recon.avatar.densify import densify
-from simulacra.recon.avatar.loop import Schedule
+from simulacra.recon.avatar.loop import Schedule, background_of_step
 from simulacra.recon.avatar.losses import ColorMatch, Drawing, Loss, SurfacePrior, evaluate_losses
 from simulacra.recon.avatar.placement import Place
 from simulacra.recon.avatar.settings import Densification, LearningRates
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import TrainingView
-from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.gaussians.rasterize import Backend
 from simulacra.render.gaussians.record import FIELDS
-from simulacra.render.rotation import axis_angle_to_matrix, rigid
 
 NEIGHBOURS = 6
-# Parameters of cameras, not of Gaussians; over the cameras each has a mean of zero, or all could drift together.
-OF_CAMERAS = ("gains", "shifts", "turns", "moves")
 
 
 @dataclass(frozen=True)
@@ -91,8 +88,7 @@ class GaussianTrainee:
     def rates(self) -> Mapping[str, float]:
         """Adam's step sizes by tensor."""
         rates = self.recipe.rates
-        of_cameras = dict.fromkeys(("gains", "shifts"), rates.camera_colors)
-        of_cameras |= dict.fromkeys(("turns", "moves"), rates.camera_poses)
+        of_cameras = camera_rates(rates.camera_colors, rates.camera_poses)
         return {name: getattr(rates, name) for name in FIELDS} | of_cameras
 
     def start(self, view: tuple[int, str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -141,24 +137,20 @@ class GaussianTrainee:
 
     def after_step(self, training: Training, drawn: Drawing) -> Training:
         """Counts what densification asks for, holds the cameras' mean, and densifies when it is time."""
-        state, tensors, offsets = dict(training.state), dict(training.tensors), drawn.screen_offsets
+        state, offsets = dict(training.state), drawn.screen_offsets
         if offsets is not None and offsets.grad is not None:
             state["grad2d"] = state["grad2d"] + offsets.grad[0].norm(dim=-1)
             state["count"] = state["count"] + (drawn.rendering.screen.radii[0] > 0).float()
-        for name in OF_CAMERAS:
-            tensors[name] = tensors[name] - tensors[name].mean(0)
-        training = replace(training, tensors=tensors, state=state)
+        training = replace(training, tensors=hold_means(training.tensors), state=state)
         every, steps = self.recipe.densify.every, self.recipe.schedule.steps
         if every and training.step % every == 0 and training.step < steps:
             return densify(training, self.recipe.densify, steps)
         return training
 
     def _background(self, step: int) -> Float[Tensor, "3"]:
-        """Drawn on the CPU: the same on every device."""
         if not self.recipe.random_background:
             return self.initial.means.new_zeros(3)
-        generator = torch.Generator().manual_seed(self.recipe.schedule.seed * 1_000_003 + step)
-        return torch.rand(3, generator=generator).to(self.initial.means)
+        return background_of_step(step, self.recipe.schedule.seed).to(self.initial.means)
 
     def _neighbours(self, anchors: Float[Tensor, "n 3"]) -> Int[Tensor, "n k"]:
         """Searched again only when there are other anchors."""
@@ -170,18 +162,3 @@ class GaussianTrainee:
 def gaussians_of(tensors: Mapping[str, Tensor]) -> Gaussians:
     """The Gaussians among the tensors of a training."""
     return Gaussians(**{name: tensors[name] for name in FIELDS})
-
-
-def correct_camera(
-    cameras: Cameras, turn: Float[Tensor, "3"], move: Float[Tensor, "3"], middle: Float[Tensor, "3"]
-) -> Cameras:
-    """A camera whose calibration is corrected by a small rigid motion of the world about a point of it.
-
-    Args:
-        turn: axis-angle, radians.
-        move: metres.
-        middle: the point, world.
-    """
-    rotation = axis_angle_to_matrix(turn)
-    correction = rigid(rotation, middle - rotation @ middle + move)
-    return replace(cameras, viewmats=cameras.viewmats @ correction)

@@ -11,10 +11,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from simulacra.recon.avatar.binding import nearest_faces, sample_body, spacing
-from simulacra.recon.avatar.gaussian_trainee import correct_camera
-from simulacra.recon.avatar.placement import Person, Place
+from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.settings import AvatarConfig
-from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf
 from simulacra.recon.refine import Surface, color_points, surfels
 from simulacra.recon.refine.coloring import ALONG
@@ -166,31 +164,22 @@ def _take_colors(
 
 
 def recolor(
-    place: Place,
     avatar: Avatar,
+    posed: Gaussians,
     session: Session,
     mask_of: MaskOf,
     frame: int,
-    cameras: Sequence[str],
-    aligned: Training,
+    cameras: Mapping[str, Cameras],
 ) -> Avatar:
-    """The avatar with colors taken anew from one frame's photographs, by the corrected cameras.
+    """The avatar with colors taken anew from one frame's photographs.
 
     Args:
-        place: where its Gaussians are in a view.
+        posed: its Gaussians in that frame, on the CPU.
+        cameras: as they are now.
     """
     with torch.no_grad():
         # The drawn size says how far apart they were made.
         apart = avatar.gaussians.log_scales[:, 0].exp() / ALONG
-        device = aligned.state["origins"].device
-        origins = torch.arange(len(avatar.gaussians), device=device)
-        posed = place(avatar.gaussians.to(device), origins, (frame, None)).to("cpu")
         normals = quat_to_matrix(posed.quats)[:, :, 2]
-        turns, moves = (aligned.tensors[name].cpu() for name in ("turns", "moves"))
-        middle = aligned.state["middle"].cpu()
-        views = {
-            camera: correct_camera(session.cameras_as_tensors(camera), turns[i], moves[i], middle)
-            for i, camera in enumerate(cameras)
-        }
-        colors = _take_colors(session, mask_of, frame, views, posed.means, normals, apart)
+        colors = _take_colors(session, mask_of, frame, cameras, posed.means, normals, apart)
     return avatar.replace(gaussians=avatar.gaussians.replace(sh=sh_from_rgb(colors)))

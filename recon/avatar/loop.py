@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from simulacra.recon.avatar.adam import adam_update
@@ -148,6 +149,11 @@ def _move(
 def view_of_step(step: int, count: int, seed: int) -> int:
     """Every view once in an epoch, in an order that the seed and the epoch decide."""
     return int(_order_of_epoch(seed, step // count, count)[step % count])
+
+
+def background_of_step(step: int, seed: int) -> Float[Tensor, "3"]:
+    """The color behind a step's drawing and photograph, on the CPU: the same on every device."""
+    return torch.rand(3, generator=torch.Generator().manual_seed(seed * 1_000_003 + step))
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulacra.recon.avatar.gaussian_trainee import correct_camera
+from simulacra.recon.avatar.corrections import camera_rates, corrected_camera
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, photometric_losses
 from simulacra.recon.avatar.mesh_initial import first_mesh, paint_mesh, some_moments
@@ -64,9 +64,7 @@ class MeshEvidence:
         def corrected(name: str, camera: Cameras) -> Cameras:
             if training is None:
                 return camera
-            row = list(self.cameras).index(name)
-            turn, move = (training.tensors[each][row] for each in ("turns", "moves"))
-            return correct_camera(camera, turn, move, training.state["middle"])
+            return corrected_camera(training, list(self.cameras).index(name), camera)
 
         where = self.session, self.mask_of, self.moments, self.cameras
         return paint_mesh(person, avatar.mesh, *where, size, corrected)
@@ -136,7 +134,6 @@ def _paint(texture: Float[Tensor, "s s 3"], settings: MeshSetting) -> Paint:
 
 def _rates(rates: MeshRates) -> dict[str, float]:
     decoder = dict.fromkeys(("w1", "b1", "w2", "b2"), rates.decoder)
-    of_cameras = dict.fromkeys(("gains", "shifts"), rates.camera_colors)
-    of_cameras |= dict.fromkeys(("turns", "moves"), rates.camera_poses)
+    of_cameras = camera_rates(rates.camera_colors, rates.camera_poses)
     of_mesh = {"verts": rates.verts, "texture": rates.texture, "features": rates.features}
     return of_mesh | decoder | of_cameras

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, correct_camera
-from simulacra.recon.avatar.loop import Schedule
+from simulacra.recon.avatar.corrections import OF_CAMERAS, correct_camera, hold_means
+from simulacra.recon.avatar.loop import Schedule, background_of_step
 from simulacra.recon.avatar.losses import (
     ColorMatch,
     Loss,
@@ -123,7 +123,10 @@ class MeshTrainee:
         match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(self.initial.mesh.verts, self.near, 1.0)
         drawn = learn_inside(figure.draw(window), view.mask)
-        behind, painted = self._background(training.step), self.initial.paint.tensors()["texture"]
+        behind, painted = (
+            background_of_step(training.step, self.recipe.schedule.seed),
+            self.initial.paint.tensors()["texture"],
+        )
         return DrawnMesh(drawn, leaves["verts"], prior, match, behind, leaves["texture"], painted)
 
     def losses(self, drawn: DrawnMesh, view: TrainingView) -> dict[str, Tensor]:
@@ -132,15 +135,9 @@ class MeshTrainee:
 
     def after_step(self, training: Training, drawn: DrawnMesh) -> Training:
         """Holds the cameras' mean, and colors within what can be shown."""
-        tensors = dict(training.tensors)
-        for name in OF_CAMERAS:
-            tensors[name] = tensors[name] - tensors[name].mean(0)
+        tensors = hold_means(training.tensors)
         tensors["texture"] = tensors["texture"].clamp(0, 1)
         return replace(training, tensors=tensors)
-
-    def _background(self, step: int) -> Float[Tensor, "3"]:
-        generator = torch.Generator().manual_seed(self.recipe.schedule.seed * 1_000_003 + step)
-        return torch.rand(3, generator=generator)
 
 
 def paint_stays(weight: float) -> Loss:

@@ -10,10 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from simulacra.recon.avatar.alignment import LEAST_CORRECTION, correction_angle, without_corrections
 from simulacra.recon.avatar.baseline import baseline_recipe, fused_gaussians
+from simulacra.recon.avatar.corrections import (
+    LEAST_CORRECTION,
+    OF_CAMERAS,
+    corrected_camera,
+    correction_angle,
+    without_corrections,
+)
 from simulacra.recon.avatar.device import choose_device, describe_device
-from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, GaussianTrainee, Recipe, gaussians_of
+from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
@@ -146,13 +152,15 @@ def _with_corrections(
     aligned: Training,
 ) -> tuple[Avatar, Training]:
     """The avatar colored anew by the corrected cameras; or as it was, where corrections are as small as their error."""
+    device = aligned.state["origins"].device
     with torch.no_grad():
-        origins = torch.arange(len(avatar.gaussians), device=aligned.state["origins"].device)
-        points = place(avatar.gaussians.to(origins.device), origins, (frame, None)).means.cpu()
-        angle = correction_angle(aligned, points, [session.cameras_as_tensors(name) for name in cameras])
-    if angle < LEAST_CORRECTION:
+        origins = torch.arange(len(avatar.gaussians), device=device)
+        posed = place(avatar.gaussians.to(device), origins, (frame, None)).to("cpu")
+    views = {name: session.cameras_as_tensors(name) for name in cameras}
+    if correction_angle(aligned, posed.means, list(views.values())) < LEAST_CORRECTION:
         return avatar, without_corrections(aligned)
-    return recolor(place, avatar, session, mask_of, frame, cameras, aligned), aligned
+    corrected = {name: corrected_camera(aligned, row, views[name]) for row, name in enumerate(cameras)}
+    return recolor(avatar, posed, session, mask_of, frame, corrected), aligned
 
 
 def _best_moment(views: ViewStore) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from simulacra.recon.refine.coloring import color_points, surfels
-from simulacra.recon.refine.depth_cleaning import CleanDepth
 from simulacra.recon.refine.detail import closer_parts
-from simulacra.recon.refine.fusion import Box, FusedPoints, fuse, measured_points
+from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, fuse, measured_points
 from simulacra.recon.refine.moment import MaskOf, choose_moment, clean_depths
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_arrays
 from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.recon.session import Session
 from simulacra.render.body.model import BodyModel
-from simulacra.render.camera import Cameras
 
 __all__ = [
     "RefineConfig",
@@ -114,7 +112,10 @@ def refine(
     else:
         fuse_part = partial(fuse, list(depths.values()), masks, views)
         truncation = settings.truncation_mm / 1000
-        details = closer_parts(*fitted, _measured(depths, views)) if fitted and detail < voxel else ()
+        details: tuple[Closer, ...] = ()
+        if fitted and detail < voxel:
+            measured = [clean.points(view) for clean, view in zip(depths.values(), views, strict=True)]
+            details = closer_parts(*fitted, np.concatenate(measured))
         closer = [fuse_part(detail, truncation, floor, part) for part in details]
         fused, spacing = _put_together(
             fuse_part(voxel, truncation, floor), voxel, closer, detail, [part.box for part in details]
@@ -124,15 +125,6 @@ def refine(
     with torch.no_grad():
         colors, seen = color_points(points, normals, apart, images, masks, views)
     return Surface(frame, spacing, fused.points, fused.normals, colors.numpy(), fused.measured, seen.numpy())
-
-
-def _measured(depths: Mapping[str, CleanDepth], views: Sequence[Cameras]) -> Float[np.ndarray, "n 3"]:
-    """All believable depth as points of the world."""
-    found = [
-        view.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable]
-        for clean, view in zip(depths.values(), views, strict=True)
-    ]
-    return np.concatenate(found)
 
 
 def _put_together(

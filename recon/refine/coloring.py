@@ -14,7 +14,7 @@ from torch import Tensor
 
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import Gaussians, rasterize_gaussians, sh_from_rgb
-from simulacra.render.rotation import matrix_to_quat
+from simulacra.render.rotation import quat_facing
 
 # The more frontal a camera sees a point, the more it counts: cosine to this power. More lets one camera speak and keeps
 # textures sharp, but where calibration is off by some pixels it is wrong more sharply too.
@@ -43,20 +43,11 @@ def surfels(
     count = len(points)
     return Gaussians(
         points,
-        facing(normals),
+        quat_facing(normals),
         spacing.log()[:, None] + points.new_tensor([ALONG, ALONG, THROUGH]).log(),
         points.new_full((count,), OPACITY_LOGIT),
         sh_from_rgb(colors),
     )
-
-
-def facing(normals: Float[Tensor, "n 3"]) -> Float[Tensor, "n 4"]:
-    """Orientations whose local z axis is the given unit normal."""
-    helper = torch.where(
-        normals[:, 1:2].abs() < 0.9, normals.new_tensor([0.0, 1, 0]), normals.new_tensor([1.0, 0, 0])
-    )
-    x = torch.nn.functional.normalize(torch.linalg.cross(helper, normals), dim=-1)
-    return matrix_to_quat(torch.stack([x, torch.linalg.cross(normals, x), normals], -1))
 
 
 @dataclass(frozen=True)

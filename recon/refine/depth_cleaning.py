@@ -38,6 +38,14 @@ class CleanDepth:
     normals: Float[np.ndarray, "h w 3"]
     cosines: Float[np.ndarray, "h w"]
 
+    def points(self, camera: Cameras) -> Float[np.ndarray, "n 3"]:
+        """The believable pixels as points of the world, float32, row after row.
+
+        Args:
+            camera: of the depth image, a batch of one.
+        """
+        return np.asarray(camera.unproject(torch.from_numpy(self.depth)[None])[0].numpy()[self.usable])
+
 
 def clean_depth(
     depth: Float[np.ndarray, "h w"],

@@ -140,9 +140,7 @@ def measured_points(clean: CleanDepth, camera: Cameras, voxel: float) -> FusedPo
     Args:
         voxel: side of a cell, metres.
     """
-    import torch
-
-    points = camera.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable].astype(np.float64)
+    points = clean.points(camera).astype(np.float64)
     low = points.min(0)
     normals = clean.normals[clean.usable].astype(np.float64)
     thinned, normals, measured = _thin((points - low) / voxel, normals, np.ones(len(points), bool))
@@ -151,11 +149,9 @@ def measured_points(clean: CleanDepth, camera: Cameras, voxel: float) -> FusedPo
 
 def _bounds(depths: Sequence[CleanDepth], cameras: Sequence[Cameras]) -> Box:
     """The box around nearly all measured points."""
-    import torch
-
     found = []
     for clean, camera in zip(depths, cameras, strict=True):
-        points = camera.unproject(torch.from_numpy(clean.depth)[None])[0].numpy()[clean.usable]
+        points = clean.points(camera)
         found.append(points[:: max(1, len(points) // 5000)])
     cloud = np.concatenate(found)
     low, high = np.percentile(cloud, [0.1, 99.9], axis=0).astype(np.float64)

@@ -54,7 +54,7 @@ def measure_silhouettes(
         masks: of the person, one a camera, 0..1.
     """
     clouds = [
-        camera.unproject(torch.from_numpy(clean.depth)[None])[0][torch.from_numpy(clean.usable)][::STRIDE]
+        torch.from_numpy(clean.points(camera)[::STRIDE])
         for clean, camera in zip(depths, cameras, strict=True)
     ]
     found = []

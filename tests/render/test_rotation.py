@@ -16,6 +16,7 @@ from simulacra.render.rotation import (
     matrix_to_axis_angle,
     matrix_to_quat,
     quat_conjugate,
+    quat_facing,
     quat_multiply,
     quat_normalize,
     quat_to_matrix,
@@ -114,3 +115,12 @@ def test_rigid_transforms_compose_and_invert() -> None:
     there = transform_points(Ts[0] @ Ts[1], points)
     torch.testing.assert_close(there, transform_points(Ts[0], transform_points(Ts[1], points)))
     torch.testing.assert_close(transform_points(rigid_inverse(Ts[0] @ Ts[1]), there), points)
+
+
+def test_quat_facing_turns_z_onto_the_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    normals = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator), dim=-1)
+    normals = torch.cat([normals, torch.eye(3), -torch.eye(3)])
+    rotations = quat_to_matrix(quat_facing(normals))
+    torch.testing.assert_close(rotations[:, :, 2], normals, atol=1e-5, rtol=0)
+    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(len(normals)), atol=1e-5, rtol=0)

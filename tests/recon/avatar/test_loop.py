@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,9 @@ import torch
 from torch import Tensor
 
 from simulacra.recon.avatar import loop
+from simulacra.recon.avatar.corrections import OF_CAMERAS
 from simulacra.recon.avatar.densify import SPLIT_SHRINK, densify
-from simulacra.recon.avatar.gaussian_trainee import OF_CAMERAS, GaussianTrainee, gaussians_of
+from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, gaussians_of
 from simulacra.recon.avatar.loop import train, view_of_step
 from simulacra.recon.avatar.settings import Densification
 from simulacra.recon.avatar.training import Training
@@ -274,3 +277,16 @@ def test_loggers_are_told_every_step_and_change_no_bit(views: ViewStore, tmp_pat
     # Nobody listens any more.
     run(views, tmp_path / "again", scheduled(RECIPE, steps=2))
     assert len(kept.told) == 6
+
+
+def test_training_does_not_wait_for_torchs_compiler() -> None:
+    """Being deterministic is a switch; torch's own function imports what takes seconds."""
+    asked = (
+        "import sys, torch\n"
+        "from simulacra.recon.avatar.loop import _same_bits\n"
+        "with _same_bits(torch.device('cpu')):\n"
+        "    assert torch.are_deterministic_algorithms_enabled()\n"
+        "assert not torch.are_deterministic_algorithms_enabled()\n"
+        "assert 'torch._inductor.config' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", asked], check=True)

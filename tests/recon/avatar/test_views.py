@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 
+from simulacra.recon.avatar import train as trainings
 from simulacra.recon.avatar.baseline import fused_gaussians
-from simulacra.recon.avatar.record import load_trained
+from simulacra.recon.avatar.placement import Person
+from simulacra.recon.avatar.record import ACCOUNT, load_trained
 from simulacra.recon.avatar.settings import AvatarConfig, DepthSplatsConfig
 from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.avatar.views import MaskOf, store_views
+from simulacra.recon.runs.files import read_json
 from simulacra.recon.session import Session
+from simulacra.render.body import load_body
 from simulacra.render.camera import Cameras
-from simulacra.render.runtime.errors import CaptureError
+from simulacra.render.runtime.errors import AssetError, CaptureError
 from tests.recon.ellipsoid_person import SIZE, synthetic_session
 
 HELD_OUT = "3"
@@ -186,18 +190,42 @@ def test_the_baseline_lies_on_the_person_and_never_opens_a_held_out_camera(
     ]
 
 
-def test_an_avatar_never_opens_a_held_out_camera(session: Session, tmp_path: Path) -> None:
-    from simulacra.recon.avatar.placement import Person
-    from simulacra.render.body import load_body
-    from simulacra.render.runtime.errors import AssetError
+ALIGNED = AvatarConfig(steps=4, align_steps=4, longest_side=64, count=800, lining=0, checkpoint_every=2)
 
+
+@pytest.fixture
+def person() -> Person:
     try:
         body = load_body()
     except AssetError as error:
         pytest.skip(str(error))
-    person = Person(body, body.neutral_shape(), lambda frame, camera: body.zero_pose())
+    return Person(body, body.neutral_shape(), lambda frame, camera: body.zero_pose())
+
+
+def test_an_avatar_never_opens_a_held_out_camera(session: Session, person: Person, tmp_path: Path) -> None:
     guarded = poisoned(session)
-    settings = AvatarConfig(steps=4, align_steps=4, longest_side=64, count=800, lining=0, checkpoint_every=2)
-    result = train_avatar(tmp_path, guarded, person, None, masks_of(guarded), (0, 1), TRAINING, settings)
+    result = train_avatar(tmp_path, guarded, person, None, masks_of(guarded), (0, 1), TRAINING, ALIGNED)
     assert result.avatar is not None
     assert len(result.avatar.binding) == len(result.avatar.gaussians)
+
+
+@pytest.mark.parametrize(("least", "taken"), [(0.0, True), (1.0, False)])
+def test_corrections_of_cameras_are_taken_if_they_are_large(
+    session: Session,
+    person: Person,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    least: float,
+    taken: bool,
+) -> None:
+    monkeypatch.setattr(trainings, "LEAST_CORRECTION", least)
+    colored: list[dict[str, Cameras]] = []
+    monkeypatch.setattr(trainings, "recolor", lambda avatar, *rest: colored.append(rest[-1]) or avatar)
+    train_avatar(tmp_path, session, person, None, masks_of(session), (0, 1), TRAINING, ALIGNED)
+    account = read_json(tmp_path / ACCOUNT)
+    assert np.any(account["camera_turns_deg"]) == np.any(account["camera_moves_mm"]) == taken
+    assert np.any(account["camera_shifts"])  # colors are matched either way
+    # Colored anew by cameras that stand where the corrections have them.
+    assert len(colored) == taken
+    for name, camera in (colored[0] if taken else {}).items():
+        assert not torch.equal(camera.viewmats, session.cameras_as_tensors(name).viewmats)

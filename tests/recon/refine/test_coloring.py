@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulacra.recon.refine.coloring import bilinear, color_points, facing, sample_points, surfels
+from simulacra.recon.refine.coloring import bilinear, color_points, sample_points, surfels
 from simulacra.render.camera import Cameras, look_at
-from simulacra.render.rotation import quat_to_matrix
 
 SIZE, RADIUS, SPACING = 96, 0.2, 0.012
 RED, BLUE, GREEN = (0.8, 0.1, 0.1), (0.1, 0.1, 0.8), (0.1, 0.8, 0.1)
@@ -138,15 +137,6 @@ def test_frontal_views_count_more() -> None:
     masks = [np.ones((SIZE, SIZE), np.float32)] * 2
     colors, _ = color_points(points, normals, even(points), images, masks, cameras)
     assert float(colors[0, 0]) == pytest.approx(0.8, abs=1e-3)
-
-
-def test_facing_turns_z_onto_the_normal() -> None:
-    generator = torch.Generator().manual_seed(0)
-    normals = torch.nn.functional.normalize(torch.randn(200, 3, generator=generator), dim=-1)
-    normals = torch.cat([normals, torch.eye(3), -torch.eye(3)])
-    rotations = quat_to_matrix(facing(normals))
-    torch.testing.assert_close(rotations[:, :, 2], normals, atol=1e-5, rtol=0)
-    torch.testing.assert_close(torch.linalg.det(rotations), torch.ones(len(normals)), atol=1e-5, rtol=0)
 
 
 def test_surfels_are_thin_along_the_normal() -> None:

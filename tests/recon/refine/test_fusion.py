@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simulacra.recon.refine.depth_cleaning import CleanDepth, clean_depth
-from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, _hollows, fuse
+from simulacra.recon.refine.fusion import Box, Closer, FusedPoints, _hollows, _solid, fuse
 from simulacra.render.camera import Cameras, look_at
 
 SIZE, RADIUS, VOXEL, TRUNCATION = 128, 0.25, 0.01, 0.04
@@ -152,14 +152,17 @@ def test_a_part_is_fused_more_closely() -> None:
     assert np.percentile(np.abs(distances(inner)), 99) < VOXEL
 
 
-def test_what_is_cut_off_by_the_box_is_kept_and_what_floats_in_it_is_not() -> None:
-    """Two balls' depth: of the smaller one the box holds all, of the larger one only a corner."""
-    depths, masks, cameras = observed()
-    corner = CENTER + RADIUS * np.array([1.0, 0.0, 0.0])
-    box = Box(corner - 0.06, corner + 0.06)
-    part = fuse(depths, masks, cameras, VOXEL / 2, TRUNCATION, within=Closer(box))
-    assert len(part.points) > 100
-    assert np.abs(distances(part.take(box.holds(part.points)))).max() < VOXEL
+def test_what_goes_on_beyond_a_box_is_kept_and_what_floats_in_it_is_not() -> None:
+    """An arm that the box cuts off, a hand in it, and something small that is neither."""
+    x, y, z = np.mgrid[:30, :30, :30]
+    hand = np.sqrt((x - 15.0) ** 2 + (y - 15) ** 2 + (z - 15) ** 2) < 7
+    arm = (x < 4) & (np.abs(y - 15) < 3)
+    speck = (np.abs(x - 25) < 2) & (np.abs(y - 25) < 2) & (np.abs(z - 25) < 2)
+    outside = np.where(hand | arm | speck, -1.0, 1.0).astype(np.float32)
+    nothing = np.zeros_like(outside)
+    for cut, expected in ((True, (True, True, False)), (False, (True, False, False))):
+        solid = _solid(nothing, nothing, outside, outside, cut)
+        assert tuple(bool(np.median(solid[part]) < 0) for part in (hand, arm, speck)) == expected
 
 
 def test_what_is_expected_decides_where_nothing_was_measured() -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from simulacra.recon.avatar.alignment import LEAST_CORRECTION, correction_angle, without_corrections
+from simulacra.recon.avatar.corrections import LEAST_CORRECTION, correction_angle, without_corrections
 from simulacra.recon.avatar.training import Training
 from simulacra.render.camera import look_at
 
