@@ -44,17 +44,9 @@ from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.progress import working
 from simulacra.recon.runs.ranges import Frames
-from simulacra.recon.runs.stages import (
-    WORK_FILE,
-    RunFolder,
-    StageResult,
-    check_run_place,
-    open_run,
-    record_begin,
-    record_run,
-    run_stage,
-    settle_run,
-)
+from simulacra.recon.runs.run_facts import record_begin, record_run
+from simulacra.recon.runs.run_folder import WORK_FILE, RunFolder, check_run_place, open_run, settle_run
+from simulacra.recon.runs.stages import StageResult, run_stage
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch, watched
 from simulacra.recon.session.truth import evidence_fingerprint

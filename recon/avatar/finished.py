@@ -12,7 +12,7 @@ from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.fit.seen import part_views, unseen_words
 from simulacra.recon.runs.chain import check_records
-from simulacra.recon.runs.stages import check_has_avatar, read_run_file
+from simulacra.recon.runs.run_folder import check_has_avatar, read_run_file
 from simulacra.render.avatar import Avatar, BodyRig, drive, rig_body
 from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.figure import Figure

@@ -23,14 +23,8 @@ from simulacra.recon.runs.chain import REMEDY, check_records
 from simulacra.recon.runs.configuration import changed_config, dump_config
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import (
-    RUN_FILE,
-    STAGE_FILE,
-    check_has_avatar,
-    digest_folder,
-    read_run_file,
-    settle_run,
-)
+from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_FILE, check_has_avatar, read_run_file, settle_run
+from simulacra.recon.runs.stages import digest_folder
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.fingerprint import SessionWatch
 from simulacra.recon.session.truth import evidence_fingerprint

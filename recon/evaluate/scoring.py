@@ -41,7 +41,7 @@ from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_text
 from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.ranges import Share
-from simulacra.recon.runs.stages import library_versions
+from simulacra.recon.runs.run_facts import library_versions
 from simulacra.render.image import write_image
 
 METRICS_SCHEMA = 1

@@ -11,7 +11,7 @@ import numpy as np
 from simulacra.recon.avatar.animate import poses_of
 from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.motion import load_bvh
-from simulacra.recon.runs.stages import read_run_file
+from simulacra.recon.runs.run_folder import read_run_file
 from simulacra.recon.session import load_session
 from simulacra.recon.session.times import frame_seconds
 from simulacra.render.body import BodyPose

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, cg
 from scipy.spatial import cKDTree
 
 from simulacra.recon.fit.skin import INNER_PARTS
@@ -154,28 +155,23 @@ def _solve(
     wanted: Float[np.ndarray, "n 3"],
     start: Float[np.ndarray, "n 3"],
 ) -> Float[np.ndarray, "n 3"]:
-    """Conjugate gradients of (matrix (x) I + blocks) d = wanted."""
+    """Conjugate gradients of (matrix (x) I + blocks) d = wanted, for what is still missing from the start."""
     inverse = np.linalg.inv(blocks + matrix.diagonal()[:, None, None] * np.eye(3))
 
-    def apply(d: np.ndarray) -> np.ndarray:
-        return matrix @ d + np.einsum("nij,nj->ni", blocks, d)
+    def apply(flat: np.ndarray) -> np.ndarray:
+        d = flat.reshape(start.shape)
+        return (matrix @ d + np.einsum("nij,nj->ni", blocks, d)).ravel()
 
-    found = start.copy()
-    rest = wanted - apply(found)
-    ahead = np.einsum("nij,nj->ni", inverse, rest)
-    size = float((rest * ahead).sum())
-    way, first = ahead, size
-    for _ in range(CG_STEPS):
-        if size <= CG_ENOUGH**2 * first:
-            break
-        seen = apply(way)
-        step = size / float((way * seen).sum())
-        found += step * way
-        rest -= step * seen
-        ahead = np.einsum("nij,nj->ni", inverse, rest)
-        before, size = size, float((rest * ahead).sum())
-        way = ahead + size / before * way
-    return found
+    def condition(flat: np.ndarray) -> np.ndarray:
+        return np.einsum("nij,nj->ni", inverse, flat.reshape(start.shape)).ravel()
+
+    system, preconditioner = (
+        LinearOperator((start.size, start.size), matvec=each, dtype=start.dtype)
+        for each in (apply, condition)
+    )
+    missing = wanted.ravel() - apply(start)
+    moved, _ = cg(system, missing, rtol=CG_ENOUGH, maxiter=CG_STEPS, M=preconditioner)
+    return start + moved.reshape(start.shape)
 
 
 def _by_part(body: BodyModel, mesh: SkinnedMesh) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from simulacra.recon.runs.files import read_json
-from simulacra.recon.runs.stages import STAGE_FILE, digest_folder, stage_key
+from simulacra.recon.runs.run_folder import STAGE_FILE
+from simulacra.recon.runs.stages import digest_folder, stage_key
 from simulacra.render.runtime.errors import RunError
 
 REMEDY = (

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import disk_errors, read_json
 from simulacra.recon.runs.lock import LOCK_FILE, write_lock
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, WORK_FILE, read_run_file
+from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_FILE, WORK_FILE, read_run_file
 from simulacra.render.runtime.errors import RunError
 from simulacra.render.runtime.whole_files import restore_folder
 

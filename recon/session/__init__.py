@@ -5,7 +5,7 @@ masks, depth).
 known of a virtual capture, which nothing that fits may read.
 """
 
-from simulacra.recon.runs.stages import SESSION_FILE
+from simulacra.recon.runs.run_folder import SESSION_FILE
 from simulacra.recon.session.description import (
     ROTATION_TOLERANCE,
     SCHEMA,

@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 import pydantic_core
 
-from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
+from simulacra.recon.runs.run_folder import SESSION_FILE, check_is_session
 from simulacra.recon.session.lens import Lens, LensModel, check_lens
 from simulacra.recon.session.record import Frame, Session, SessionCamera, Source
 from simulacra.render.runtime.errors import CalibrationError, InputError

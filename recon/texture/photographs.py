@@ -13,7 +13,7 @@ from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.observe import Observations, load_observations
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.runs.progress import track
-from simulacra.recon.runs.stages import read_run_file
+from simulacra.recon.runs.run_folder import read_run_file
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.texture.sight import Photograph
 from simulacra.render.runtime.errors import RunError

@@ -9,7 +9,8 @@ from typing import Any
 from simulacra.recon.avatar.finished import FinishedAvatar
 from simulacra.recon.avatar.record import TrainedResult, save_trained
 from simulacra.recon.fit import save_fit
-from simulacra.recon.runs.stages import open_run, run_stage
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import run_stage
 from simulacra.render.avatar import rig_body
 from simulacra.render.body import BodyModel
 from tests.recon.planted_capture import planted_avatar, planted_fit

@@ -57,7 +57,8 @@ from simulacra.recon.runs.configuration import changed_config, dump_config, form
 from simulacra.recon.runs.files import read_json, write_arrays, write_json, write_text
 from simulacra.recon.runs.lock import write_lock
 from simulacra.recon.runs.repair import repair_run
-from simulacra.recon.runs.stages import WORK_FILE, RunFolder, StageResult, digest_folder, open_run
+from simulacra.recon.runs.run_folder import WORK_FILE, RunFolder, open_run
+from simulacra.recon.runs.stages import StageResult, digest_folder
 from simulacra.recon.session import load_session
 from simulacra.render.body import load_body
 from simulacra.render.export.ply import write_ply
@@ -664,7 +665,7 @@ def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load_surface(base / "refine"),
     )
     body, networks = load_body(), describe_networks()  # read once, not by every run
-    monkeypatch.setattr("simulacra.recon.runs.stages.source_commit", lambda: None)
+    monkeypatch.setattr("simulacra.recon.runs.run_facts.source_commit", lambda: None)
     for name, function in {
         "open_body": lambda _: body,
         "describe_networks": lambda: networks,

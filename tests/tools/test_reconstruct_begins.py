@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from simulacra.recon.runs import progress
-from simulacra.recon.runs.stages import RunFolder, StageResult, open_run, record_begin, record_run
+from simulacra.recon.runs.run_facts import record_begin, record_run
+from simulacra.recon.runs.run_folder import RunFolder, open_run
+from simulacra.recon.runs.stages import StageResult
 from simulacra.tools.cli import main
 from simulacra.tools.commands import warmup
 from simulacra.tools.comparison.summaries import summarize

@@ -30,7 +30,7 @@ from simulacra.recon.observe import chosen, over_session
 from simulacra.recon.pipeline import ReconstructionConfig, StageLog, protocol_of, reconstruct, run_stages
 from simulacra.recon.preflight import CODES
 from simulacra.recon.runs.configuration import changed_config
-from simulacra.recon.runs.stages import open_run
+from simulacra.recon.runs.run_folder import open_run
 from simulacra.recon.session import Session, load_session
 from simulacra.render.runtime.errors import InputError
 

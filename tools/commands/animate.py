@@ -42,7 +42,7 @@ def animate(
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
     """
-    from simulacra.recon.runs.stages import check_has_avatar
+    from simulacra.recon.runs.run_folder import check_has_avatar
 
     # What is wrong with names is said before anything heavy is loaded.
     check_file(out, (".mp4", ".m4v", ".gif"), "a video")

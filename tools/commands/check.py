@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import arg
 
-from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
+from simulacra.recon.runs.run_folder import SESSION_FILE, check_is_session
 from simulacra.render.runtime.errors import UserError
 
 from .arguments import FramesLookedAt, Session, next_command

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 from tyro.conf import arg
 
-from simulacra.recon.runs.stages import check_has_avatar
+from simulacra.recon.runs.run_folder import check_has_avatar
 from simulacra.render.runtime.errors import ConfigError
 
 from .arguments import Run

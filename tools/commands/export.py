@@ -76,7 +76,7 @@ def export(
             where=out,
             remedy="--to web --out FOLDER --live",
         )
-    from simulacra.recon.runs.stages import check_has_avatar
+    from simulacra.recon.runs.run_folder import check_has_avatar
 
     check_has_avatar(run)  # before anything heavy is loaded
     from simulacra.recon import export_run as made

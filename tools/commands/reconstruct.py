@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Suppress, arg
 
-from simulacra.recon.runs.stages import SESSION_FILE, check_is_session
+from simulacra.recon.runs.run_folder import SESSION_FILE, check_is_session
 from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .arguments import Config, Session, check_folder
@@ -123,7 +123,7 @@ def _place_of_run(out: Path | None) -> Path:
     Raises:
         RunError: no folder is named, or no run can be there.
     """
-    from simulacra.recon.runs.stages import check_run_place
+    from simulacra.recon.runs.run_folder import check_run_place
 
     if out is None:
         raise RunError("A folder for the run is needed", remedy="say which: --out RUN")

@@ -77,7 +77,7 @@ def _write_report(run: Path) -> bool:
 
 
 def _session(run: Path) -> str:
-    from simulacra.recon.runs.stages import read_run_file
+    from simulacra.recon.runs.run_folder import read_run_file
 
     try:
         named = read_run_file(run).get("session")

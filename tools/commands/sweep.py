@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Suppress, arg
 
-from simulacra.recon.runs.stages import check_is_session
+from simulacra.recon.runs.run_folder import check_is_session
 from simulacra.render.runtime.errors import RunError
 
 from .arguments import Config, Session, check_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def version() -> None:
     """Print the versions of simulacra and of the libraries that its numbers depend on."""
-    from simulacra.recon.runs.stages import library_versions
+    from simulacra.recon.runs.run_facts import library_versions
 
     for name, number in library_versions().items():
         print(f"{name} {number}")

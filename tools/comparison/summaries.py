@@ -17,7 +17,7 @@ from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import WORLD
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.lock import LOCK_FILE
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, STAGE_ORDER
+from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_FILE, STAGE_ORDER
 from simulacra.render.runtime.errors import RunError, UserError
 
 from ..report.changes import DEFAULTS, changes_of, say_value

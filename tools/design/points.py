@@ -19,7 +19,7 @@ from simulacra.recon.pipeline import ReconstructionConfig, reconstruct
 from simulacra.recon.preflight import CODES, load_preflight
 from simulacra.recon.runs.configuration import changed_config, dump_config
 from simulacra.recon.runs.files import read_json, write_json
-from simulacra.recon.runs.stages import source_commit
+from simulacra.recon.runs.run_facts import source_commit
 from simulacra.render.runtime.errors import RunError, UserError
 
 from ..virtual.capture import record_session

@@ -30,7 +30,7 @@ from simulacra.recon.preflight.verdict import Verdict, as_sentence, fault_of
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.records import record_errors
-from simulacra.recon.runs.stages import STAGE_ORDER
+from simulacra.recon.runs.run_folder import STAGE_ORDER
 from simulacra.render.runtime.errors import RunError
 
 from ..viewer.tags import chosen_tags

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulacra.recon.runs.stages import read_run_file
+from simulacra.recon.runs.run_folder import read_run_file
 from simulacra.render.runtime.errors import InputError
 
 VIEWS = Path("evaluate") / "views"

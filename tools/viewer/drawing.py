@@ -24,7 +24,7 @@ from simulacra.recon.evaluate.views import LEAST_ALPHA
 from simulacra.recon.fit import BodyFit, load_fit
 from simulacra.recon.observe import Observations, load_observations
 from simulacra.recon.runs.chain import check_records
-from simulacra.recon.runs.stages import read_run_file
+from simulacra.recon.runs.run_folder import read_run_file
 from simulacra.recon.session import Session, load_session
 from simulacra.render.avatar import BodyRig, rig_body
 from simulacra.render.body import BodyModel

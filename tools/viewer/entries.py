@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from simulacra.recon.runs.stages import RUN_FILE, SESSION_FILE, STAGE_FILE
+from simulacra.recon.runs.run_folder import RUN_FILE, SESSION_FILE, STAGE_FILE
 from simulacra.render.runtime.errors import InputError
 
 # How far below a folder its runs are looked for, and how many are shown.

@@ -16,7 +16,7 @@ from typing import Any
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.mapped import map_arrays
-from simulacra.recon.runs.stages import RUN_FILE, SESSION_FILE, STAGE_FILE, read_run_file
+from simulacra.recon.runs.run_folder import RUN_FILE, SESSION_FILE, STAGE_FILE, read_run_file
 from simulacra.render.runtime.errors import RunError, UserError
 
 from .entries import Entry

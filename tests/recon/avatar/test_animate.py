@@ -17,7 +17,8 @@ from simulacra.recon.export_run import Posed, write_splats
 from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.motion import load_bvh
 from simulacra.recon.runs.files import read_json, write_json
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_FILE, digest_folder
+from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_FILE
+from simulacra.recon.runs.stages import digest_folder
 from simulacra.recon.session.video import iter_video, probe_video, write_video
 from simulacra.render.body import BodyModel, BodyPose
 from simulacra.render.runtime.errors import InputError, RunError

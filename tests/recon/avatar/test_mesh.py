@@ -29,7 +29,8 @@ from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.refine import wrapping
 from simulacra.recon.refine.subdivide import subdivide_body
 from simulacra.recon.runs.configuration import changed_config, load_config
-from simulacra.recon.runs.stages import open_run, run_stage
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import run_stage
 from simulacra.recon.session import Session
 from simulacra.render.avatar import drive, rig_body
 from simulacra.render.body import BodyModel

@@ -16,7 +16,9 @@ from simulacra.recon.runs.chain import check_records
 from simulacra.recon.runs.configuration import changed_config, dump_config, format_config
 from simulacra.recon.runs.files import read_json, write_json
 from simulacra.recon.runs.lock import write_lock
-from simulacra.recon.runs.stages import StageResult, digest_folder, open_run, record_run, run_stage
+from simulacra.recon.runs.run_facts import record_run
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import StageResult, digest_folder, run_stage
 from simulacra.recon.session import Session, load_session
 from simulacra.recon.session.truth import evidence_fingerprint
 from simulacra.render.body import BodyModel

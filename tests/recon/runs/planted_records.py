@@ -23,7 +23,8 @@ from simulacra.recon.preflight import Check, Preflight, load_preflight, save_pre
 from simulacra.recon.refine import Surface, load_surface, save_surface
 from simulacra.recon.runs.configuration import dump_config, format_config
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
-from simulacra.recon.runs.stages import STAGE_FILE, digest_folder, stage_key
+from simulacra.recon.runs.run_folder import STAGE_FILE
+from simulacra.recon.runs.stages import digest_folder, stage_key
 from simulacra.render.avatar import Avatar, Binding
 from simulacra.render.body import BodyPose, BodyShape, load_body
 from simulacra.render.gaussians import Gaussians

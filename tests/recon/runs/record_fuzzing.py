@@ -32,7 +32,7 @@ from simulacra.recon.pipeline import ReconstructionConfig
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.configuration import load_config
 from simulacra.recon.runs.repair import inspect_run, recorded_config, repair_run
-from simulacra.recon.runs.stages import open_run, read_run_file
+from simulacra.recon.runs.run_folder import open_run, read_run_file
 from simulacra.recon.session import SESSION_FILE, load_session
 from simulacra.render.body import load_body
 from simulacra.render.runtime.errors import UserError

@@ -8,7 +8,8 @@ import pytest
 
 from simulacra.recon.runs.chain import check_records, finished_stages
 from simulacra.recon.runs.files import write_json
-from simulacra.recon.runs.stages import open_run, run_stage
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import run_stage
 from simulacra.render.runtime.errors import RunError
 
 

@@ -16,15 +16,9 @@ import pytest
 
 from simulacra.recon.runs import files
 from simulacra.recon.runs.files import disk_errors, read_json, write_arrays, write_json
-from simulacra.recon.runs.stages import (
-    RunFolder,
-    StageResult,
-    digest_folder,
-    open_run,
-    record_run,
-    run_stage,
-    settle_run,
-)
+from simulacra.recon.runs.run_facts import record_run
+from simulacra.recon.runs.run_folder import RunFolder, open_run, settle_run
+from simulacra.recon.runs.stages import StageResult, digest_folder, run_stage
 from simulacra.render.runtime.errors import InputError, RunError
 from tests.recon.failing_disk import FailingDisk
 
@@ -169,14 +163,16 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-import simulacra.recon.runs.stages as stage
+from simulacra.recon.runs.files import write_arrays, write_json
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import run_stage
 
 def die(work):
-    stage.write_json(work / "checkpoint.json", {"done": 2})
+    write_json(work / "checkpoint.json", {"done": 2})
     Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # in the middle of a write
-    stage.write_arrays(work / "values.npz", values=np.zeros(3))
+    write_arrays(work / "values.npz", values=np.zeros(3))
 
-stage.run_stage(stage.open_run(Path(sys.argv[1]), "abc"), "fit", version=1, config={"steps": 3},
+run_stage(open_run(Path(sys.argv[1]), "abc"), "fit", version=1, config={"steps": 3},
                 inputs={"session": "abc"}, compute=die, load=lambda folder: None)
 """
 

@@ -14,7 +14,8 @@ import pytest
 
 from simulacra.recon.motion.bvh import load_bvh
 from simulacra.recon.runs.files import write_arrays, write_json
-from simulacra.recon.runs.stages import open_run, run_stage
+from simulacra.recon.runs.run_folder import open_run
+from simulacra.recon.runs.stages import run_stage
 from simulacra.tools.bench.soak.child import Ending
 from simulacra.tools.bench.soak.damage import lose_unsynced
 from simulacra.tools.bench.soak.faults import CHANGES, Disturbance, FaultLayer, fail, send

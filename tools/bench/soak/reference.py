@@ -191,7 +191,8 @@ def write_inputs(root: Path) -> None:
 
 def read_stages(run: Path) -> dict[str, StageState]:
     """The finished stages of a run whose description can be read."""
-    from simulacra.recon.runs.stages import STAGE_FILE, digest_folder
+    from simulacra.recon.runs.run_folder import STAGE_FILE
+    from simulacra.recon.runs.stages import digest_folder
 
     found = {}
     for name in STAGES:
