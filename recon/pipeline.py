@@ -313,7 +313,7 @@ def run_stages(
         print(f"the person is not to be seen in frames {absent}", file=sys.stderr, flush=True)
 
     def train(folder: Path) -> None:
-        person = Person(body, fit.shape, fit.pose_of, fit.seen) if fit else None
+        person = Person(body, fit.shape, fit.pose_of, fit.seen, fit.joint_covariance_of) if fit else None
         train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
@@ -322,14 +322,14 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 5, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 6, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     before = key | judged | log.digests("avatar", "fit", "observe")
-    log.run("evaluate", 4, settings.evaluate, before, score, lambda _: None)
+    log.run("evaluate", 5, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
 

@@ -29,7 +29,7 @@ class FinishedAvatar:
         avatar: as it was trained.
         body: that carries it.
         rig: of the avatar's shape and binding.
-        fit: the poses of the capture.
+        fit: the poses of the capture, as photographs corrected them.
         mesh: what the avatar really is, where it is a mesh.
     """
 
@@ -84,6 +84,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
     check_records(run, ["fit"])
     body, fit = open_body(body_name_of(described)), load_fit(run / "fit")
     check_body(run, body, avatar, fit)
+    fit = trained.corrected(fit)
     return FinishedAvatar(avatar, body, rig_body(body, avatar.shape, avatar.binding), fit, trained.mesh)
 
 

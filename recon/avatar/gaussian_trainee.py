@@ -15,6 +15,7 @@ from simulacra.recon.avatar.densify import densify
 from simulacra.recon.avatar.loop import Schedule, background_of_step
 from simulacra.recon.avatar.losses import ColorMatch, Drawing, Loss, SurfacePrior, evaluate_losses
 from simulacra.recon.avatar.placement import Place
+from simulacra.recon.avatar.poses import PosesInTraining, pose_rates
 from simulacra.recon.avatar.settings import Densification, LearningRates
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import TrainingView
@@ -63,6 +64,7 @@ class GaussianTrainee:
         place: where they are in a view.
         cameras: the training cameras, in the order of the parameters of cameras.
         aligned: an earlier training whose cameras' colors and poses are taken over.
+        poses: corrections of the body's poses, if they are sought.
         backend: of the rasterizer.
     """
 
@@ -73,10 +75,11 @@ class GaussianTrainee:
         cameras: Sequence[str],
         recipe: Recipe,
         aligned: Training | None = None,
+        poses: PosesInTraining | None = None,
         backend: Backend = "auto",
     ) -> None:
         self.initial, self.place, self.cameras, self.recipe = initial, place, tuple(cameras), recipe
-        self.aligned, self.backend = aligned, backend
+        self.aligned, self.poses, self.backend = aligned, poses, backend
         self._near: tuple[Tensor, Int[Tensor, "n k"]] | None = None
 
     @property
@@ -89,7 +92,8 @@ class GaussianTrainee:
         """Adam's step sizes by tensor."""
         rates = self.recipe.rates
         of_cameras = camera_rates(rates.camera_colors, rates.camera_poses)
-        return {name: getattr(rates, name) for name in FIELDS} | of_cameras
+        of_poses = {} if self.poses is None else pose_rates(rates.poses)
+        return {name: getattr(rates, name) for name in FIELDS} | of_cameras | of_poses
 
     def start(self, view: tuple[int, str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The first Gaussians and cameras that stand where the calibration has them, or as they were aligned."""
@@ -99,6 +103,8 @@ class GaussianTrainee:
             name: self.aligned.tensors[name] if self.aligned else means.new_zeros(len(self.cameras), 3)
             for name in OF_CAMERAS
         }
+        if self.poses is not None:
+            tensors |= self.poses.start()
         origins = torch.arange(count, device=self.device)
         with torch.no_grad():
             middle = self.place(self.initial, origins, view).means.mean(0)
@@ -117,7 +123,8 @@ class GaussianTrainee:
         offsets = None
         if recipe.densify.every:
             offsets = gaussians.means.new_zeros(1, len(gaussians), 2).requires_grad_()
-        placed = self.place(gaussians, state["origins"], (view.frame, view.camera))
+        correction = None if self.poses is None else self.poses.correction(leaves, view.frame)
+        placed = self.place(gaussians, state["origins"], (view.frame, view.camera), correction)
         window = view.cameras
         if recipe.refine_cameras or bool(training.tensors["turns"].any()):
             window = correct_camera(window, leaves["turns"][camera], leaves["moves"][camera], state["middle"])
@@ -129,7 +136,8 @@ class GaussianTrainee:
         if recipe.match_colors:
             match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(state["anchors"], self._neighbours(state["anchors"]), recipe.largest)
-        return Drawing(rendering, gaussians, prior, match, self._background(training.step), offsets)
+        strain = None if correction is None else correction.cost
+        return Drawing(rendering, gaussians, prior, match, self._background(training.step), offsets, strain)
 
     def losses(self, drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""

@@ -94,6 +94,7 @@ class Drawing(Shown):
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
         screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
+        strain: how far poses were corrected, in the fit's own uncertainty; None where they are not.
     """
 
     rendering: GaussianRendering
@@ -102,6 +103,7 @@ class Drawing(Shown):
     match: ColorMatch
     background: Float[Tensor, "3"]
     screen_offsets: Float[Tensor, "1 n 2"] | None = None
+    strain: Float[Tensor, ""] | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,11 @@ def depth_loss(drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
     return error.clamp(max=FAR_DEPTH_M).mean()
 
 
+def pose_loss(drawn: Drawing, _: TrainingView) -> Float[Tensor, ""]:
+    """How far the pose was corrected, in the fit's own uncertainty; 0 where it is the fit's."""
+    return drawn.alpha.new_zeros(()) if drawn.strain is None else drawn.strain
+
+
 def photometric_losses(weights: LossWeights) -> tuple[Loss, ...]:
     """What everything is trained by that has a picture, a coverage and a depth."""
     return (
@@ -163,6 +170,7 @@ def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
     return (
         *photometric_losses(weights),
         Loss("regularity", 1.0, lambda drawn, _: regularity(drawn.gaussians, drawn.prior, weights)),
+        Loss("poses", weights.poses, pose_loss),
     )
 
 

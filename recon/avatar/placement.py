@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from simulacra.render.avatar import Avatar, Binding, BodyRig, drive, rig_body
@@ -18,10 +18,24 @@ from simulacra.render.gaussians import Gaussians
 
 # The pose in a frame, or in the frame as one camera recorded it, whose clock may differ.
 PoseOf = Callable[[int, str | None], BodyPose]
-# Rest (or free) Gaussians, the indices of their bindings, and a view (frame and camera; no camera for the frame's own
-# moment) to Gaussians in the world.
-Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str | None]], Gaussians]
+CovarianceOf = Callable[[int], Float[np.ndarray, "c 3 3"] | None]
+# What training makes of a frame's pose.
+Correct = Callable[[BodyPose], BodyPose]
 Record = TypeVar("Record", Binding, BodyShape, BodyPose)
+
+
+class Place(Protocol):
+    """Rest (or free) Gaussians, the indices of their bindings, and a view (frame and camera; no camera for the frame's
+    own moment) to Gaussians in the world; on a body in the pose that is made of the frame's.
+    """
+
+    def __call__(
+        self,
+        gaussians: Gaussians,
+        origins: Int[Tensor, "n"],
+        view: tuple[int, str | None],
+        correct: Correct | None = None,
+    ) -> Gaussians: ...
 
 
 @dataclass(frozen=True)
@@ -30,15 +44,23 @@ class Person:
 
     Attributes:
         seen: which vertices of the body each camera saw; None where nobody knows.
+        joint_covariance_of: how sure the poses are: of the joints that `recon.fit.certainty` names, in a frame, world,
+            square metres; None where nobody knows.
     """
 
     body: BodyModel
     shape: BodyShape
     pose_of: PoseOf
     seen: Bool[np.ndarray, "c v"] | None = None
+    joint_covariance_of: CovarianceOf | None = None
 
 
-def place_free(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str | None]) -> Gaussians:
+def place_free(
+    gaussians: Gaussians,
+    origins: Int[Tensor, "n"],
+    view: tuple[int, str | None],
+    correct: Correct | None = None,
+) -> Gaussians:
     """Gaussians of no body are where they are in every view."""
     return gaussians
 
@@ -50,14 +72,20 @@ def place_on_body(person: Person, binding: Binding, device: torch.device) -> Pla
     rest = body.rest(shape)
     kept: dict[int, tuple[Tensor, BodyRig, Avatar]] = {}
 
-    def place(gaussians: Gaussians, origins: Int[Tensor, "n"], view: tuple[int, str | None]) -> Gaussians:
+    def place(
+        gaussians: Gaussians,
+        origins: Int[Tensor, "n"],
+        view: tuple[int, str | None],
+        correct: Correct | None = None,
+    ) -> Gaussians:
         # The rig changes where Gaussians are split or dropped.
         if 0 not in kept or not (kept[0][0] is origins or torch.equal(kept[0][0], origins)):
             chosen = binding[origins]
             rig = replace(rig_body(body, shape, chosen), rest=rest)
             kept[0] = (origins, rig, Avatar(shape, chosen, gaussians))
         _, rig, avatar = kept[0]
-        return drive(avatar.replace(gaussians=gaussians), rig, _move(person.pose_of(*view), device))
+        pose = _move(person.pose_of(*view), device)
+        return drive(avatar.replace(gaussians=gaussians), rig, pose if correct is None else correct(pose))
 
     return place
 

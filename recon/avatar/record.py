@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 
 from simulacra.recon.avatar.mesh_record import MESH_RECORD, load_mesh, save_mesh
+from simulacra.recon.avatar.poses import POSES, PoseCorrections, load_corrections, save_corrections
+from simulacra.recon.fit import BodyFit
 from simulacra.recon.runs.files import read_json, write_arrays
 from simulacra.recon.runs.records import check_arrays, read_arrays, record_errors
 from simulacra.render.avatar import Avatar, Binding, BodyRig, drive
@@ -29,11 +31,13 @@ class TrainedResult:
         avatar: as Gaussians; a mesh as flat ones at its vertices, for whoever draws nothing else.
         free: in the world.
         mesh: what the avatar really is, where it is a mesh.
+        poses: what training found about the fit's poses, where that was asked.
     """
 
     avatar: Avatar | None = None
     free: Gaussians | None = None
     mesh: MeshAvatar | None = None
+    poses: PoseCorrections | None = None
 
     @staticmethod
     def of_mesh(mesh: MeshAvatar) -> TrainedResult:
@@ -52,6 +56,10 @@ class TrainedResult:
             assert self.avatar is not None
             return GaussianFigure(drive(self.avatar, rig, pose))
 
+    def corrected(self, fit: BodyFit) -> BodyFit:
+        """The fit with its poses as training corrected them: where the person is to be drawn."""
+        return fit if self.poses is None else self.poses.apply(fit)
+
     def __post_init__(self) -> None:
         if (self.avatar is None) == (self.free is None):
             raise ValueError("a result is an avatar or free Gaussians")
@@ -59,8 +67,10 @@ class TrainedResult:
 
 def save_trained(folder: Path, result: TrainedResult) -> None:
     """Writes ``mesh.npz`` of a mesh; otherwise ``gaussians.npz``: the fields of the Gaussians, and those of binding and
-    shape, and what was seen, where there is a body.
+    shape, and what was seen, where there is a body. ``poses.npz`` where poses were corrected.
     """
+    if result.poses is not None:
+        save_corrections(folder / POSES, result.poses)
     if result.mesh is not None:
         save_mesh(folder, result.mesh)
         return
@@ -119,4 +129,5 @@ def load_trained(folder: Path) -> TrainedResult:
         seen = fields[Avatar].get("seen")  # runs of earlier versions have none
         if seen is not None and len(seen) != len(gaussians):
             raise ValueError("there is not one count of cameras for each Gaussian")
-        return TrainedResult(avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, seen))
+        avatar = Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, seen)
+    return TrainedResult(avatar=avatar, poses=load_corrections(folder / POSES))

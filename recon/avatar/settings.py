@@ -29,6 +29,7 @@ class LossWeights:
         depth: metres of expected depth against measured depth, where there is any.
         smooth: how much a Gaussian's displacement differs from its neighbours', per square centimetre.
         stay: displacement from where it was made, per square centimetre.
+        poses: what poses are corrected by, in the fit's own standard deviations: half the mean square.
         size: Gaussians longer than `largest_mm`, relative.
     """
 
@@ -39,11 +40,14 @@ class LossWeights:
     smooth: Weight = 1.0
     stay: Weight = 0.002
     size: Weight = 0.1
+    poses: Weight = 0.001
 
 
 @config
 class LearningRates:
-    """Adam's step sizes; metres for means, the rest in their own parameter's unit."""
+    """Adam's step sizes; metres for means, radians for poses (and a third as many metres for the root), the rest in
+    their own parameter's unit.
+    """
 
     means: Rate = 1e-4
     quats: Rate = 1e-3
@@ -52,6 +56,7 @@ class LearningRates:
     sh: Rate = 1e-2
     camera_colors: Rate = 2e-3
     camera_poses: Rate = 4e-4
+    poses: Rate = 1e-3
 
 
 @config
@@ -89,6 +94,8 @@ class AvatarConfig:
             common; the surface is then colored anew, and trained from there. 0 leaves the calibration as it is. The
             corrections have a mean of zero, so that the world stays where it is for the cameras that are held out; if
             they are no larger than their own error, they are not taken.
+        refine_poses: whether the fit's poses are corrected by photographs, where several moments are trained on. The
+            poses of held-out frames take what lies between the corrections of the frames around them.
         seed: of the order of views and the backgrounds.
         checkpoint_every: steps; an interrupted training continues from there.
         device: on which to train: `auto` is an NVIDIA card where torch sees one and gsplat is installed, else `cpu`.
@@ -105,6 +112,7 @@ class AvatarConfig:
     largest_mm: Annotated[float, Interval(ge=0.1, le=1000)] = 12.0
     most_standoff_mm: Annotated[float, Interval(ge=1, le=1000)] = 120.0
     align_steps: Steps = 100
+    refine_poses: bool = False
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"

@@ -25,6 +25,7 @@ from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
 from simulacra.recon.avatar.placement import Person, Place, place_free, place_on_body
+from simulacra.recon.avatar.poses import PosesInTraining
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
 from simulacra.recon.avatar.settings import (
     AvatarConfig,
@@ -125,8 +126,14 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     device = choose_device(settings.device)
     place = place_on_body(person, avatar.binding, device)
 
+    trained_frames = sorted({frame for frame, _ in views.views})
+    poses = None
+    if settings.refine_poses and len(trained_frames) > 1:
+        poses = PosesInTraining(person, trained_frames, device)
+
     def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
-        trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned)
+        sought = None if recipe.refine_cameras else poses
+        trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned, sought)
         if recipe.refine_cameras:
             return train(trainee, replace(views, halved=True), recipe.schedule, work, "align")
         return train(trainee, views, recipe.schedule, work, "train")
@@ -139,7 +146,8 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
     made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
-    return TrainedResult(avatar=made), training
+    found = None if poses is None else poses.corrections(training.tensors)
+    return TrainedResult(avatar=made, poses=found), training
 
 
 def _with_corrections(

@@ -49,7 +49,7 @@ class PosedResult:
     """The result in any frame, or in it as one camera recorded it, whose clock may differ."""
 
     def __init__(self, trained: TrainedResult, body: BodyModel, fit: BodyFit | None) -> None:
-        self._trained, self._fit = trained, fit
+        self._trained, self._fit = trained, None if fit is None else trained.corrected(fit)
         self._rig = (
             None if trained.avatar is None else rig_body(body, trained.avatar.shape, trained.avatar.binding)
         )
@@ -105,7 +105,7 @@ def evaluate_reconstruction(
         None if fit is None else keypoint_evidence(fit),
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
-        None if fit is None else _regions(session, body, fit),
+        None if fit is None else _regions(session, body, trained.corrected(fit)),
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)

@@ -116,6 +116,14 @@ class BodyFit:
         after = min(before + 1, len(self.frames) - 1)
         return pose_between(self._rows(before), self._rows(after), place - before)
 
+    def joint_covariance_of(self, frame: int) -> Float[np.ndarray, "j 3 3"] | None:
+        """`joint_covariance` of one frame.
+
+        Raises:
+            KeyError: the frame was not fitted.
+        """
+        return None if self.joint_covariance is None else self.joint_covariance[self.row(frame)]
+
     @cached_property
     def _places(self) -> dict[int, int]:
         return {int(frame): row for row, frame in enumerate(self.frames)}
