@@ -107,7 +107,7 @@ class GaussianTrainee:
             tensors |= self.poses.start()
         origins = torch.arange(count, device=self.device)
         with torch.no_grad():
-            middle = self.place(self.initial, origins, view).means.mean(0)
+            middle = self.place(self.initial, origins, view, None).means.mean(0)
         return tensors, {
             "anchors": tensors["means"].clone(),
             "origins": origins,

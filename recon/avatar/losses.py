@@ -170,7 +170,6 @@ def gaussian_losses(weights: LossWeights) -> tuple[Loss, ...]:
     return (
         *photometric_losses(weights),
         Loss("regularity", 1.0, lambda drawn, _: regularity(drawn.gaussians, drawn.prior, weights)),
-        Loss("poses", weights.poses, pose_loss),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,21 +21,10 @@ PoseOf = Callable[[int, str | None], BodyPose]
 CovarianceOf = Callable[[int], Float[np.ndarray, "c 3 3"] | None]
 # What training makes of a frame's pose.
 Correct = Callable[[BodyPose], BodyPose]
+# Rest (or free) Gaussians, the indices of their bindings, a view (frame and camera; no camera for the frame's own
+# moment) and what is made of its pose to Gaussians in the world.
+Place = Callable[[Gaussians, Int[Tensor, "n"], tuple[int, str | None], Correct | None], Gaussians]
 Record = TypeVar("Record", Binding, BodyShape, BodyPose)
-
-
-class Place(Protocol):
-    """Rest (or free) Gaussians, the indices of their bindings, and a view (frame and camera; no camera for the frame's
-    own moment) to Gaussians in the world; on a body in the pose that is made of the frame's.
-    """
-
-    def __call__(
-        self,
-        gaussians: Gaussians,
-        origins: Int[Tensor, "n"],
-        view: tuple[int, str | None],
-        correct: Correct | None = None,
-    ) -> Gaussians: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +48,7 @@ def place_free(
     gaussians: Gaussians,
     origins: Int[Tensor, "n"],
     view: tuple[int, str | None],
-    correct: Correct | None = None,
+    correct: Correct | None,
 ) -> Gaussians:
     """Gaussians of no body are where they are in every view."""
     return gaussians
@@ -76,7 +65,7 @@ def place_on_body(person: Person, binding: Binding, device: torch.device) -> Pla
         gaussians: Gaussians,
         origins: Int[Tensor, "n"],
         view: tuple[int, str | None],
-        correct: Correct | None = None,
+        correct: Correct | None,
     ) -> Gaussians:
         # The rig changes where Gaussians are split or dropped.
         if 0 not in kept or not (kept[0][0] is origins or torch.equal(kept[0][0], origins)):

@@ -22,7 +22,7 @@ from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
 from simulacra.recon.avatar.loop import Schedule, train
-from simulacra.recon.avatar.losses import Loss, gaussian_losses
+from simulacra.recon.avatar.losses import Loss, gaussian_losses, pose_loss
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
 from simulacra.recon.avatar.placement import Person, Place, place_free, place_on_body
 from simulacra.recon.avatar.poses import PosesInTraining
@@ -130,6 +130,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     poses = None
     if settings.refine_poses and len(trained_frames) > 1:
         poses = PosesInTraining(person, trained_frames, device)
+        losses = (*losses, Loss("poses", settings.weights.poses, pose_loss))
 
     def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
         sought = None if recipe.refine_cameras else poses
@@ -163,7 +164,7 @@ def _with_corrections(
     device = aligned.state["origins"].device
     with torch.no_grad():
         origins = torch.arange(len(avatar.gaussians), device=device)
-        posed = place(avatar.gaussians.to(device), origins, (frame, None)).to("cpu")
+        posed = place(avatar.gaussians.to(device), origins, (frame, None), None).to("cpu")
     views = {name: session.cameras_as_tensors(name) for name in cameras}
     if correction_angle(aligned, posed.means, list(views.values())) < LEAST_CORRECTION:
         return avatar, without_corrections(aligned)

@@ -49,7 +49,7 @@ class PosedResult:
     """The result in any frame, or in it as one camera recorded it, whose clock may differ."""
 
     def __init__(self, trained: TrainedResult, body: BodyModel, fit: BodyFit | None) -> None:
-        self._trained, self._fit = trained, None if fit is None else trained.corrected(fit)
+        self._trained, self._fit = trained, fit
         self._rig = (
             None if trained.avatar is None else rig_body(body, trained.avatar.shape, trained.avatar.binding)
         )
@@ -88,7 +88,7 @@ def evaluate_reconstruction(
     Args:
         session: all of it, the held-out cameras too.
         observed: None for a result without a body.
-        fit: likewise.
+        fit: likewise; its poses are drawn as training corrected them.
 
     Raises:
         RunError: a render has values that are not finite.
@@ -97,7 +97,9 @@ def evaluate_reconstruction(
     # The truth knows its own cameras; everything else is scored through those that the fit adjusted.
     recorded = session
     session = session if fit is None else fit.adjusted(session)
-    posed = PosedResult(trained, body, fit)
+    drawn_fit = None if fit is None else trained.corrected(fit)
+    posed = PosedResult(trained, body, drawn_fit)
+    unrefined = None if trained.poses is None else _renderer(session, PosedResult(trained, body, fit))
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(
         _renderer(session, posed),
@@ -105,7 +107,8 @@ def evaluate_reconstruction(
         None if fit is None else keypoint_evidence(fit),
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
-        None if fit is None else _regions(session, body, trained.corrected(fit)),
+        None if drawn_fit is None else _regions(session, body, drawn_fit),
+        unrefined,
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)
@@ -147,7 +150,9 @@ def render_posed(
     session: Session, trained: TrainedResult, body: BodyModel, fit: BodyFit | None
 ) -> RenderView:
     """What draws a run's own result, through the cameras as its fit adjusted them."""
-    return _renderer(session if fit is None else fit.adjusted(session), PosedResult(trained, body, fit))
+    if fit is None:
+        return _renderer(session, PosedResult(trained, body, None))
+    return _renderer(fit.adjusted(session), PosedResult(trained, body, trained.corrected(fit)))
 
 
 def _true_errors(

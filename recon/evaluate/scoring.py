@@ -46,6 +46,8 @@ from simulacra.render.image import write_image
 
 METRICS_SCHEMA = 1
 METRICS_FILE = "metrics.json"
+# Shown for the fit's own poses too, where photographs corrected them.
+POSE_METRICS = ("psnr_fg", "psnr_near", "mask_iou")
 VIEWS_FOLDER = "views"
 
 # A camera's views at rising frame numbers.
@@ -123,6 +125,7 @@ class Subject:
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
         truth: of a virtual capture.
         regions: which part of the body a view shows where; None without a body.
+        unrefined: draws the result in the fit's own poses, where photographs corrected them.
     """
 
     render_view: RenderView
@@ -131,6 +134,7 @@ class Subject:
     joints: JointEvidence | None = None
     truth: TrueErrors | None = None
     regions: RegionsOf | None = None
+    unrefined: RenderView | None = None
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,7 @@ def score_views(
     regions: dict[View, dict[str, float]] = {}
     overlaps: dict[View, dict[str, float]] = {}
     renders: dict[View, bytes] = {}
+    unrefined: dict[str, dict[View, float | Missing]] = {name: {} for name in POSE_METRICS}
     pictured = set(spread(protocol.evaluated, settings.pictures))
     views = _read_in_order(subject.read_views, protocol.evaluated)
     for captured in track(views, "scoring views", len(protocol.evaluated)):
@@ -202,6 +207,10 @@ def score_views(
         for name, outcome in compared.scores.items():
             outcomes[name][captured.view] = outcome
         renders[captured.view] = _digest(compared)
+        if subject.unrefined is not None:
+            before = compare_view(captured, subject.unrefined, settings.view).scores
+            for name in POSE_METRICS:
+                unrefined[name][captured.view] = before[name]
         if subject.regions is not None and compared.person is not None and compared.covered is not None:
             height, width = compared.person.shape
             shown = subject.regions(captured.view, width, height)
@@ -212,6 +221,10 @@ def score_views(
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
     scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
+    if subject.unrefined is not None:
+        for name in POSE_METRICS:
+            extra = {"with_poses_of_the_fit": collect(name, unrefined[name]).mean}
+            scores[name] = replace(scores[name], extra={**scores[name].extra, **extra})
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:

@@ -137,9 +137,9 @@ class DrawnRun:
         self.fit: BodyFit | None = load_fit(root / "fit") if "fit" in inputs else None
         self.body = body_model(body_name_of(described))
         check_body(root, self.body, self.trained.avatar, self.fit)
-        self.posed = PosedResult(self.trained, self.body, self.fit)
         if self.fit is not None:
             self.fit = self.trained.corrected(self.fit)
+        self.posed = PosedResult(self.trained, self.body, self.fit)
         self._drawn: ByteCache[tuple[np.ndarray, ...]] = ByteCache(DRAWN_BYTES, array_bytes)
         self._session = session
 
