@@ -225,6 +225,11 @@ def _beside(metrics: Mapping[str, Any] | None, runs: Sequence[Path]) -> tuple[Be
     if metrics is None:
         return ()
     given = [Beside(r["metric"], float(r["value"]), r["source"]) for r in metrics.get("references", ())]
+    given += [
+        Beside(name, float(score["with_poses_of_the_fit"]), "this run in the fit's own poses", True)
+        for name, score in metrics["scores"].items()
+        if score.get("with_poses_of_the_fit") is not None
+    ]
     for run in runs:
         other = read_scores(run / "evaluate" / "metrics.json")
         same = other["held_out"]["views"] == metrics["held_out"]["views"]

@@ -42,6 +42,7 @@ class _Score(_Strict):
     reason: str | None
     views: list[_Value]
     missing: list[dict[str, Any]]
+    with_poses_of_the_fit: _Number | None = None
 
 
 class _Overlap(_Strict):

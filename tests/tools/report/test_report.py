@@ -459,3 +459,22 @@ def test_durations_are_readable() -> None:
         "2 min 05 s",
         "1 h 02 min",
     ]
+
+
+def test_numbers_in_the_fits_own_poses_stand_beside_those_in_corrected_ones(run: Path) -> None:
+    """Where photographs corrected the poses: the same views, drawn in the poses before that."""
+    box = Box()
+
+    def black(frame: int, camera: str, width: int, height: int):
+        rgb, alpha, depth = box.render(frame, camera, width, height)
+        return 0.5 * rgb, alpha, depth
+
+    subject = Subject(box.render, box.read, unrefined=black)
+    made = score_views(subject, PROTOCOL, SETTINGS, run / "evaluate")
+    plain = score_views(Subject(box.render, box.read), PROTOCOL, SETTINGS, run / "other")
+    score = made.as_json()["scores"]["psnr_near"]
+    assert score["mean"] == plain.scores["psnr_near"].mean
+    assert score["with_poses_of_the_fit"] < score["mean"] - 3
+    assert "with_poses_of_the_fit" not in plain.as_json()["scores"]["psnr_near"]
+    words = text_of(write_run_report(run).read_text("utf-8"))
+    assert f"{score['with_poses_of_the_fit']:.2f}" in words and "in the fit's own poses" in words
