@@ -49,10 +49,12 @@ def names_of(node: Documented) -> set[str] | None:
 
 
 def _assigned(node: ast.ClassDef) -> set[str]:
-    """Attributes that are properties, or given to `self`."""
+    """Attributes that are properties, or given to `self`, and what the class is made with."""
     inside = list(ast.walk(node))
     given = {n.attr for n in inside if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
-    return given | {n.name for n in inside if isinstance(n, ast.FunctionDef)}
+    methods = [n for n in inside if isinstance(n, ast.FunctionDef)]
+    made = {a.arg for n in methods if n.name == "__init__" for a in n.args.args}
+    return given | made | {n.name for n in methods}
 
 
 def check_docstring(text: str, names: set[str] | None) -> Iterator[tuple[int, str]]:
