@@ -1,4 +1,4 @@
-"""How Gaussians are made and trained: one configuration for avatars, one for the baseline that has no body."""
+"""How Gaussians are made and trained: configurations for avatars, and for the baselines that have no body."""
 
 from __future__ import annotations
 
@@ -56,16 +56,20 @@ class LearningRates:
 
 @config
 class Densification:
-    """When Gaussians are split and dropped.
+    """When there are more Gaussians, and what becomes of those that show nothing.
 
     Attributes:
+        how: `split` halves those that pictures pull at most, and drops the nearly transparent; `relocate` makes the
+            nearly transparent copies of others, the likelier the more pictures pull at these, and what each drew is
+            shared out so that the picture stays (Kheradmand et al. 2024).
         every: steps between rounds; 0 never.
         until: part of the steps after which no more are made.
-        share: of the Gaussians, the ones with the largest screen gradients, that are split in a round.
+        share: of the Gaussians, how many more there are after a round.
         most: Gaussians at the end.
-        least_opacity: below it a Gaussian is dropped.
+        least_opacity: below it a Gaussian is dropped, or relocated.
     """
 
+    how: Literal["split", "relocate"] = "split"
     every: Steps = 0
     until: Share = 0.6
     share: Share = 0.1
@@ -205,9 +209,51 @@ class DepthSplatsConfig:
     device: DeviceSetting = "auto"
 
 
-TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig
+@config
+class FreeSplatsConfig:
+    """The baseline that needs no depth either: a visual hull, and free Gaussians by Markov chain Monte Carlo.
+
+    The masks of the training cameras carve a hull whose surface becomes Gaussians. They are optimised on color and mask
+    after Kheradmand et al. 2024: a budget, relocation of dead Gaussians, noise on the means, and a price of opacity and
+    of size.
+
+    Attributes:
+        steps: one view each.
+        longest_side: pixels at which views are trained.
+        grid_mm: side of a cell of the hull; larger where there would be more Gaussians than the budget has.
+        densify: the budget; who is dead and when they are relocated. `how` is always `relocate`, by opacity.
+        noise: of the means, the paper's factor of their learning rate, 1/m^2.
+        opacity_cost: weight of the mean opacity.
+        scale_cost: weight of the mean standard deviation in metres.
+        rates: of Adam.
+        seed: of the order of views, the backgrounds, relocation and noise.
+        checkpoint_every: steps; an interrupted training continues from there.
+        device: as for an avatar.
+    """
+
+    kind: Literal["free_splats"]
+    steps: SomeSteps = 600
+    longest_side: LongestSide = 512
+    grid_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 10.0
+    densify: Densification = Densification(
+        how="relocate", every=25, until=0.8, share=0.05, most=50_000, least_opacity=0.005
+    )
+    noise: Annotated[float, Interval(ge=0, le=1e9)] = 5e5
+    opacity_cost: Weight = 0.01
+    scale_cost: Weight = 0.01
+    rates: LearningRates = LearningRates(means=2e-4, logit_opacities=2e-2)
+    seed: Seed = 0
+    checkpoint_every: SomeSteps = 50
+    device: DeviceSetting = "auto"
+
+    def __post_init__(self) -> None:
+        if self.densify.how != "relocate":
+            raise ValueError("densify.how relocate: free_splats knows no other")
+
+
+TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig | FreeSplatsConfig
 
 
 def has_body(settings: TrainedConfig) -> bool:
     """Whether what is trained hangs on a fitted body."""
-    return not isinstance(settings, DepthSplatsConfig)
+    return not isinstance(settings, DepthSplatsConfig | FreeSplatsConfig)
