@@ -136,6 +136,8 @@ class MeshSettings:
     Attributes:
         steps: one view each.
         longest_side: pixels at which views are trained.
+        wrap: whether the body's mesh is wrapped around what was captured first; else it begins as the body was fitted,
+            and with `mesh_rates.verts` 0 it stays so.
         edge_mm: the longest edge of the mesh; the body's own longer ones are halved until they are.
         texture: rows and columns of the picture.
         seed: of the order of views and the backgrounds.
@@ -148,6 +150,7 @@ class MeshSettings:
 
     steps: SomeSteps = 160
     longest_side: LongestSide = 512
+    wrap: bool = True
     edge_mm: Annotated[float, Interval(ge=2, le=1000)] = 10.0
     texture: Annotated[int, Interval(ge=16, le=8192)] = 1024
     seed: Seed = 0

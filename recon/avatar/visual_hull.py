@@ -10,6 +10,7 @@ Symbols: ``n`` cells, ``s`` of them at the surface.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,8 @@ FEWEST_CAMERAS = 2
 LEAST_DEPTH_M = 0.05
 # Half the diagonal of a cell, and half as much again: pixels are whole, and nearer parts of a cell look larger.
 SLACK = 1.5 * 3**0.5 / 2
-SIX = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
+# To the 26 neighbours of a cell.
+AROUND = np.array([each for each in itertools.product((-1, 0, 1), repeat=3) if any(each)])
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class HullSurface:
-    """The cells of a hull that have a neighbour outside of it.
+    """The cells of a hull that have a neighbour beside them outside of it.
 
     Attributes:
         points: their centers, world, metres.
@@ -110,11 +112,12 @@ def carve(outlines: Sequence[Outline], cell: float) -> HullSurface:
         if level:
             eighths = np.stack(np.meshgrid(*[[0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
             cells = (2 * cells[:, None] + eighths).reshape(-1, 3)
-    outwards = _outwards(cells)
-    shell = (outwards != 0).any(1) | _has_gap(cells)
-    lengths = np.linalg.norm(outwards[shell], axis=1, keepdims=True)
+    open_to = _directions_out(cells)
+    shell = (open_to[:, np.abs(AROUND).sum(1) == 1] != 0).any(1)
+    outwards = open_to[shell] @ (AROUND / np.linalg.norm(AROUND, axis=1, keepdims=True))
+    lengths = np.linalg.norm(outwards, axis=1, keepdims=True)
     # A cell that is open to two opposite sides faces neither.
-    normals = np.where(lengths > 0, outwards[shell] / np.maximum(lengths, 1e-9), [0.0, 1.0, 0.0])
+    normals = np.where(lengths > 1e-9, outwards / np.maximum(lengths, 1e-9), [0.0, 1.0, 0.0])
     return HullSurface(corner + (cells[shell] + 0.5) * cell, normals, cell)
 
 
@@ -157,26 +160,11 @@ def _across_ray(
     return np.eye(3) - np.outer(ray, ray), -viewmat[:3, :3].T @ viewmat[:3, 3]
 
 
-def _outwards(cells: Int[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """The sum of the directions to all 26 neighbours that are not among the cells."""
-    around = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), -1).reshape(-1, 3)
-    total = np.zeros((len(cells), 3))
-    for offset in around[np.abs(around).sum(1) > 0]:
-        gone = ~_among(cells + offset, cells)
-        total += gone[:, None] * (offset / np.linalg.norm(offset))
-    return np.where(np.abs(total) < 1e-9, 0.0, total)
-
-
-def _has_gap(cells: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    """Which have one of the six neighbours beside them outside."""
-    return ~np.all([_among(cells + offset, cells) for offset in SIX], axis=0) if len(cells) else np.zeros(0, bool)
-
-
-def _among(some: Int[np.ndarray, "n 3"], cells: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, " n"]:
-    low = cells.min(0) - 1 if len(cells) else np.zeros(3, int)
-    size = cells.max(0) - low + 2 if len(cells) else np.ones(3, int)
-
-    def key(of: np.ndarray) -> np.ndarray:
-        return np.ravel_multi_index(tuple((of - low).T), tuple(size))
-
-    return np.isin(key(some), key(cells))
+def _directions_out(cells: Int[np.ndarray, "n 3"]) -> Bool[np.ndarray, "n 26"]:
+    """Which of the 26 neighbours of each cell are not among the cells."""
+    if not len(cells):
+        return np.zeros((0, len(AROUND)), bool)
+    low = cells.min(0) - 1
+    filled = np.zeros(cells.max(0) - low + 2, bool)
+    filled[tuple((cells - low).T)] = True
+    return np.stack([~filled[tuple((cells + offset - low).T)] for offset in AROUND], 1)
