@@ -14,7 +14,7 @@ import torch
 from simulacra.recon.avatar.gaussian_trainee import Recipe
 from simulacra.recon.avatar.loop import Schedule
 from simulacra.recon.avatar.losses import Drawing, Loss, photometric_losses
-from simulacra.recon.avatar.settings import FreeSplatsConfig, LossWeights
+from simulacra.recon.avatar.settings import FreeSplatsConfig, LearningRates, LossWeights
 from simulacra.recon.avatar.views import MaskOf
 from simulacra.recon.avatar.visual_hull import FEWEST_CAMERAS, HullSurface, Outline, carve
 from simulacra.recon.refine.coloring import color_points
@@ -79,7 +79,7 @@ def _within_budget(outlines: Sequence[Outline], settings: FreeSplatsConfig) -> H
 
 
 def free_splats_recipe(settings: FreeSplatsConfig) -> Recipe:
-    """Color, structure, mask, and the paper's price of opacity and of size."""
+    """Color, structure, mask, and the paper's price of opacity and of size; rates as of `depth_splats`."""
     weights = LossWeights(l1=0.8, ssim=0.2, mask=0.1, depth=0.0, smooth=0.0, stay=0.0, size=0.0)
     prices = (
         Loss("opacity", settings.opacity_cost, lambda drawn, _: mean_opacity(drawn)),
@@ -88,7 +88,7 @@ def free_splats_recipe(settings: FreeSplatsConfig) -> Recipe:
     return Recipe(
         schedule=Schedule(settings.steps, settings.seed, settings.checkpoint_every),
         losses=(*photometric_losses(weights), *prices),
-        rates=settings.rates,
+        rates=LearningRates(means=2e-4, logit_opacities=2e-2),
         densify=settings.densify,
         largest=math.inf,
         random_background=True,

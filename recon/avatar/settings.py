@@ -213,6 +213,22 @@ class DepthSplatsConfig:
 
 
 @config
+class Relocation(Densification):
+    """When the nearly transparent are relocated, as Kheradmand et al. 2024 do it: to the opaque, within a budget.
+
+    Attributes:
+        how: nothing else is known here.
+    """
+
+    how: Literal["relocate"] = "relocate"
+    every: Steps = 25
+    until: Share = 0.8
+    share: Share = 0.05
+    most: Annotated[int, Interval(ge=1, le=5_000_000)] = 50_000
+    least_opacity: Annotated[float, Interval(ge=0, le=0.5)] = 0.005
+
+
+@config
 class FreeSplatsConfig:
     """The baseline that needs no depth either: a visual hull, and free Gaussians by Markov chain Monte Carlo.
 
@@ -224,11 +240,10 @@ class FreeSplatsConfig:
         steps: one view each.
         longest_side: pixels at which views are trained.
         grid_mm: side of a cell of the hull; larger where there would be more Gaussians than the budget has.
-        densify: the budget; who is dead and when they are relocated. `how` is always `relocate`, by opacity.
+        densify: the budget, who is dead, and when they are relocated.
         noise: of the means, the paper's factor of their learning rate, 1/m^2.
         opacity_cost: weight of the mean opacity.
         scale_cost: weight of the mean standard deviation in metres.
-        rates: of Adam.
         seed: of the order of views, the backgrounds, relocation and noise.
         checkpoint_every: steps; an interrupted training continues from there.
         device: as for an avatar.
@@ -238,20 +253,13 @@ class FreeSplatsConfig:
     steps: SomeSteps = 600
     longest_side: LongestSide = 512
     grid_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 10.0
-    densify: Densification = Densification(
-        how="relocate", every=25, until=0.8, share=0.05, most=50_000, least_opacity=0.005
-    )
+    densify: Relocation = Relocation()
     noise: Annotated[float, Interval(ge=0, le=1e9)] = 5e5
     opacity_cost: Weight = 0.01
     scale_cost: Weight = 0.01
-    rates: LearningRates = LearningRates(means=2e-4, logit_opacities=2e-2)
     seed: Seed = 0
     checkpoint_every: SomeSteps = 50
     device: DeviceSetting = "auto"
-
-    def __post_init__(self) -> None:
-        if self.densify.how != "relocate":
-            raise ValueError("densify.how relocate: free_splats knows no other")
 
 
 TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig | FreeSplatsConfig

@@ -12,7 +12,7 @@ import torch
 
 from simulacra.recon.avatar.gaussian_trainee import gaussians_of
 from simulacra.recon.avatar.relocate import MOST_COPIES, relocate, share_out, wander
-from simulacra.recon.avatar.settings import Densification
+from simulacra.recon.avatar.settings import Relocation
 from simulacra.recon.avatar.training import Training
 from simulacra.render.camera import look_at
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
@@ -20,7 +20,7 @@ from simulacra.render.gaussians.record import FIELDS
 from simulacra.render.rotation import quat_to_matrix
 from tests.recon.avatar.planted_gaussians import RECIPE, run, scene, stored_views
 
-RULES = Densification(how="relocate", every=3, until=1.0, share=0.0, most=1000, least_opacity=0.005)
+RULES = Relocation(every=3, until=1.0, share=0.0, most=1000)
 DEAD = -8.0  # an opacity of 0.0003
 
 
@@ -42,7 +42,7 @@ def opacities(training: Training) -> torch.Tensor:
     return torch.sigmoid(training.tensors["logit_opacities"])
 
 
-def moved(training: Training, rules: Densification = RULES, seed: int = 0) -> Training:
+def moved(training: Training, rules: Relocation = RULES, seed: int = 0) -> Training:
     return relocate(training, rules, 100, seed, opacities(training))
 
 

@@ -11,13 +11,13 @@ import torch
 
 from simulacra.recon.avatar.free_splats import hull_gaussians
 from simulacra.recon.avatar.record import ACCOUNT, load_trained
-from simulacra.recon.avatar.settings import Densification, FreeSplatsConfig
+from simulacra.recon.avatar.settings import FreeSplatsConfig, Relocation
 from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.avatar.visual_hull import Outline, carve
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import rgb_from_sh
-from simulacra.render.runtime.errors import CaptureError, ConfigError
+from simulacra.render.runtime.errors import CaptureError
 from tests.recon.avatar.test_views import TRAINING, masks_of, poisoned
 from tests.recon.ellipsoid_person import synthetic_session
 
@@ -117,7 +117,7 @@ SETTINGS = FreeSplatsConfig(
     longest_side=64,
     grid_mm=40.0,
     checkpoint_every=2,
-    densify=Densification(how="relocate", every=2, until=1.0, share=0.1, most=1200, least_opacity=0.005),
+    densify=Relocation(every=2, until=1.0, share=0.1, most=1200),
 )
 
 
@@ -148,7 +148,7 @@ def test_it_begins_on_the_person_in_its_colors(session: Session) -> None:
 
 
 def test_of_a_budget_that_is_small_cells_are_larger(session: Session) -> None:
-    small = FreeSplatsConfig(kind="free_splats", grid_mm=20.0, densify=Densification(how="relocate", most=300))
+    small = FreeSplatsConfig(kind="free_splats", grid_mm=20.0, densify=Relocation(most=300))
     start = hull_gaussians(session, 0, TRAINING, masks_of(session), small)
     assert 100 < len(start) <= 300
     assert float(start.log_scales[0, 0].exp()) > 0.55 * 0.02 * 1.5
@@ -182,5 +182,3 @@ def test_what_cannot_be_carved_is_said(session: Session) -> None:
 
     with pytest.raises(CaptureError, match="nothing in common"):
         hull_gaussians(session, 0, TRAINING, elsewhere, SETTINGS)
-    with pytest.raises((ConfigError, ValueError), match="relocate"):
-        FreeSplatsConfig(kind="free_splats", densify=Densification())
