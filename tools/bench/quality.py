@@ -15,22 +15,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simulacra.recon.pipeline import ReconstructionConfig, reconstruct
-from simulacra.recon.runs.configuration import changed_config, dump_config, load_config
+from simulacra.recon.runs.configuration import dump_config, load_config
 from simulacra.recon.runs.files import disk_errors, read_json, write_json
 from simulacra.recon.session import load_session
 from simulacra.render.runtime.errors import ConfigError, RunError, UserError
 
 from ..virtual.capture import record_session
 from ..virtual.config import VirtualCaptureConfig
+from ..virtual.sensors.depth import TimeOfFlight
 
 OURS = "ours"
 BASELINES = ("depth_splats", "free_splats", "body_only", "mesh_only")
 Sensors = Literal["perfect", "real"]
-# Sensors without an error: what is left is the method's. Defocus of a sharp lens, below which pictures alias.
-PERFECT: dict[str, Any] = {"color": {"noise": False, "bayer": False, "defocus_px": 0.3}}
-PERFECT_DEPTH: dict[str, Any] = {"depth": {"noise_m": 0.0, "wiggling_m": 0.0, "multipath": 0.0}}
-# Sensors as they are, and calibrations as they are done.
-REAL: dict[str, Any] = {"calibration_deg": 0.15, "calibration_mm": 2.0}
+# Of perfect sensors a lens so sharp that pictures begin to alias; of real ones how far calibrations are off.
+SHARP_PX, TURNED_DEG, MOVED_MM = 0.3, 0.15, 2.0
 
 
 @dataclass(frozen=True)
@@ -96,22 +94,32 @@ def people(stage: VirtualCaptureConfig, count: int, seed: int, sensors: Sequence
     for number in range(seed, seed + count):
         own = replace(stage, seed=number, light_seed=number, person=replace(stage.person, seed=number))
         for kind in sensors:
-            yield Person(f"person{number}-{kind}", changed_config(own, _changes(stage, kind), f"{kind} sensors"))
+            seen = perfect(own) if kind == "perfect" else real(own)
+            yield Person(f"person{number}-{kind}", seen)
 
 
-def _changes(stage: VirtualCaptureConfig, kind: Sensors) -> dict[str, Any]:
-    if kind == "real":
-        return REAL
-    if stage.depth is None:
-        return PERFECT
-    if stage.depth.kind != "time_of_flight":
+def perfect(stage: VirtualCaptureConfig) -> VirtualCaptureConfig:
+    """Without noise, color filters and errors of range: what is left is the method's.
+
+    Raises:
+        ConfigError: of the depth sensor nobody has said what that is.
+    """
+    color, depth = replace(stage.color, noise=False, bayer=False, defocus_px=SHARP_PX), stage.depth
+    if isinstance(depth, TimeOfFlight):
+        depth = replace(depth, noise_m=0.0, wiggling_m=0.0, multipath=0.0)
+    elif depth is not None:
         raise ConfigError(
             "what is perfect is known of sensors by time of flight alone",
             where="the virtual capture",
-            found=f"depth.kind {stage.depth.kind}",
+            found=f"depth.kind {depth.kind}",
             remedy="--sensors real, or a capture of another depth",
         )
-    return PERFECT | PERFECT_DEPTH
+    return replace(stage, color=color, depth=depth)
+
+
+def real(stage: VirtualCaptureConfig) -> VirtualCaptureConfig:
+    """Sensors as they are, and a calibration as it is done."""
+    return replace(stage, calibration_deg=TURNED_DEG, calibration_mm=MOVED_MM)
 
 
 def record_person(person: Person, folder: Path) -> Path:

@@ -54,6 +54,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(root, "tag", "old")
     write_seconds(root, fit=2.0, avatar=12.0)
     monkeypatch.setenv("CALLS", str(tmp_path / "calls.jsonl"))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     return root
 
 
