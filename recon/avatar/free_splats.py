@@ -31,7 +31,7 @@ GROWN = 1.02
 def hull_gaussians(
     session: Session, frame: int, cameras: Sequence[str], mask_of: MaskOf, settings: FreeSplatsConfig
 ) -> Gaussians:
-    """Round Gaussians at the surface of the visual hull, as many as the budget has or fewer, in the photographs' colors.
+    """Round Gaussians at the surface of the visual hull, at most the budget, in the photographs' colors.
 
     Raises:
         CaptureError: fewer cameras show the person than a hull is carved by, or their masks have nothing in common.

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from simulacra.recon.avatar.densify import select
@@ -81,9 +81,7 @@ def share_out(
     return new.to(opacities), (old / terms.sum(-1)).to(opacities)
 
 
-def wander(
-    tensors: Mapping[str, Tensor], amount: float, seed: int, step: int
-) -> Float[Tensor, "n 3"]:
+def wander(tensors: Mapping[str, Tensor], amount: float, seed: int, step: int) -> Float[Tensor, "n 3"]:
     """The means after one draw of noise: normal, shaped by each Gaussian's own covariance, and nothing of what shows.
 
     Args:
@@ -135,13 +133,14 @@ def _copy(training: Training, drawn: Int[Tensor, " m"], places: Int[Tensor, " m"
     )
     # Moments are of what a Gaussian was before.
     moments1, moments2 = (
-        {
-            name: torch.where(shared.view(-1, *[1] * (value.ndim - 1)), 0.0, value) if name in FIELDS else value
-            for name, value in moments.items()
-        }
+        moments | {name: _zeroed(moments[name], shared) for name in FIELDS}
         for moments in (grown.moments1, grown.moments2)
     )
     return replace(grown, tensors=tensors, moments1=moments1, moments2=moments2)
+
+
+def _zeroed(values: Float[Tensor, "n *_"], rows: Bool[Tensor, " n"]) -> Float[Tensor, "n *_"]:
+    return torch.where(rows.view(-1, *[1] * (values.ndim - 1)), 0.0, values)
 
 
 def _binomials() -> Float[Tensor, "copies powers"]:

@@ -98,7 +98,10 @@ def run(
     commit = _git(root, "rev-parse", "--verify", f"{against}^{{commit}}", what="there is no such commit")
     words = ["reconstruct", str(session.resolve()), *_config_words(config)]
     spent: dict[str, list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory(prefix="end-to-end.") as name, _checked_out(root, commit, Path(name)) as other:
+    with (
+        tempfile.TemporaryDirectory(prefix="end-to-end.") as name,
+        _checked_out(root, commit, Path(name)) as other,
+    ):
         work = Path(name)
         trees = [
             Tree("this tree", _linked(root, work / "this")),
@@ -202,7 +205,7 @@ def _checked_out(root: Path, commit: str, work: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        _git(root, "worktree", "remove", "--force", str(folder), what="the checked out commit cannot be removed")
+        _git(root, "worktree", "remove", "--force", str(folder), what="the tree cannot be removed")
 
 
 def _git(folder: Path, *words: str, what: str) -> str:
@@ -212,7 +215,9 @@ def _git(folder: Path, *words: str, what: str) -> str:
         ConfigError: git is not there, or refuses.
     """
     try:
-        asked = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        asked = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError as error:
         raise ConfigError("git is not installed, which gives the other commit's files") from error
     if asked.returncode:

@@ -1,4 +1,4 @@
-"""`simulacra bench quality`: ours and every baseline on the same captures, the same views held out, by the same command.
+"""`simulacra bench quality`: ours and every baseline on the same captures, with the same views held out.
 
 Captures are sessions that are given and virtual people that are made here. Each gets the configuration that fits it,
 or the one that is named; a method differs from it in the settings under `avatar` alone, so that all see the same
@@ -85,7 +85,9 @@ class Done:
     failed: str | None = None
 
 
-def people(stage: VirtualCaptureConfig, count: int, seed: int, sensors: Sequence[Sensors]) -> Iterator[Person]:
+def people(
+    stage: VirtualCaptureConfig, count: int, seed: int, sensors: Sequence[Sensors]
+) -> Iterator[Person]:
     """So many people by their seeds, each before every kind of sensors.
 
     Raises:
@@ -222,7 +224,10 @@ def captures_of(
 
 
 def run(
-    works: Iterator[Work], methods: Sequence[Method], out: Path, tell: Callable[[Mapping[str, Mapping[str, Done]]], None]
+    works: Iterator[Work],
+    methods: Sequence[Method],
+    out: Path,
+    tell: Callable[[Mapping[str, Mapping[str, Done]]], object],
 ) -> dict[str, dict[str, Done]]:
     """All methods on all captures, in the folder `runs` by capture and method.
 

@@ -151,8 +151,8 @@ def bench_quality(
 ) -> None:
     """How good ours and every baseline are on sessions and on virtual people, the same views held out.
 
-    Every method has a run in OUT/runs; the scores of all, paired differences and their intervals are printed, and written
-    to OUT/quality.md and OUT/quality.json after each capture. What was stopped goes on with the same command.
+    Every method has a run in OUT/runs. Scores, paired differences and their intervals are printed, and written to
+    OUT/quality.md and OUT/quality.json after each capture. What was stopped goes on with the same command.
 
     Args:
         sessions: folders that `simulacra import` made.
@@ -182,7 +182,7 @@ def bench_quality(
     names = [method.name for method in chosen]
     warm_up(quiet=True)
     works = quality.captures_of(sessions, virtual, out / "people", functools.partial(_fitting, config))
-    done = quality.run(works, chosen, out, lambda so_far: write_table(out, collect_table(names, so_far)) and None)
+    done = quality.run(works, chosen, out, lambda so_far: write_table(out, collect_table(names, so_far)))
     print(write_table(out, collect_table(names, done)), end="")
     print(f"written: {out / 'quality.md'} and {out / 'quality.json'}")
 
