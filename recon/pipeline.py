@@ -55,7 +55,7 @@ from simulacra.render.runtime.errors import RunError, UserError
 Record = TypeVar("Record")
 
 STAGES = ("preflight", "observe", "fit", "refine", "avatar", "evaluate")
-# Those that a baseline without a body has not.
+# Those that baselines without a body have not.
 OF_BODY = ("fit", "refine")
 # Checks that are nothing to a run which triangulates nothing.
 OF_BODIES = ("joint-error", "shared-view")
@@ -317,10 +317,11 @@ def run_stages(
         train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
-    # Without a body one moment is all that can be trained on.
     colored = protocol.training_frames
-    if fit is None and moment is not None:
-        colored, colors = (moment,), colors | {"moment": str(moment)}
+    if fit is None:
+        # Without a body one moment is all that can be trained on, with depth or without.
+        alone = ranked_moments(protocol, observed, fit)[0] if moment is None else moment
+        colored, colors = (alone,), colors | {"moment": str(alone)}
     before = key | colors | log.digests("observe", "fit", "refine")
     trained = log.run("avatar", 6, settings.avatar, before, train, load_trained)
 
@@ -338,10 +339,16 @@ def best_moment(
     session: Session, protocol: Protocol, observed: Observations, fit: BodyFit | None
 ) -> int | None:
     """The frame that is fused: of those whose colors may be used, the first that shows the person as well as usual."""
+    ranked = ranked_moments(protocol, observed, fit)
+    return choose_moment(session, ranked, protocol.training_cameras, observed.mask)
+
+
+def ranked_moments(protocol: Protocol, observed: Observations, fit: BodyFit | None) -> list[int]:
+    """The frames whose colors may be used, those that show the person as well as usual first."""
     views = observed.views_with_person(protocol.training_cameras) if fit is None else fit.views
     rows = np.isin(observed.frames, protocol.training_frames)
-    ranked = observed.frames[rows][rank_moments(views[rows])].tolist()
-    return choose_moment(session, ranked, protocol.training_cameras, observed.mask)
+    ranked: list[int] = observed.frames[rows][rank_moments(views[rows])].tolist()
+    return ranked
 
 
 def _frames_without_person(observed: Observations | None, fit: BodyFit | None) -> str:

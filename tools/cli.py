@@ -117,6 +117,8 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "train": bench.bench_train,
             "drive": bench.bench_drive,
             "length": bench.bench_length,
+            "quality": bench.bench_quality,
+            "end-to-end": bench.bench_end_to_end,
             "soak": bench.bench_soak,
         },
     ),
@@ -124,7 +126,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
-CONTINUED = ("reconstruct", "sweep", "demo", "design")
+CONTINUED = ("reconstruct", "sweep", "demo", "design", "bench quality")
 # Those that wait for people: that they go on needs no saying.
 WAITING = ("view", "perception")
 USER_ERROR = 2
@@ -154,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _say(describe_disk_error(error))
     except KeyboardInterrupt as stop:
-        if words[0] in CONTINUED:
+        if words[0] in CONTINUED or " ".join(words[:2]) in CONTINUED:
             left = "What was finished is kept; the same command continues from there."
         else:
             left = "Nothing half done is left; the same command begins again."

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from simulacra.recon.avatar.settings import Densification
@@ -34,12 +34,17 @@ def densify(training: Training, rules: Densification, steps: int) -> Training:
     training = select(training, keep.nonzero().squeeze(-1))
     room = rules.most - len(training.state["anchors"])
     if training.step < rules.until * steps and room > 0:
-        pull = training.state["grad2d"] / training.state["count"].clamp(min=1)
+        pull = mean_pull(training)
         count = min(room, int(rules.share * len(pull)))
         chosen = torch.sort(pull, descending=True, stable=True).indices[:count]
         training = _split(training, chosen)
     counted = {name: torch.zeros_like(training.state[name]) for name in ("grad2d", "count")}
     return replace(training, state=training.state | counted)
+
+
+def mean_pull(training: Training) -> Float[Tensor, " n"]:
+    """How much a picture that shows it pulls at each Gaussian, since the last round: pixels of screen gradient."""
+    return training.state["grad2d"] / training.state["count"].clamp(min=1)
 
 
 def select(training: Training, rows: Int[Tensor, "m"]) -> Training:

@@ -79,7 +79,7 @@ def open_avatar(run: Path) -> FinishedAvatar:
         raise RunError(
             "this run has no avatar: free Gaussians cannot be posed",
             where=run,
-            expected="a run of another configuration than depth_splats",
+            expected="a run of another configuration than depth_splats and free_splats",
         )
     check_records(run, ["fit"])
     body, fit = open_body(body_name_of(described)), load_fit(run / "fit")

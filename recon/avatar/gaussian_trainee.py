@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -11,11 +12,12 @@ from torch import Tensor
 
 from simulacra.recon.avatar.binding import neighbours
 from simulacra.recon.avatar.corrections import OF_CAMERAS, camera_rates, correct_camera, hold_means
-from simulacra.recon.avatar.densify import densify
-from simulacra.recon.avatar.loop import Schedule, background_of_step
+from simulacra.recon.avatar.densify import densify, mean_pull
+from simulacra.recon.avatar.loop import Schedule, background_of_step, rate_fall
 from simulacra.recon.avatar.losses import ColorMatch, Drawing, Loss, SurfacePrior, evaluate_losses
 from simulacra.recon.avatar.placement import Place
 from simulacra.recon.avatar.poses import PosesInTraining, pose_rates
+from simulacra.recon.avatar.relocate import relocate, wander
 from simulacra.recon.avatar.settings import Densification, LearningRates
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import TrainingView
@@ -34,11 +36,13 @@ class Recipe:
         schedule: its length and its seed.
         losses: what a step pays for; whoever trains may append his own.
         rates: Adam's step sizes.
-        densify: when Gaussians are split and dropped.
+        densify: when there are more Gaussians, and what becomes of those that show nothing.
         largest: the length of a Gaussian beyond which it costs, metres.
         random_background: another color behind each step's drawing and photograph; black if not.
         match_colors: whether each camera has a gain and a shift of color.
         refine_cameras: whether each camera's pose is corrected.
+        appeal: to which the nearly transparent are relocated: those that pictures pull at, or the opaque.
+        noise: of the means at each step, a factor of their learning rate, 1/m^2.
     """
 
     schedule: Schedule
@@ -49,6 +53,8 @@ class Recipe:
     random_background: bool
     match_colors: bool
     refine_cameras: bool
+    appeal: Literal["pull", "opacity"] = "pull"
+    noise: float = 0.0
 
 
 class GaussianTrainee:
@@ -121,7 +127,7 @@ class GaussianTrainee:
         recipe, state, camera = self.recipe, training.state, self.cameras.index(view.camera)
         gaussians = gaussians_of(leaves)
         offsets = None
-        if recipe.densify.every:
+        if recipe.densify.every and recipe.appeal == "pull":
             offsets = gaussians.means.new_zeros(1, len(gaussians), 2).requires_grad_()
         correction = None if self.poses is None else self.poses.correction(leaves, view.frame)
         placed = self.place(gaussians, state["origins"], (view.frame, view.camera), correction)
@@ -152,8 +158,24 @@ class GaussianTrainee:
         training = replace(training, tensors=hold_means(training.tensors), state=state)
         every, steps = self.recipe.densify.every, self.recipe.schedule.steps
         if every and training.step % every == 0 and training.step < steps:
-            return densify(training, self.recipe.densify, steps)
+            training = self._densify(training)
+        if self.recipe.noise:
+            training = replace(training, tensors=training.tensors | {"means": self._wander(training)})
         return training
+
+    def _densify(self, training: Training) -> Training:
+        rules, schedule = self.recipe.densify, self.recipe.schedule
+        if rules.how == "split":
+            return densify(training, rules, schedule.steps)
+        appeal = torch.sigmoid(training.tensors["logit_opacities"])
+        if self.recipe.appeal == "pull":
+            appeal = mean_pull(training)
+        return relocate(training, rules, schedule.steps, schedule.seed, appeal)
+
+    def _wander(self, training: Training) -> Float[Tensor, "n 3"]:
+        schedule, done = self.recipe.schedule, training.step - 1
+        rate = self.recipe.rates.means * rate_fall(done, schedule.steps)
+        return wander(training.tensors, self.recipe.noise * rate, schedule.seed, done)
 
     def _background(self, step: int) -> Float[Tensor, "3"]:
         if not self.recipe.random_background:

@@ -136,7 +136,7 @@ def _move(
     training: Training, gradients: Mapping[str, Tensor | None], rates: Mapping[str, float], schedule: Schedule
 ) -> Training:
     """One step of Adam, with rates that fall exponentially; what has no gradient stays."""
-    fall = FINAL_RATE ** (training.step / schedule.steps)
+    fall = rate_fall(training.step, schedule.steps)
     tensors, moments1, moments2 = dict(training.tensors), dict(training.moments1), dict(training.moments2)
     for name, gradient in gradients.items():
         if gradient is not None:
@@ -144,6 +144,11 @@ def _move(
                 tensors[name], gradient, moments1[name], moments2[name], rates[name] * fall, training.step + 1
             )
     return replace(training, tensors=tensors, moments1=moments1, moments2=moments2)
+
+
+def rate_fall(step: int, steps: int) -> float:
+    """What is left of the learning rates at a step of so many."""
+    return float(FINAL_RATE ** (step / steps))
 
 
 def view_of_step(step: int, count: int, seed: int) -> int:

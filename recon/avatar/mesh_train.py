@@ -23,6 +23,7 @@ from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore
 from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.refine import Surface
+from simulacra.recon.refine.subdivide import subdivide_body
 from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
@@ -105,16 +106,14 @@ def train_mesh(
 def _first(folder: Path, person: Person, evidence: MeshEvidence, settings: MeshSetting) -> MeshAvatar:
     if folder.is_dir():
         return load_mesh(folder)
-    with working("wrapping the mesh"):
-        mesh = first_mesh(
-            person,
-            evidence.surface,
-            evidence.session,
-            evidence.mask_of,
-            evidence.moments,
-            evidence.cameras,
-            settings.edge_mm / 1000,
-        )
+    longest = settings.edge_mm / 1000
+    if settings.wrap:
+        seen = evidence.session, evidence.mask_of, evidence.moments, evidence.cameras
+        with working("wrapping the mesh"):
+            mesh = first_mesh(person, evidence.surface, *seen, longest)
+    else:
+        with torch.no_grad():
+            mesh = subdivide_body(person.body, person.body.rest(person.shape).verts, longest)
     with working("painting it"):
         avatar = MeshAvatar(person.shape, mesh, TexturePaint(torch.zeros(1, 1, 3)))
         texture = evidence.paint(person, avatar, settings.texture, None)

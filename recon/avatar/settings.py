@@ -1,4 +1,4 @@
-"""How Gaussians are made and trained: one configuration for avatars, one for the baseline that has no body."""
+"""How Gaussians are made and trained: configurations for avatars, and for the baselines that have no body."""
 
 from __future__ import annotations
 
@@ -61,16 +61,20 @@ class LearningRates:
 
 @config
 class Densification:
-    """When Gaussians are split and dropped.
+    """When there are more Gaussians, and what becomes of those that show nothing.
 
     Attributes:
+        how: `split` halves those that pictures pull at most, and drops the nearly transparent; `relocate` makes the
+            nearly transparent copies of others, the likelier the more pictures pull at these, and what each drew is
+            shared out so that the picture stays (Kheradmand et al. 2024).
         every: steps between rounds; 0 never.
         until: part of the steps after which no more are made.
-        share: of the Gaussians, the ones with the largest screen gradients, that are split in a round.
+        share: of the Gaussians, how many more there are after a round.
         most: Gaussians at the end.
-        least_opacity: below it a Gaussian is dropped.
+        least_opacity: below it a Gaussian is dropped, or relocated.
     """
 
+    how: Literal["split", "relocate"] = "split"
     every: Steps = 0
     until: Share = 0.6
     share: Share = 0.1
@@ -140,6 +144,8 @@ class MeshSettings:
     Attributes:
         steps: one view each.
         longest_side: pixels at which views are trained.
+        wrap: whether the body's mesh is wrapped around what was captured first; else it begins as the body was fitted,
+            and with `mesh_rates.verts` 0 it stays so.
         edge_mm: the longest edge of the mesh; the body's own longer ones are halved until they are.
         texture: rows and columns of the picture.
         seed: of the order of views and the backgrounds.
@@ -152,6 +158,7 @@ class MeshSettings:
 
     steps: SomeSteps = 160
     longest_side: LongestSide = 512
+    wrap: bool = True
     edge_mm: Annotated[float, Interval(ge=2, le=1000)] = 10.0
     texture: Annotated[int, Interval(ge=16, le=8192)] = 1024
     seed: Seed = 0
@@ -213,9 +220,59 @@ class DepthSplatsConfig:
     device: DeviceSetting = "auto"
 
 
-TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig
+@config
+class Relocation(Densification):
+    """When the nearly transparent are relocated, as Kheradmand et al. 2024 do it: to the opaque, within a budget.
+
+    Attributes:
+        how: nothing else is known here.
+    """
+
+    how: Literal["relocate"] = "relocate"
+    every: Steps = 25
+    until: Share = 0.8
+    share: Share = 0.05
+    most: Annotated[int, Interval(ge=1, le=5_000_000)] = 50_000
+    least_opacity: Annotated[float, Interval(ge=0, le=0.5)] = 0.005
+
+
+@config
+class FreeSplatsConfig:
+    """The baseline that needs no depth either: a visual hull, and free Gaussians by Markov chain Monte Carlo.
+
+    The masks of the training cameras carve a hull whose surface becomes Gaussians. They are optimised on color and mask
+    after Kheradmand et al. 2024: a budget, relocation of dead Gaussians, noise on the means, and a price of opacity and
+    of size.
+
+    Attributes:
+        steps: one view each.
+        longest_side: pixels at which views are trained.
+        grid_mm: side of a cell of the hull; larger where there would be more Gaussians than the budget has.
+        densify: the budget, who is dead, and when they are relocated.
+        noise: of the means, the paper's factor of their learning rate, 1/m^2.
+        opacity_cost: weight of the mean opacity.
+        scale_cost: weight of the mean standard deviation in metres.
+        seed: of the order of views, the backgrounds, relocation and noise.
+        checkpoint_every: steps; an interrupted training continues from there.
+        device: as for an avatar.
+    """
+
+    kind: Literal["free_splats"]
+    steps: SomeSteps = 600
+    longest_side: LongestSide = 512
+    grid_mm: Annotated[float, Interval(ge=0.5, le=1000)] = 10.0
+    densify: Relocation = Relocation()
+    noise: Annotated[float, Interval(ge=0, le=1e9)] = 5e5
+    opacity_cost: Weight = 0.01
+    scale_cost: Weight = 0.01
+    seed: Seed = 0
+    checkpoint_every: SomeSteps = 50
+    device: DeviceSetting = "auto"
+
+
+TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig | FreeSplatsConfig
 
 
 def has_body(settings: TrainedConfig) -> bool:
     """Whether what is trained hangs on a fitted body."""
-    return not isinstance(settings, DepthSplatsConfig)
+    return not isinstance(settings, DepthSplatsConfig | FreeSplatsConfig)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from simulacra.recon.avatar.corrections import (
     without_corrections,
 )
 from simulacra.recon.avatar.device import choose_device, describe_device
+from simulacra.recon.avatar.free_splats import free_splats_recipe, hull_gaussians
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
 from simulacra.recon.avatar.loop import Schedule, train
@@ -31,10 +32,12 @@ from simulacra.recon.avatar.settings import (
     AvatarConfig,
     Densification,
     DepthSplatsConfig,
+    FreeSplatsConfig,
     LearningRates,
     MeshConfig,
     NeuralTextureConfig,
     TrainedConfig,
+    has_body,
 )
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
@@ -66,7 +69,7 @@ def train_avatar(
     """Trains what the configuration asks for and writes it, its losses and its view counts into the folder.
 
     Args:
-        person: None only for the baseline, which knows no body.
+        person: None only for the baselines that know no body.
         frames: of the training views; held-out ones must not be among them.
         cameras: of the training views, likewise.
         losses: what a step pays for besides what the configuration says.
@@ -77,16 +80,17 @@ def train_avatar(
         MissingExtraError: the device is there, and what draws on it is not installed.
     """
     device = choose_device(settings.device)
-    if isinstance(settings, DepthSplatsConfig):
+    if not has_body(settings):
         frames = frames[:1]
     views = store_views(folder / VIEWS, session, mask_of, frames, cameras, settings.longest_side)
     if not len(views):
         raise CaptureError(
             "the person is in none of the training views", where=session.root, remedy="look at the masks"
         )
-    if isinstance(settings, DepthSplatsConfig):
-        recipe = _append(baseline_recipe(settings), losses)
-        initial = fused_gaussians(session, frames[0], cameras, mask_of, settings).to(device)
+    if isinstance(settings, DepthSplatsConfig | FreeSplatsConfig):
+        begin, recipe = _baseline(settings)
+        recipe = _append(recipe, losses)
+        initial = begin(session, frames[0], cameras, mask_of, settings).to(device)
         trainee = GaussianTrainee(initial, place_free, cameras, recipe)
         training = train(trainee, views, recipe.schedule, folder)
         result = TrainedResult(free=_result(training))
@@ -105,6 +109,13 @@ def train_avatar(
     for name in (VIEWS, ALIGNMENT, FIRST):
         shutil.rmtree(folder / name, ignore_errors=True)
     return result
+
+
+def _baseline(settings: DepthSplatsConfig | FreeSplatsConfig) -> tuple[Callable[..., Gaussians], Recipe]:
+    """How free Gaussians begin, and how they are trained."""
+    if isinstance(settings, DepthSplatsConfig):
+        return fused_gaussians, baseline_recipe(settings)
+    return hull_gaussians, free_splats_recipe(settings)
 
 
 def _train_avatar(  # two arguments more than is good: the stage's own, handed on

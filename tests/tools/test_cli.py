@@ -144,7 +144,10 @@ def test_help_of_a_configured_command_has_every_value_with_its_default(
             "reconstruct --help",
             "--fit.iterations INT 1..1000 of the optimiser in each of its rounds. (default: 40)",
         ),
-        ("reconstruct S -h", ".kind gaussians|mesh|neural_texture|depth_splats (default: gaussians)"),
+        (
+            "reconstruct S -h",
+            ".kind gaussians|mesh|neural_texture|depth_splats|free_splats (default: gaussians)",
+        ),
         ("stage --help", "--light-seed INT 0..2147483647 where the lamps are. (default: 0)"),
     ):
         with pytest.raises(SystemExit) as ended:

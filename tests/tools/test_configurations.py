@@ -57,6 +57,8 @@ def test_all_that_the_readme_names_are_brought() -> None:
         "smoke",
         "baselines/depth_splats",
         "baselines/mesh_only",
+        "baselines/free_splats",
+        "baselines/body_only",
     }
     named |= {"portrait", "depth_camera", "one_camera"}
     assert named <= set(brought_configs())

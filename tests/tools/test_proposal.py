@@ -117,6 +117,11 @@ def test_the_command_says_it_and_takes_it(tmp_path: Path, capsys: pytest.Capture
     assert "baselines/depth_splats fits" in capsys.readouterr().err
 
 
+def test_without_a_body_the_baseline_is_the_one_that_the_cameras_have_depth_for() -> None:
+    for depth, named in ((True, "baselines/depth_splats"), (False, "baselines/free_splats")):
+        assert propose_config(rig("01234567", 1, depth=depth), body=False).config == named
+
+
 def test_what_is_said_can_be_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = synthetic_session(tmp_path / "s 01", cameras=6, size=32).root
     main(["reconstruct", str(root), "--print-config"])

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Interval
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
+from simulacra.recon.runs.ranges import Seed as PersonSeed
+from simulacra.render.runtime.errors import ConfigError
+
+from .arguments import Config, Session
+from .configurations import config_file, config_name
+from .inputs import Input
 from .outputs import OutFolder
+
+if TYPE_CHECKING:
+    from simulacra.recon.pipeline import ReconstructionConfig
 
 Repeats = Annotated[int, Interval(ge=1, le=10_000)]
 Side = Annotated[int, Interval(ge=16, le=16384)]
@@ -18,6 +28,9 @@ Events = Annotated[int, Interval(ge=1, le=1_000_000)]
 EventNumber = Annotated[int, Interval(ge=0, le=999_999)]
 Minutes = Annotated[float, Interval(ge=0.01, le=100_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+Sessions = Annotated[Positional[tuple[Path, ...]], arg(metavar="[SESSION ...]"), Input("session")]
+People = Annotated[int, Interval(ge=0, le=10_000)]
+Methods = Annotated[tuple[str, ...], arg(metavar="NAME|FILE.yaml [...]")]
 Workers = Annotated[int, Interval(ge=1, le=64)]
 
 
@@ -122,3 +135,91 @@ def bench_soak(
     from ..bench.soak.command import run
 
     run(out=out, events=events, minutes=minutes, seed=seed, only=only, workers=workers, as_json=json)
+
+
+def bench_quality(
+    sessions: Sessions = (),
+    /,
+    *,
+    out: OutFolder,
+    config: Config = None,
+    methods: Methods = ("ours", "depth_splats", "free_splats", "body_only", "mesh_only"),
+    people: People = 0,
+    seed: PersonSeed = 0,
+    sensors: Literal["perfect", "real", "both"] = "both",
+    stage: Annotated[str, arg(metavar="NAME|FILE.yaml")] = "rgbd_ring",
+) -> None:
+    """How good ours and every baseline are on sessions and on virtual people, the same views held out.
+
+    Every method has a run in OUT/runs. Scores, paired differences and their intervals are printed, and written to
+    OUT/quality.md and OUT/quality.json after each capture. What was stopped goes on with the same command.
+
+    Args:
+        sessions: folders that `simulacra import` made.
+        out: a folder for virtual people, runs and tables.
+        config: what all methods have in common, and ours is; the one that fits each session if not given.
+        methods: the first is what the others are held against. `ours` is the configuration itself; of baselines, and of
+            files, only what they say of the avatar is taken.
+        people: so many virtual people besides, of one seed after the other.
+        seed: of the first of them.
+        sensors: theirs: without noise and with an exact calibration, or as they are with a calibration that is 0.15
+            degrees and 2 mm off.
+        stage: the virtual capture, a file or one of configs/stage.
+    """
+    from simulacra.recon.runs.configuration import load_config
+
+    from ..bench import quality
+    from ..bench.quality_table import collect_table, write_table
+    from .stage import stage_schema
+    from .warmup import warm_up
+
+    if not sessions and not people:
+        raise ConfigError("there is no capture to measure on", remedy="name sessions, or say --people 5")
+    chosen = quality.methods_of(methods, config_file)
+    kinds: tuple[quality.Sensors, ...] = ("perfect", "real") if sensors == "both" else (sensors,)
+    made = load_config(stage_schema(), config_file(stage, "stage"))
+    virtual = list(quality.people(made, people, seed, kinds))
+    names = [method.name for method in chosen]
+    warm_up(quiet=True)
+    works = quality.captures_of(sessions, virtual, out / "people", functools.partial(_fitting, config))
+    done = quality.run(works, chosen, out, lambda so_far: write_table(out, collect_table(names, so_far)))
+    print(write_table(out, collect_table(names, done)), end="")
+    print(f"written: {out / 'quality.md'} and {out / 'quality.json'}")
+
+
+def _fitting(config: str | None, session: Path) -> tuple[str, ReconstructionConfig]:
+    """The name of a configuration and what it comes to: the named one, or the one that fits the session."""
+    from simulacra.recon.runs.configuration import load_config
+
+    from .reconstruct import propose, reconstruction_schema
+
+    if config is not None:
+        return config_name(config), load_config(reconstruction_schema(), config_file(config))
+    fits = propose(session, ())
+    return fits.config, load_config(reconstruction_schema(), config_file(fits.config), fits.options)
+
+
+def bench_end_to_end(
+    session: Session,
+    /,
+    *,
+    against: Annotated[str, arg(metavar="COMMIT")],
+    config: Config = None,
+    repeats: Repeats = 3,
+    json: bool = False,
+) -> None:
+    """Time of a whole reconstruction, stage by stage, of this source tree and of another commit of it.
+
+    The commit is checked out in a temporary folder and run by the same Python, in turns with this tree, after one turn
+    of each that is not measured. A ratio is of two runs of one turn; under 1 this tree is faster.
+
+    Args:
+        session: the folder that `simulacra import` made.
+        against: what git knows the other by.
+        config: of both: a file, or a name, which in either tree is what that tree brings.
+        repeats: measured turns.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.end_to_end import run
+
+    run(session, against=against, config=config, repeats=repeats, as_json=json)

@@ -58,7 +58,8 @@ def propose_config(session: Session, *, body: bool = True) -> Proposal:
     depth = sum(camera.depth_scale is not None for camera in cameras)
     said = f"{_count(len(cameras), 'camera')}, {_count(frames, 'frame')}"
     if not body:
-        return _hold_out(session, "baselines/depth_splats", f"no body is wanted ({said})", moves=False)
+        baseline = "baselines/depth_splats" if depth else "baselines/free_splats"
+        return _hold_out(session, baseline, f"no body is wanted ({said})", moves=False)
     if len(cameras) == 1:
         return _propose_alone(session, said, depth=bool(depth))
     covered = covered_height(session)

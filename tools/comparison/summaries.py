@@ -24,6 +24,8 @@ from ..report.changes import DEFAULTS, changes_of, say_value
 from ..report.scores_file import read_scores
 
 COMPLETE = "complete"
+# Kinds of avatars that hang on no body; the settings would say so too, but take a second to load.
+WITHOUT_BODY = ("depth_splats", "free_splats")
 # Deeper than this nobody keeps runs, and a home folder is not to be searched for minutes.
 DEEPEST = 4
 
@@ -166,9 +168,9 @@ def _state(run: Path, config: Mapping[str, Any], stages: Mapping[str, Any]) -> s
     if writer := _writer(run):
         return f"being written by {writer}"
     done = [name for name in STAGE_ORDER if (run / name / STAGE_FILE).is_file()]
-    # A baseline without a body has no fit and no surface.
+    # Baselines without a body have no fit and no surface.
     kind = config.get("avatar", {}).get("kind") if config else None
-    wanted = [name for name in STAGE_ORDER if kind != "depth_splats" or name not in ("fit", "refine")]
+    wanted = [name for name in STAGE_ORDER if kind not in WITHOUT_BODY or name not in ("fit", "refine")]
     missing = [name for name in wanted if name not in done]
     if missing:
         return f"stopped before {missing[0]}" if missing[0] == "preflight" else f"stopped in {missing[0]}"

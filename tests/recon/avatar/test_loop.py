@@ -17,7 +17,7 @@ from torch import Tensor
 from simulacra.recon.avatar import loop
 from simulacra.recon.avatar.corrections import OF_CAMERAS
 from simulacra.recon.avatar.densify import SPLIT_SHRINK, densify
-from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, gaussians_of
+from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.loop import train, view_of_step
 from simulacra.recon.avatar.settings import Densification
 from simulacra.recon.avatar.training import Training
@@ -66,13 +66,21 @@ def assert_same(one: Training, other: Training) -> None:
         assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
-@pytest.mark.parametrize("every", [0, 3])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(RECIPE, densify=Densification()),
+        RECIPE,
+        replace(RECIPE, densify=replace(RECIPE.densify, how="relocate")),
+        replace(RECIPE, densify=replace(RECIPE.densify, how="relocate"), appeal="opacity", noise=5e5),
+    ],
+    ids=["fixed", "split", "relocated by pull", "Markov chain"],
+)
 def test_killed_and_continued_is_the_same_to_the_last_bit(
-    views: ViewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+    views: ViewStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe
 ) -> None:
-    recipe = replace(RECIPE, densify=replace(RECIPE.densify, every=every))
     whole = run(views, tmp_path / "whole", recipe)
-    assert (len(whole.state["origins"]) > COUNT) == (every > 0)
+    assert (len(whole.state["origins"]) > COUNT) == (recipe.densify.every > 0)
     with monkeypatch.context() as patch:
         die_at(10, patch)  # the last checkpoint is of step 8: two steps are lost
         with pytest.raises(Killed):

@@ -40,6 +40,7 @@ from simulacra.render.gaussians import OUTLINE_EPS2D, rasterize_gaussians
 from simulacra.render.mesh_avatar import MeshAvatar, MeshDrawing, mesh_gaussians
 from simulacra.render.paint import NeuralPaint, TexturePaint, plain_neural
 from simulacra.render.runtime.errors import RunError
+from simulacra.tools.commands.configurations import brought_configs
 from tests.recon.planted_capture import NAMES, planted_avatar, planted_fit, planted_session
 
 SETTINGS = MeshConfig(
@@ -120,6 +121,28 @@ def test_it_is_read_back_bit_for_bit(made: tuple[Path, MeshAvatar]) -> None:
     assert torch.equal(back.mesh.mesh.verts, mesh.mesh.verts)
     assert torch.equal(back.mesh.paint.tensors()["texture"], mesh.paint.tensors()["texture"])
     assert torch.equal(back.avatar.binding.faces, mesh.mesh.binding.faces)
+
+
+def test_a_body_that_is_not_wrapped_keeps_its_shape_and_is_painted(
+    body: BodyModel, session: Session, tmp_path: Path, made: tuple[Path, MeshAvatar]
+) -> None:
+    """What the parametric model alone gives: the fitted surface to the last bit, in the photographs' colors."""
+    settings = load_config(
+        ReconstructionConfig, brought_configs()["baselines/body_only"],
+        {"avatar.steps": "12", "avatar.longest_side": "96", "avatar.edge_mm": "120", "avatar.texture": "64"},
+    ).avatar  # fmt: skip
+    result = trained(tmp_path, body, session, settings)
+    assert result.mesh is not None
+    skin = subdivide_body(body, body.rest(person(body).shape).verts, 0.12)
+    assert torch.equal(result.mesh.mesh.verts, skin.verts)
+    assert not torch.equal(made[1].mesh.verts, skin.verts)  # which wrapping and training move
+    fit = planted_fit(body, planted_avatar(body))
+    colored = result.mesh.pose(result.mesh.rig(body), fit.pose_of(0))
+    drawn = colored.draw(session.cameras_as_tensors("a"))
+    photograph, mask = torch.from_numpy(session.image(0, "a")), session.mask(0, "a")
+    both = (drawn.alpha[0] > 0.99) & torch.from_numpy(np.asarray(mask) > 0.5)
+    error, grey = ((rgb - photograph)[both].abs().mean() for rgb in (drawn.rgb_premul[0], torch.tensor(0.5)))
+    assert float(error) < 0.7 * float(grey)
 
 
 def test_a_damaged_record_is_refused(made: tuple[Path, MeshAvatar], tmp_path: Path) -> None:
