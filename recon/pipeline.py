@@ -330,7 +330,7 @@ def run_stages(
     if fit is None and moment is not None:
         colored, colors = (moment,), colors | {"moment": str(moment)}
     before = key | colors | log.digests("observe", "fit", "refine")
-    trained = log.run("avatar", 5, settings.avatar, before, train, load_trained)
+    trained = log.run("avatar", 6, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
         evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)

@@ -19,6 +19,8 @@ from simulacra.render.mesh_avatar import MeshAvatar, mesh_gaussians
 RECORD = "gaussians.npz"
 ACCOUNT = "training.json"
 LOSSES = "losses.npz"
+# What an avatar knows of who saw it: runs of earlier versions have none of it, or the first alone.
+SEEN = ("seen", "seen_share")
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def save_trained(folder: Path, result: TrainedResult) -> None:
         arrays["barycentrics"] = avatar.binding.barycentrics.numpy()
         arrays["phenotypes"] = avatar.shape.phenotypes.detach().numpy()
         arrays["local_changes"] = avatar.shape.local_changes.detach().numpy()
-        if avatar.seen is not None:
-            arrays["seen"] = avatar.seen.numpy()
+        seen = {name: getattr(avatar, name) for name in SEEN}
+        arrays |= {name: value.numpy() for name, value in seen.items() if value is not None}
     write_arrays(folder / RECORD, **arrays)
 
 
@@ -105,7 +107,7 @@ def load_trained(folder: Path) -> TrainedResult:
                 (Gaussians, FIELDS),
                 (Binding, ("faces", "barycentrics")),
                 (BodyShape, ("phenotypes", "local_changes")),
-                (Avatar, ("seen",)),
+                (Avatar, SEEN),
             )
         }
         for kind, tensors in fields.items():
@@ -116,7 +118,8 @@ def load_trained(folder: Path) -> TrainedResult:
         binding = Binding(**fields[Binding])
         if len(binding) != len(gaussians) or (binding.faces < 0).any():
             raise ValueError("the binding is not of these Gaussians")
-        seen = fields[Avatar].get("seen")  # runs of earlier versions have none
-        if seen is not None and len(seen) != len(gaussians):
-            raise ValueError("there is not one count of cameras for each Gaussian")
-        return TrainedResult(avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, seen))
+        if any(len(seen) != len(gaussians) for seen in fields[Avatar].values()):
+            raise ValueError("there is not one count of cameras, or share of views, for each Gaussian")
+        return TrainedResult(
+            avatar=Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, **fields[Avatar])
+        )

@@ -14,12 +14,14 @@ from simulacra.recon.avatar.baseline import baseline_recipe, fused_gaussians
 from simulacra.recon.avatar.corrections import (
     LEAST_CORRECTION,
     OF_CAMERAS,
+    camera_of,
     corrected_camera,
     correction_angle,
     without_corrections,
 )
 from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
+from simulacra.recon.avatar.guesses import mark_unseen, without_guesses
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
@@ -37,14 +39,15 @@ from simulacra.recon.avatar.settings import (
 )
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
-from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
+from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
+from simulacra.render.unseen import never_seen
 
 # All removed when the stage is done.
 VIEWS = "views"
@@ -119,9 +122,10 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
 ) -> tuple[TrainedResult, Training]:
     frame = _best_moment(views) if surface is None else surface.frame
     if surface is not None:
-        avatar = avatar_on_surface(person, surface, settings)
+        whole = avatar_on_surface(person, surface, settings)
     else:
-        avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        whole = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+    avatar, guessed = without_guesses(person, whole)
     device = choose_device(settings.device)
     place = place_on_body(person, avatar.binding, device)
 
@@ -137,8 +141,9 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
-    seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
-    made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
+    trained = avatar.replace(binding=binding, gaussians=_result(training))
+    with working("looking at what was seen"):
+        made = mark_unseen(person, trained, guessed, views, camera_of(training, cameras))
     return TrainedResult(avatar=made), training
 
 
@@ -215,6 +220,7 @@ def _write_account(
     described = (
         device
         | _counts(result)
+        | _shares(result)
         | {
             "views": len(views),
             "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
@@ -234,3 +240,10 @@ def _counts(result: TrainedResult) -> dict[str, int]:
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None
     return {"gaussians": len(gaussians)}
+
+
+def _shares(result: TrainedResult) -> dict[str, float]:
+    """The share of all that was trained that some training view saw."""
+    avatar = result.mesh or result.avatar
+    hidden = None if avatar is None else never_seen(avatar)
+    return {} if hidden is None else {"seen_share": round(float((~hidden).double().mean()), 4)}
