@@ -18,7 +18,7 @@ from torch import Tensor
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.views import ViewStore
 from simulacra.recon.avatar.visibility import Corrected, Posed, seen_share
-from simulacra.recon.fit.seen import gaussian_views, part_views
+from simulacra.recon.fit.seen import LEAST_SHARE, gaussian_views, part_views
 from simulacra.render.avatar import Avatar, Binding, drive, rig_body
 from simulacra.render.body.model import BodyModel
 from simulacra.render.figure import GaussianFigure
@@ -35,7 +35,7 @@ OPPOSITE_M = 0.05
 # look like streaks.
 ALIKE, NEAREST = 4, 32
 # Parts of bare skin: what was not seen of one is taken from another, wherever it is.
-SKIN = ("hand_l", "hand_r", "face", "ear_l", "ear_r", "ear")
+SKIN = ("hand_l", "hand_r", "face", "ear_l", "ear_r", "neck")
 
 
 def unseen_faces(body: BodyModel, seen: Bool[np.ndarray, "c v"]) -> Bool[Tensor, "f"]:
@@ -87,7 +87,7 @@ def mark_unseen(
             share = torch.cat([share, share.new_zeros(len(guessed))])
             binding = Binding.concatenate([binding, guessed.binding])
             gaussians = Gaussians.concatenate([gaussians, guessed.gaussians.replace(sh=plain)])
-        sh = fill_colors(body, rig.rest.verts, binding, gaussians.sh, share > 0)
+        sh = fill_colors(body, rig.rest.verts, binding, gaussians.sh, share)
     seen = None if person.seen is None else gaussian_views(body, binding, person.seen)
     return Avatar(trained.shape, binding, gaussians.replace(sh=sh), seen, share)
 
@@ -102,32 +102,31 @@ def fill_colors(
     rest_verts: Float[Tensor, "v 3"],
     binding: Binding,
     sh: Float[Tensor, "n k 3"],
-    seen: Bool[Tensor, "n"],
+    share: Float[Tensor, "n"],
 ) -> Float[Tensor, "n k 3"]:
     """The spherical harmonics, those of unseen Gaussians filled: the same from every direction.
 
     Args:
         rest_verts: the body at rest, whose sides are each other's mirror.
         binding: where each Gaussian hangs.
+        share: of the views that saw each: 0 for those that are filled. A color counts by how often it was seen.
     """
+    seen = share > 0
     if bool(seen.all()) or not bool(seen.any()):
         return sh
     places, looks = _hung(body, rest_verts, binding)
     mirrored, mirrored_looks = _hung(body, rest_verts, binding, body.mirror_vertices)
-    known = _oriented(places, looks)[seen]
-    colors = _plain(sh[seen])
-    filled = _plain(sh)
-    left = ~seen
-    # The symmetric place.
-    tree = cKDTree(known)
-    apart, near = _query(tree, _oriented(mirrored, mirrored_looks)[left], ALIKE, MIRROR_M)
-    found = apart[:, 0] <= MIRROR_M
-    filled[left] = torch.where(
-        torch.from_numpy(found)[:, None], _mean(colors, near, apart <= MIRROR_M), filled[left]
-    )
-    rows = left.nonzero().squeeze(-1)[torch.from_numpy(~found)]
-    parts = body.part_labels[body.faces[binding.faces][:, 0]]
-    _from_parts(body, parts, places, filled, seen, rows)
+    filled = (0.5 + SH_C0 * sh[:, 0]).clamp(min=0)
+    tree = cKDTree(_oriented(places, looks)[seen.numpy()])
+    asked = _oriented(mirrored, mirrored_looks)[(~seen).numpy()]
+    near, reached = _nearest(tree, asked, ALIKE, MIRROR_M)
+    found = reached[:, 0]
+    left = (~seen).nonzero().squeeze(-1)
+    filled[left[found]] = _mean(filled[seen], share[seen], near[found], reached[found])
+    parts = _both_sides(body)[body.part_labels[body.faces[binding.faces][:, 0]]]
+    # Both sides in one place: what is nearest on either side is near.
+    folded = torch.cat([places[:, :1].abs(), places[:, 1:]], 1).double().numpy()
+    _from_parts(body, parts, folded, filled, share, left[~found])
     made = sh.clone()
     made[left] = sh_from_rgb(filled[left], round(sh.shape[1] ** 0.5) - 1)
     return made
@@ -136,22 +135,38 @@ def fill_colors(
 def _from_parts(
     body: BodyModel,
     parts: Int[Tensor, "n"],
-    places: Float[Tensor, "n 3"],
+    places: Float[np.ndarray, "n 3"],
     filled: Float[Tensor, "n 3"],
-    seen: Bool[Tensor, "n"],
+    share: Float[Tensor, "n"],
     rows: Int[Tensor, "m"],
 ) -> None:
-    """Fills the rows from the nearest seen ones of their part, of other skin for skin, else of the whole person."""
+    """Fills the rows from the nearest seen ones of their part on either side; what was hardly seen of all, in the
+    middle color of other skin where it is skin, else of the known part that begins nearest.
+    """
+    seen = share > 0
     skin = torch.tensor([name in SKIN for name in body.part_names])
+    known = {part for part in parts.unique().tolist() if seen[parts == part].double().mean() >= LEAST_SHARE}
+    of_known = seen & torch.isin(parts, torch.tensor(sorted(known), dtype=parts.dtype))
+    if not bool(of_known.any()):
+        of_known = seen
     for part in parts[rows].unique().tolist():
         own = rows[parts[rows] == part]
-        source = seen & (parts == part)
-        if not bool(source.any()) and bool(skin[part]):
-            source = seen & skin[parts]
-        if not bool(source.any()):
-            source = seen
-        apart, near = _query(cKDTree(places[source].numpy()), places[own].numpy(), NEAREST, np.inf)
-        filled[own] = _mean(filled[source], near, np.isfinite(apart))
+        if part in known:
+            source = seen & (parts == part)
+            near, reached = _nearest(cKDTree(places[source.numpy()]), places[own.numpy()], NEAREST, np.inf)
+            filled[own] = _mean(filled[source], share[source], near, reached)
+            continue
+        source = of_known & skin[parts] if bool(skin[part]) else of_known
+        source = source if bool(source.any()) else of_known
+        apart, first = cKDTree(places[source.numpy()]).query(places[own.numpy()])
+        beside = parts[source][int(first[apart.argmin()])]
+        filled[own] = filled[source & (parts == beside)].median(0).values
+
+
+def _both_sides(body: BodyModel) -> Int[Tensor, "p"]:
+    """For each part the first of its name, whatever its side."""
+    names = [name.removesuffix("_l").removesuffix("_r") for name in body.part_names]
+    return torch.tensor([names.index(name) for name in names])
 
 
 def _hung(
@@ -173,22 +188,21 @@ def _oriented(places: Float[Tensor, "n 3"], looks: Float[Tensor, "n 3"]) -> Floa
     return torch.cat([places, OPPOSITE_M / 2 * looks], 1).double().numpy()
 
 
-def _plain(sh: Float[Tensor, "n k 3"]) -> Float[Tensor, "n 3"]:
-    """The color in the mean over all directions."""
-    return (0.5 + SH_C0 * sh[:, 0]).clamp(min=0)
-
-
-def _query(
+def _nearest(
     tree: cKDTree, places: Float[np.ndarray, "m d"], count: int, reach: float
-) -> tuple[Float[np.ndarray, "m k"], Int[np.ndarray, "m k"]]:
-    """Distances and rows of the nearest, infinite where there are no more of them within reach."""
+) -> tuple[Int[Tensor, "m k"], Bool[Tensor, "m k"]]:
+    """Rows of the nearest, the first the nearest, and which of them are within reach."""
     apart, near = tree.query(places, k=min(count, tree.n), distance_upper_bound=reach)
-    return apart.reshape(len(places), -1), near.reshape(len(places), -1)
+    reached = torch.from_numpy(np.isfinite(apart).reshape(len(places), -1))
+    return torch.where(reached, torch.from_numpy(near.reshape(len(places), -1)), 0), reached
 
 
 def _mean(
-    colors: Float[Tensor, "s 3"], near: Int[np.ndarray, "m k"], used: Bool[np.ndarray, "m k"]
+    colors: Float[Tensor, "s 3"],
+    share: Float[Tensor, "s"],
+    near: Int[Tensor, "m k"],
+    reached: Bool[Tensor, "m k"],
 ) -> Float[Tensor, "m 3"]:
-    rows = torch.from_numpy(np.where(used, near, 0))
-    weight = torch.from_numpy(used).to(colors.dtype)[..., None]
-    return (colors[rows] * weight).sum(1) / weight.sum(1).clamp(min=1)
+    """Mean colors of the rows that were reached, by how often they were seen."""
+    weight = (share[near] * reached)[..., None]
+    return (colors[near] * weight).sum(1) / weight.sum(1)
