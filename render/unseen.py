@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from simulacra.render.avatar import Avatar
@@ -20,7 +20,6 @@ from simulacra.render.gaussians import sh_from_rgb
 from simulacra.render.mesh import sample_texture
 from simulacra.render.mesh_avatar import MeshAvatar
 from simulacra.render.paint import Paint, Pixels
-from simulacra.render.skinned_mesh import SkinnedMesh
 
 Unseen = Literal["keep", "neutral", "drop"]
 """As it was filled; gray; or left out."""
@@ -71,15 +70,21 @@ def show_unseen_mesh(avatar: MeshAvatar, unseen: Unseen) -> MeshAvatar:
         return avatar
     mesh = avatar.mesh
     if unseen == "neutral":
-        gray = _texels(mesh, ~known, avatar.paint.size) & ~_texels(mesh, known, avatar.paint.size)
+        gray = gray_texels(mesh.uvs, mesh.face_uvs, known, avatar.paint.size)
         return avatar.replace(paint=GrayedPaint(avatar.paint, gray.float()[..., None]))
     return avatar.replace(mesh=mesh.replace(faces=mesh.faces[known], face_uvs=mesh.face_uvs[known]))
 
 
-def _texels(mesh: SkinnedMesh, chosen: Bool[Tensor, "f"], size: tuple[int, int]) -> Bool[Tensor, "th tw"]:
-    """Texels that the chosen triangles touch."""
+def gray_texels(
+    uvs: Float[Tensor, "t 2"], face_uvs: Int[Tensor, "f 3"], known: Bool[Tensor, "f"], size: tuple[int, int]
+) -> Bool[Tensor, "th tw"]:
+    """Texels of triangles that are not known, but for those that one which is known touches too."""
+    return _texels(uvs[face_uvs[~known]], size) & ~_texels(uvs[face_uvs[known]], size)
+
+
+def _texels(triangles: Float[Tensor, "g 3 2"], size: tuple[int, int]) -> Bool[Tensor, "th tw"]:
     rows, columns = size
-    corners = mesh.uvs[mesh.face_uvs[chosen]].detach().cpu().double().numpy()
+    corners = triangles.detach().cpu().double().numpy()
     # Texel (0, 0) has its centre at half a texel; the first row is v = 1.
     places = np.stack([corners[..., 0] * columns - 0.5, (1 - corners[..., 1]) * rows - 0.5], -1)
     touched = np.zeros(size, np.uint8)

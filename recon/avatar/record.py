@@ -15,6 +15,7 @@ from simulacra.render.body.records import BodyPose, BodyShape
 from simulacra.render.figure import Figure, GaussianFigure
 from simulacra.render.gaussians.record import FIELDS, Gaussians
 from simulacra.render.mesh_avatar import MeshAvatar, mesh_gaussians
+from simulacra.render.unseen import Unseen, show_unseen, show_unseen_mesh
 
 RECORD = "gaussians.npz"
 ACCOUNT = "training.json"
@@ -53,6 +54,12 @@ class TrainedResult:
                 return self.mesh.pose(rig, pose)
             assert self.avatar is not None
             return GaussianFigure(drive(self.avatar, rig, pose))
+
+    def showing(self, unseen: Unseen) -> TrainedResult:
+        """What no training view saw as it is, in gray, or left out; as it is where that is not known."""
+        if self.mesh is not None:
+            return TrainedResult.of_mesh(show_unseen_mesh(self.mesh, unseen))
+        return self if self.avatar is None else TrainedResult(show_unseen(self.avatar, unseen))
 
     def __post_init__(self) -> None:
         if (self.avatar is None) == (self.free is None):
