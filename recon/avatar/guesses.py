@@ -35,7 +35,7 @@ OPPOSITE_M = 0.05
 # look like streaks.
 ALIKE, NEAREST = 4, 32
 # Parts of bare skin: what was not seen of one is taken from another, wherever it is.
-SKIN = ("hand_l", "hand_r", "face", "ear_l", "ear_r", "neck")
+SKIN = ("hand_l", "hand_r", "face", "ear_l", "ear_r")
 
 
 def unseen_faces(body: BodyModel, seen: Bool[np.ndarray, "c v"]) -> Bool[Tensor, "f"]:
@@ -117,13 +117,13 @@ def fill_colors(
     places, looks = _hung(body, rest_verts, binding)
     mirrored, mirrored_looks = _hung(body, rest_verts, binding, body.mirror_vertices)
     filled = (0.5 + SH_C0 * sh[:, 0]).clamp(min=0)
-    tree = cKDTree(_oriented(places, looks)[seen.numpy()])
-    asked = _oriented(mirrored, mirrored_looks)[(~seen).numpy()]
+    parts = _both_sides(body)[body.part_labels[body.faces[binding.faces][:, 0]]]
+    tree = cKDTree(_oriented(places, looks, parts)[seen.numpy()])
+    asked = _oriented(mirrored, mirrored_looks, parts)[(~seen).numpy()]
     near, reached = _nearest(tree, asked, ALIKE, MIRROR_M)
     found = reached[:, 0]
     left = (~seen).nonzero().squeeze(-1)
     filled[left[found]] = _mean(filled[seen], share[seen], near[found], reached[found])
-    parts = _both_sides(body)[body.part_labels[body.faces[binding.faces][:, 0]]]
     # Both sides in one place: what is nearest on either side is near.
     folded = torch.cat([places[:, :1].abs(), places[:, 1:]], 1).double().numpy()
     _from_parts(body, parts, folded, filled, share, left[~found])
@@ -184,8 +184,11 @@ def _hung(
     return places, looks if moved is None else -looks
 
 
-def _oriented(places: Float[Tensor, "n 3"], looks: Float[Tensor, "n 3"]) -> Float[np.ndarray, "n 6"]:
-    return torch.cat([places, OPPOSITE_M / 2 * looks], 1).double().numpy()
+def _oriented(
+    places: Float[Tensor, "n 3"], looks: Float[Tensor, "n 3"], parts: Int[Tensor, "n"]
+) -> Float[np.ndarray, "n 7"]:
+    """Places apart by where they are, by where they look, and far apart if they are of different parts."""
+    return torch.cat([places, OPPOSITE_M / 2 * looks, parts[:, None].to(places.dtype)], 1).double().numpy()
 
 
 def _nearest(
