@@ -20,9 +20,11 @@ from simulacra.recon.avatar.corrections import (
     without_corrections,
 )
 from simulacra.recon.avatar.device import choose_device, describe_device
+from simulacra.recon.avatar.faults import Faults, find_faults
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.guesses import mark_unseen, without_guesses
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
+from simulacra.recon.avatar.inspection import inspect_avatar, training_sights
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
@@ -38,6 +40,7 @@ from simulacra.recon.avatar.settings import (
     TrainedConfig,
 )
 from simulacra.recon.avatar.training import CHECKPOINT, Training
+from simulacra.recon.avatar.visibility import Corrected
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
@@ -102,7 +105,8 @@ def train_avatar(
             folder, session, person, surface, mask_of, views, cameras, settings, losses
         )
     save_trained(folder, result)
-    _write_account(folder, training, result, views, describe_device(device))
+    faults = _faults_of(result, person, views, camera_of(training, cameras))
+    _write_account(folder, training, result, faults, views, describe_device(device))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     for name in (VIEWS, ALIGNMENT, FIRST):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -145,6 +149,19 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     with working("looking at what was seen"):
         made = mark_unseen(person, trained, guessed, views, camera_of(training, cameras))
     return TrainedResult(avatar=made), training
+
+
+def _faults_of(
+    result: TrainedResult, person: Person | None, views: ViewStore, corrected: Corrected
+) -> Faults | None:
+    """What is wrong with Gaussians, bound to a body or free; a mesh has other faults."""
+    with working("looking for faults"):
+        if result.free is not None:
+            free = result.free
+            return find_faults(free, training_sights(views, lambda *_: free, corrected))
+        if result.mesh is not None or result.avatar is None or person is None:
+            return None
+        return inspect_avatar(person, result.avatar, views, corrected)
 
 
 def _with_corrections(
@@ -213,7 +230,12 @@ def _result(training: Training) -> Gaussians:
 
 
 def _write_account(
-    folder: Path, training: Training, result: TrainedResult, views: ViewStore, device: dict[str, str]
+    folder: Path,
+    training: Training,
+    result: TrainedResult,
+    faults: Faults | None,
+    views: ViewStore,
+    device: dict[str, str],
 ) -> None:
     write_arrays(folder / LOSSES, **{name: column.numpy() for name, column in training.losses.items()})
     of_cameras = {name: training.tensors[name].cpu().numpy() for name in OF_CAMERAS}
@@ -221,6 +243,7 @@ def _write_account(
         device
         | _counts(result)
         | _shares(result)
+        | ({} if faults is None else {"faults": faults.as_json()})
         | {
             "views": len(views),
             "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
