@@ -83,18 +83,12 @@ def mark_unseen(
         share = seen_share(views, posed_in, corrected)
         binding, gaussians = trained.binding, trained.gaussians
         if guessed is not None:
-            plain = _at_degree(guessed.gaussians.sh, gaussians.sh.shape[1])
             share = torch.cat([share, share.new_zeros(len(guessed))])
             binding = Binding.concatenate([binding, guessed.binding])
-            gaussians = Gaussians.concatenate([gaussians, guessed.gaussians.replace(sh=plain)])
+            gaussians = Gaussians.concatenate([gaussians, guessed.gaussians])
         sh = fill_colors(body, rig.rest.verts, binding, gaussians.sh, share)
     seen = None if person.seen is None else gaussian_views(body, binding, person.seen)
     return Avatar(trained.shape, binding, gaussians.replace(sh=sh), seen, share)
-
-
-def _at_degree(sh: Float[Tensor, "n k 3"], coefficients: int) -> Float[Tensor, "n l 3"]:
-    """With so many coefficients, the further ones zero."""
-    return torch.cat([sh, sh.new_zeros(len(sh), coefficients - sh.shape[1], 3)], 1)
 
 
 def fill_colors(

@@ -23,7 +23,7 @@ from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.faults import Faults, find_faults
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
 from simulacra.recon.avatar.guesses import mark_unseen, without_guesses
-from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
+from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor, with_harmonics
 from simulacra.recon.avatar.inspection import inspect_avatar, training_sights
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
@@ -129,7 +129,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         whole = avatar_on_surface(person, surface, settings)
     else:
         whole = avatar_on_body(person, session, mask_of, frame, cameras, settings)
-    avatar, guessed = without_guesses(person, whole)
+    avatar, guessed = without_guesses(person, with_harmonics(whole, settings.sh_degree))
     device = choose_device(settings.device)
     place = place_on_body(person, avatar.binding, device)
 
