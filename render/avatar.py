@@ -58,13 +58,16 @@ class Avatar:
         binding: where each Gaussian hangs on it.
         gaussians: at rest, in the rest body's frame (metres, +Y up): where each lies when no bone is turned from
             its rest frame and the face is neutral.
-        seen: how many cameras of the capture saw where each hangs; what none saw is a guess. None where nobody knows.
+        seen: how many cameras of the capture saw where each hangs on the body. None where nobody knows.
+        seen_share: in which share of the training views each was seen, 0..1; what none saw (0) is a guess. None where
+            nobody knows.
     """
 
     shape: BodyShape
     binding: Binding
     gaussians: Gaussians
     seen: Int[Tensor, "n"] | None = None
+    seen_share: Float[Tensor, "n"] | None = None
 
     def __len__(self) -> int:
         return len(self.gaussians)

@@ -44,14 +44,16 @@ class MeshAvatar:
         shape: of the body.
         mesh: at rest.
         paint: its colors.
-        seen: how many cameras of the capture saw where each vertex hangs; what none saw is a guess. None where nobody
-            knows.
+        seen: how many cameras of the capture saw where each vertex hangs on the body. None where nobody knows.
+        seen_share: in which share of the training views each vertex was seen, 0..1; what none saw (0) is a guess. None
+            where nobody knows.
     """
 
     shape: BodyShape
     mesh: SkinnedMesh
     paint: Paint
     seen: Int[Tensor, "n"] | None = None
+    seen_share: Float[Tensor, "n"] | None = None
 
     def replace(self, **changes: Any) -> MeshAvatar:
         """The same avatar with some fields exchanged."""
@@ -145,4 +147,4 @@ def mesh_gaussians(avatar: MeshAvatar) -> Avatar:
             mesh.verts.new_full((len(mesh),), OPACITY_LOGIT),
             sh_from_rgb(rgb),
         )
-    return Avatar(avatar.shape, mesh.binding, gaussians, avatar.seen)
+    return Avatar(avatar.shape, mesh.binding, gaussians, avatar.seen, avatar.seen_share)

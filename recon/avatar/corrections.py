@@ -6,7 +6,7 @@ has a mean of zero: colors and the world stay where they are for the cameras tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -59,6 +59,15 @@ def corrected_camera(training: Training, row: int, camera: Cameras) -> Cameras:
     """
     turn, move = (training.tensors[name][row].cpu() for name in OF_POSES)
     return correct_camera(camera, turn, move, training.state["middle"].cpu())
+
+
+def camera_of(training: Training, names: Sequence[str]) -> Callable[[str, Cameras], Cameras]:
+    """What gives a camera, by its name, as a training has it.
+
+    Args:
+        names: of the training's cameras, in their order.
+    """
+    return lambda name, camera: corrected_camera(training, list(names).index(name), camera)
 
 
 def correction_angle(aligned: Training, points: Float[Tensor, "n 3"], cameras: Sequence[Cameras]) -> float:

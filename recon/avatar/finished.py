@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from simulacra.render.figure import Figure
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.mesh_avatar import MeshAvatar
 from simulacra.render.runtime.errors import RunError
+from simulacra.render.unseen import Unseen, never_seen
 
 
 @dataclass(frozen=True)
@@ -42,16 +43,41 @@ class FinishedAvatar:
     def remarks(self) -> dict[str, str]:
         """What whoever uses the avatar should know, by name: what of the person no camera saw.
 
-        For the metadata of exports; how many cameras saw each Gaussian is `Avatar.seen`.
+        For the metadata of exports; what saw each Gaussian is `Avatar.seen_share`.
         """
-        seen = self.avatar.seen
-        if seen is None or self.fit.seen is None:
+        hidden = never_seen(self.avatar)
+        if hidden is None or self.fit.seen is None:
             return {}
-        share = f"{100 * float((seen > 0).double().mean()):.0f} %"
+        share = f"{100 * float((~hidden).double().mean()):.0f} %"
         words = unseen_words(part_views(self.body, self.fit.seen))
         guessed = {"never seen, a guess": ", ".join(words)} if words else {}
         what = "Gaussians" if self.mesh is None else "vertices"
-        return {"seen": f"{share} of the {what} hang where some camera saw the person"} | guessed
+        said = "hang where some camera saw the person"
+        if self.avatar.seen_share is not None:
+            said = "were seen in some training view"
+        return {"seen": f"{share} of the {what} {said}"} | guessed
+
+    def showing(self, unseen: Unseen) -> FinishedAvatar:
+        """What no training view saw as it is, in gray, or left out.
+
+        Raises:
+            RunError: nobody knows what was seen, or nothing was.
+        """
+        if unseen == "keep":
+            return self
+        hidden = never_seen(self.avatar)
+        if hidden is None or (unseen == "drop" and bool(hidden.all())):
+            raise RunError(
+                "the run does not say what was seen" if hidden is None else "nothing of this person was seen",
+                where=f"--unseen {unseen}",
+                remedy="reconstruct again with this version" if hidden is None else "--unseen keep",
+            )
+        shown = TrainedResult(self.avatar, mesh=self.mesh).showing(unseen)
+        assert shown.avatar is not None
+        binding = shown.avatar.binding
+        same = len(binding) == len(self.avatar)
+        rig = self.rig if same else rig_body(self.body, shown.avatar.shape, binding)
+        return replace(self, avatar=shown.avatar, rig=rig, mesh=shown.mesh)
 
     def figure(self, pose: BodyPose) -> Figure:
         """The person in the world, in a pose of one frame, to be drawn."""

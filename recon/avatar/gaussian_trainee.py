@@ -26,6 +26,9 @@ from simulacra.render.gaussians.rasterize import Backend
 from simulacra.render.gaussians.record import FIELDS
 
 NEIGHBOURS = 6
+# Harmonics beyond the mean color learn so many times slower than it, as of Kerbl et al. 2023. Their tensor is so many
+# times as large: Adam's steps do not know how large what they move is.
+DIRECTIONAL = 20.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class GaussianTrainee:
         """The first Gaussians and cameras that stand where the calibration has them, or as they were aligned."""
         means, count = self.initial.means, len(self.initial)
         tensors = {name: getattr(self.initial, name).detach().clone() for name in FIELDS}
+        tensors["sh"][:, 1:] *= DIRECTIONAL
         tensors |= {
             name: self.aligned.tensors[name] if self.aligned else means.new_zeros(len(self.cameras), 3)
             for name in OF_CAMERAS
@@ -191,4 +195,7 @@ class GaussianTrainee:
 
 def gaussians_of(tensors: Mapping[str, Tensor]) -> Gaussians:
     """The Gaussians among the tensors of a training."""
-    return Gaussians(**{name: tensors[name] for name in FIELDS})
+    sh = tensors["sh"]
+    if sh.shape[1] > 1:
+        sh = torch.cat([sh[:, :1], sh[:, 1:] / DIRECTIONAL], 1)
+    return Gaussians(**{name: tensors[name] for name in FIELDS if name != "sh"}, sh=sh)

@@ -182,4 +182,12 @@ def recolor(
         apart = avatar.gaussians.log_scales[:, 0].exp() / ALONG
         normals = quat_to_matrix(posed.quats)[:, :, 2]
         colors = _take_colors(session, mask_of, frame, cameras, posed.means, normals, apart)
-    return avatar.replace(gaussians=avatar.gaussians.replace(sh=sh_from_rgb(colors)))
+    degree = round(avatar.gaussians.sh.shape[1] ** 0.5) - 1
+    return avatar.replace(gaussians=avatar.gaussians.replace(sh=sh_from_rgb(colors, degree)))
+
+
+def with_harmonics(avatar: Avatar, degree: int) -> Avatar:
+    """The avatar whose Gaussians have spherical harmonics of a degree, the further ones zero."""
+    sh = avatar.gaussians.sh
+    more = sh.new_zeros(len(sh), (degree + 1) ** 2 - sh.shape[1], 3)
+    return avatar.replace(gaussians=avatar.gaussians.replace(sh=torch.cat([sh, more], 1)))

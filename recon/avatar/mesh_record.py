@@ -21,6 +21,7 @@ MESH_RECORD = "mesh.npz"
 _MESH = ("verts", "faces", "uvs", "face_uvs")
 _BINDING = {"bound_faces": "faces", "barycentrics": "barycentrics"}
 _SHAPE = ("phenotypes", "local_changes")
+_SEEN = ("seen", "seen_share")
 _PAINT = "paint/"
 
 
@@ -31,7 +32,8 @@ def save_mesh(folder: Path, avatar: MeshAvatar) -> None:
     tensors |= {name: getattr(mesh.binding, field) for name, field in _BINDING.items()}
     tensors |= {name: getattr(shape, name) for name in _SHAPE}
     tensors |= {_PAINT + name: value for name, value in paint.tensors().items()}
-    tensors |= {} if avatar.seen is None else {"seen": avatar.seen}
+    seen = {name: getattr(avatar, name) for name in _SEEN}
+    tensors |= {name: value for name, value in seen.items() if value is not None}
     arrays = {name: value.detach().numpy() for name, value in tensors.items()}
     write_arrays(folder / MESH_RECORD, kind=np.asarray(paint_kind(paint)), **arrays)
 
@@ -49,20 +51,20 @@ def load_mesh(folder: Path) -> MeshAvatar:
         fields = {name: tensors.pop(name) for name in _MESH}
         bound = {field: tensors.pop(name) for name, field in _BINDING.items()}
         shape = {name: tensors.pop(name) for name in _SHAPE}
-        seen = tensors.pop("seen", None)
+        seen = {name: tensors.pop(name) for name in _SEEN if name in tensors}
         painted = {name.removeprefix(_PAINT): value for name, value in tensors.items()}
         for record, values in ((SkinnedMesh, fields), (Binding, bound), (BodyShape, shape), (kind, painted)):
             check_arrays(record, values)
-        check_arrays(MeshAvatar, {"seen": seen})
+        check_arrays(MeshAvatar, seen)
         binding = Binding(**bound)
         _check(fields, binding, seen)
         paint: Paint = kind(**painted)
-        return MeshAvatar(BodyShape(**shape), SkinnedMesh(binding, **fields), paint, seen)
+        return MeshAvatar(BodyShape(**shape), SkinnedMesh(binding, **fields), paint, **seen)
 
 
-def _check(fields: dict[str, torch.Tensor], binding: Binding, seen: torch.Tensor | None) -> None:
+def _check(fields: dict[str, torch.Tensor], binding: Binding, seen: dict[str, torch.Tensor]) -> None:
     verts, count = fields["verts"], len(fields["verts"])
-    if len(binding) != count or (seen is not None and len(seen) != count):
+    if len(binding) != count or any(len(value) != count for value in seen.values()):
         raise ValueError("the binding, or what was seen, is not of this mesh")
     rows = {"faces": count, "face_uvs": len(fields["uvs"])}
     if any((fields[name] < 0).any() or (fields[name] >= most).any() for name, most in rows.items()):

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from simulacra.recon.avatar.corrections import camera_rates, corrected_camera
+from simulacra.recon.avatar.corrections import camera_of, camera_rates, corrected_camera
+from simulacra.recon.avatar.guesses import unseen_faces
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, photometric_losses
 from simulacra.recon.avatar.mesh_initial import first_mesh, paint_mesh, some_moments
@@ -21,12 +22,14 @@ from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.avatar.settings import MeshConfig, MeshRates, NeuralTextureConfig
 from simulacra.recon.avatar.training import Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore
+from simulacra.recon.avatar.visibility import Posed, seen_share
 from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.refine import Surface
 from simulacra.recon.refine.subdivide import subdivide_body
 from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.camera import Cameras
+from simulacra.render.mesh import vertex_normals
 from simulacra.render.mesh_avatar import MeshAvatar
 from simulacra.render.paint import Paint, TexturePaint, plain_neural
 
@@ -100,7 +103,16 @@ def train_mesh(
     training = train(trainee, views, recipe.schedule, folder)
     made = trainee.avatar(training.tensors)
     seen = None if person.seen is None else gaussian_views(person.body, made.mesh.binding, person.seen)
-    return TrainedResult.of_mesh(made.replace(seen=seen)), training
+    with working("looking at what was seen"), torch.no_grad():
+
+        def posed_in(frame: int, camera: str) -> Posed:
+            figure = made.pose(trainee.rig, person.pose_of(frame, camera))
+            return Posed(figure, figure.verts, vertex_normals(figure.verts, made.mesh.faces))
+
+        share = seen_share(views, posed_in, camera_of(training, evidence.cameras))
+        if person.seen is not None:
+            share[unseen_faces(person.body, person.seen)[made.mesh.binding.faces]] = 0
+    return TrainedResult.of_mesh(made.replace(seen=seen, seen_share=share)), training
 
 
 def _first(folder: Path, person: Person, evidence: MeshEvidence, settings: MeshSetting) -> MeshAvatar:

@@ -74,11 +74,20 @@ class PoseCorrections:
 
     def apply(self, fit: BodyFit) -> BodyFit:
         """The fit with its poses corrected in every frame; all else is as it was."""
-        turns, moves = self.at(fit.frames)
-        rotations = fit.pose.rotations.clone()
-        rotations[:, torch.from_numpy(self.bones)] += torch.from_numpy(turns).to(rotations)
-        translation = fit.pose.translation + torch.from_numpy(moves).to(rotations)
-        return replace(fit, pose=replace(fit.pose, rotations=rotations, translation=translation))
+        return replace(fit, pose=self._corrected(fit.pose, fit.frames))
+
+    def of_person(self, person: Person) -> Person:
+        """The person in corrected poses."""
+
+        def pose_of(frame: int, camera: str | None) -> BodyPose:
+            return self._corrected(person.pose_of(frame, camera), np.array([frame]))
+
+        return replace(person, pose_of=pose_of)
+
+    def _corrected(self, pose: BodyPose, frames: Int[np.ndarray, " n"]) -> BodyPose:
+        turns, moves = (torch.from_numpy(each).to(pose.rotations) for each in self.at(frames))
+        rotations = pose.rotations.index_add(1, torch.from_numpy(self.bones), turns)
+        return replace(pose, rotations=rotations, translation=pose.translation + moves)
 
 
 class PosesInTraining:

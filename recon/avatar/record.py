@@ -17,10 +17,13 @@ from simulacra.render.body.records import BodyPose, BodyShape
 from simulacra.render.figure import Figure, GaussianFigure
 from simulacra.render.gaussians.record import FIELDS, Gaussians
 from simulacra.render.mesh_avatar import MeshAvatar, mesh_gaussians
+from simulacra.render.unseen import Unseen, show_unseen, show_unseen_mesh
 
 RECORD = "gaussians.npz"
 ACCOUNT = "training.json"
 LOSSES = "losses.npz"
+# What an avatar knows of who saw it: runs of earlier versions have none of it, or the first alone.
+SEEN = ("seen", "seen_share")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,14 @@ class TrainedResult:
         """The fit with its poses as training corrected them: where the person is to be drawn."""
         return fit if self.poses is None else self.poses.apply(fit)
 
+    def showing(self, unseen: Unseen) -> TrainedResult:
+        """What no training view saw as it is, in gray, or left out; as it is where that is not known."""
+        if self.mesh is not None:
+            return TrainedResult.of_mesh(show_unseen_mesh(self.mesh, unseen))
+        return (
+            self if self.avatar is None else TrainedResult(show_unseen(self.avatar, unseen), poses=self.poses)
+        )
+
     def __post_init__(self) -> None:
         if (self.avatar is None) == (self.free is None):
             raise ValueError("a result is an avatar or free Gaussians")
@@ -83,8 +94,8 @@ def save_trained(folder: Path, result: TrainedResult) -> None:
         arrays["barycentrics"] = avatar.binding.barycentrics.numpy()
         arrays["phenotypes"] = avatar.shape.phenotypes.detach().numpy()
         arrays["local_changes"] = avatar.shape.local_changes.detach().numpy()
-        if avatar.seen is not None:
-            arrays["seen"] = avatar.seen.numpy()
+        seen = {name: getattr(avatar, name) for name in SEEN}
+        arrays |= {name: value.numpy() for name, value in seen.items() if value is not None}
     write_arrays(folder / RECORD, **arrays)
 
 
@@ -115,7 +126,7 @@ def load_trained(folder: Path) -> TrainedResult:
                 (Gaussians, FIELDS),
                 (Binding, ("faces", "barycentrics")),
                 (BodyShape, ("phenotypes", "local_changes")),
-                (Avatar, ("seen",)),
+                (Avatar, SEEN),
             )
         }
         for kind, tensors in fields.items():
@@ -126,8 +137,7 @@ def load_trained(folder: Path) -> TrainedResult:
         binding = Binding(**fields[Binding])
         if len(binding) != len(gaussians) or (binding.faces < 0).any():
             raise ValueError("the binding is not of these Gaussians")
-        seen = fields[Avatar].get("seen")  # runs of earlier versions have none
-        if seen is not None and len(seen) != len(gaussians):
-            raise ValueError("there is not one count of cameras for each Gaussian")
-        avatar = Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, seen)
+        if any(len(seen) != len(gaussians) for seen in fields[Avatar].values()):
+            raise ValueError("there is not one count of cameras, or share of views, for each Gaussian")
+        avatar = Avatar(BodyShape(**fields[BodyShape]), binding, gaussians, **fields[Avatar])
     return TrainedResult(avatar=avatar, poses=load_corrections(folder / POSES))

@@ -14,14 +14,18 @@ from simulacra.recon.avatar.baseline import baseline_recipe, fused_gaussians
 from simulacra.recon.avatar.corrections import (
     LEAST_CORRECTION,
     OF_CAMERAS,
+    camera_of,
     corrected_camera,
     correction_angle,
     without_corrections,
 )
 from simulacra.recon.avatar.device import choose_device, describe_device
+from simulacra.recon.avatar.faults import Faults, find_faults
 from simulacra.recon.avatar.free_splats import free_splats_recipe, hull_gaussians
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
-from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor
+from simulacra.recon.avatar.guesses import mark_unseen, without_guesses
+from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor, with_harmonics
+from simulacra.recon.avatar.inspection import inspect_avatar, training_sights
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses, pose_loss
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
@@ -41,14 +45,16 @@ from simulacra.recon.avatar.settings import (
 )
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
-from simulacra.recon.fit.seen import gaussian_views
+from simulacra.recon.avatar.visibility import Corrected
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
+from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.errors import CaptureError
+from simulacra.render.unseen import never_seen
 
 # All removed when the stage is done.
 VIEWS = "views"
@@ -104,7 +110,8 @@ def train_avatar(
             folder, session, person, surface, mask_of, views, cameras, settings, losses
         )
     save_trained(folder, result)
-    _write_account(folder, training, result, views, describe_device(device))
+    faults = _faults_of(result, person, views, camera_of(training, cameras))
+    _write_account(folder, training, result, faults, views, describe_device(device))
     (folder / CHECKPOINT).unlink(missing_ok=True)
     for name in (VIEWS, ALIGNMENT, FIRST):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -131,9 +138,10 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
 ) -> tuple[TrainedResult, Training]:
     frame = _best_moment(views) if surface is None else surface.frame
     if surface is not None:
-        avatar = avatar_on_surface(person, surface, settings)
+        whole = avatar_on_surface(person, surface, settings)
     else:
-        avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        whole = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+    avatar, guessed = without_guesses(person, with_harmonics(whole, settings.sh_degree))
     device = choose_device(settings.device)
     place = place_on_body(person, avatar.binding, device)
 
@@ -156,10 +164,26 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
     training = run(_append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
-    seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
-    made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
+    trained = avatar.replace(binding=binding, gaussians=_result(training))
     found = None if poses is None else poses.corrections(training.tensors)
+    with working("looking at what was seen"):
+        looked_at = person if found is None else found.of_person(person)
+        made = mark_unseen(looked_at, trained, guessed, views, camera_of(training, cameras))
     return TrainedResult(avatar=made, poses=found), training
+
+
+def _faults_of(
+    result: TrainedResult, person: Person | None, views: ViewStore, corrected: Corrected
+) -> Faults | None:
+    """What is wrong with Gaussians, bound to a body or free; a mesh has other faults."""
+    with working("looking for faults"):
+        if result.free is not None:
+            free = result.free
+            return find_faults(free, training_sights(views, lambda *_: free, corrected))
+        if result.mesh is not None or result.avatar is None or person is None:
+            return None
+        drawn = person if result.poses is None else result.poses.of_person(person)
+        return inspect_avatar(drawn, result.avatar, views, corrected)
 
 
 def _with_corrections(
@@ -228,13 +252,20 @@ def _result(training: Training) -> Gaussians:
 
 
 def _write_account(
-    folder: Path, training: Training, result: TrainedResult, views: ViewStore, device: dict[str, str]
+    folder: Path,
+    training: Training,
+    result: TrainedResult,
+    faults: Faults | None,
+    views: ViewStore,
+    device: dict[str, str],
 ) -> None:
     write_arrays(folder / LOSSES, **{name: column.numpy() for name, column in training.losses.items()})
     of_cameras = {name: training.tensors[name].cpu().numpy() for name in OF_CAMERAS}
     described = (
         device
         | _counts(result)
+        | _shares(result)
+        | ({} if faults is None else {"faults": faults.as_json()})
         | {
             "views": len(views),
             "empty_views": [f"{camera} {frame}" for frame, camera in views.empty],
@@ -254,3 +285,10 @@ def _counts(result: TrainedResult) -> dict[str, int]:
     gaussians = result.free if result.avatar is None else result.avatar.gaussians
     assert gaussians is not None
     return {"gaussians": len(gaussians)}
+
+
+def _shares(result: TrainedResult) -> dict[str, float]:
+    """The share of all that was trained that some training view saw."""
+    avatar = result.mesh or result.avatar
+    hidden = None if avatar is None else never_seen(avatar)
+    return {} if hidden is None else {"seen_share": round(float((~hidden).double().mean()), 4)}

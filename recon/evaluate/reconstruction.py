@@ -115,7 +115,7 @@ def evaluate_reconstruction(
     if settings.turntable:
         write_turntable(
             folder,
-            posed.figure(shown),
+            PosedResult(trained.showing(settings.unseen), body, fit).figure(shown),
             facing=None if fit is None else facing(fit, shown),
             count=settings.turntable,
             progress=lambda numbers: track(numbers, "turntable", settings.turntable),

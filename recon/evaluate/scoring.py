@@ -43,6 +43,7 @@ from simulacra.recon.runs.progress import track
 from simulacra.recon.runs.ranges import Share
 from simulacra.recon.runs.run_facts import library_versions
 from simulacra.render.image import write_image
+from simulacra.render.unseen import Unseen
 
 METRICS_SCHEMA = 1
 METRICS_FILE = "metrics.json"
@@ -76,6 +77,8 @@ class EvaluateConfig:
         least_confidence: detections of less than this do not count in the reprojection error.
         pictures: at most so many views are written as pictures.
         turntable: pictures of one turn around the result; 0 for none.
+        unseen: what the turntable shows of what no training view saw: keep, as it was filled; neutral, gray; drop,
+            nothing. Scores are of everything.
         references: published or peers' numbers to print beside ours.
     """
 
@@ -83,6 +86,7 @@ class EvaluateConfig:
     least_confidence: Share = 0.5
     pictures: Annotated[int, Interval(ge=0, le=10_000)] = 12
     turntable: Annotated[int, Interval(ge=0, le=3600)] = 36
+    unseen: Unseen = "keep"
     references: tuple[PublishedNumber, ...] = ()
 
 

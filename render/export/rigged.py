@@ -22,7 +22,7 @@ from torch import Tensor
 from simulacra.render.avatar import Avatar, BodyRig
 from simulacra.render.body.records import BodyPose
 from simulacra.render.export import rigged_reader
-from simulacra.render.export.rigged_reader import MAGIC, MOST_INFLUENCES, START, TYPES, VERSION
+from simulacra.render.export.rigged_reader import MAGIC, MOST_INFLUENCES, START, TYPES, UNKNOWN, VERSION
 from simulacra.render.gaussians.record import OUTLINE_EPS2D, Gaussians, Mode
 from simulacra.render.rotation import quat_normalize, rigid_inverse
 from simulacra.render.runtime.whole_files import sync, whole_file
@@ -59,7 +59,7 @@ def write_rigged(path: Path, content: RiggedAvatar, *, binding: bool = True) -> 
     """Writes the file atomically and reads it back. Returns its size in bytes.
 
     Args:
-        binding: with the faces of the body that the Gaussians hang on; players do not need them.
+        binding: with the faces of the body that the Gaussians hang on, and what was seen; players do not need them.
 
     Raises:
         OSError: the place cannot be written.
@@ -80,7 +80,7 @@ def pack_rigged(content: RiggedAvatar, *, binding: bool = True) -> bytes:
     """
     body, entries = content.rig.body, _entries(content)
     if not binding:
-        entries = {name: entry for name, entry in entries.items() if not name.startswith("binding.")}
+        entries = {name: entry for name, entry in entries.items() if name not in UNKNOWN}
     header: dict[str, Any] = {
         "format": "avatar",
         "generator": f"simulacra {metadata.version('simulacra')}",
@@ -138,6 +138,8 @@ def pack_arrays(header: dict[str, Any], arrays: dict[str, Stored], codec: str = 
 def _entries(content: RiggedAvatar) -> dict[str, Stored]:
     avatar, rig = content.avatar, content.rig
     entries = _gaussians(avatar.gaussians) | _skin(rig) | _bones(rig) | _actions(rig)
+    if avatar.seen_share is not None:
+        entries["gaussians.seen"] = _unit(avatar.seen_share)
     entries |= {
         "binding.faces": Stored(avatar.binding.faces.numpy().astype("<u4")),
         "binding.barycentrics": _unit(avatar.binding.barycentrics),

@@ -34,9 +34,10 @@ TYPES = {"f32": "<f4", "u8": "|u1", "u16": "<u2", "u32": "<u4", "i8": "|i1", "i1
 WHOLE = ("skin.bones", "rig.parents", "actions.starts", "actions.gaussians", "binding.faces")
 REQUIRED = """gaussians.means n 3; gaussians.quats n 4; gaussians.log_scales n 3; gaussians.opacities n;
     gaussians.sh n k 3; skin.bones n m; skin.weights n m; rig.parents j; rig.heads j 3; rig.bind j 3 4"""
-OPTIONAL = """binding.faces n; binding.barycentrics n 3; actions.starts e+1; actions.gaussians a;
+OPTIONAL = """gaussians.seen n; binding.faces n; binding.barycentrics n 3; actions.starts e+1; actions.gaussians a;
     actions.offsets a 3; neutral.rotations j 3; neutral.translation 3; neutral.expression e;
     motion.rotations t j 3; motion.translation t 3; motion.expression t e"""
+UNKNOWN = ("gaussians.seen", "binding.faces", "binding.barycentrics")  # not zeros where they are left out
 SHAPES = {name: axes for name, *axes in map(str.split, f"{REQUIRED}; {OPTIONAL}".split(";"))}
 
 
@@ -142,7 +143,7 @@ def parse_avatar(content: bytes) -> AvatarFile:
     sizes = {"j": len(_names(header, "bones")), "e": len(_names(header, "actions"))}
     sizes["e+1"] = sizes["e"] + 1
     _check_shapes(arrays, sizes)
-    for name in SHAPES.keys() - arrays.keys() - {"binding.faces", "binding.barycentrics"}:
+    for name in SHAPES.keys() - arrays.keys() - set(UNKNOWN):
         arrays[name] = np.zeros(_numbers(name, sizes), np.int64 if name in WHOLE else np.float32)
     _check_values(arrays, sizes)
     right = _is_number(header.get("fps", 30)) and 0 < header.get("fps", 30) <= 1e4
@@ -264,6 +265,8 @@ def _check_values(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
     arrays["gaussians.quats"], arrays["skin.weights"] = quats / lengths, weights / sums
     opacities, parents = arrays["gaussians.opacities"], arrays["rig.parents"]
     _require(((opacities >= 0) & (opacities <= 1)).all(), "gaussians.opacities: some are not from 0 to 1")
+    seen = arrays.get("gaussians.seen", np.zeros(0))
+    _require(((seen >= 0) & (seen <= 1)).all(), "gaussians.seen: some are not from 0 to 1")
     _require((parents < np.arange(len(parents))).all(), "rig.parents: a bone comes before its parent")
     for name, below in (("skin.bones", sizes["j"]), ("actions.gaussians", sizes["n"])):
         right = ((arrays[name] >= 0) & (arrays[name] < below)).all()

@@ -22,7 +22,7 @@ from typing import Any
 
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.records import record_errors
-from simulacra.recon.runs.stages import RUN_FILE, STAGE_ORDER
+from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_ORDER
 from simulacra.render.runtime.errors import ConfigError, RunError
 
 from .printing import Column, print_rows

@@ -18,7 +18,7 @@ from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.evaluate.paired import PairedDifference, paired_difference
 from simulacra.recon.evaluate.scores import LEAST_FOR_INTERVAL, bootstrap_interval
 from simulacra.recon.runs.files import disk_errors, write_json, write_text
-from simulacra.recon.runs.stages import source_commit
+from simulacra.recon.runs.run_facts import source_commit
 
 from ..comparison.summaries import RunSummary, summarize
 from ..report.wording import duration, shown, shown_change, unit_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from .arguments import Run, check_file
+from .arguments import Run, Unseen, check_file
 from .inputs import Input, OptionalInput
 from .outputs import OutFile
 from .warmup import warm_up
@@ -31,6 +31,7 @@ def animate(
     out: OutFile,
     camera: Literal["follow", "still"] = "follow",
     skeleton: OptionalInput = None,
+    unseen: Unseen = "keep",
 ) -> None:
     """Move an avatar by a motion file, and write a video of it. A motion of one frame is held for two seconds.
 
@@ -41,6 +42,7 @@ def animate(
         out: the video to write, .mp4; or .gif, small and slower, which repeats for ever.
         camera: follow: goes along with the person. still: stands where it sees the whole way.
         skeleton: a table (TOML) of which joints are which parts of the person, for a skeleton that is not understood.
+        unseen: what no training view saw of the person. keep: as it was guessed. neutral: gray. drop: left out.
     """
     from simulacra.recon.runs.run_folder import check_has_avatar
 
@@ -54,6 +56,8 @@ def animate(
     gif = out.suffix.lower() == ".gif"
     width, height, fps = (GIF_WIDTH, GIF_HEIGHT, GIF_FPS) if gif else (WIDTH, HEIGHT, FPS)
     avatar = open_avatar(run)
+    if unseen != "keep":
+        avatar = avatar.showing(unseen)
     recorded, unused = load_motion(motion)
     print(f"{motion.name}: {describe_skeleton(recorded, find_skeleton(recorded, skeleton))}")
     if unused:

@@ -26,6 +26,8 @@ Run = Annotated[Positional[Path], arg(metavar="RUN"), Input("run")]
 Config = Annotated[str | None, arg(metavar="NAME|FILE.yaml")]
 WorldUp = Annotated[Literal["+x", "-x", "+y", "-y", "+z", "-z"] | None, arg(metavar="+x|-x|+y|-y|+z|-z")]
 FramesLookedAt = Annotated[int, Interval(ge=1, le=1000)]
+# As `render.unseen` has it, which loads PyTorch.
+Unseen = Literal["keep", "neutral", "drop"]
 OptionalPath = Annotated[Path | None, arg(metavar="PATH")]
 
 

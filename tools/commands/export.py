@@ -13,7 +13,7 @@ from tyro.conf import arg
 
 from simulacra.render.runtime.errors import RunError
 
-from .arguments import OptionalPath, Run, check_file
+from .arguments import OptionalPath, Run, Unseen, check_file
 from .inputs import OptionalInput
 from .outputs import OutPlace
 
@@ -47,6 +47,7 @@ def export(
     texture: Annotated[int, Interval(ge=0, le=8192)] = 2048,
     session: OptionalPath = None,
     live: bool = False,
+    unseen: Unseen = "keep",
 ) -> None:
     """Write an avatar for other programs. What the file is called decides what is written.
 
@@ -68,6 +69,7 @@ def export(
         texture: rows and columns of a mesh's picture, painted from the training views; 0 for none.
         session: where the run's session is now, if it was moved.
         live: of the page as a folder: a visitor's camera moves the avatar, in the page alone.
+        unseen: what no training view saw of the person. keep: as it was guessed. neutral: gray. drop: left out.
     """
     form = format_of(out, to)
     if live and (form != "web" or out.suffix):
@@ -84,6 +86,15 @@ def export(
     from simulacra.recon.runs.files import disk_errors
 
     avatar = open_avatar(run)
+    if unseen != "keep" and form in made.MOTIONS:
+        raise RunError(
+            "a motion shows nothing of which it could be said that nobody saw it",
+            where=f"--unseen {unseen}",
+            expected="a format of Gaussians or meshes",
+            found=form,
+        )
+    if unseen != "keep":
+        avatar = avatar.showing(unseen)
     at = at or (made.REST if form in (*made.SPLATS, "obj") else made.ALL)
     poses = made.choose_poses(avatar, at, fps or made.frame_rate(run, motion), motion, skeleton)
     with disk_errors(out):
@@ -91,7 +102,7 @@ def export(
             files = made.write_splats(out, avatar, poses, form, axes)
             what = f"{len(avatar.avatar)} Gaussians"
         elif form in made.MESHES:
-            person = made.textured_person(run, avatar, texture, session)
+            person = made.textured_person(run, avatar, texture, session, unseen)
             files = made.write_person(out, person, poses, form)
             what = "; ".join(["a skinned mesh" if form != "obj" else "a mesh", *person.notes.values()])
         elif form in ("avatar", "web"):

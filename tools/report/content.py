@@ -34,6 +34,7 @@ from simulacra.recon.runs.run_folder import STAGE_ORDER
 from simulacra.render.runtime.errors import RunError
 
 from ..viewer.tags import chosen_tags
+from .avatar_notes import avatar_notes
 from .changes import changes_of, say_value
 from .charts import Curve
 from .curves import read_losses
@@ -187,6 +188,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         notes=(
             *_checks(run / "preflight"),
             *_moments(described),
+            *avatar_notes(run / "avatar"),
             *session.get("notes", ()),
         ),
         tags=_tags(run),
