@@ -6,7 +6,7 @@
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
                                  path; session_about and session_notes stand in for it when it has gone), fused_frame,
                                  frames_without_person, cameras_without_person, people, people_doubts, never_seen,
-                                 landmarks_alone, joints_sure, scale, one_side
+                                 landmarks_alone, joints_sure, scale, one_side, fit_doubts
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -329,6 +329,7 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
         notes.append(Note("warning", str(one_side)))
     if never_seen := described.get("never_seen"):
         notes.append(Note("warning", str(never_seen)))
+    notes += [Note("warning", str(doubt)) for doubt in described.get("fit_doubts", ())]
     if alone := described.get("landmarks_alone"):
         notes.append(Note("warning", str(alone)))
     if sure := described.get("joints_sure"):
