@@ -32,7 +32,7 @@ _MOST_EXCHANGED = 0.5
 # Accelerations and the detector's constant offsets need three moments.
 _FEWEST_FRAMES = 3
 # A detector errs alike in neighbouring frames: more say no more about a camera.
-_INDEPENDENT_FRAMES, _MOST_FRAMES = 5, 12
+_INDEPENDENT_FRAMES, _MOST_FRAMES = 5, 6
 # A turn is believed beyond so many standard errors, where it moves the person's picture by so many expected errors of a
 # landmark, and so many times more than the other cameras' own mean errors do.
 _STANDARD_ERRORS, _LANDMARK_ERRORS, _TIMES_OTHERS = 4.0, 1.5, 3.0
@@ -162,10 +162,10 @@ def _exchanged_sides(tracks: PoseTracks, present: Bool[np.ndarray, "t c"], given
     """Cameras whose left and right were exchanged against all others through most of the capture."""
     if tracks.swapped.shape[1] < 3:
         return []
-    found = []
+    found, believed = [], _exchange_agrees(tracks)
     for column, name in enumerate(given.names):
         own = tracks.swapped[present[:, column], column].all(-1)
-        if not own.size or own.mean() <= _MOST_EXCHANGED:
+        if not own.size or own.mean() <= _MOST_EXCHANGED or not believed[column]:
             continue
         found.append(
             Doubt(
@@ -176,6 +176,16 @@ def _exchanged_sides(tracks: PoseTracks, present: Bool[np.ndarray, "t c"], given
                 {"frames_share": float(own.mean())},
             )
         )
+    return found
+
+
+def _exchange_agrees(tracks: PoseTracks) -> Bool[np.ndarray, " c"]:
+    """Whether most detections of a camera agree with the others where its sides were exchanged. Those of a camera that
+    looks elsewhere agree neither way.
+    """
+    sure = (tracks.seen > SURE) & tracks.swapped.all(-1)[..., None]
+    agree = sure & (tracks.weights >= tracks.seen)
+    found: Bool[np.ndarray, " c"] = agree.sum((0, 2)) > 0.5 * sure.sum((0, 2))
     return found
 
 
@@ -194,8 +204,11 @@ def _turned_camera(
     if not len(rows):
         return None
     rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _MOST_FRAMES)).astype(int))]
-    seen = Detections(tracks.pixels, tracks.seen).of_frames(rows)
-    points = triangulate(seen, given.cameras, config.triangulation).points
+    undone = tracks.swapped & ~_exchange_agrees(tracks)[:, None]
+    seen = Detections(tracks.pixels, tracks.seen).exchanged(undone).of_frames(rows)
+    points = tracks.points[rows]
+    if tracks.adjusted.turns.any() or undone.any():
+        points = triangulate(seen, given.cameras, config.triangulation).points
     turns = [_camera_turn(seen, given.cameras, points, column) for column in range(len(given.names))]
     moved = np.array([0.0 if turn is None else turn.moved for turn in turns])
     suspects = [c for c in np.argsort(-moved)[:_MOST_SUSPECTS] if _is_large(turns[c], config)]

@@ -32,7 +32,7 @@ class PlantedRig:
 
 
 def random_rig(scene: PlantedBody, seed: int, cameras: int | None = None, error_m: float = 0.012) -> PlantedRig:
-    """Three to seven cameras of different lenses somewhere about the person, 2 to 5 m off.
+    """Three to six cameras of different lenses somewhere about the person, 2 to 5 m off.
 
     Args:
         scene: whose landmarks are seen.
@@ -41,7 +41,7 @@ def random_rig(scene: PlantedBody, seed: int, cameras: int | None = None, error_
             biased, as changing from frame to frame.
     """
     generator = np.random.default_rng(seed)
-    count = int(generator.integers(3, 8)) if cameras is None else cameras
+    count = int(generator.integers(3, 7)) if cameras is None else cameras
     arc = generator.uniform(np.pi, 2 * np.pi)
     angles = generator.uniform(0, 2 * np.pi) + np.arange(count) * arc / count
     angles += 0.2 * generator.standard_normal(count)
