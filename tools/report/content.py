@@ -117,6 +117,7 @@ class ReportContent:
         session: the capture's name.
         changes: settings that are not as in that configuration, or the defaults where none was named; as text.
         verdict: whether it can be used; None where nobody judged it.
+        fit_doubts: what the fit found wrong with its evidence; among the notes too.
         metrics: metrics.json as it is; None where the run was not evaluated.
         beside: other results' numbers.
         people: what the session says of the person and of consent, as it says it.
@@ -128,6 +129,7 @@ class ReportContent:
     session: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
+    fit_doubts: tuple[str, ...] = ()
     metrics: Mapping[str, Any] | None = None
     beside: tuple[Beside, ...] = ()
     views: tuple[ComparedPictures, ...] = ()
@@ -177,6 +179,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         session=str(session.get("name") or ""),
         changes=_changes(described),
         verdict=judge_run(run, described, metrics),
+        fit_doubts=tuple(map(str, described.get("fit_doubts", ()))),
         metrics=metrics,
         beside=_beside(metrics, beside),
         views=_views(folder / "views", metrics),
