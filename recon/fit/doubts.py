@@ -276,10 +276,11 @@ class _Turn:
 
 
 def _is_large(turn: _Turn | None, config: FitConfig) -> bool:
+    if turn is None:
+        return False
+    moved_m = turn.moved * turn.distance
     return (
-        turn is not None
-        and turn.moved > _STANDARD_ERRORS * turn.error
-        and turn.moved * turn.distance > _LANDMARK_ERRORS * config.triangulation.noise_m
+        turn.moved > _STANDARD_ERRORS * turn.error and moved_m > _LANDMARK_ERRORS * config.triangulation.noise_m
     )
 
 
@@ -345,7 +346,7 @@ def _camera_turn(
         # Points are turned to their detections, as `PinholeCameras.turned` turns the camera's axes.
         vector,
         float(np.sqrt((moved**2).sum(-1).mean())),
-        spread / np.sqrt(independent),
+        spread / float(np.sqrt(independent)),
         float(np.median(np.linalg.norm(local[usable], axis=-1))),
     )
 

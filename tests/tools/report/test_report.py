@@ -22,6 +22,7 @@ from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
 from simulacra.tools.commands.configurations import brought_configs
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
+from simulacra.tools.commands.reconstruct import _conclude
 from simulacra.tools.report.content import read_run
 from simulacra.tools.report.pictures import MOST_BYTES, SIZES, Picture, embed, person_box
 from simulacra.tools.report.strips import time_strips
@@ -252,6 +253,15 @@ def test_who_was_found_and_what_no_camera_saw_is_said_only_where_there_is_someth
     assert notes["person1 and person2 cannot be told apart after frame 9."] == "warning"
     found = "2 people were found, person2 is the one shown: person1: in 4 cameras; person2: in 3 cameras."
     assert notes[found] == "info"
+
+
+def test_what_the_fit_doubts_is_on_the_terminal_at_the_end(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"fit_doubts": ["Camera cam02 looks elsewhere."]}))
+    _conclude([run], run)
+    assert "The fit doubts: Camera cam02 looks elsewhere.\n" in capsys.readouterr().out
 
 
 def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:
