@@ -31,7 +31,9 @@ class PlantedRig:
         return self.truth.names
 
 
-def random_rig(scene: PlantedBody, seed: int, cameras: int | None = None, error_m: float = 0.012) -> PlantedRig:
+def random_rig(
+    scene: PlantedBody, seed: int, cameras: int | None = None, error_m: float = 0.012
+) -> PlantedRig:
     """Three to six cameras of different lenses somewhere about the person, 2 to 5 m off.
 
     Args:
@@ -106,9 +108,9 @@ def with_sides_exchanged(rig: PlantedRig, column: int) -> PlantedRig:
     return replace(rig, scene=replace(rig.scene, observations=replace(seen, pose_px=pixels)))
 
 
-def doubts_of(rig: PlantedRig, frames: int | None = None, config: FitConfig = FitConfig()) -> tuple[Doubt, ...]:  # noqa: B008
+def doubts_of(rig: PlantedRig, frames: int | None = None) -> tuple[Doubt, ...]:
     """What is said of the landmarks, without a fit."""
-    scene = rig.scene
+    scene, config = rig.scene, FitConfig()
     given = chosen_views(scene.session, rig.names)
     numbers = list(range(len(scene.landmarks)))[:frames]
     tracks, _ = gather_poses(scene.session, scene.observations, given, numbers, config)

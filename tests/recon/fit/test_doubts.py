@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from simulacra.recon.fit import FitConfig, fit_body, load_fit, save_fit
-from simulacra.recon.fit.doubts import _robust_turn
+from simulacra.recon.fit.turned import robust_turn
 from simulacra.render.body import BodyModel
 from tests.recon.planted_body import PlantedBody, plant
 from tests.recon.planted_rigs import (
@@ -93,8 +93,8 @@ def test_doubts_do_not_depend_on_pixels_a_radian(rig: PlantedRig) -> None:
 
 
 def test_a_planted_turn_is_found_among_outliers() -> None:
-    """Directions of noise 2 mrad, a fifth of them anywhere: 200 others leave 0.14 mrad along an axis, roll a little more
-    for directions within 20 degrees of the axis.
+    """Directions of noise 2 mrad, a fifth of them anywhere: 200 others leave 0.14 mrad along an axis, roll a little
+    more for directions within 20 degrees of the axis.
     """
     generator = np.random.default_rng(1)
     there = np.concatenate([0.3 * generator.standard_normal((250, 2)), np.ones((250, 1))], -1)
@@ -103,7 +103,7 @@ def test_a_planted_turn_is_found_among_outliers() -> None:
     detected = Rotation.from_rotvec(turn).apply(there) + 0.002 * generator.standard_normal((250, 3))
     detected[:50] += 0.3 * generator.standard_normal((50, 3))
     detected /= np.linalg.norm(detected, axis=-1, keepdims=True)
-    found, spread = _robust_turn(there, detected)
+    found, spread = robust_turn(there, detected)
     np.testing.assert_allclose(found, turn, atol=0.002)
     assert 0.0015 < spread < 0.004
 

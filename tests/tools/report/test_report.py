@@ -21,8 +21,8 @@ from simulacra.recon.runs.configuration import dump_config, load_config
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
 from simulacra.tools.commands.configurations import brought_configs
-from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.commands.reconstruct import _conclude
+from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.report.content import read_run
 from simulacra.tools.report.pictures import MOST_BYTES, SIZES, Picture, embed, person_box
 from simulacra.tools.report.strips import time_strips
