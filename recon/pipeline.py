@@ -301,7 +301,7 @@ def run_stages(
     placed = seen
     if has_body(settings.avatar):
         fit = log.run(
-            "fit", 7, settings.fit, key | body_key(body_name) | log.digests("observe"), fit_it, load_fit
+            "fit", 8, settings.fit, key | body_key(body_name) | log.digests("observe"), fit_it, load_fit
         )
         placed = fit.adjusted(seen)
         moment = best_moment(placed, protocol, observed, fit)
@@ -372,6 +372,7 @@ def _who_and_what(run: RunFolder, observed: Observations | None, fit: BodyFit | 
     said["scale"] = summary.get("scale", {}).get("said", "")
     said["never_seen"] = unseen_sentence(summary.get("never_seen", ()))
     said["landmarks_alone"] = difference_sentence(summary.get("landmarks_alone_m", {}))
+    said["fit_doubts"] = [] if fit is None else [doubt.text for doubt in fit.doubts]
     said["joints_sure"] = certainty_sentence(summary.get("joint_sd_mm", {}))
     if fit is not None and len(fit.cameras) == 1 and "seen_share" in summary:
         said["one_side"] = one_side_sentence(summary["seen_share"])

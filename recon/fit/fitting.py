@@ -22,6 +22,7 @@ from simulacra.recon.fit.certainty import JOINTS
 from simulacra.recon.fit.config import FitConfig
 from simulacra.recon.fit.costs import Maker
 from simulacra.recon.fit.disagreement import unshown
+from simulacra.recon.fit.doubts import find_doubts
 from simulacra.recon.fit.floor import find_floor
 from simulacra.recon.fit.one_view import SCALES, prior_stature
 from simulacra.recon.fit.piece import FIRST_ROUNDS, OVERLAP, Job, Solution, fit_piece, landmark_energy
@@ -170,6 +171,7 @@ def _record(job: Job, tracks: PoseTracks, first: Solution, parts: Sequence[_Part
         floor_m=job.floor_m,
         seen=seen,
         joint_covariance=sure,
+        doubts=find_doubts(tracks, chosen_views(job.session, job.views.names), job.config),
     )
 
 

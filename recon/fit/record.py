@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from simulacra.recon.fit.doubts import Doubt, doubts_from_json
 from simulacra.recon.observe.presence import count_views, views_needed
 from simulacra.recon.runs.files import read_json, write_arrays, write_json
 from simulacra.recon.runs.records import check_arrays, check_count, read_arrays, record_errors
@@ -48,6 +49,7 @@ class BodyFit:
             equations do not say and of fits of earlier versions.
         seen: which vertices of the body each camera saw at some moment (`recon.fit.seen`); None of fits of earlier
             versions.
+        doubts: what is wrong with the evidence (`recon.fit.doubts`); none of fits of earlier versions.
     """
 
     shape: BodyShape
@@ -63,6 +65,7 @@ class BodyFit:
     floor_m: float | None = None
     seen: Bool[np.ndarray, "c v"] | None = None
     joint_covariance: Float[np.ndarray, "t j 3 3"] | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def views(self) -> Int[np.ndarray, " t"]:
@@ -152,6 +155,7 @@ def save_fit(fit: BodyFit, folder: Path) -> None:
         confidence=fit.confidence,
     )
     facts = {"schema": SCHEMA, "cameras": list(fit.cameras), "floor_m": fit.floor_m}
+    facts |= {"doubts": [doubt.as_json() for doubt in fit.doubts]}
     write_json(folder / FACTS_FILE, facts | {"summary": dict(fit.summary)})
 
 
@@ -181,5 +185,6 @@ def load_fit(folder: Path) -> BodyFit:
             cameras=tuple(map(str, facts["cameras"])),
             summary=dict(facts["summary"]),
             floor_m=floor if floor is None else float(floor),
+            doubts=doubts_from_json(facts.get("doubts", ())),
             **arrays,
         )

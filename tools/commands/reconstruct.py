@@ -111,8 +111,11 @@ def _conclude(folders: Sequence[Path], session: Path) -> None:
 
     for folder in folders:
         report = write_run_report(folder).resolve()
-        if verdict := read_run(folder).verdict:
-            print(f"{verdict.sentence} {name_commands(verdict.do, session)}".strip())
+        content = read_run(folder)
+        if content.verdict:
+            print(f"{content.verdict.sentence} {name_commands(content.verdict.do, session)}".strip())
+        for doubt in content.fit_doubts:
+            print(f"The fit doubts: {doubt}")
         print(f"report: {report}\nto see it, open it in a browser: {report.as_uri()}")
     print(f"Next: {shlex.join(['simulacra', 'view', *map(str, folders)])}")
 

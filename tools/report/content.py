@@ -6,7 +6,7 @@
     run.json                     config_name, stages (seconds, peak_mb, skipped), versions, commit, machine, session (a
                                  path; session_about and session_notes stand in for it when it has gone), fused_frame,
                                  frames_without_person, cameras_without_person, people, people_doubts, never_seen,
-                                 landmarks_alone, joints_sure, scale, one_side
+                                 landmarks_alone, joints_sure, scale, one_side, fit_doubts
     preflight/preflight.json     checks: code, where, measured, unit, limit, status, remedy
     evaluate/metrics.json        protocol, held_out, scores, references, settings, versions
     evaluate/views/*.png         CAMERA_FRAME_photo.png, ..._render.png, ..._difference.png
@@ -118,6 +118,7 @@ class ReportContent:
         session: the capture's name.
         changes: settings that are not as in that configuration, or the defaults where none was named; as text.
         verdict: whether it can be used; None where nobody judged it.
+        fit_doubts: what the fit found wrong with its evidence; among the notes too.
         metrics: metrics.json as it is; None where the run was not evaluated.
         beside: other results' numbers.
         people: what the session says of the person and of consent, as it says it.
@@ -129,6 +130,7 @@ class ReportContent:
     session: str = ""
     changes: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict | None = None
+    fit_doubts: tuple[str, ...] = ()
     metrics: Mapping[str, Any] | None = None
     beside: tuple[Beside, ...] = ()
     views: tuple[ComparedPictures, ...] = ()
@@ -178,6 +180,7 @@ def _collect(run: Path, described: Mapping[str, Any], folder: Path, beside: Sequ
         session=str(session.get("name") or ""),
         changes=_changes(described),
         verdict=judge_run(run, described, metrics),
+        fit_doubts=tuple(map(str, described.get("fit_doubts", ()))),
         metrics=metrics,
         beside=_beside(metrics, beside),
         views=_views(folder / "views", metrics),
@@ -336,6 +339,7 @@ def _moments(described: Mapping[str, Any]) -> tuple[Note, ...]:
         notes.append(Note("warning", str(one_side)))
     if never_seen := described.get("never_seen"):
         notes.append(Note("warning", str(never_seen)))
+    notes += [Note("warning", str(doubt)) for doubt in described.get("fit_doubts", ())]
     if alone := described.get("landmarks_alone"):
         notes.append(Note("warning", str(alone)))
     if sure := described.get("joints_sure"):

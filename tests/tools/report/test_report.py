@@ -21,6 +21,7 @@ from simulacra.recon.runs.configuration import dump_config, load_config
 from simulacra.render.image import write_image
 from simulacra.render.runtime.errors import RunError
 from simulacra.tools.commands.configurations import brought_configs
+from simulacra.tools.commands.reconstruct import _conclude
 from simulacra.tools.report.charts import Curve, binned, line_chart, nice_ticks, running_mean
 from simulacra.tools.report.content import read_run
 from simulacra.tools.report.pictures import MOST_BYTES, SIZES, Picture, embed, person_box
@@ -237,6 +238,7 @@ def test_who_was_found_and_what_no_camera_saw_is_said_only_where_there_is_someth
     described = json.loads((run / "run.json").read_text())
     described |= {
         "never_seen": "No camera saw the legs: what is there is a guess, at rest as people rest.",
+        "fit_doubts": ["Camera cam02 looks elsewhere than its calibration says."],
         "cameras_without_person": ["cam07"],
         "people": {"looked_at": "person2", "found": ["person1: in 4 cameras", "person2: in 3 cameras"]},
         "people_doubts": ["person1 and person2 cannot be told apart after frame 9"],
@@ -244,10 +246,22 @@ def test_who_was_found_and_what_no_camera_saw_is_said_only_where_there_is_someth
     (run / "run.json").write_text(json.dumps(described))
     notes = {note.text: note.level for note in read_run(run).notes}
     assert notes[described["never_seen"]] == "warning"
+    assert notes[described["fit_doubts"][0]] == "warning"
+    assert read_run(run).fit_doubts == tuple(described["fit_doubts"])
+    assert described["fit_doubts"][0] in text_of(write_run_report(run).read_text("utf-8"))
     assert notes["Camera cam07: the networks see nobody; it gives no landmarks."] == "warning"
     assert notes["person1 and person2 cannot be told apart after frame 9."] == "warning"
     found = "2 people were found, person2 is the one shown: person1: in 4 cameras; person2: in 3 cameras."
     assert notes[found] == "info"
+
+
+def test_what_the_fit_doubts_is_on_the_terminal_at_the_end(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"fit_doubts": ["Camera cam02 looks elsewhere."]}))
+    _conclude([run], run)
+    assert "The fit doubts: Camera cam02 looks elsewhere.\n" in capsys.readouterr().out
 
 
 def test_a_session_that_has_gone_is_said_and_its_terms_are_kept(run: Path) -> None:
