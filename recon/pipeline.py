@@ -42,6 +42,7 @@ from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_su
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.parts import Parts
 from simulacra.recon.runs.progress import working
 from simulacra.recon.runs.ranges import Frames
 from simulacra.recon.runs.stages import (
@@ -127,6 +128,7 @@ def reconstruct(
     *,
     people: People | None = None,
     siblings: tuple[Path, ...] = (),
+    parts: Path | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
@@ -138,6 +140,7 @@ def reconstruct(
         config_name: what the configuration is called, for run.json and the report.
         people: everybody in view, where that is known already.
         siblings: other runs, whose stages are taken over where they were made of the same.
+        parts: the folder in which parts of stages are kept that other settings have in common with these.
         prepare: one-off work of this installation, done when the run is there and nothing is wrong with its place.
 
     Raises:
@@ -151,7 +154,7 @@ def reconstruct(
     check_run_place(out)
     with working("reading the session, every byte of it"):
         fingerprint = session.fingerprint()
-    run = replace(open_run(out, fingerprint), siblings=siblings)
+    run = replace(open_run(out, fingerprint), siblings=siblings, parts=parts)
     with write_lock(run.root):
         settle_run(run.root)
         where = str(session_path.resolve())
@@ -322,7 +325,8 @@ def run_stages(
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of, fit.seen) if fit else None
-        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
+        kept = {} if run.parts is None else {"parts": Parts(run.parts, before)}
+        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar, **kept)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
     # Without a body one moment is all that can be trained on.

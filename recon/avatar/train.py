@@ -35,12 +35,14 @@ from simulacra.recon.avatar.settings import (
     NeuralTextureConfig,
     TrainedConfig,
 )
+from simulacra.recon.avatar.start import load_start, save_start, start_settings
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.fit.seen import gaussian_views
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
+from simulacra.recon.runs.parts import Parts
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar
 from simulacra.render.gaussians import Gaussians
@@ -49,6 +51,8 @@ from simulacra.render.runtime.errors import CaptureError
 # All removed when the stage is done.
 VIEWS = "views"
 ALIGNMENT = "alignment"
+# Raised with the stage's own version where what a training starts from is computed otherwise.
+START_VERSION = 1
 
 
 def train_avatar(
@@ -61,6 +65,7 @@ def train_avatar(
     cameras: Sequence[str],
     settings: TrainedConfig,
     losses: Sequence[Loss] = (),
+    parts: Parts | None = None,
 ) -> TrainedResult:
     """Trains what the configuration asks for and writes it, its losses and its view counts into the folder.
 
@@ -69,6 +74,8 @@ def train_avatar(
         frames: of the training views; held-out ones must not be among them.
         cameras: of the training views, likewise.
         losses: what a step pays for besides what the configuration says.
+        parts: keeps what an avatar's training starts from for trainings of other settings that start from the same,
+            and bit for bit as without; None keeps nothing.
 
     Raises:
         CaptureError: no view shows the person.
@@ -96,7 +103,7 @@ def train_avatar(
     else:
         assert person is not None
         result, training = _train_avatar(
-            folder, session, person, surface, mask_of, views, cameras, settings, losses
+            folder, session, person, surface, mask_of, views, cameras, settings, losses, parts
         )
     save_trained(folder, result)
     _write_account(folder, training, result, views, describe_device(device))
@@ -106,7 +113,7 @@ def train_avatar(
     return result
 
 
-def _train_avatar(  # two arguments more than is good: the stage's own, handed on
+def _train_avatar(  # three arguments more than is good: the stage's own, handed on
     folder: Path,
     session: Session,
     person: Person,
@@ -116,26 +123,35 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     cameras: Sequence[str],
     settings: AvatarConfig,
     losses: Sequence[Loss],
+    parts: Parts | None,
 ) -> tuple[TrainedResult, Training]:
     frame = _best_moment(views) if surface is None else surface.frame
-    if surface is not None:
-        avatar = avatar_on_surface(person, surface, settings)
-    else:
-        avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
     device = choose_device(settings.device)
-    place = place_on_body(person, avatar.binding, device)
 
-    def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
+    def run(avatar: Avatar, recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
+        place = place_on_body(person, avatar.binding, device)
         trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned)
         if recipe.refine_cameras:
             return train(trainee, replace(views, halved=True), recipe.schedule, work, "align")
         return train(trainee, views, recipe.schedule, work, "train")
 
-    aligned = None
-    if settings.align_steps:
-        aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
-        avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
-    training = run(_append(avatar_recipe(settings), losses), folder, aligned)
+    def start(work: Path) -> tuple[Avatar, Training | None]:
+        if surface is not None:
+            avatar = avatar_on_surface(person, surface, settings)
+        else:
+            avatar = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        if not settings.align_steps:
+            return avatar, None
+        aligned = run(avatar, alignment_recipe(settings), work)
+        place = place_on_body(person, avatar.binding, device)
+        return _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
+
+    if parts is None:
+        avatar, aligned = start(folder / ALIGNMENT)
+    else:
+        compute = lambda work: save_start(work, *start(work))  # noqa: E731
+        avatar, aligned = load_start(parts.made("start", START_VERSION, start_settings(settings), compute), device)
+    training = run(avatar, _append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
     made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)
