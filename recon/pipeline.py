@@ -42,6 +42,7 @@ from simulacra.recon.refine import RefineConfig, Surface, choose_moment, load_su
 from simulacra.recon.runs.configuration import config, dump_config, format_config
 from simulacra.recon.runs.files import disk_errors, write_text
 from simulacra.recon.runs.lock import write_lock
+from simulacra.recon.runs.parts import Parts
 from simulacra.recon.runs.progress import working
 from simulacra.recon.runs.ranges import Frames
 from simulacra.recon.runs.run_facts import record_begin, record_run
@@ -119,6 +120,7 @@ def reconstruct(
     *,
     people: People | None = None,
     siblings: tuple[Path, ...] = (),
+    parts: Path | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> Reconstruction:
     """Runs all stages, or those whose inputs changed.
@@ -130,6 +132,7 @@ def reconstruct(
         config_name: what the configuration is called, for run.json and the report.
         people: everybody in view, where that is known already.
         siblings: other runs, whose stages are taken over where they were made of the same.
+        parts: the folder in which parts of stages are kept that other settings have in common with these.
         prepare: one-off work of this installation, done when the run is there and nothing is wrong with its place.
 
     Raises:
@@ -143,7 +146,7 @@ def reconstruct(
     check_run_place(out)
     with working("reading the session, every byte of it"):
         fingerprint = session.fingerprint()
-    run = replace(open_run(out, fingerprint), siblings=siblings)
+    run = replace(open_run(out, fingerprint), siblings=siblings, parts=parts)
     with write_lock(run.root):
         settle_run(run.root)
         where = str(session_path.resolve())
@@ -314,7 +317,10 @@ def run_stages(
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of, fit.seen, fit.joint_covariance_of) if fit else None
-        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar)
+        parts = None if run.parts is None else Parts(run.parts, before)
+        train_avatar(
+            folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar, parts=parts
+        )
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
     colored = protocol.training_frames

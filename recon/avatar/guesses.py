@@ -62,6 +62,16 @@ def without_guesses(person: Person, avatar: Avatar) -> tuple[Avatar, Avatar | No
     return known, guessed
 
 
+def join_guesses(known: Avatar, guessed: Avatar | None) -> Avatar:
+    """Both in one, as `without_guesses` takes them apart again."""
+    if guessed is None:
+        return known
+    return known.replace(
+        binding=Binding.concatenate([known.binding, guessed.binding]),
+        gaussians=Gaussians.concatenate([known.gaussians, guessed.gaussians]),
+    )
+
+
 def mark_unseen(
     person: Person, trained: Avatar, guessed: Avatar | None, views: ViewStore, corrected: Corrected
 ) -> Avatar:
@@ -81,11 +91,9 @@ def mark_unseen(
             return Posed(GaussianFigure(world), world.means, quat_to_matrix(world.quats)[:, :, 2])
 
         share = seen_share(views, posed_in, corrected)
-        binding, gaussians = trained.binding, trained.gaussians
-        if guessed is not None:
-            share = torch.cat([share, share.new_zeros(len(guessed))])
-            binding = Binding.concatenate([binding, guessed.binding])
-            gaussians = Gaussians.concatenate([gaussians, guessed.gaussians])
+        whole = join_guesses(trained, guessed)
+        binding, gaussians = whole.binding, whole.gaussians
+        share = torch.cat([share, share.new_zeros(len(whole) - len(trained))])
         sh = fill_colors(body, rig.rest.verts, binding, gaussians.sh, share)
     seen = None if person.seen is None else gaussian_views(body, binding, person.seen)
     return Avatar(trained.shape, binding, gaussians.replace(sh=sh), seen, share)

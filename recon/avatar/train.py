@@ -23,7 +23,7 @@ from simulacra.recon.avatar.device import choose_device, describe_device
 from simulacra.recon.avatar.faults import Faults, find_faults
 from simulacra.recon.avatar.free_splats import free_splats_recipe, hull_gaussians
 from simulacra.recon.avatar.gaussian_trainee import GaussianTrainee, Recipe, gaussians_of
-from simulacra.recon.avatar.guesses import mark_unseen, without_guesses
+from simulacra.recon.avatar.guesses import join_guesses, mark_unseen, without_guesses
 from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, recolor, with_harmonics
 from simulacra.recon.avatar.inspection import inspect_avatar, training_sights
 from simulacra.recon.avatar.loop import Schedule, train
@@ -43,12 +43,14 @@ from simulacra.recon.avatar.settings import (
     TrainedConfig,
     has_body,
 )
+from simulacra.recon.avatar.start import load_start, save_start, start_settings
 from simulacra.recon.avatar.training import CHECKPOINT, Training
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
 from simulacra.recon.avatar.visibility import Corrected
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json
+from simulacra.recon.runs.parts import Parts
 from simulacra.recon.runs.progress import working
 from simulacra.recon.session import Session
 from simulacra.render.avatar import Avatar
@@ -59,6 +61,8 @@ from simulacra.render.unseen import never_seen
 # All removed when the stage is done.
 VIEWS = "views"
 ALIGNMENT = "alignment"
+# Raised with the stage's own version where what a training starts from is computed otherwise.
+START_VERSION = 1
 
 
 def train_avatar(
@@ -71,6 +75,7 @@ def train_avatar(
     cameras: Sequence[str],
     settings: TrainedConfig,
     losses: Sequence[Loss] = (),
+    parts: Parts | None = None,
 ) -> TrainedResult:
     """Trains what the configuration asks for and writes it, its losses and its view counts into the folder.
 
@@ -79,6 +84,8 @@ def train_avatar(
         frames: of the training views; held-out ones must not be among them.
         cameras: of the training views, likewise.
         losses: what a step pays for besides what the configuration says.
+        parts: keeps what an avatar's training starts from for trainings of other settings that start from the same,
+            and bit for bit as without; None keeps nothing.
 
     Raises:
         CaptureError: no view shows the person.
@@ -107,7 +114,7 @@ def train_avatar(
     else:
         assert person is not None
         result, training = _train_avatar(
-            folder, session, person, surface, mask_of, views, cameras, settings, losses
+            folder, session, person, surface, mask_of, views, cameras, settings, losses, parts
         )
     save_trained(folder, result)
     faults = _faults_of(result, person, views, camera_of(training, cameras))
@@ -125,7 +132,7 @@ def _baseline(settings: DepthSplatsConfig | FreeSplatsConfig) -> tuple[Callable[
     return hull_gaussians, free_splats_recipe(settings)
 
 
-def _train_avatar(  # two arguments more than is good: the stage's own, handed on
+def _train_avatar(  # three arguments more than is good: the stage's own, handed on
     folder: Path,
     session: Session,
     person: Person,
@@ -135,15 +142,10 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     cameras: Sequence[str],
     settings: AvatarConfig,
     losses: Sequence[Loss],
+    parts: Parts | None,
 ) -> tuple[TrainedResult, Training]:
     frame = _best_moment(views) if surface is None else surface.frame
-    if surface is not None:
-        whole = avatar_on_surface(person, surface, settings)
-    else:
-        whole = avatar_on_body(person, session, mask_of, frame, cameras, settings)
-    avatar, guessed = without_guesses(person, with_harmonics(whole, settings.sh_degree))
     device = choose_device(settings.device)
-    place = place_on_body(person, avatar.binding, device)
 
     trained_frames = sorted({frame for frame, _ in views.views})
     poses = None
@@ -151,18 +153,40 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
         poses = PosesInTraining(person, trained_frames, device)
         losses = (*losses, Loss("poses", settings.weights.poses, pose_loss))
 
-    def run(recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
+    def run(avatar: Avatar, recipe: Recipe, work: Path, aligned: Training | None = None) -> Training:
+        place = place_on_body(person, avatar.binding, device)
         sought = None if recipe.refine_cameras else poses
         trainee = GaussianTrainee(avatar.gaussians.to(device), place, cameras, recipe, aligned, sought)
         if recipe.refine_cameras:
             return train(trainee, replace(views, halved=True), recipe.schedule, work, "align")
         return train(trainee, views, recipe.schedule, work, "train")
 
-    aligned = None
-    if settings.align_steps:
-        aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
-        avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
-    training = run(_append(avatar_recipe(settings), losses), folder, aligned)
+    def start(work: Path) -> tuple[Avatar, Training | None]:
+        if surface is not None:
+            whole = avatar_on_surface(person, surface, settings)
+        else:
+            whole = avatar_on_body(person, session, mask_of, frame, cameras, settings)
+        whole = with_harmonics(whole, settings.sh_degree)
+        if not settings.align_steps:
+            return whole, None
+        known, guessed = without_guesses(person, whole)
+        aligned = run(known, alignment_recipe(settings), work)
+        place = place_on_body(person, known.binding, device)
+        known, aligned = _with_corrections(place, known, session, mask_of, frame, cameras, aligned)
+        return join_guesses(known, guessed), aligned
+
+    if parts is None:
+        whole, aligned = start(folder / ALIGNMENT)
+    else:
+
+        def compute(work: Path) -> None:
+            save_start(work, *start(work))
+
+        whole, aligned = load_start(
+            parts.made("start", START_VERSION, start_settings(settings), compute), device
+        )
+    avatar, guessed = without_guesses(person, whole)
+    training = run(avatar, _append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     trained = avatar.replace(binding=binding, gaussians=_result(training))
     found = None if poses is None else poses.corrections(training.tensors)

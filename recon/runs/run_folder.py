@@ -34,11 +34,13 @@ class RunFolder:
 
     Attributes:
         siblings: runs of the same session whose stages are taken over where they have the same key.
+        parts: where parts of stages are kept that several runs have in common (see recon.runs.parts); None keeps none.
     """
 
     root: Path
     session_fingerprint: str
     siblings: tuple[Path, ...] = ()
+    parts: Path | None = None
 
     def stage(self, name: str) -> Path:
         """Where a stage's finished record lies."""

@@ -1055,11 +1055,11 @@ def test_a_sweep_shares_what_is_common_and_goes_on_after_a_kill(
     command = ["sweep", str(session), "--config", str(config), "--out", str(out), "--avatar.steps", "5,6"]
     trained: list[int] = []
 
-    def train(folder: Path, *rest: Any) -> Any:
+    def train(folder: Path, *rest: Any, **kept: Any) -> Any:
         if trained == [5] and rest[-1].steps == 6:
             raise Killed
         trained.append(rest[-1].steps)
-        return train_avatar(folder, *rest)
+        return train_avatar(folder, *rest, **kept)
 
     monkeypatch.setattr(pipeline, "train_avatar", train)
     with pytest.raises(Killed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from simulacra.render.runtime.errors import ConfigError, UserError
 
 MOST_SETTINGS = 200
 LONGEST_NAME = 120
+# In the sweep's folder, while it is made: what trainings start from.
+PARTS = ".parts"
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def run_sweep(
 ) -> list[Path]:
     """Reconstructs with each setting, into a folder of its own; what another has computed already is taken over.
 
-    Runs that are complete are left as they are, and one that was stopped goes on.
+    Runs that are complete are left as they are, and one that was stopped goes on. What trainings of several settings
+    start from is kept in OUT/.parts until all are done.
 
     Args:
         around: is given each setting, its folder and the work, and does the work: what is done before and after it.
@@ -116,7 +120,7 @@ def run_sweep(
         def work(
             setting: SweptSetting = setting, folder: Path = folder, siblings: tuple[Path, ...] = siblings
         ) -> None:
-            reconstruct(session, setting.config, folder, config_name, siblings=siblings)
+            reconstruct(session, setting.config, folder, config_name, siblings=siblings, parts=out / PARTS)
 
         print(f"{setting.name}: {folder}", file=sys.stderr, flush=True)
         try:
@@ -126,4 +130,5 @@ def run_sweep(
             failed = failed or error
     if failed is not None:
         raise failed
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return folders

@@ -76,7 +76,10 @@ def test_names_of_runs_are_names_of_folders() -> None:
 def test_one_that_fails_costs_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[str, tuple[str, ...]]] = []
 
-    def stand_in(session: Path, config: Any, out: Path, name: str, *, siblings: tuple[Path, ...]) -> None:
+    def stand_in(
+        session: Path, config: Any, out: Path, name: str, *, siblings: tuple[Path, ...], parts: Path
+    ) -> None:
+        assert parts.parent == out.parent and parts.name.startswith(".")
         done.append((out.name, tuple(path.name for path in siblings)))
         if config.avatar.steps == 2:
             raise CaptureError("nobody is in view")
