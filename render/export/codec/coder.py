@@ -27,9 +27,9 @@ compiled = kernel_compiler(__file__, models.__file__)
 
 @no_type_check
 @compiled()
-def encode_symbols(symbols, frequencies, starts):
+def encode_symbols(frequencies, starts):
     """The words of symbols that have these frequencies and starts in 4096ths, ``n`` each: the four states first."""
-    count = len(symbols)
+    count = len(frequencies)
     words = np.empty(count + HEAD, np.uint16)
     at = count + HEAD
     states = np.full(STATES, FIRST, np.uint64)
@@ -71,6 +71,29 @@ def step(words, states, cursor, frequencies, starts, symbols, model):
     states[turn] = state
     cursor[1] += 1
     return symbol
+
+
+@no_type_check
+@compiled(inline="always")
+def plain_step(words, states, cursor, bits):
+    """Decodes a number of so many bits (at most 12), all of which are equally likely."""
+    turn = cursor[1] & 3
+    state = states[turn]
+    number = (state & np.uint32(4095)) >> np.uint32(12 - bits)
+    state = (np.uint32(1) << np.uint32(12 - bits)) * (state >> np.uint32(12)) + (
+        (state & np.uint32(4095)) & ((np.uint32(1) << np.uint32(12 - bits)) - np.uint32(1))
+    )
+    if state < np.uint32(65536):
+        at = cursor[0]
+        if at < len(words):
+            state = np.uint32((state << np.uint32(16)) | np.uint32(words[at]))
+            cursor[0] = at + 1
+        else:
+            cursor[2] = 1
+            state = np.uint32(65536)
+    states[turn] = state
+    cursor[1] += 1
+    return np.int64(number)
 
 
 def open_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

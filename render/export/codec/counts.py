@@ -35,7 +35,7 @@ def encode_counts(counts: Int64[np.ndarray, "f"]) -> tuple[Frequencies, Int64[np
     np.add.at(seen, (contexts, symbols), 1)
     frequencies = np.stack([_whole_frequencies(row) for row in seen])
     starts = np.cumsum(frequencies, 1) - frequencies
-    words = coder.encode_symbols(symbols, frequencies[contexts, symbols], starts[contexts, symbols])
+    words = coder.encode_symbols(frequencies[contexts, symbols], starts[contexts, symbols])
     return frequencies.astype(np.uint16), counts[symbols == ESCAPE], words
 
 

@@ -18,7 +18,7 @@ from typing import no_type_check
 import numpy as np
 
 from simulacra.render.export.codec import coder, models
-from simulacra.render.export.codec.coder import step
+from simulacra.render.export.codec.coder import plain_step, step
 from simulacra.render.runtime.compiled import kernel_compiler
 
 NEIGHBORS = 6
@@ -26,7 +26,8 @@ MOST_IN_CELL = 12
 GRIDS = 12  # cells of 2^(FINEST + g) units
 FINEST = 5  # 2^5 / 2^16 m: half a millimetre
 NEAR = 43  # (a tenth of a millimetre)^2, added to squared distances
-CONTEXTS = 20  # by how much neighbours differ; the last is of those without neighbours
+CONTEXTS = 28  # by how much neighbours differ; the last is of those without neighbours
+WEIGHT_BITS = 12  # weights of a Gaussian's neighbours sum to 2^12
 ALONE = CONTEXTS - 1
 MOST_VALUE = 1 << 30
 _ESCAPE, _MIDDLE = models.ESCAPE, models.MIDDLE
@@ -58,7 +59,7 @@ def enter_points(points, rows, heads, chains, used):
 @no_type_check
 @compiled()
 def find_neighbors(points, rows, grids, heads, chains, neighbors, weights):
-    """Fills in ``neighbors`` and ``weights``, ``r k`` each (-1 and 0 where there are fewer), of the points of ``rows``.
+    """Fills in ``neighbors`` and ``weights``, ``r k`` each (0 where there are fewer), of the points of ``rows``.
 
     Args: ``grids`` ``r``: in which grid each looks.
     """
@@ -90,31 +91,36 @@ def find_neighbors(points, rows, grids, heads, chains, neighbors, weights):
                         neighbors[r, at] = j
                         found = min(found + 1, NEIGHBORS)
                 j = chains[grid, j]
-        for k in range(NEIGHBORS):
-            if k < found:
-                weights[r, k] = (np.int64(1) << 30) // (best[k] + NEAR) + 1
+        total = np.int64(0)
+        for k in range(found):
+            best[k] = (np.int64(1) << 40) // (best[k] + NEAR) + 1
+            total += best[k]
+        left = 1 << WEIGHT_BITS
+        for k in range(NEIGHBORS - 1, -1, -1):
+            if k >= found:
+                neighbors[r, k], weights[r, k] = 0, 0
+            elif k:
+                weights[r, k] = (best[k] << WEIGHT_BITS) // total
+                left -= weights[r, k]
             else:
-                neighbors[r, k], weights[r, k] = -1, 0
+                weights[r, k] = left
 
 
 @no_type_check
 @compiled(inline="always")
 def _predict(values, misses, neighbors, weights, r, start, shift):
     """What neighbours say of a value: the value, and the context of its residual."""
-    total, above = np.int64(0), np.int64(0)
+    if weights[r, 0] == 0:
+        return np.int64(start), ALONE
+    above = np.int64(1 << (WEIGHT_BITS - 1))
     for k in range(NEIGHBORS):
-        if weights[r, k]:
-            total += weights[r, k]
-            above += weights[r, k] * values[neighbors[r, k]]
-    if total == 0:
-        return start, ALONE
-    predicted = (above + (total >> 1)) // total
+        above += np.int64(weights[r, k]) * values[neighbors[r, k]]
+    predicted = above >> WEIGHT_BITS
     doubt = np.int64(0)
     for k in range(NEIGHBORS):
-        if weights[r, k]:
-            j = neighbors[r, k]
-            doubt += weights[r, k] * (((11 * abs(values[j] - predicted)) >> shift) + 8 * misses[j])
-    doubt //= total
+        j = neighbors[r, k]
+        doubt += weights[r, k] * (((11 * abs(values[j] - predicted)) >> shift) + 8 * np.int64(misses[j]))
+    doubt >>= WEIGHT_BITS
     bits, left = 0, doubt
     while left:
         left >>= 1
@@ -125,39 +131,55 @@ def _predict(values, misses, neighbors, weights, r, start, shift):
 
 @no_type_check
 @compiled()
-def residuals_of(wanted, values, misses, rows, neighbors, weights, starts, shifts, residuals, contexts):
+def residuals_of(wanted, values, misses, rows, neighbors, weights, start, shifts, residuals, contexts):
     """Encodes one channel of one level: fills in ``residuals`` and ``contexts``, ``r``, and what the decoder will have.
 
-    Args: ``wanted`` ``n``: the values; ``values``, ``misses`` ``n``: what the decoder has; ``starts`` ``r``: what is
-    predicted without neighbours; ``shifts`` ``n``: residuals are in steps of 2 to this power.
+    Args: ``wanted`` ``n``: the values; ``values``, ``misses`` ``n``: what the decoder has; ``start``: what is predicted
+    without neighbours; ``shifts`` ``n``: residuals are in steps of 2 to this power.
     """
     for r in range(len(rows)):
         i = rows[r]
-        predicted, context = _predict(values, misses, neighbors, weights, r, starts[r], shifts[i])
+        predicted, context = _predict(values, misses, neighbors, weights, r, start, shifts[i])
         residual = (wanted[i] - predicted + ((np.int64(1) << shifts[i]) >> 1)) >> shifts[i]
         residuals[r], contexts[r] = residual, context
         values[i], misses[i] = predicted + (residual << shifts[i]), min(abs(residual), 1 << 20)
 
 
 @no_type_check
+@compiled(inline="always")
+def _residual(words, states, cursor, frequencies, cumulated, symbols, escapes, chosen, lows, context):
+    """Decodes one residual: its symbol, the low bits that are told as they are, or what was escaped."""
+    symbol = step(words, states, cursor, frequencies, cumulated, symbols, chosen[context])
+    low = lows[context]
+    if symbol == _ESCAPE:
+        at = cursor[3]
+        cursor[3] = at + 1
+        if at < len(escapes):
+            return escapes[at]
+        cursor[2] = 1
+        return np.int64(0)
+    residual = np.int64(symbol) - _MIDDLE
+    if low:
+        residual = (residual << low) | plain_step(words, states, cursor, low)
+    return residual
+
+
+@no_type_check
 @compiled()
 def decode_channel(
     words, states, cursor, frequencies, cumulated, symbols, escapes,
-    chosen, values, misses, rows, neighbors, weights, starts, shifts,
+    chosen, lows, values, misses, rows, neighbors, weights, start, shifts,
 ):  # fmt: skip
-    """Decodes one channel of one level into ``values`` and ``misses``, ``n``; ``chosen``: the model of each context."""
+    """Decodes one channel of one level into ``values`` and ``misses``, ``n``.
+
+    Args: ``chosen`` and ``lows``: the model of each context, and how many low bits are told as they are.
+    """
     for r in range(len(rows)):
         i = rows[r]
-        predicted, context = _predict(values, misses, neighbors, weights, r, starts[r], shifts[i])
-        symbol = step(words, states, cursor, frequencies, cumulated, symbols, chosen[context])
-        residual = np.int64(symbol) - _MIDDLE
-        if symbol == _ESCAPE:
-            residual = np.int64(0)
-            if cursor[3] < len(escapes):
-                residual = escapes[cursor[3]]
-            else:
-                cursor[2] = 1
-            cursor[3] += 1
+        predicted, context = _predict(values, misses, neighbors, weights, r, start, shifts[i])
+        residual = _residual(
+            words, states, cursor, frequencies, cumulated, symbols, escapes, chosen, lows, context
+        )
         value = predicted + (residual << shifts[i])
         if abs(value) > MOST_VALUE:
             cursor[2] = 1
@@ -168,17 +190,10 @@ def decode_channel(
 @no_type_check
 @compiled()
 def decode_known(
-    words, states, cursor, frequencies, cumulated, symbols, escapes, chosen, contexts, starts, residuals
+    words, states, cursor, frequencies, cumulated, symbols, escapes, chosen, lows, contexts, expected, found
 ):  # fmt: skip
-    """Decodes numbers whose contexts ``r`` and expected values ``starts`` ``r`` are known beforehand into ``residuals``."""
+    """Decodes numbers whose contexts and expected values, ``r`` each, are known beforehand into ``found``."""
     for r in range(len(contexts)):
-        symbol = step(words, states, cursor, frequencies, cumulated, symbols, chosen[contexts[r]])
-        residual = np.int64(symbol) - _MIDDLE
-        if symbol == _ESCAPE:
-            residual = np.int64(0)
-            if cursor[3] < len(escapes):
-                residual = escapes[cursor[3]]
-            else:
-                cursor[2] = 1
-            cursor[3] += 1
-        residuals[r] = starts[r] + residual
+        found[r] = expected[r] + _residual(
+            words, states, cursor, frequencies, cumulated, symbols, escapes, chosen, lows, contexts[r]
+        )

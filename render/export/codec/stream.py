@@ -31,6 +31,7 @@ from simulacra.render.export.codec.surface import (
     tangent_middles,
 )
 
+MOST_LOW = 8
 _THRESHOLDS = np.array([half << k for k in range(14) for half in (2, 3)], np.int64)
 
 
@@ -64,10 +65,12 @@ class Tables:
 
     Attributes:
         chosen: the model of each channel and context.
+        lows: how many low bits of a residual are told as they are in each.
         starts: what a channel's values are near to, where nothing is known yet.
     """
 
-    chosen: UInt8[np.ndarray, "c 20"]
+    chosen: UInt8[np.ndarray, "c 28"]
+    lows: UInt8[np.ndarray, "c 28"]
     starts: Int64[np.ndarray, "c"]
 
 
@@ -86,8 +89,8 @@ class _State:
     def __post_init__(self) -> None:
         count, channels = self.layout.count, self.layout.channels - 2
         self.steps = np.zeros((2, count), np.int64)
-        self.values = np.zeros((channels, count), np.int64)
-        self.misses = np.zeros((channels, count), np.int64)
+        self.values = np.zeros((channels, count), np.int32)
+        self.misses = np.zeros((channels, count), np.int32)
         self.points = np.zeros((count, 3), np.int64)
         self._rows = level_rows(count, self.layout.levels)
         self._grids = [self._grids_of(level) for level in range(self.layout.levels)]
@@ -116,7 +119,7 @@ class _State:
         )
         self.points[rows] = points_on_surface(self.surface, some, self.steps[:, rows])
         found = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
-        weights = np.empty((len(rows), neighbors.NEIGHBORS), np.int64)
+        weights = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
         neighbors.find_neighbors(
             self.points, rows, self._grids[level], self._heads, self._chains, found, weights
         )
@@ -170,12 +173,12 @@ def encode_levels(
             residuals, contexts = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
             neighbors.residuals_of(
                 wanted[channel], state.values[channel], state.misses[channel], rows, found, weights,
-                np.full(len(rows), starts[2 + channel]), state.shifts(name), residuals, contexts,
+                starts[2 + channel], state.shifts(name), residuals, contexts,
             )  # fmt: skip
             parts.append((residuals, contexts))
         coded.append(parts)
-    chosen = _choose(coded, layout.channels)
-    return Tables(chosen, starts), [_chunk(parts, chosen) for parts in coded]
+    shared = Tables(*_choose(coded, layout.channels), starts)
+    return shared, [_chunk(parts, shared) for parts in coded]
 
 
 def decode_levels(
@@ -197,15 +200,15 @@ def decode_levels(
         rows = state.rows(level)
         for edge, middles, contexts in state.tangent_contexts(level):
             found_steps = np.empty(len(rows), np.int64)
-            neighbors.decode_known(*source, shared.chosen[edge], contexts, middles, found_steps)
+            neighbors.decode_known(*source, shared.chosen[edge], shared.lows[edge], contexts, middles, found_steps)
             if np.abs(found_steps).max(initial=0) > coder.MOST_ESCAPE:
                 raise StreamError(f"level {level}: a Gaussian is far from its face")
             state.steps[edge, rows] = found_steps
         found, weights = state.place(level)
         for channel, name in enumerate(_names(layout)):
             neighbors.decode_channel(
-                *source, shared.chosen[2 + channel], state.values[channel], state.misses[channel], rows, found, weights,
-                np.full(len(rows), shared.starts[2 + channel]), state.shifts(name),
+                *source, shared.chosen[2 + channel], shared.lows[2 + channel], state.values[channel], state.misses[channel],
+                rows, found, weights, shared.starts[2 + channel], state.shifts(name),
             )  # fmt: skip
         if not coder.ended(words, states, cursor) or cursor[3] != len(escapes):
             raise StreamError(f"level {level} is damaged: it does not end where it should")
@@ -223,43 +226,67 @@ def half_octaves(ranges: Whole) -> Whole:
     return np.minimum(np.searchsorted(_THRESHOLDS, ranges, side="right"), neighbors.ALONE)
 
 
-def _choose(coded: list[list[tuple[np.ndarray, np.ndarray]]], channels: int) -> UInt8[np.ndarray, "c 20"]:
-    """For each channel and context the model that makes the fewest bits of its residuals."""
-    bits = np.minimum(models.costs(), 40.0)
-    escaped = models.costs()[:, models.ESCAPE]
+def _choose(
+    coded: list[list[tuple[np.ndarray, np.ndarray]]], channels: int
+) -> tuple[UInt8[np.ndarray, "c 28"], UInt8[np.ndarray, "c 28"]]:
+    """For each channel and context the model and the low bits that make the fewest bits of its residuals."""
     chosen = np.zeros((channels, neighbors.CONTEXTS), np.uint8)
+    lows = np.zeros_like(chosen)
     for channel in range(channels):
         residuals, contexts = (np.concatenate(each) for each in zip(*(level[channel] for level in coded)))
-        lengths = 8 * np.maximum((_zigzag_bits(residuals) + 6) // 7, 1)
-        symbols = np.clip(residuals, -models.MIDDLE - 1, models.MIDDLE + 1) + models.MIDDLE + 1
         for context in np.unique(contexts):
-            here = contexts == context
-            counts = np.bincount(symbols[here], minlength=2 * models.MIDDLE + 3)
-            lengths_by = np.bincount(symbols[here], lengths[here], minlength=2 * models.MIDDLE + 3)
-            mean = np.where(counts > 0, lengths_by / np.maximum(counts, 1), 0)
-            told = escaped[:, None] + mean[1:-1]
-            plain = np.where(np.isfinite(models.costs()[:, :-1]), bits[:, :-1], told)
-            beyond = counts[[0, -1]].sum() * escaped + lengths_by[[0, -1]].sum()
-            chosen[channel, context] = int(np.argmin(plain @ counts[1:-1] + beyond))
-    return chosen
+            here = residuals[contexts == context]
+            found, typical = [], np.median(np.abs(here))
+            for low in range(MOST_LOW + 1):
+                if low and typical < 8 << low:
+                    break
+                bits = _bits(here, low)
+                found.append((float(bits.min()), int(np.argmin(bits)), low))
+            _, chosen[channel, context], lows[channel, context] = min(found)
+    return chosen, lows
 
 
-def _zigzag_bits(residuals: Whole) -> Whole:
-    """How many bits a zigzagged residual has."""
+def _bits(residuals: Whole, low: int) -> np.ndarray:
+    """How many bits residuals cost in each model, if so many low bits are told as they are."""
+    costs = models.costs()
+    edge = models.MIDDLE + 1
+    symbols = np.clip(residuals >> low, -edge, edge) + edge
+    counts = np.bincount(symbols, minlength=2 * edge + 1)
+    lengths = np.bincount(symbols, _escape_bits(residuals), minlength=2 * edge + 1)
+    escaped = costs[:, models.ESCAPE :] * counts + lengths
+    plain = costs[:, : models.ESCAPE]
+    known = np.isfinite(plain)
+    inside = np.where(known, (np.where(known, plain, 0) + low) * counts[1:-1], escaped[:, 1:-1])
+    total: np.ndarray = inside.sum(1) + escaped[:, 0] + escaped[:, -1]
+    return total
+
+
+def _escape_bits(residuals: Whole) -> Whole:
+    """How many bits of escapes each residual would make."""
     zigzag = np.where(residuals < 0, -2 * residuals - 1, 2 * residuals)
-    return np.ceil(np.log2(zigzag + 1.0)).astype(np.int64)
+    return 8 * (1 + sum((zigzag >> 7 * k > 0).astype(np.int64) for k in range(1, 4)))
 
 
-def _chunk(parts: list[tuple[np.ndarray, np.ndarray]], chosen: UInt8[np.ndarray, "c 20"]) -> bytes:
+def _chunk(parts: list[tuple[np.ndarray, np.ndarray]], shared: Tables) -> bytes:
     """A level's bytes."""
     family = models.tables()
     residuals = np.concatenate([residuals for residuals, _ in parts])
-    which = np.concatenate([chosen[channel][contexts] for channel, (_, contexts) in enumerate(parts)])
-    inside = np.abs(residuals) <= models.MIDDLE
-    symbols = np.where(inside, residuals + models.MIDDLE, models.ESCAPE)
+    which, lows = (
+        np.concatenate([table[channel][contexts] for channel, (_, contexts) in enumerate(parts)]).astype(np.int64)
+        for table in (shared.chosen, shared.lows)
+    )
+    high = residuals >> lows
+    symbols = np.where(np.abs(high) <= models.MIDDLE, high + models.MIDDLE, models.ESCAPE)
     symbols = np.where(family.frequencies[which, symbols] > 0, symbols, models.ESCAPE)
-    words = coder.encode_symbols(symbols, family.frequencies[which, symbols], family.starts[which, symbols])
-    return pack_chunk(residuals[symbols == models.ESCAPE], words)
+    escaped = symbols == models.ESCAPE
+    # A residual is a symbol and, where it has low bits and is not escaped, a number of equal chances.
+    frequencies, starts = np.zeros((2, len(symbols), 2), np.int64)
+    frequencies[:, 0], starts[:, 0] = family.frequencies[which, symbols], family.starts[which, symbols]
+    frequencies[:, 1] = models.TOTAL >> lows
+    starts[:, 1] = (residuals & ((1 << lows) - 1)) * frequencies[:, 1]
+    told = np.stack([np.ones(len(symbols), bool), ~escaped & (lows > 0)], 1)
+    words = coder.encode_symbols(frequencies[told], starts[told])
+    return pack_chunk(residuals[escaped], words)
 
 
 def pack_chunk(escapes: Whole, words: UInt16[np.ndarray, "w"]) -> bytes:

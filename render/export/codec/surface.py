@@ -117,10 +117,9 @@ def find_places(surface: Surface, counts: Int64[np.ndarray, "f"], tangent_step: 
     )
     spacings = by_face[faces]
     least = int(spacings.min(initial=1 << 20))
-    ratio = spacings // max(least, 1)
     shifts = np.zeros(len(faces), np.int64)
     for power in range(1, MOST_HEIGHT_SHIFT + 1):
-        shifts += ratio >= 1 << power
+        shifts += spacings**2 >= least**2 << (2 * power - 1)  # the nearest power of two
     return Places(faces, divisions[:, faces], spacings, shifts, least)
 
 

@@ -33,7 +33,7 @@ def face_frames(surface: Surface) -> Float64[np.ndarray, "f 3 3"]:
     at_verts = np.zeros_like(verts)
     for corner in range(3):
         np.add.at(at_verts, surface.faces[:, corner], normals)
-    third = _unit(_unit(at_verts)[surface.faces].sum(1), [0.0, 0.0, 1.0])
+    third = _unit(_unit(at_verts, [0.0, 0.0, 1.0])[surface.faces].sum(1), [0.0, 0.0, 1.0])
     upright = np.abs(third[:, 1:2]) < 0.9
     reference = np.where(upright, [[0.0, 1.0, 0.0]], [[0.0, 0.0, 1.0]])
     first = _unit(reference - (reference * third).sum(1, keepdims=True) * third, [1.0, 0.0, 0.0])
