@@ -13,6 +13,7 @@ from jaxtyping import Int64, UInt16
 
 from simulacra.render.export.codec import coder, models
 from simulacra.render.export.codec.coder import step
+from simulacra.render.export.codec.errors import CodecError
 from simulacra.render.runtime.compiled import kernel_compiler
 
 CONTEXTS, COUNTS = 13, 64
@@ -20,10 +21,6 @@ ESCAPE = COUNTS - 1
 
 Frequencies = UInt16[np.ndarray, "13 64"]
 compiled = kernel_compiler(__file__, models.__file__, coder.__file__)
-
-
-class CountError(ValueError):
-    """Numbers that contradict themselves: damaged, or of another program."""
 
 
 def encode_counts(counts: Int64[np.ndarray, "f"]) -> tuple[Frequencies, Int64[np.ndarray, "e"], np.ndarray]:
@@ -45,10 +42,10 @@ def decode_counts(
     """The counts.
 
     Raises:
-        CountError: they are damaged.
+        CodecError: they are damaged.
     """
     if (frequencies.astype(np.int64).sum(1) != models.TOTAL).any():
-        raise CountError("frequencies of counts do not sum to 4096")
+        raise CodecError("frequencies of counts do not sum to 4096")
     wide = np.zeros((CONTEXTS, models.SYMBOLS), np.uint16)
     wide[:, :COUNTS] = frequencies
     starts = (np.cumsum(wide, 1, dtype=np.int64) - wide).astype(np.uint16)
@@ -58,7 +55,7 @@ def decode_counts(
     _decode(words, states, cursor, wide, starts, symbols, found)
     escaped = found == ESCAPE
     if not coder.ended(words, states, cursor) or escaped.sum() != len(escapes) or (escapes < ESCAPE).any():
-        raise CountError("the counts of the faces are damaged: they do not end where they should")
+        raise CodecError("the counts of the faces are damaged: they do not end where they should")
     found[escaped] = escapes
     return found
 

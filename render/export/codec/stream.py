@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8, UInt16
 
 from simulacra.render.export.codec import coder, models, neighbors
-from simulacra.render.export.codec.counts import CountError
+from simulacra.render.export.codec.errors import CodecError
 from simulacra.render.export.codec.surface import (
     Places,
     Surface,
@@ -33,10 +33,6 @@ from simulacra.render.export.codec.surface import (
 
 MOST_LOW = 8
 _THRESHOLDS = np.array([half << k for k in range(14) for half in (2, 3)], np.int64)
-
-
-class StreamError(CountError):
-    """Chunks that contradict themselves: damaged, or of another program."""
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,7 @@ class _State:
     def place(self, level: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds out where the Gaussians of a level are, whose steps are known, and who their neighbours are."""
         rows = self._rows[level]
-        some = Places(
-            self.places.faces[rows], self.places.divisions[:, rows], self.places.spacings[rows], rows, 0
-        )
+        some = self.places.at(rows)
         self.points[rows] = points_on_surface(self.surface, some, self.steps[:, rows])
         found = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
         weights = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
@@ -136,7 +130,7 @@ class _State:
         The first edge's steps must be known when the second is asked for.
         """
         rows = self._rows[level]
-        some = Places(self.places.faces[rows], self.places.divisions[:, rows], rows, rows, 0)
+        some = self.places.at(rows)
         yield 0, tangent_middles(some), half_octaves(some.divisions[0])
         second = tangent_middles(some, self.steps[0, rows])
         yield 1, second, half_octaves(2 * second)
@@ -189,7 +183,7 @@ def decode_levels(
     Gaussians of later levels are left at zero.
 
     Raises:
-        StreamError: a chunk is damaged.
+        CodecError: a chunk is damaged.
     """
     state, known = _State(surface, places, layout), 0
     family = models.tables()
@@ -202,7 +196,7 @@ def decode_levels(
             found_steps = np.empty(len(rows), np.int64)
             neighbors.decode_known(*source, shared.chosen[edge], shared.lows[edge], contexts, middles, found_steps)
             if np.abs(found_steps).max(initial=0) > coder.MOST_ESCAPE:
-                raise StreamError(f"level {level}: a Gaussian is far from its face")
+                raise CodecError(f"level {level}: a Gaussian is far from its face")
             state.steps[edge, rows] = found_steps
         found, weights = state.place(level)
         for channel, name in enumerate(_names(layout)):
@@ -211,7 +205,7 @@ def decode_levels(
                 rows, found, weights, shared.starts[2 + channel], state.shifts(name),
             )  # fmt: skip
         if not coder.ended(words, states, cursor) or cursor[3] != len(escapes):
-            raise StreamError(f"level {level} is damaged: it does not end where it should")
+            raise CodecError(f"level {level} is damaged: it does not end where it should")
         known += len(rows)
     return state.steps, state.values, known
 
@@ -305,14 +299,14 @@ def open_chunk(chunk: bytes) -> tuple[Whole, UInt16[np.ndarray, "w"]]:
     """Escapes and words of a chunk.
 
     Raises:
-        StreamError: it is none.
+        CodecError: it is none.
     """
     if len(chunk) < 4 + 2 * coder.HEAD:
-        raise StreamError("a chunk is too short")
+        raise CodecError("a chunk is too short")
     told = struct.unpack_from("<I", chunk)[0]
     rest = len(chunk) - 4 - told
     if rest < 2 * coder.HEAD or rest % 2:
-        raise StreamError("a chunk says more of itself than it has")
+        raise CodecError("a chunk says more of itself than it has")
     words = np.frombuffer(chunk, "<u2", rest // 2, 4 + told).astype(np.uint16)
     return _read_escapes(np.frombuffer(chunk, np.uint8, told, 4)), words
 
@@ -320,11 +314,11 @@ def open_chunk(chunk: bytes) -> tuple[Whole, UInt16[np.ndarray, "w"]]:
 def _read_escapes(told: UInt8[np.ndarray, "b"]) -> Whole:
     ends = np.flatnonzero(told < 128)
     if len(told) and (not len(ends) or ends[-1] != len(told) - 1):
-        raise StreamError("an escaped residual does not end")
+        raise CodecError("an escaped residual does not end")
     begins = np.concatenate([[0], ends + 1])[:-1] if len(ends) else ends
     lengths = ends - begins + 1
     if lengths.max(initial=0) > 4:
-        raise StreamError("an escaped residual is too long")
+        raise CodecError("an escaped residual is too long")
     found = np.zeros(len(ends), np.int64)
     for place in range(4):
         has = lengths > place

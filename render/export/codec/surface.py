@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
+from simulacra.render.export.codec.errors import CodecError
+
 VERTEX_UNITS = 1 << 12  # a metre
 UNITS = 1 << 16  # a metre
 FINER = UNITS // VERTEX_UNITS
-MOST_VERTEX = 8 * VERTEX_UNITS
+MOST_VERTEX = 8 * VERTEX_UNITS - 1  # which fits 16 bits
 MOST_EDGE = UNITS // 2  # half a metre: whose cross products, squared, still fit 64 bits
 MOST_DIVISIONS = 1 << 14  # of an edge
 WINDOW = 4  # neighbours to either side in the faces' order, over which density is measured
@@ -25,10 +27,6 @@ MORTON_BITS = 10
 MOST_HEIGHT_SHIFT = 6
 
 Whole = Int64[np.ndarray, "n"]
-
-
-class SurfaceError(ValueError):
-    """A surface that nothing can hang on: vertices too far away or faces too large."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class Surface:
 
     def __post_init__(self) -> None:
         if len(self.verts) and np.abs(self.verts).max() > MOST_VERTEX:
-            raise SurfaceError(f"a vertex is more than {MOST_VERTEX // VERTEX_UNITS} m from the origin")
+            raise CodecError(f"a vertex is more than 8 m from the origin")
         if max(np.abs(edge).max(initial=0) for edge in self.edges) > MOST_EDGE:
-            raise SurfaceError("a face has an edge of more than half a metre")
+            raise CodecError("a face has an edge of more than half a metre")
 
     @functools.cached_property
     def edges(self) -> tuple[Int64[np.ndarray, "f 3"], Int64[np.ndarray, "f 3"]]:
@@ -98,6 +96,16 @@ class Places:
     spacings: Whole
     height_shifts: Whole
     least_spacing: int
+
+    def at(self, rows: Whole) -> Places:
+        """Of some Gaussians alone."""
+        return Places(
+            self.faces[rows],
+            self.divisions[:, rows],
+            self.spacings[rows],
+            self.height_shifts[rows],
+            self.least_spacing,
+        )
 
 
 def find_places(surface: Surface, counts: Int64[np.ndarray, "f"], tangent_step: int) -> Places:
