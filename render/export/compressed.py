@@ -52,7 +52,7 @@ from simulacra.render.runtime.whole_files import sync, whole_file
 EXTENSION = "codecs.surface"
 CODEC_VERSION = 1
 LEVELS = 7
-MOST_LEVELS = 16
+MOST_LEVELS, MOST_CLASSES = 16, 8
 MOST_GAUSSIANS = 1 << 21
 # No chunk makes more Gaussians of its bytes: a symbol that a model is all but sure of costs 1/2800 of a bit, and a
 # Gaussian has a dozen.
@@ -152,6 +152,9 @@ def pack_compressed(
             "levels": levels,
             "coefficients": avatar.gaussians.sh.shape[1],
             "scales": asdict(coded.scales),
+            "coarser": list(coded.layout.coarser),
+            "octave": coded.layout.octave,
+            "middle_size": coded.layout.middle_size,
             "starts": shared.starts.tolist(),
             "surface_crc32": template.surface_crc(surface),
         },
@@ -257,9 +260,18 @@ class _Parts:
         )
         self.scales = _scales(said.get("scales"))
         has_barycentric = self.scales.barycentric is not None
-        self.layout = Layout(count, levels, fields_of(coefficients, has_barycentric))
+        coarser, limit = said.get("coarser"), neighbors.MOST_VALUE
+        right = isinstance(coarser, list) and len(coarser) <= MOST_CLASSES
+        _need(
+            right and all(_is_whole(least, -limit, limit) for least in coarser), "coarser are no whole numbers"
+        )
+        octave, middle = said.get("octave"), said.get("middle_size")
+        _need(_is_whole(octave, 1, limit), "octave is no whole number above 0")
+        _need(_is_whole(middle, -limit, limit), "middle_size is no whole number")
+        fields = fields_of(coefficients, has_barycentric)
+        self.layout = Layout(count, levels, fields, tuple(coarser), octave, middle)
         self.crc, self._own = said.get("surface_crc32"), own
-        starts, limit = said.get("starts"), neighbors.MOST_VALUE
+        starts = said.get("starts")
         right = isinstance(starts, list) and len(starts) == self.layout.channels
         _need(right and all(_is_whole(start, -limit, limit) for start in starts), "starts are not whole numbers")
         table = self.array("models")
@@ -308,7 +320,7 @@ def _decode(parts: _Parts, surface: Surface, chunks: list[bytes]) -> tuple[Bindi
     known = sum(len(rows) for rows in level_rows(layout.count, layout.levels)[: len(chunks)])
     _need(known <= MOST_A_BYTE * size, f"{size} bytes cannot be {known} Gaussians")
     places = parts.places(surface)
-    steps, values, _ = decode_levels(surface, places, layout, parts.shared, chunks)
+    steps, values, places = decode_levels(surface, places, layout, parts.shared, chunks)
     if len(chunks) < layout.levels:
         rows = np.sort(np.concatenate(level_rows(layout.count, layout.levels)[: len(chunks)]))
         places, steps, values = places.at(rows), steps[:, rows], values[:, rows]
@@ -322,7 +334,7 @@ def _decode(parts: _Parts, surface: Surface, chunks: list[bytes]) -> tuple[Bindi
 def _scales(said: Any) -> Scales:
     """The scales of a header, checked."""
     _need(isinstance(said, dict) and said.keys() == Scales.__dataclass_fields__.keys(), "scales are not the codec's")
-    widths = {"form": 6, "color": 3, "harmonic": 3}
+    widths = {"form": 5, "color": 3, "harmonic": 3}
     found: dict[str, Any] = {}
     for name, value in said.items():
         if name == "tangent_step":

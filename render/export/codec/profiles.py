@@ -52,13 +52,13 @@ def scaled_steps(scale: float, barycentric: float | None) -> Steps:
     """
     return Steps(
         tangent=0.04 * scale,
-        height=0.0142 * scale,
-        opacity=0.28 * scale,
-        size=0.04 * scale,
+        height=0.05 * scale,
+        opacity=0.5 * scale,
+        size=0.032 * scale,
         spin=0.112 * scale,
-        flatness=0.08 * scale,
-        normal=0.0564 * scale,
-        color=0.002 * scale,
+        flatness=0.144 * scale,
+        normal=0.048 * scale,
+        color=0.0015 * scale,
         harmonic=0.004 * scale,
         barycentric=barycentric,
     )

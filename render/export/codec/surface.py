@@ -8,6 +8,7 @@ Symbols: ``v`` vertices, ``f`` faces, ``n`` Gaussians; A, B, C the corners of a 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -131,6 +132,11 @@ def find_places(surface: Surface, counts: Int64[np.ndarray, "f"], tangent_step: 
     return Places(faces, divisions[:, faces], spacings, shifts, least)
 
 
+def coarser_divisions(places: Places, classes: Whole) -> Places:
+    """The same with the edges divided as coarsely as these Gaussians' classes allow: by 2 to their power."""
+    return dataclasses.replace(places, divisions=np.maximum(places.divisions >> classes, 1))
+
+
 def points_on_surface(
     surface: Surface, places: Places, steps: Int64[np.ndarray, "2 n"]
 ) -> Int64[np.ndarray, "n 3"]:
@@ -147,12 +153,35 @@ def points_on_surface(
     return found
 
 
-def tangent_middles(places: Places, first: Whole | None = None) -> Whole:
-    """Where a Gaussian is expected along an edge: a third of it, or half of what the first edge's step leaves of the second."""
-    if first is None:
-        return places.divisions[0] // 3
-    left = np.clip(places.divisions[0] - first, 0, places.divisions[0])
-    return places.divisions[1] * left // (2 * places.divisions[0])
+def first_ranges(
+    rows: Whole, stride: int, faces: Whole, divisions: Whole, steps: Whole
+) -> tuple[Whole, Whole]:
+    """Where the first steps of a level's Gaussians are expected, and in how wide a range.
+
+    On a face they are in rising order, so that those before and behind, which earlier levels told, are bounds.
+
+    Args:
+        rows: of the level.
+        stride: from a Gaussian to these two; 0 at the first level, which has none.
+        faces: of all Gaussians.
+        divisions: of all, along the first edge.
+        steps: of all that are known.
+    """
+    own = divisions[rows]
+    low, high = np.zeros(len(rows), np.int64), own.copy()
+    if stride:
+        for side, bound in ((-stride, low), (stride, high)):
+            other = np.clip(rows + side, 0, len(faces) - 1)
+            known = (other == rows + side) & (faces[other] == faces[rows])
+            bound[known] = (steps[other] * own // divisions[other])[known]
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    return (low + high) >> 1, high - low
+
+
+def second_ranges(divisions: Int64[np.ndarray, "2 n"], first: Whole) -> tuple[Whole, Whole]:
+    """Likewise along the second edge, of which the first step leaves a part."""
+    left = np.clip(divisions[0] - first, 0, divisions[0]) * divisions[1] // divisions[0]
+    return left >> 1, left
 
 
 def level_rows(count: int, levels: int) -> list[Whole]:
