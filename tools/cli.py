@@ -117,6 +117,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "train": bench.bench_train,
             "drive": bench.bench_drive,
             "length": bench.bench_length,
+            "codec": bench.bench_codec,
             "soak": bench.bench_soak,
         },
     ),

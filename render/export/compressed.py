@@ -11,7 +11,7 @@ What is in it, chunk by chunk, is in docs/compression.md; how the numbers are co
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from simulacra.render.avatar import Avatar, Binding
+from simulacra.render.body.anny import PHENOTYPE_NAMES
 from simulacra.render.body.model import BodyModel
 from simulacra.render.body.records import BodyShape
 from simulacra.render.export.codec import counts as face_counts
@@ -52,12 +53,13 @@ from simulacra.render.runtime.whole_files import sync, whole_file
 EXTENSION = "codecs.surface"
 CODEC_VERSION = 1
 LEVELS = 7
-MOST_LEVELS, MOST_CLASSES = 16, 8
+MOST_LEVELS = 16
 MOST_GAUSSIANS = 1 << 21
 # No chunk makes more Gaussians of its bytes: a symbol that a model is all but sure of costs 1/2800 of a bit, and a
 # Gaussian has a dozen.
 MOST_A_BYTE = 1 << 11
 MOST_SCALE, LEAST_SCALE = 1e3, 1e-12
+PHENOTYPES = len(PHENOTYPE_NAMES)
 COEFFICIENTS = (1, 4, 9, 16)
 
 
@@ -89,13 +91,18 @@ class Compressed:
         """The ordinary avatar, for `rig_body` and `drive`."""
         return Avatar(self.shape, self.binding, self.gaussians)
 
+    @property
+    def holds_body(self) -> bool:
+        """Whether it can be posed without a body of the reader's."""
+        return f"{PREFIX}verts" in self.own
+
     def as_file(self) -> AvatarFile:
         """As it would have been read from an uncompressed file; of files that hold their body.
 
         Raises:
             AvatarFileError: it does not hold its body, or what it holds makes no avatar.
         """
-        if f"{PREFIX}verts" not in self.own:
+        if not self.holds_body:
             raise AvatarFileError("it does not hold its body: skin and facial actions are the reader's own")
         corners = self.surface.faces[self.binding.faces.numpy()]
         barycentrics = self.binding.barycentrics.numpy()
@@ -152,24 +159,24 @@ def pack_compressed(
             "levels": levels,
             "coefficients": avatar.gaussians.sh.shape[1],
             "scales": asdict(coded.scales),
-            "coarser": list(coded.layout.coarser),
-            "octave": coded.layout.octave,
-            "middle_size": coded.layout.middle_size,
             "starts": shared.starts.tolist(),
             "surface_crc32": template.surface_crc(surface),
         },
     }
     shape = torch.cat([avatar.shape.phenotypes, avatar.shape.local_changes]).detach()
     entries = {f"{PREFIX}shape": Stored(shape.float().numpy()), **template.named_arrays(ties)}
-    if whole_body:
-        entries |= bones_of(content.rig) | template.whole_arrays(body, surface)
     own = {
         "models": Stored(np.stack([shared.chosen, shared.lows])),
         "count_frequencies": Stored(frequencies.astype("<u2")),
         "counts": _raw(pack_chunk(escapes, words)),
     }
     own |= {f"level.{level}": _raw(chunk) for level, chunk in enumerate(chunks)}
+    whole = template.whole_arrays(body, surface) if whole_body else {}
     poses = poses_of(content)
+    # A file that arrives slowly: first what stands still, then, behind a quarter of the Gaussians, what moves it.
+    entries |= {name: whole.pop(name) for name in list(whole) if name.split(".")[2] in ("verts", "faces")}
+    entries |= {f"{PREFIX}{name}": own.pop(name) for name in list(own)[: 3 + max(1, levels - 3)]}
+    entries |= whole | (bones_of(content.rig) if whole_body else {})
     entries |= {name: entry for name, entry in poses.items() if name.startswith("neutral.")}
     entries |= {f"{PREFIX}{name}": entry for name, entry in own.items()}
     entries |= {name: entry for name, entry in poses.items() if name.startswith("motion.")}
@@ -207,12 +214,14 @@ def is_compressed(content: bytes) -> bool:
     return EXTENSION in header.get("required", [])
 
 
-def read_compressed(content: bytes, body: BodyModel | None = None, levels: int | None = None) -> Compressed:
+def read_compressed(
+    content: bytes, body: BodyModel | Callable[[], BodyModel] | None = None, levels: int | None = None
+) -> Compressed:
     """Reads a file, or the beginning of one that ends anywhere behind its first level.
 
     Args:
         content: the bytes.
-        body: of readers that have it; needed where the file does not hold its own.
+        body: of readers that have it, or what loads it; needed where the file does not hold its own.
         levels: at most so many, for a coarser person; all by default.
 
     Raises:
@@ -225,6 +234,8 @@ def read_compressed(content: bytes, body: BodyModel | None = None, levels: int |
     known = {name: entry for name, entry in listed.items() if not _is_beyond(entry, len(data))}
     if len(known) < len(listed) and header.get("data_bytes") == len(data):
         raise AvatarFileError("some arrays lie outside of the file")
+    if type(whole := header.get("data_bytes")) is not int or whole < len(data):
+        raise AvatarFileError(f"it has {len(data)} bytes of data where the header says {str(whole)[:20]}")
     own = {
         name: decode_array(name, entry, data)
         for name, entry in known.items()
@@ -243,7 +254,7 @@ def read_compressed(content: bytes, body: BodyModel | None = None, levels: int |
     except CodecError as error:
         raise AvatarFileError(str(error)) from error
     return Compressed(
-        header, kept, own, surface, parts.shape(body), binding, gaussians, parts.layout.count
+        header, kept, own, surface, parts.shape(), binding, gaussians, parts.layout.count
     )
 
 
@@ -260,18 +271,9 @@ class _Parts:
         )
         self.scales = _scales(said.get("scales"))
         has_barycentric = self.scales.barycentric is not None
-        coarser, limit = said.get("coarser"), neighbors.MOST_VALUE
-        right = isinstance(coarser, list) and len(coarser) <= MOST_CLASSES
-        _need(
-            right and all(_is_whole(least, -limit, limit) for least in coarser), "coarser are no whole numbers"
-        )
-        octave, middle = said.get("octave"), said.get("middle_size")
-        _need(_is_whole(octave, 1, limit), "octave is no whole number above 0")
-        _need(_is_whole(middle, -limit, limit), "middle_size is no whole number")
-        fields = fields_of(coefficients, has_barycentric)
-        self.layout = Layout(count, levels, fields, tuple(coarser), octave, middle)
+        self.layout = Layout(count, levels, fields_of(coefficients, has_barycentric))
         self.crc, self._own = said.get("surface_crc32"), own
-        starts = said.get("starts")
+        starts, limit = said.get("starts"), neighbors.MOST_VALUE
         right = isinstance(starts, list) and len(starts) == self.layout.channels
         _need(right and all(_is_whole(start, -limit, limit) for start in starts), "starts are not whole numbers")
         table = self.array("models")
@@ -285,16 +287,17 @@ class _Parts:
         _need(f"{PREFIX}{name}" in self._own, f"{PREFIX}{name} is missing")
         return self._own[f"{PREFIX}{name}"]
 
-    def shape(self, body: BodyModel | None) -> BodyShape:
+    def shape(self) -> BodyShape:
         values = torch.from_numpy(self.array("shape").astype(np.float32).reshape(-1))
-        return BodyShape(*values.split([min(11, len(values)), max(len(values) - 11, 0)]))
+        return BodyShape(*values.split([min(PHENOTYPES, len(values)), max(len(values) - PHENOTYPES, 0)]))
 
-    def surface(self, body: BodyModel | None) -> Surface:
+    def surface(self, body: BodyModel | Callable[[], BodyModel] | None) -> Surface:
         if f"{PREFIX}verts" in self._own:
             return template.whole_surface(self._own)
         _need(body is not None, "it does not hold its body, and no body is given")
         assert body is not None
-        return template.named_surface(body, self.shape(body), self._own, self.crc)
+        held = body if isinstance(body, BodyModel) else body()
+        return template.named_surface(held, self.shape(), self._own, self.crc)
 
     def places(self, surface: Surface) -> Places:
         frequencies = self.array("count_frequencies")
@@ -320,7 +323,7 @@ def _decode(parts: _Parts, surface: Surface, chunks: list[bytes]) -> tuple[Bindi
     known = sum(len(rows) for rows in level_rows(layout.count, layout.levels)[: len(chunks)])
     _need(known <= MOST_A_BYTE * size, f"{size} bytes cannot be {known} Gaussians")
     places = parts.places(surface)
-    steps, values, places = decode_levels(surface, places, layout, parts.shared, chunks)
+    steps, values = decode_levels(surface, places, layout, parts.shared, chunks)
     if len(chunks) < layout.levels:
         rows = np.sort(np.concatenate(level_rows(layout.count, layout.levels)[: len(chunks)]))
         places, steps, values = places.at(rows), steps[:, rows], values[:, rows]
@@ -334,7 +337,7 @@ def _decode(parts: _Parts, surface: Surface, chunks: list[bytes]) -> tuple[Bindi
 def _scales(said: Any) -> Scales:
     """The scales of a header, checked."""
     _need(isinstance(said, dict) and said.keys() == Scales.__dataclass_fields__.keys(), "scales are not the codec's")
-    widths = {"form": 5, "color": 3, "harmonic": 3}
+    widths = {"form": 6, "color": 3, "harmonic": 3}
     found: dict[str, Any] = {}
     for name, value in said.items():
         if name == "tangent_step":

@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Interval
 from tyro.conf import arg
 
+from .arguments import Run
 from .outputs import OutFolder
 
 Repeats = Annotated[int, Interval(ge=1, le=10_000)]
@@ -94,6 +95,20 @@ def bench_drive(
     from ..bench.drive import run
 
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
+
+
+def bench_codec(
+    runs: Annotated[tuple[Run, ...], arg(metavar="RUN [RUN ...]")], /, json: bool = False
+) -> None:
+    """Compressed avatars against PLY, SPZ and SOG: bytes, decibels in three poses and at the head, time of reading.
+
+    Args:
+        runs: the folders that `simulacra reconstruct` made.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.codec import run
+
+    run(runs=runs, as_json=json)
 
 
 def bench_soak(

@@ -2,23 +2,17 @@
 
 The fields, in their order and with their channels:
 
+    height 1        over the plane of the face, in finest steps (`surface.Places.height_shifts` says how many a step has)
     opacity 1       logit
-    height 1        over the plane of the face, in finest steps
-    size 1          mean of the two larger log scales
-    form 5          two of spin, flatness, two of the normal (`surfels`), in quarters of a step
-    color 3k        luma, orange, green of each harmonic, likewise: Y = (R + 2G + B) / 4, Co = (R - B) / 2,
-                    Cg = (2G - R - B) / 4
+    form 6          size, two of spin, flatness, two of the normal (`surfels`)
+    color 3k        luma, orange, green of each harmonic: Y = (R + 2G + B) / 4, Co = (R - B) / 2, Cg = (2G - R - B) / 4
     barycentric 2   of the point that a Gaussian hangs on, minus those of the point of the face under it; may be missing
-
-How coarsely each Gaussian's are stored follows of its opacity and size (`stream.Layout`): what is seen of an error is in
-proportion to opacity, and of one of color or form to the width of the Gaussian too.
 
 Symbols: ``n`` Gaussians, ``k`` spherical-harmonic coefficients.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,13 +22,12 @@ from jaxtyping import Float64, Int32, Int64
 from simulacra.render.avatar import Binding
 from simulacra.render.export.codec import surfels
 from simulacra.render.export.codec.profiles import Steps
-from simulacra.render.export.codec.stream import FINER_BITS, Layout
+from simulacra.render.export.codec.stream import Layout
 from simulacra.render.export.codec.surface import (
     UNITS,
     VERTEX_UNITS,
     Places,
     Surface,
-    coarser_divisions,
     find_places,
 )
 from simulacra.render.gaussians import Gaussians
@@ -45,8 +38,6 @@ LUMA = np.array([[0.25, 0.5, 0.25], [0.5, 0.0, -0.5], [-0.25, 0.5, -0.25]])
 UNLUMA = np.linalg.inv(LUMA)
 MOST_LOGIT = 12.0
 TANGENT_UNITS = 4096
-# Logits of 0.71, 0.35, 0.18 and 0.09: the opacity from which on steps are doubled, doubled again, and so on.
-COARSER = tuple(math.log(2.0**-c / (1 - 2.0**-c)) for c in (0.5, 1.5, 2.5, 3.5))
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,6 @@ class Scales:
         tangent_step: in 4096ths of the spacing.
         height: metres a finest step.
         opacity: logit a step.
-        size: logarithm a step.
         form: a step of each channel.
         color: of each of three channels.
         harmonic: of higher coefficients' channels.
@@ -67,8 +57,7 @@ class Scales:
     tangent_step: int
     height: float
     opacity: float
-    size: float
-    form: tuple[float, float, float, float, float]
+    form: tuple[float, float, float, float, float, float]
     color: tuple[float, float, float]
     harmonic: tuple[float, float, float]
     barycentric: float | None
@@ -80,7 +69,7 @@ class Quantized:
 
     Attributes:
         counts: of Gaussians on each face.
-        places: what follows of them alone.
+        places: what follows of them.
         steps: along the edges.
         values: of all fields.
         scales: what they mean.
@@ -99,7 +88,7 @@ class Quantized:
 
 def fields_of(coefficients: int, barycentric: bool) -> tuple[tuple[str, int], ...]:
     """The fields of Gaussians with so many spherical harmonics."""
-    found = (("opacity", 1), ("height", 1), ("size", 1), ("form", 5), ("color", 3 * coefficients))
+    found = (("height", 1), ("opacity", 1), ("form", 6), ("color", 3 * coefficients))
     return (*found, ("barycentric", 2)) if barycentric else found
 
 
@@ -121,44 +110,32 @@ def quantize(
     tangent_step = max(1, round(TANGENT_UNITS * steps.tangent))
     places = find_places(surface, counts, tangent_step)
     logits = gaussians.logit_opacities.detach().double().clamp(-MOST_LOGIT, MOST_LOGIT).numpy()[order]
-    opacities = np.round(logits / steps.opacity).astype(np.int64)
     frames = surfels.face_frames(surface)[faces]
     turns = quat_to_matrix(quat_normalize(gaussians.quats.detach().double())).numpy()[order]
     log_scales = gaussians.log_scales.detach().double().numpy()[order]
     forms = surfels.forms_of(np.einsum("nji,njk->nik", frames, turns), log_scales)
-    sizes = np.round(forms[:, 0] / steps.size).astype(np.int64)
-    layout = Layout(
-        len(order),
-        levels,
-        fields_of(gaussians.sh.shape[1], steps.barycentric is not None),
-        tuple(math.ceil(logit / steps.opacity) for logit in COARSER),
-        max(1, round(math.log(2) / steps.size)),
-        int(np.median(sizes)),
-    )
-    divisions = coarser_divisions(places, layout.classes(opacities)).divisions
-    along = np.round(_coordinates(away, first, second)[:, order] * divisions).astype(np.int64)
+    along = np.round(_coordinates(away, first, second)[:, order] * places.divisions).astype(np.int64)
     height = (away[order] * surfels.flat_normals(surface)[faces]).sum(1)
     scales = Scales(
         tangent_step,
         steps.height * places.least_spacing / UNITS,
         steps.opacity,
-        steps.size,
-        (steps.spin, steps.spin, steps.flatness, steps.normal, steps.normal),
+        (steps.size, steps.spin, steps.spin, steps.flatness, steps.normal, steps.normal),
         (steps.color, 2 * steps.color, 2 * steps.color),
         (steps.harmonic, 2 * steps.harmonic, 2 * steps.harmonic),
         steps.barycentric,
     )
     parts = [
-        opacities[None],
         height[None] / scales.height,
-        sizes[None],
-        (forms[:, 1:] / scales.form).T * 2**FINER_BITS,
-        _colors(gaussians.sh.detach().double().numpy()[order], scales) * 2**FINER_BITS,
+        logits[None] / scales.opacity,
+        (forms / scales.form).T,
+        _colors(gaussians.sh.detach().double().numpy()[order], scales),
     ]
     if scales.barycentric is not None:
         own = binding.barycentrics.double().numpy()[order]
-        under = _under(along, divisions)
+        under = _under(along, places.divisions)
         parts.append(((own - under)[:, :2] / scales.barycentric).T)
+    layout = Layout(len(order), levels, fields_of(gaussians.sh.shape[1], scales.barycentric is not None))
     values = np.round(np.concatenate(parts)).astype(np.int64)
     return Quantized(counts, places, along, values, scales, layout, order)
 
@@ -174,7 +151,7 @@ def dequantize(
 
     Args:
         surface: as then.
-        places: of these Gaussians, with their own divisions.
+        places: of these Gaussians.
         steps: of these.
         values: of these.
         scales: what they mean.
@@ -184,9 +161,8 @@ def dequantize(
     u, v = steps / places.divisions
     normals = surfels.flat_normals(surface)[faces]
     means = corner + u[:, None] * first + v[:, None] * second
-    means += (values[1] * scales.height)[:, None] * normals
-    forms = values[2:8].T * np.array([scales.size, *(step / 2**FINER_BITS for step in scales.form)])
-    turns, log_scales = surfels.of_forms(forms)
+    means += (values[0] * scales.height)[:, None] * normals
+    turns, log_scales = surfels.of_forms(values[2:8].T * np.array(scales.form))
     rotations = surfels.face_frames(surface)[faces] @ turns
     barycentrics = _under(steps, places.divisions)
     colors = values[8:]
@@ -199,7 +175,7 @@ def dequantize(
         torch.from_numpy(means).float(),
         quat_normalize(matrix_to_quat(torch.from_numpy(rotations))).float(),
         torch.from_numpy(log_scales).float(),
-        torch.from_numpy(values[0] * scales.opacity).float(),
+        torch.from_numpy(values[1] * scales.opacity).float(),
         torch.from_numpy(_harmonics(colors, scales)).float(),
     )
     return Binding(torch.from_numpy(faces), torch.from_numpy(barycentrics).float()), gaussians
@@ -248,7 +224,7 @@ def _colors(sh: Float64[np.ndarray, "n k 3"], scales: Scales) -> Float64[np.ndar
 
 
 def _harmonics(colors: Int32[np.ndarray, "c n"], scales: Scales) -> Float64[np.ndarray, "n k 3"]:
-    mixed = colors.T.reshape(colors.shape[1], -1, 3) / 2**FINER_BITS
+    mixed = colors.T.reshape(colors.shape[1], -1, 3).astype(np.float64)
     mixed[:, :1] *= scales.color
     mixed[:, 1:] *= scales.harmonic
     return mixed @ UNLUMA.T / C0

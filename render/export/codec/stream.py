@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8, UInt16
@@ -26,7 +26,6 @@ from simulacra.render.export.codec.surface import (
     Places,
     Surface,
     Whole,
-    coarser_divisions,
     first_ranges,
     level_rows,
     points_on_surface,
@@ -34,8 +33,6 @@ from simulacra.render.export.codec.surface import (
 )
 
 MOST_LOW = 8
-FINER_BITS = 2  # values of form and color are in quarters of their steps, for Gaussians of which much is seen
-MOST_SHIFT = 8
 _THRESHOLDS = np.array([half << k for k in range(14) for half in (2, 3)], np.int64)
 
 
@@ -46,24 +43,12 @@ class Layout:
     Attributes:
         count: of Gaussians.
         levels: of detail.
-        fields: names and how many channels each has, in the order in which they are coded: opacity, height and size
-            are first.
-        coarser: of opacities the least of class 0, of class 1 and so on; Gaussians of class c are stored with 2^c
-            times the step, as less is seen of them.
-        octave: how many steps of size are one octave.
-        middle_size: at which form and color have the step that their class says; half of it doubles that again.
+        fields: names and how many channels each has, in the order in which they are coded.
     """
 
     count: int
     levels: int
     fields: tuple[tuple[str, int], ...]
-    coarser: tuple[int, ...]
-    octave: int
-    middle_size: int
-
-    def classes(self, opacities: Whole) -> Whole:
-        """How many times the steps are doubled for Gaussians of these opacities."""
-        return sum((opacities < least).astype(np.int64) for least in self.coarser) + 0 * opacities
 
     @property
     def channels(self) -> int:
@@ -104,8 +89,7 @@ class _State:
         self.values = np.zeros((channels, count), np.int32)
         self.misses = np.zeros((channels, count), np.int32)
         self.points = np.zeros((count, 3), np.int64)
-        self.divisions = self.places.divisions.copy()
-        self._classes = np.zeros(count, np.int64)
+        self._none = np.zeros(count, np.int64)
         self._levels = level_rows(count, self.layout.levels)
         self._grids = [self._grids_of(level) for level in range(self.layout.levels)]
         size = 1 << max(10, (2 * count).bit_length())
@@ -130,24 +114,10 @@ class _State:
         """From one of these to the next before and behind that are known; 0 where none is."""
         return 1 << (self.layout.levels - 1 - level) if level else 0
 
-    def before_and_behind(self, level: int) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbours in the order alone, as `place` gives those in space."""
-        rows, stride = self._levels[level], self._stride(level)
-        found = np.zeros((len(rows), neighbors.NEIGHBORS), np.int32)
-        weights = np.zeros((len(rows), neighbors.NEIGHBORS), np.int32)
-        if stride:
-            whole = 1 << neighbors.WEIGHT_BITS
-            found[:, 0] = rows - stride
-            found[:, 1] = np.minimum(rows + stride, self.layout.count - 1)
-            weights[:, 1] = np.where(rows + stride < self.layout.count, whole // 2, 0)
-            weights[:, 0] = whole - weights[:, 1]
-        return found, weights
-
     def place(self, level: int) -> tuple[np.ndarray, np.ndarray]:
         """Finds out where the Gaussians of a level are, whose steps are known, and who their neighbours are."""
         rows = self._levels[level]
-        some = replace(self.places.at(rows), divisions=self.divisions[:, rows])
-        self.points[rows] = points_on_surface(self.surface, some, self.steps[:, rows])
+        self.points[rows] = points_on_surface(self.surface, self.places.at(rows), self.steps[:, rows])
         found = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
         weights = np.empty((len(rows), neighbors.NEIGHBORS), np.int32)
         neighbors.find_neighbors(
@@ -163,32 +133,17 @@ class _State:
     def tangents(self, level: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Of each edge: its number, and what is expected of the steps along it and in which contexts.
 
-        Opacities must be known, and the first edge's steps when the second is asked for.
+        The first edge's steps must be known when the second is asked for.
         """
-        rows = self._levels[level]
-        classes = self.layout.classes(self.values[0, rows].astype(np.int64))
-        self._classes[rows] = classes
-        self.divisions[:, rows] = coarser_divisions(self.places.at(rows), classes).divisions
-        middle, wide = first_ranges(
-            rows, self._stride(level), self.places.faces, self.divisions[0], self.steps[0]
-        )
+        rows, divisions = self._levels[level], self.places.divisions
+        middle, wide = first_ranges(rows, self._stride(level), self.places.faces, divisions[0], self.steps[0])
         yield 0, middle, half_octaves(wide)
-        middle, wide = second_ranges(self.divisions[:, rows], self.steps[0, rows])
+        middle, wide = second_ranges(divisions[:, rows], self.steps[0, rows])
         yield 1, middle, half_octaves(wide)
 
-    def shifts(self, name: str, rows: Whole) -> Whole:
-        """By how many bits residuals of a field are coarser than its values, of all Gaussians (right for these rows)."""
-        found = np.zeros(self.layout.count, np.int64)
-        if name == "opacity":
-            return found
-        found[rows] = self._classes[rows]
-        if name == "height":
-            found[rows] += self.places.height_shifts[rows]
-        elif name in ("form", "color"):
-            smaller = self.layout.middle_size - self.values[2, rows].astype(np.int64)
-            octaves = (smaller + (self.layout.octave >> 1)) // self.layout.octave
-            found[rows] = np.clip(found[rows] + octaves + FINER_BITS, 0, MOST_SHIFT)
-        return found
+    def shifts(self, name: str) -> Whole:
+        """By how many bits residuals of a field are coarser than its values."""
+        return self.places.height_shifts if name == "height" else self._none
 
 
 def encode_levels(
@@ -210,33 +165,26 @@ def encode_levels(
     coded: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for level in range(layout.levels):
         rows, parts = state.rows(level), []
-
-        def encode(channel: int, name: str, found: np.ndarray, weights: np.ndarray) -> None:
-            residuals, contexts = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)  # noqa: B023
-            neighbors.residuals_of(
-                wanted[channel], state.values[channel], state.misses[channel], rows, found, weights,  # noqa: B023
-                starts[2 + channel], state.shifts(name, rows), residuals, contexts,  # noqa: B023
-            )  # fmt: skip
-            parts.append((residuals, contexts))  # noqa: B023
-
-        encode(0, "opacity", *state.before_and_behind(level))
         for edge, middles, contexts in state.tangents(level):
             state.steps[edge, rows] = steps[edge, rows]
             parts.append((steps[edge, rows] - middles, contexts))
-        known = state.place(level)
-        for channel, name in list(enumerate(_names(layout)))[1:]:
-            encode(channel, name, *known)
-        # The tables' rows are in the order of the channels: the two along the surface first.
-        coded.append([parts[1], parts[2], parts[0], *parts[3:]])
+        found, weights = state.place(level)
+        for channel, name in enumerate(_names(layout)):
+            residuals, contexts = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
+            neighbors.residuals_of(
+                wanted[channel], state.values[channel], state.misses[channel], rows, found, weights,
+                starts[2 + channel], state.shifts(name), residuals, contexts,
+            )  # fmt: skip
+            parts.append((residuals, contexts))
+        coded.append(parts)
     shared = Tables(*_choose(coded, layout.channels), starts)
-    order = [2, 0, 1, *range(3, layout.channels)]
-    return shared, [_chunk([(channel, *parts[channel]) for channel in order], shared) for parts in coded]
+    return shared, [_chunk(parts, shared) for parts in coded]
 
 
 def decode_levels(
     surface: Surface, places: Places, layout: Layout, shared: Tables, chunks: list[bytes]
-) -> tuple[Int64[np.ndarray, "2 n"], Int32[np.ndarray, "c n"], Places]:
-    """Steps and values of as many levels as there are chunks, and the places with their own divisions.
+) -> tuple[Int64[np.ndarray, "2 n"], Int32[np.ndarray, "c n"]]:
+    """Steps and values of as many levels as there are chunks.
 
     Gaussians of later levels are left at zero.
 
@@ -250,27 +198,21 @@ def decode_levels(
         states, cursor = coder.open_words(words)
         source = (words, states, cursor, family.frequencies, family.starts, family.symbols, escapes)
         rows = state.rows(level)
-
-        def decode(channel: int, name: str, found: np.ndarray, weights: np.ndarray) -> None:
-            neighbors.decode_channel(
-                *source, shared.chosen[2 + channel], shared.lows[2 + channel],  # noqa: B023
-                state.values[channel], state.misses[channel], rows, found, weights,  # noqa: B023
-                shared.starts[2 + channel], state.shifts(name, rows),  # noqa: B023
-            )  # fmt: skip
-
-        decode(0, "opacity", *state.before_and_behind(level))
         for edge, middles, contexts in state.tangents(level):
-            found = np.empty(len(rows), np.int64)
-            neighbors.decode_known(*source, shared.chosen[edge], shared.lows[edge], contexts, middles, found)
-            if np.abs(found).max(initial=0) > coder.MOST_ESCAPE:
+            steps = np.empty(len(rows), np.int64)
+            neighbors.decode_known(*source, shared.chosen[edge], shared.lows[edge], contexts, middles, steps)
+            if np.abs(steps).max(initial=0) > coder.MOST_ESCAPE:
                 raise CodecError(f"level {level}: a Gaussian is far from its face")
-            state.steps[edge, rows] = found
-        near = state.place(level)
-        for channel, name in list(enumerate(_names(layout)))[1:]:
-            decode(channel, name, *near)
+            state.steps[edge, rows] = steps
+        found, weights = state.place(level)
+        for channel, name in enumerate(_names(layout)):
+            neighbors.decode_channel(
+                *source, shared.chosen[2 + channel], shared.lows[2 + channel], state.values[channel],
+                state.misses[channel], rows, found, weights, shared.starts[2 + channel], state.shifts(name),
+            )  # fmt: skip
         if not coder.ended(words, states, cursor) or cursor[3] != len(escapes):
             raise CodecError(f"level {level} is damaged: it does not end where it should")
-    return state.steps, state.values, replace(places, divisions=state.divisions)
+    return state.steps, state.values
 
 
 def _names(layout: Layout) -> list[str]:
@@ -324,12 +266,12 @@ def _escape_bits(residuals: Whole) -> Whole:
     return 8 * (1 + sum((zigzag >> 7 * k > 0).astype(np.int64) for k in range(1, 4)))
 
 
-def _chunk(parts: list[tuple[int, np.ndarray, np.ndarray]], shared: Tables) -> bytes:
+def _chunk(parts: list[tuple[np.ndarray, np.ndarray]], shared: Tables) -> bytes:
     """A level's bytes."""
     family = models.tables()
-    residuals = np.concatenate([residuals for _, residuals, _ in parts])
+    residuals = np.concatenate([residuals for residuals, _ in parts])
     which, lows = (
-        np.concatenate([table[channel][contexts] for channel, _, contexts in parts]).astype(np.int64)
+        np.concatenate([table[channel][contexts] for channel, (_, contexts) in enumerate(parts)]).astype(np.int64)
         for table in (shared.chosen, shared.lows)
     )
     high = residuals >> lows

@@ -8,7 +8,6 @@ Symbols: ``v`` vertices, ``f`` faces, ``n`` Gaussians; A, B, C the corners of a 
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
@@ -130,11 +129,6 @@ def find_places(surface: Surface, counts: Int64[np.ndarray, "f"], tangent_step: 
     for power in range(1, MOST_HEIGHT_SHIFT + 1):
         shifts += spacings**2 >= least**2 << (2 * power - 1)  # the nearest power of two
     return Places(faces, divisions[:, faces], spacings, shifts, least)
-
-
-def coarser_divisions(places: Places, classes: Whole) -> Places:
-    """The same with the edges divided as coarsely as these Gaussians' classes allow: by 2 to their power."""
-    return dataclasses.replace(places, divisions=np.maximum(places.divisions >> classes, 1))
 
 
 def points_on_surface(

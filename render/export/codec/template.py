@@ -20,6 +20,7 @@ from jaxtyping import Int64
 
 from simulacra.render.body.model import BodyModel
 from simulacra.render.body.records import BodyShape
+from simulacra.render.export.codec import connectivity
 from simulacra.render.export.codec.errors import CodecError
 from simulacra.render.export.codec.surface import VERTEX_UNITS, Surface
 from simulacra.render.export.rigged import LEAST_MOVE, Stored
@@ -27,9 +28,8 @@ from simulacra.render.export.rigged_reader import MOST_INFLUENCES
 
 PREFIX = "codecs.surface."
 NEARLY_TIED = 1e-4  # steps from the middle between two, thousands of times what float64 leaves open
-MOST_VERTS = 1 << 16
+MOST_VERTS, MOST_FACES = 1 << 16, 1 << 18
 WEIGHT_STEPS = 4095
-ACTION_STEP = 2e-4  # metres
 
 
 def surface_of(body: BodyModel, shape: BodyShape) -> tuple[Surface, Int64[np.ndarray, "t 2"]]:
@@ -82,20 +82,30 @@ def named_surface(body: BodyModel, shape: BodyShape, arrays: Mapping[str, np.nda
 
 
 def whole_arrays(body: BodyModel, surface: Surface) -> dict[str, Stored]:
-    """What a file holds of a body that its reader lacks."""
+    """What a file holds of a body that its reader lacks; vertices in the order in which faces use them."""
+    order = connectivity.first_use_order(surface.faces, len(surface.verts))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    edges, corners, named = connectivity.encode_faces(place[surface.faces])
     weights, bones = body.skin_weights[:, :MOST_INFLUENCES].double(), body.skin_indices[:, :MOST_INFLUENCES]
     weights = torch.round(weights / weights.sum(1, keepdim=True) * WEIGHT_STEPS)
     bones = torch.where(weights > 0, bones, 0)
     used = int((weights > 0).any(0).sum())
-    offsets = body.expressions.offsets.unflatten(-1, (-1, 3)).double()
-    steps = torch.round(offsets / ACTION_STEP).clamp(-32767, 32767)
+    offsets = body.expressions.offsets.unflatten(-1, (-1, 3)).double().numpy()
+    moved = place[body.expressions.vertices.numpy()]
+    rising = np.argsort(moved)
+    step = max(float(np.abs(offsets).max(initial=0)) / 127, 1e-6)
     return {
-        f"{PREFIX}verts": Stored(_to_steps(surface.verts)),
-        f"{PREFIX}faces": Stored(_to_steps(surface.faces)),
-        f"{PREFIX}skin.bones": Stored(bones[:, :used].T.numpy().astype("<u2")),
-        f"{PREFIX}skin.weights": Stored(weights[:, :used].T.numpy().astype("<u2")),
-        f"{PREFIX}actions.verts": Stored(body.expressions.vertices.numpy().astype("<u4")),
-        f"{PREFIX}actions.offsets": Stored(steps.numpy().astype("<i2"), ACTION_STEP),
+        f"{PREFIX}verts": Stored(np.diff(surface.verts[order], axis=0, prepend=0).T.astype("<i2")),
+        f"{PREFIX}faces.edges": Stored(edges),
+        f"{PREFIX}faces.corners": Stored(corners),
+        f"{PREFIX}faces.verts": Stored(named.astype("<u2")),
+        f"{PREFIX}skin.bones": Stored(bones.numpy()[order, :used].T.astype("<u2")),
+        f"{PREFIX}skin.weights": Stored(weights.numpy()[order, :used].T.astype("<u2")),
+        f"{PREFIX}actions.verts": Stored(moved[rising].astype("<u2")),
+        f"{PREFIX}actions.offsets": Stored(
+            np.round(offsets[:, rising].transpose(2, 0, 1) / step).astype("|i1"), step
+        ),
     }
 
 
@@ -105,13 +115,19 @@ def whole_surface(arrays: Mapping[str, np.ndarray]) -> Surface:
     Raises:
         CodecError: it is none.
     """
-    verts, faces = (_array(arrays, name) for name in ("verts", "faces"))
-    if verts.ndim != 2 or verts.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
-        raise CodecError("vertices and faces are not of three numbers each")
-    if max(len(verts), len(faces)) > MOST_VERTS:
-        raise CodecError(f"the body has more than {MOST_VERTS} vertices or faces")
-    verts = (_of_steps(verts) + 32768 & 65535) - 32768
-    faces = _of_steps(faces)
+    differences = _array(arrays, "verts")
+    edges, corners, named = (_array(arrays, f"faces.{name}") for name in ("edges", "corners", "verts"))
+    if differences.ndim != 2 or len(differences) != 3 or {edges.ndim, corners.ndim, named.ndim} != {1}:
+        raise CodecError("vertices and faces are not in three rows each")
+    if differences.shape[1] > MOST_VERTS or len(edges) > MOST_FACES:
+        raise CodecError(f"the body has more than {MOST_VERTS} vertices or {MOST_FACES} faces")
+    if any(((part < 0) | (part > top)).any() for part, top in ((edges, 255), (corners, 255), (named, 65535))):
+        raise CodecError("faces are told in numbers of other kinds")
+    # Modulo 2^16, so that differences of any size fit.
+    verts = (np.cumsum(differences.astype(np.int64), 1).T + 32768 & 65535) - 32768
+    faces = connectivity.decode_faces(
+        edges.astype(np.uint8), corners.astype(np.uint8), named.astype(np.uint16)
+    )
     if (faces >= len(verts)).any():
         raise CodecError("faces have corners that are no vertices")
     return Surface(verts, faces)
@@ -149,8 +165,9 @@ def whole_actions(
         CodecError: the file's actions are damaged.
     """
     verts, offsets = _array(arrays, "actions.verts"), _array(arrays, "actions.offsets")
-    if verts.ndim != 1 or offsets.shape != (actions, len(verts), 3):
+    if verts.ndim != 1 or offsets.shape != (3, actions, len(verts)):
         raise CodecError("the offsets of the facial actions do not fit")
+    offsets = offsets.transpose(1, 2, 0)
     limit = max(int(corners.max(initial=-1)), int(verts.max(initial=-1))) + 1
     if limit > MOST_VERTS or (verts < 0).any():
         raise CodecError("facial actions move vertices that are none")
@@ -174,13 +191,3 @@ def _array(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if f"{PREFIX}{name}" not in arrays:
         raise CodecError(f"{PREFIX}{name} is missing")
     return arrays[f"{PREFIX}{name}"]
-
-
-def _to_steps(values: Int64[np.ndarray, "r c"]) -> np.ndarray:
-    """Each row as the difference from the last, in 16 bits: what is beyond wraps around."""
-    return np.diff(values, axis=0, prepend=0).astype("<i2")
-
-
-def _of_steps(steps: np.ndarray) -> Int64[np.ndarray, "r c"]:
-    """Undoes it, modulo 2^16: numbers from 0."""
-    return np.cumsum(steps.astype(np.int64), 0) & 65535
