@@ -37,7 +37,7 @@ from simulacra.render.export.codec.stream import (
     pack_chunk,
 )
 from simulacra.render.export.codec.surface import Places, Surface, find_places, level_rows
-from simulacra.render.export.codec.template import PREFIX
+from simulacra.render.export.codec.template import PREFIX, Body
 from simulacra.render.export.rigged import (
     RiggedAvatar,
     Stored,
@@ -148,39 +148,12 @@ def pack_compressed(
     """
     avatar, body = content.avatar, content.rig.body
     surface, ties = template.surface_of(body, avatar.shape)
-    coded = quantize(surface, avatar.binding, avatar.gaussians, steps, levels)
-    frequencies, escapes, words = face_counts.encode_counts(coded.counts[surface.order])
-    shared, chunks = encode_levels(surface, coded.places, coded.layout, coded.steps, coded.values)
-    header = header_of(content) | {
-        "required": [EXTENSION],
-        EXTENSION: {
-            "version": CODEC_VERSION,
-            "count": coded.layout.count,
-            "levels": levels,
-            "coefficients": avatar.gaussians.sh.shape[1],
-            "scales": asdict(coded.scales),
-            "starts": shared.starts.tolist(),
-            "surface_crc32": template.surface_crc(surface),
-        },
-    }
-    shape = torch.cat([avatar.shape.phenotypes, avatar.shape.local_changes]).detach()
-    entries = {f"{PREFIX}shape": Stored(shape.float().numpy()), **template.named_arrays(ties)}
-    own = {
-        "models": Stored(np.stack([shared.chosen, shared.lows])),
-        "count_frequencies": Stored(frequencies.astype("<u2")),
-        "counts": _raw(pack_chunk(escapes, words)),
-    }
-    own |= {f"level.{level}": _raw(chunk) for level, chunk in enumerate(chunks)}
-    whole = template.whole_arrays(body, surface) if whole_body else {}
-    poses = poses_of(content)
-    # A file that arrives slowly: first what stands still, then, behind a quarter of the Gaussians, what moves it.
-    entries |= {name: whole.pop(name) for name in list(whole) if name.split(".")[2] in ("verts", "faces")}
-    entries |= {f"{PREFIX}{name}": own.pop(name) for name in list(own)[: 3 + max(1, levels - 3)]}
-    entries |= whole | (bones_of(content.rig) if whole_body else {})
-    entries |= {name: entry for name, entry in poses.items() if name.startswith("neutral.")}
-    entries |= {f"{PREFIX}{name}": entry for name, entry in own.items()}
-    entries |= {name: entry for name, entry in poses.items() if name.startswith("motion.")}
-    packed = pack_arrays(header, entries)
+    shape = torch.cat([avatar.shape.phenotypes, avatar.shape.local_changes]).detach().numpy()
+    moves = bones_of(content.rig) if whole_body else {}
+    packed = pack_parts(
+        header_of(content), surface, avatar.binding, avatar.gaussians, steps, levels, shape,
+        Body.of_model(body) if whole_body else None, moves | template.named_arrays(ties) | poses_of(content),
+    )  # fmt: skip
     try:
         found = read_compressed(packed, None if whole_body else body)
         if whole_body:
@@ -188,6 +161,61 @@ def pack_compressed(
     except AvatarFileError as error:
         raise RuntimeError(f"a compressed avatar cannot be read back: {error}") from error
     return packed
+
+
+def pack_parts(
+    header: dict[str, Any],
+    surface: Surface,
+    binding: Binding,
+    gaussians: Gaussians,
+    steps: Steps,
+    levels: int,
+    shape: np.ndarray,
+    body: Body | None,
+    others: Mapping[str, Stored],
+) -> bytes:
+    """The bytes of a file of these parts, of which nothing is checked.
+
+    Args:
+        header: without what the codec says.
+        surface: on which all hangs.
+        binding: of the Gaussians.
+        gaussians: at rest.
+        steps: how finely.
+        levels: of detail.
+        shape: phenotypes and local changes.
+        body: what moves the surface; None where the reader has it.
+        others: bones, poses, a motion.
+    """
+    coded = quantize(surface, binding, gaussians, steps, levels)
+    frequencies, escapes, words = face_counts.encode_counts(coded.counts[surface.order])
+    shared, chunks = encode_levels(surface, coded.places, coded.layout, coded.steps, coded.values)
+    said = {
+        "version": CODEC_VERSION,
+        "count": coded.layout.count,
+        "levels": levels,
+        "coefficients": gaussians.sh.shape[1],
+        "scales": asdict(coded.scales),
+        "starts": shared.starts.tolist(),
+        "surface_crc32": template.surface_crc(surface),
+    }
+    first = {
+        "shape": Stored(shape.astype("<f4")),
+        "models": Stored(np.stack([shared.chosen, shared.lows])),
+        "count_frequencies": Stored(frequencies.astype("<u2")),
+        "counts": _raw(pack_chunk(escapes, words)),
+    }
+    levels_named = {f"{PREFIX}level.{level}": _raw(chunk) for level, chunk in enumerate(chunks)}
+    whole = {} if body is None else template.whole_arrays(body, surface)
+    # A file that arrives slowly: first what stands still, then, behind an eighth of the Gaussians, what moves it.
+    early = list(levels_named)[: max(1, levels - 3)]
+    entries = {f"{PREFIX}{name}": entry for name, entry in first.items()}
+    entries |= {name: whole.pop(name) for name in list(whole) if name.split(".")[2] in ("verts", "faces")}
+    entries |= {name: entry for name, entry in others.items() if name.startswith(PREFIX)}
+    entries |= {name: levels_named.pop(name) for name in early} | whole
+    entries |= {name: entry for name, entry in others.items() if not name.startswith("motion.")}
+    entries |= levels_named | {name: entry for name, entry in others.items() if name.startswith("motion.")}
+    return pack_arrays(header | {"required": [EXTENSION], EXTENSION: said}, entries)
 
 
 def write_compressed(path: Path, content: RiggedAvatar, steps: Steps, *, whole_body: bool = True) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from annotated_types import Interval
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
-from .arguments import Run
+from .inputs import Input
 from .outputs import OutFolder
 
 Repeats = Annotated[int, Interval(ge=1, le=10_000)]
@@ -98,7 +98,9 @@ def bench_drive(
 
 
 def bench_codec(
-    runs: Annotated[tuple[Run, ...], arg(metavar="RUN [RUN ...]")], /, json: bool = False
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]"), Input("run")],
+    /,
+    json: bool = False,
 ) -> None:
     """Compressed avatars against PLY, SPZ and SOG: bytes, decibels in three poses and at the head, time of reading.
 

@@ -47,7 +47,7 @@ def scaled_steps(scale: float, barycentric: float | None) -> Steps:
     """All steps in balance.
 
     Args:
-        scale: 1 is about 60 dB.
+        scale: 1 is about 60 dB at the head.
         barycentric: of the points that Gaussians hang on.
     """
     return Steps(
@@ -65,7 +65,7 @@ def scaled_steps(scale: float, barycentric: float | None) -> Steps:
 
 
 PROFILES: Mapping[Profile, Steps] = {
-    "high": scaled_steps(0.5, 1 / 32),
-    "medium": scaled_steps(1.0, 1 / 16),
+    "high": scaled_steps(0.5, 1 / 20),
+    "medium": scaled_steps(1.0, 1 / 10),
     "small": scaled_steps(3.0, None),
 }

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int, Int64
 
 from simulacra.render.body.model import BodyModel
 from simulacra.render.body.records import BodyShape
@@ -81,18 +82,41 @@ def named_surface(body: BodyModel, shape: BodyShape, arrays: Mapping[str, np.nda
     return surface
 
 
-def whole_arrays(body: BodyModel, surface: Surface) -> dict[str, Stored]:
+@dataclass(frozen=True)
+class Body:
+    """What moves a surface.
+
+    Attributes:
+        bones: that carry each vertex, the strongest first.
+        weights: how much; rows sum to 1.
+        moved: the vertices that facial actions move.
+        offsets: by how many metres.
+    """
+
+    bones: Int[np.ndarray, "v w"]
+    weights: Float[np.ndarray, "v w"]
+    moved: Int[np.ndarray, "m"]
+    offsets: Float[np.ndarray, "e m 3"]
+
+    @staticmethod
+    def of_model(body: BodyModel) -> Body:
+        """Of our bodies: their strongest influences."""
+        weights = body.skin_weights[:, :MOST_INFLUENCES].double()
+        weights = weights / weights.sum(1, keepdim=True)
+        offsets = body.expressions.offsets.unflatten(-1, (-1, 3)).double()
+        parts = (body.skin_indices[:, :MOST_INFLUENCES], weights, body.expressions.vertices, offsets)
+        return Body(*(part.cpu().numpy() for part in parts))
+
+
+def whole_arrays(body: Body, surface: Surface) -> dict[str, Stored]:
     """What a file holds of a body that its reader lacks; vertices in the order in which faces use them."""
     order = connectivity.first_use_order(surface.faces, len(surface.verts))
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     edges, corners, named = connectivity.encode_faces(place[surface.faces])
-    weights, bones = body.skin_weights[:, :MOST_INFLUENCES].double(), body.skin_indices[:, :MOST_INFLUENCES]
-    weights = torch.round(weights / weights.sum(1, keepdim=True) * WEIGHT_STEPS)
-    bones = torch.where(weights > 0, bones, 0)
-    used = int((weights > 0).any(0).sum())
-    offsets = body.expressions.offsets.unflatten(-1, (-1, 3)).double().numpy()
-    moved = place[body.expressions.vertices.numpy()]
+    weights = np.round(body.weights * WEIGHT_STEPS)
+    bones, used = np.where(weights > 0, body.bones, 0), int((weights > 0).any(0).sum())
+    offsets, moved = body.offsets, place[body.moved]
     rising = np.argsort(moved)
     step = max(float(np.abs(offsets).max(initial=0)) / 127, 1e-6)
     return {
@@ -100,8 +124,8 @@ def whole_arrays(body: BodyModel, surface: Surface) -> dict[str, Stored]:
         f"{PREFIX}faces.edges": Stored(edges),
         f"{PREFIX}faces.corners": Stored(corners),
         f"{PREFIX}faces.verts": Stored(named.astype("<u2")),
-        f"{PREFIX}skin.bones": Stored(bones.numpy()[order, :used].T.astype("<u2")),
-        f"{PREFIX}skin.weights": Stored(weights.numpy()[order, :used].T.astype("<u2")),
+        f"{PREFIX}skin.bones": Stored(bones[order, :used].T.astype("<u2")),
+        f"{PREFIX}skin.weights": Stored(weights[order, :used].T.astype("<u2")),
         f"{PREFIX}actions.verts": Stored(moved[rising].astype("<u2")),
         f"{PREFIX}actions.offsets": Stored(
             np.round(offsets[:, rising].transpose(2, 0, 1) / step).astype("|i1"), step
