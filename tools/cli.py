@@ -119,6 +119,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "length": bench.bench_length,
             "quality": bench.bench_quality,
             "end-to-end": bench.bench_end_to_end,
+            "codec": bench.bench_codec,
             "soak": bench.bench_soak,
         },
     ),

@@ -78,10 +78,21 @@ def pack_rigged(content: RiggedAvatar, *, binding: bool = True) -> bytes:
     Raises:
         RuntimeError: as `write_rigged`.
     """
-    body, entries = content.rig.body, _entries(content)
+    entries = _entries(content)
     if not binding:
         entries = {name: entry for name, entry in entries.items() if name not in UNKNOWN}
-    header: dict[str, Any] = {
+    packed = pack_arrays(header_of(content), entries)
+    try:
+        rigged_reader.parse_avatar(packed)
+    except rigged_reader.AvatarFileError as error:
+        raise RuntimeError(f"an avatar cannot be read back: {error}") from error
+    return packed
+
+
+def header_of(content: RiggedAvatar) -> dict[str, Any]:
+    """What a file says besides its arrays."""
+    body = content.rig.body
+    return {
         "format": "avatar",
         "generator": f"simulacra {metadata.version('simulacra')}",
         "rendering": {"mode": content.mode, "eps2d": content.eps2d},
@@ -90,21 +101,23 @@ def pack_rigged(content: RiggedAvatar, *, binding: bool = True) -> bytes:
         "fps": content.fps,
         "topology": {"name": "anny", "faces": len(body.faces)},
     }
-    packed = pack_arrays(header, entries)
-    try:
-        rigged_reader.parse_avatar(packed)
-    except rigged_reader.AvatarFileError as error:
-        raise RuntimeError(f"an avatar cannot be read back: {error}") from error
-    return packed
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An array as it lies in the file; what it means is ``values * scale + zero``."""
+    """An array as it lies in the file; what it means is ``values * scale + zero``.
+
+    Attributes:
+        values: as they are stored.
+        scale: of them; None where whole numbers are meant.
+        zero: added to them.
+        codec: of its own, where it is another than its file's.
+    """
 
     values: np.ndarray
     scale: float | list[float] | None = None
     zero: float | list[float] = 0.0
+    codec: str | None = None
 
 
 def pack_arrays(header: dict[str, Any], arrays: dict[str, Stored], codec: str = "shuffle+deflate") -> bytes:
@@ -113,16 +126,16 @@ def pack_arrays(header: dict[str, Any], arrays: dict[str, Stored], codec: str = 
     listed, data = {}, bytearray()
     for name, array in arrays.items():
         values = np.ascontiguousarray(array.values)
-        stored = values.tobytes()
-        if codec == "shuffle+deflate":
+        stored, own = values.tobytes(), array.codec or codec
+        if own == "shuffle+deflate":
             stored = np.frombuffer(stored, np.uint8).reshape(-1, values.itemsize).T.tobytes()
-        if codec != "raw":
+        if own != "raw":
             stored = zlib.compress(stored, 9)
         data += bytes(-len(data) % ALIGNMENT)
         listed[name] = {
             "dtype": kinds[values.dtype],
             "shape": list(values.shape),
-            "codec": codec,
+            "codec": own,
             "offset": len(data),
             "bytes": len(stored),
             "crc32": zlib.crc32(stored),
@@ -137,33 +150,39 @@ def pack_arrays(header: dict[str, Any], arrays: dict[str, Stored], codec: str = 
 
 def _entries(content: RiggedAvatar) -> dict[str, Stored]:
     avatar, rig = content.avatar, content.rig
-    entries = _gaussians(avatar.gaussians) | _skin(rig) | _bones(rig) | _actions(rig)
+    entries = _gaussians(avatar.gaussians) | _skin(rig) | bones_of(rig) | _actions(rig)
     if avatar.seen_share is not None:
-        entries["gaussians.seen"] = _unit(avatar.seen_share)
+        entries["gaussians.seen"] = unit(avatar.seen_share)
     entries |= {
         "binding.faces": Stored(avatar.binding.faces.numpy().astype("<u4")),
-        "binding.barycentrics": _unit(avatar.binding.barycentrics),
+        "binding.barycentrics": unit(avatar.binding.barycentrics),
     }
-    poses = {"neutral": _row(content.neutral)}
+    return entries | poses_of(content)
+
+
+def poses_of(content: RiggedAvatar) -> dict[str, Stored]:
+    """The neutral pose and the motion."""
+    entries: dict[str, Stored] = {}
+    poses = {"neutral": row(content.neutral)}
     if content.motion is not None:
         poses["motion"] = content.motion
     for group, pose in poses.items():
         rotations, translation, expression = (
             tensor[0] if group == "neutral" else tensor
-            for tensor in (_short_way(pose.rotations), pose.translation, pose.expression)
+            for tensor in (short_way(pose.rotations), pose.translation, pose.expression)
         )
-        entries[f"{group}.rotations"] = _signed(rotations)
+        entries[f"{group}.rotations"] = signed(rotations)
         entries[f"{group}.translation"] = Stored(translation.numpy().astype("<f4"))
-        entries[f"{group}.expression"] = _unit(expression)
+        entries[f"{group}.expression"] = unit(expression)
     return entries
 
 
 def _gaussians(gaussians: Gaussians) -> dict[str, Stored]:
     return {
         "gaussians.means": _between(gaussians.means),
-        "gaussians.quats": _signed(quat_normalize(gaussians.quats)),
+        "gaussians.quats": signed(quat_normalize(gaussians.quats)),
         "gaussians.log_scales": _between(gaussians.log_scales),
-        "gaussians.opacities": _unit(torch.sigmoid(gaussians.logit_opacities)),
+        "gaussians.opacities": unit(torch.sigmoid(gaussians.logit_opacities)),
         "gaussians.sh": _between(gaussians.sh),
     }
 
@@ -182,7 +201,7 @@ def _skin(rig: BodyRig) -> dict[str, Stored]:
     }
 
 
-def _bones(rig: BodyRig) -> dict[str, Stored]:
+def bones_of(rig: BodyRig) -> dict[str, Stored]:
     """Where each bone's head is at zero pose, and what the zero pose does to the rest pose."""
     zero = rig.body.pose(rig.rest, rig.body.zero_pose(), vertices=torch.zeros(0, dtype=torch.long))
     frames = zero.T_world_bone[0].double()
@@ -205,17 +224,17 @@ def _actions(rig: BodyRig) -> dict[str, Stored]:
     return {
         "actions.starts": Stored(starts.astype("<u4")),
         "actions.gaussians": Stored(torch.cat(which).numpy().astype("<u4")),
-        "actions.offsets": _signed(torch.cat(offsets)),
+        "actions.offsets": signed(torch.cat(offsets)),
     }
 
 
-def _row(pose: BodyPose) -> BodyPose:
+def row(pose: BodyPose) -> BodyPose:
     if len(pose.translation) != 1:
         raise ValueError(f"a neutral pose is of one frame, not {len(pose.translation)}")
     return pose
 
 
-def _short_way(rotations: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
+def short_way(rotations: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     """The same rotations by at most half a turn."""
     angle = rotations.norm(dim=-1, keepdim=True)
     turns = torch.round(angle / (2 * torch.pi)) * 2 * torch.pi
@@ -231,14 +250,14 @@ def _between(values: Float[Tensor, "*b c"]) -> Stored:
     return Stored(np.round((flat - low) / step).astype("<u2"), step.tolist(), low.tolist())
 
 
-def _signed(values: Float[Tensor, "*b"]) -> Stored:
+def signed(values: Float[Tensor, "*b"]) -> Stored:
     """32767 steps to either side, to the greatest of all."""
     flat = values.detach().double().numpy()
     most = max(float(np.abs(flat).max(initial=0.0)), 1e-6)
     return Stored(np.round(flat / most * 32767).astype("<i2"), most / 32767)
 
 
-def _unit(values: Float[Tensor, "*b"]) -> Stored:
+def unit(values: Float[Tensor, "*b"]) -> Stored:
     """65535 steps from 0 to 1."""
     flat = values.detach().double().clamp(0, 1).numpy()
     return Stored(np.round(flat * 65535).astype("<u2"), 1 / 65535)

@@ -137,9 +137,9 @@ def parse_avatar(content: bytes) -> AvatarFile:
     Raises:
         AvatarFileError: as there.
     """
-    header, data = _split(content)
+    header, data = split(content)
     _require(isinstance(listed := header.pop("arrays", None), dict), "the header names no arrays")
-    arrays = {name: _decode(name, listed[name], data) for name in SHAPES if name in listed}
+    arrays = {name: decode_array(name, listed[name], data) for name in SHAPES if name in listed}
     sizes = {"j": len(_names(header, "bones")), "e": len(_names(header, "actions"))}
     sizes["e+1"] = sizes["e"] + 1
     _check_shapes(arrays, sizes)
@@ -165,7 +165,7 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < MOST_NUMBER  # which NaN is not
 
 
-def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+def split(content: bytes, known: frozenset[str] = KNOWN, part: bool = False) -> tuple[dict[str, Any], bytes]:
     right = content[: len(MAGIC)] == MAGIC and len(content) >= START.size
     _require(right, "it does not begin with the 24 bytes of an .avatar file")
     _, version, length, check, zero = START.unpack_from(content)
@@ -179,10 +179,12 @@ def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
     except (ValueError, RecursionError) as error:
         raise AvatarFileError(f"the header is no JSON: {str(error)[:80]}") from error
     _require(isinstance(header, dict) and header.get("format") == "avatar", "the header is of another format")
-    unknown = set(_names(header, "required")) - KNOWN
+    unknown = set(_names(header, "required")) - known
     _require(not unknown, f"it needs extensions that this reader lacks: {sorted(unknown)}"[:200])
     data, said = content[end + -end % 8 :], header.get("data_bytes")
-    _require(said == len(data), f"it has {len(data)} bytes of data where the header says {str(said)[:20]}")
+    _require(
+        part or said == len(data), f"it has {len(data)} bytes of data where the header says {str(said)[:20]}"
+    )
     return header, data
 
 
@@ -193,7 +195,7 @@ def _names(header: dict[str, Any], kind: str) -> list[str]:
     return list(names)
 
 
-def _decode(name: str, entry: Any, data: bytes) -> np.ndarray:
+def decode_array(name: str, entry: Any, data: bytes) -> np.ndarray:
     """One array: its whole numbers, or floats with scale and zero applied."""
     _require(isinstance(entry, dict), f"{name}: its entry is no object")
     kind, shape, codec = entry.get("dtype"), entry.get("shape"), entry.get("codec")

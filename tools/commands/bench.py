@@ -109,6 +109,22 @@ def bench_drive(
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
 
 
+def bench_codec(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]"), Input("run")],
+    /,
+    json: bool = False,
+) -> None:
+    """Compressed avatars against PLY, SPZ and SOG: bytes, decibels in three poses and at the head, time of reading.
+
+    Args:
+        runs: the folders that `simulacra reconstruct` made.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.codec import run
+
+    run(runs=runs, as_json=json)
+
+
 def bench_soak(
     out: OutFolder,
     events: Events = 1000,

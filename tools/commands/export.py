@@ -30,6 +30,7 @@ To = Literal[
     "ply", "spz", "sog", "glb", "glb-splats", "obj", "usd", "bvh", "trc", "c3d", "mot", "csv", "npz",
     "avatar", "web",
 ]  # fmt: skip
+Profile = Literal["high", "medium", "small"]
 At = Annotated[str | None, arg(metavar="rest|all|FRAME")]
 
 
@@ -48,6 +49,8 @@ def export(
     session: OptionalPath = None,
     live: bool = False,
     unseen: Unseen = "keep",
+    profile: Profile | None = None,
+    body: Literal["inside", "named"] = "inside",
 ) -> None:
     """Write an avatar for other programs. What the file is called decides what is written.
 
@@ -70,8 +73,17 @@ def export(
         session: where the run's session is now, if it was moved.
         live: of the page as a folder: a visitor's camera moves the avatar, in the page alone.
         unseen: what no training view saw of the person. keep: as it was guessed. neutral: gray. drop: left out.
+        profile: of .avatar: compressed, so that nobody tells it from the original (high), a third smaller (medium), or
+            half of that (small); not compressed without. docs/compression.md says what each is.
+        body: of compressed files: inside, for readers that have no body; or named, for ours, which makes them smaller.
     """
     form = format_of(out, to)
+    if (profile or body == "named") and form != "avatar":
+        raise RunError("only .avatar files have profiles", where=out, remedy="--out PERSON.avatar")
+    if body == "named" and not profile:
+        raise RunError(
+            "only compressed files name their body", where=out, remedy="--profile high, medium or small"
+        )
     if live and (form != "web" or out.suffix):
         raise RunError(
             "only the page as a folder is driven by a camera",
@@ -108,7 +120,7 @@ def export(
         elif form in ("avatar", "web"):
             from simulacra.tools.player.run import write_moving
 
-            files = write_moving(out, form, avatar, poses.pose, poses.fps, live)
+            files = write_moving(out, form, avatar, poses.pose, poses.fps, live, profile, body)
             what = f"{len(avatar.avatar)} Gaussians, {len(poses)} frames"
         else:
             made.write_motion(out, avatar, poses, form, rig)
