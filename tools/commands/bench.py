@@ -18,6 +18,7 @@ Events = Annotated[int, Interval(ge=1, le=1_000_000)]
 EventNumber = Annotated[int, Interval(ge=0, le=999_999)]
 Minutes = Annotated[float, Interval(ge=0.01, le=100_000)]
 Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
+RunCount = Annotated[int, Interval(ge=1, le=1_000_000)]
 Workers = Annotated[int, Interval(ge=1, le=64)]
 
 
@@ -94,6 +95,22 @@ def bench_drive(
     from ..bench.drive import run
 
     run(gaussians=gaussians, size=size, frames=frames, as_json=json)
+
+
+def bench_database(
+    runs: RunCount = 10_000, views: ClipLength = 200, repeats: Repeats = 3, json: bool = False
+) -> None:
+    """The database of runs: five questions over made-up runs, from a file a run, from parts, and from the cache.
+
+    Args:
+        runs: how many.
+        views: of each.
+        repeats: measured turns of each question.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.database import run
+
+    run(runs=runs, views=views, repeats=repeats, as_json=json)
 
 
 def bench_soak(

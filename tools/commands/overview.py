@@ -17,7 +17,7 @@ COMMAND_GROUPS = {
         "reconstruct": "make an avatar and a report out of a session",
         "evaluate": "score a run again, or on other cameras",
         "view": "look at runs and captures in a browser, compare and tag",
-        "runs": "list runs: what differs, scores, how far each got",
+        "runs": "list runs: what differs, scores, how far each got; ask SQL of them",
         "sweep": "reconstruct with several values of some settings, and compare",
         "compare": "runs side by side: paired differences, worst views",
         "perception": "ask people which render is better, and which metrics agree",

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from simulacra.recon.evaluate.metrics import METRICS
-from simulacra.recon.evaluate.regions import REGIONS
+from simulacra.recon.evaluate.metrics import METRICS, REGIONS
 from simulacra.recon.evaluate.scores import WORLD
 from simulacra.recon.runs.changes import flat_values
 from simulacra.recon.runs.files import read_json

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from simulacra.render.runtime.errors import RunError
 
 from ..comparison.summaries import find_runs
 from .extra import import_extra
-from .facts import read_facts, signature
+from .facts import RunFacts, read_facts, signature
 from .layout import (
     FactsTable,
     join_tables,
@@ -145,7 +145,8 @@ class RunDatabase:
                 runs = {name: entry for name, entry in known.runs.items() if only is not None or name in found}
                 removed = len(known.runs) - len(runs)
                 for name in track(unread, "reading runs", len(unread)):
-                    runs[name] = (marks[name], self._write_single(found[name]))
+                    facts = read_facts(found[name], self.runs_folder)
+                    runs[name] = (marks[name], self._write(RUNS, to_table(facts)))
                 changed = sum(name in known.runs for name in unread)
                 if unread or removed or rebuild or not (self.folder / INDEX_FILE).is_file():
                     self._commit(replace(known, runs=dict(sorted(runs.items()))))
@@ -153,6 +154,19 @@ class RunDatabase:
                 if len(now.singles) > MOST_SINGLE:
                     self._compact(now)
         return Update(len(unread) - changed, changed, removed, len(found) - len(unread))
+
+    def put(self, facts: Iterable[RunFacts]) -> None:
+        """Adds facts that were read elsewhere, a file each; an `update` forgets those whose runs it does not find.
+
+        Raises:
+            RunError: the database cannot be written, or somebody else writes it.
+        """
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with write_lock(self.folder):
+                known = self._sound_index()
+                put = {each.run: ("", self._write(RUNS, to_table(each))) for each in facts}
+                self._commit(replace(known, runs=dict(sorted((known.runs | put).items()))))
 
     def compact(self) -> None:
         """Puts all files of one run into parts.
@@ -201,9 +215,6 @@ class RunDatabase:
         runs = {name: entry for name, entry in index.runs.items() if entry[1] in there}
         parts = {file: count for file, count in index.parts.items() if file in there}
         return replace(index, runs=runs, parts=parts)
-
-    def _write_single(self, run: Path) -> str:
-        return self._write(RUNS, to_table(read_facts(run, self.runs_folder)))
 
     def _write(self, kind: str, rows: FactsTable) -> str:
         """Writes rows into a file that is named by them, which may be there already."""
