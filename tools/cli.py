@@ -29,6 +29,7 @@ from .commands import bench, calibrate, perception
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
+from .commands.batch import batch
 from .commands.body import body
 from .commands.check import check
 from .commands.compare import compare
@@ -67,6 +68,7 @@ COMMANDS: dict[str, Command] = {
     "view": view,
     "compare": compare,
     "sweep": sweep,
+    "batch": batch,
     "animate": animate,
     "export": export,
     "validate": validate,
@@ -128,7 +130,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
-CONTINUED = ("reconstruct", "sweep", "demo", "design")
+CONTINUED = ("reconstruct", "sweep", "batch", "demo", "design")
 # Those that wait for people: that they go on needs no saying.
 WAITING = ("view", "perception")
 USER_ERROR = 2
