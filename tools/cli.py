@@ -242,7 +242,12 @@ def _refuse_mistyped(words: Sequence[str]) -> None:
         return
     refuse_unknown(words[0], [*COMMANDS, *FAMILIES])
     # `import` and `runs` take a folder too, and say themselves what it could be.
-    if words[0] in FAMILIES and words[0] not in ("import", "runs") and words[1:2] and not words[1].startswith("-"):
+    if (
+        words[0] in FAMILIES
+        and words[0] not in ("import", "runs")
+        and words[1:2]
+        and not words[1].startswith("-")
+    ):
         refuse_unknown(words[1], FAMILIES[words[0]][1](), words[0])
 
 

@@ -47,7 +47,11 @@ class Events:
     def ended(self, task: Task, attempt: Attempt, number: int, *, again: bool) -> None:
         """A try ended; `again` says that there will be another."""
         event = "again" if again else attempt.outcome
-        facts = {"seconds": round(attempt.seconds, 3), "peak_mb": round(attempt.peak_mb, 1), "attempt": number}
+        facts = {
+            "seconds": round(attempt.seconds, 3),
+            "peak_mb": round(attempt.peak_mb, 1),
+            "attempt": number,
+        }
         errors = {"error": attempt.error, "details": attempt.details} if attempt.error else {}
         with self._lock:
             self.counts[event] += 1

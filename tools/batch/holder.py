@@ -18,13 +18,13 @@ from .tasks import Attempt, Task
 RECONSTRUCTION = "simulacra.tools.batch.reconstruction:reconstruct_task"
 # One thread each, in every library that makes some. Numba's own is among them: its parallel kernels otherwise set
 # PyTorch back to as many as there are cores, after which two workers on two cores take three times as long.
-ONE_THREAD = {
-    name: "1"
-    for name in (
+ONE_THREAD = dict.fromkeys(
+    (
         "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENCV_FOR_THREADS_NUM",
         "VECLIB_MAXIMUM_THREADS",
-    )
-}  # fmt: skip
+    ),
+    "1",
+)  # fmt: skip
 LOOKS_EVERY_S = 0.2
 ENDS_WITHIN_S = 5.0
 
@@ -99,7 +99,8 @@ class Holder:
         process, self._process, self._done = self._process, None, 0
         if process is None:
             return
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         if process.poll() is None:
             process.kill()
         process.wait(ENDS_WITHIN_S)
@@ -157,4 +158,8 @@ def _describe_end(process: subprocess.Popen[bytes]) -> str:
         code = process.wait(ENDS_WITHIN_S)
     except subprocess.TimeoutExpired:
         return "the worker gave no answer"
-    return f"the worker was killed ({signal.Signals(-code).name})" if code < 0 else f"the worker ended with {code}"
+    return (
+        f"the worker was killed ({signal.Signals(-code).name})"
+        if code < 0
+        else f"the worker ended with {code}"
+    )

@@ -8,7 +8,6 @@ needs simulacra installed, and sessions and runs under the same paths.
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
@@ -159,7 +158,7 @@ def connect(address: str | None, workers: int) -> Any:
     """
     os.environ.update(NO_REPORTS)
     try:
-        ray = importlib.import_module("ray")
+        import ray
     except ImportError as error:
         raise MissingExtraError(
             "a batch on a cluster needs Ray", remedy="pip install simulacra[batch]; or leave --ray out"

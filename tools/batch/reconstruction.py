@@ -67,7 +67,10 @@ def check_retention(about: Mapping[str, Any], session: Path, today: datetime.dat
         last = datetime.date.fromisoformat(str(until)[:10])
     except ValueError as error:
         raise InputError(
-            "the day until which the session is kept is none", where=session, expected="YYYY-MM-DD", found=until
+            "the day until which the session is kept is none",
+            where=session,
+            expected="YYYY-MM-DD",
+            found=until,
         ) from error
     if (today or datetime.date.today()) > last:
         raise InputError(

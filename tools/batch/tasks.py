@@ -126,7 +126,14 @@ def plan_tasks(
             log = out / ".logs" / f"{full.replace('/', '__')}.log"
             run = out / full
             tasks.append(
-                Task(full, str(session.resolve()), str(run.resolve()), config, dict(options), str(log.resolve()))
+                Task(
+                    full,
+                    str(session.resolve()),
+                    str(run.resolve()),
+                    config,
+                    dict(options),
+                    str(log.resolve()),
+                )
             )
     return tasks
 

@@ -22,7 +22,15 @@ from simulacra.render.runtime.errors import UserError
 
 PR_SET_PDEATHSIG = 1
 # Of a disk on another machine, and of a network.
-PASSING = (errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.EIO, errno.ECONNRESET, errno.EAGAIN)
+PASSING = (
+    errno.ESTALE,
+    errno.ETIMEDOUT,
+    errno.ENOTCONN,
+    errno.EREMOTEIO,
+    errno.EIO,
+    errno.ECONNRESET,
+    errno.EAGAIN,
+)
 HELD = "another process writes into this run"
 
 
@@ -55,7 +63,11 @@ def attempt(job: Callable[[dict[str, Any]], None], task: dict[str, Any]) -> dict
         return {"error": error.what, "details": "\n".join(error.lines()[1:]), "heals": _heals(error)}
     except OSError as error:
         traceback.print_exc()
-        return {"error": str(error), "details": traceback.format_exc()[-2000:], "heals": error.errno in PASSING}
+        return {
+            "error": str(error),
+            "details": traceback.format_exc()[-2000:],
+            "heals": error.errno in PASSING,
+        }
     except MemoryError:
         return {"error": "there was not enough memory", "details": "", "heals": True}
     except Exception as error:  # noqa: BLE001 (a bug of one task is no other's)

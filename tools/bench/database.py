@@ -97,7 +97,9 @@ def run(*, runs: int, views: int, repeats: int, as_json: bool) -> None:
     """
     with tempfile.TemporaryDirectory() as place:
         database = open_database(Path(place))
-        made = [_timed("one file a run", lambda: database.put(made_up(runs, views)), database.folder / "runs")]
+        made = [
+            _timed("one file a run", lambda: database.put(made_up(runs, views)), database.folder / "runs")
+        ]
         single = {q: _direct(database.folder / "runs", sql, repeats) for q, sql in QUESTIONS.items()}
         made.append(_timed("compacted", database.compact, database.folder / "parts"))
         parts = {q: _direct(database.folder / "parts", sql, repeats) for q, sql in QUESTIONS.items()}

@@ -33,7 +33,7 @@ Cluster = Annotated[str | None, arg(metavar="local|ADDRESS")]
 
 
 def batch(
-    sessions: Sessions,
+    src: Sessions,
     /,
     out: OptionalFolder = None,
     config: Config = None,
@@ -55,7 +55,7 @@ def batch(
     happened, OUT/.logs what each run printed.
 
     Args:
-        sessions: a folder in which sessions are, or a text file with the path of one in each line.
+        src: a folder in which sessions are, or a text file with the path of one in each line.
         out: the folder of all runs.
         config: a YAML file with what differs from the defaults, or the name of one that simulacra brings; for each
             session the one that fits it if not given.
@@ -78,7 +78,7 @@ def batch(
     if out is None:
         raise RunError("A folder for the runs is needed", remedy="say which: --out RUNS")
     check_folder(out, "a batch")
-    tasks = plan_tasks(find_sessions(sessions), _settings(config, overrides), out, config)
+    tasks = plan_tasks(find_sessions(src), _settings(config, overrides), out, config)
     limits = Limits(seconds, memory_mb, tasks_of_worker)
     out.mkdir(parents=True, exist_ok=True)
     with Progress("runs", len(tasks)) as progress:
@@ -88,9 +88,7 @@ def batch(
         if ray is None:
             _warm_up(limits)
             count = workers or os.cpu_count() or 1
-            run_tasks(
-                tasks, out, events, workers=count, limits=limits, patience=Patience(tries), after=after
-            )
+            run_tasks(tasks, out, events, workers=count, limits=limits, patience=Patience(tries), after=after)
         else:
             from ..batch.on_ray import run_on_ray
 

@@ -98,19 +98,19 @@ def bench_drive(
 
 
 def bench_database(
-    runs: RunCount = 10_000, views: ClipLength = 200, repeats: Repeats = 3, json: bool = False
+    count: RunCount = 10_000, views: ClipLength = 200, repeats: Repeats = 3, json: bool = False
 ) -> None:
     """The database of runs: five questions over made-up runs, from a file a run, from parts, and from the cache.
 
     Args:
-        runs: how many.
+        count: of runs.
         views: of each.
         repeats: measured turns of each question.
         json: one JSON object a line instead of a table.
     """
     from ..bench.database import run
 
-    run(runs=runs, views=views, repeats=repeats, as_json=json)
+    run(runs=count, views=views, repeats=repeats, as_json=json)
 
 
 def bench_soak(

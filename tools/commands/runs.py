@@ -96,7 +96,7 @@ def runs_sql(
     rebuild: bool = False,
     json_lines: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Ask one SELECT over the runs in a folder: `simulacra runs sql runs 'SELECT config, avg(psnr_fg) FROM runs GROUP BY 1'`.
+    """Ask one SELECT over the runs in a folder: `runs sql DIR 'SELECT config, avg(psnr_fg) FROM runs GROUP BY 1'`.
 
     Tables: runs, views, settings, scores, stages, versions, checks, tags (docs/database.md has their columns). What is
     asked is held to these: no files, no settings, 1 GB of memory, five seconds.

@@ -58,7 +58,7 @@ def connect_tables(database: RunDatabase) -> Any:
 
 
 def make_caches(database: RunDatabase) -> tuple[Path, Path | None]:
-    """The DuckDB files of what counts now, made where they are missing: of all, and of the parts where there are any."""
+    """The DuckDB files of what counts now, made where they are missing: of all, and of the parts if there are any."""
     index = database.index()
     parts = database.folder / f"parts-{_name(sorted(index.parts))}.duckdb" if index.parts else None
     stale = sorted(_stale_runs(database, index)) if index.stale() else []

@@ -9,16 +9,18 @@ from simulacra.render.runtime.errors import MissingExtraError
 
 
 def import_extra(name: str) -> Any:
-    """A module of the extra.
+    """A module of the extra, of which both packages have to be there.
 
     Raises:
         MissingExtraError: it is not installed.
     """
     try:
-        return importlib.import_module(name)
+        import duckdb  # noqa: F401
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(
             "the database of runs needs DuckDB and pyarrow",
-            found=f"{name.partition('.')[0]} is not installed",
+            found=f"{error.name} is not installed",
             remedy="pip install simulacra[database]",
         ) from error
+    return importlib.import_module(name)

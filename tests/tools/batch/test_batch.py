@@ -65,7 +65,9 @@ def test_all_are_done_once_and_none_stops_another(tmp_path: Path) -> None:
         "killed": 2,
     }
     kept = read_events(tmp_path / EVENTS_FILE)
-    assert last_outcomes(kept) == {each.name: "failed" if each.name in events.failed else "done" for each in tasks}
+    assert last_outcomes(kept) == {
+        each.name: "failed" if each.name in events.failed else "done" for each in tasks
+    }
     (again,) = [event for event in kept if event["event"] == "again"]
     assert again["task"] == "killed" and "SIGKILL" in again["error"]
     threads = json.loads((tmp_path / "good0" / "result.json").read_text())["threads"]

@@ -1,4 +1,4 @@
-"""The database of runs: the rows are those of the folders, whatever way they came in, and a question sees nothing else."""
+"""The database of runs: rows are those of the folders, however they came in, and a question sees nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def test_rows_are_what_the_folders_say(runs: Path) -> None:
     database = open_database(runs)
     assert database.update() == Update(new=3, changed=0, removed=0, unchanged=0)
     metrics = read_json(runs / "deep" / "b" / "evaluate" / "metrics.json")["scores"]["psnr_fg"]
-    found = rows_of(database, "SELECT run, state, config, session_name, psnr_fg, seconds FROM runs ORDER BY run")
+    found = rows_of(
+        database, "SELECT run, state, config, session_name, psnr_fg, seconds FROM runs ORDER BY run"
+    )
     assert [row[0] for row in found] == ["a", "c", "deep/b"]
     assert found[2] == ("deep/b", "complete", "smoke", "b", metrics["mean"], 6.0)
     views = rows_of(
@@ -78,7 +80,9 @@ def test_changes_come_in_and_what_is_gone_goes(runs: Path) -> None:
     shutil.rmtree(runs / "c")
     plant_run(runs / "d", session="d")
     assert database.update() == Update(new=1, changed=1, removed=1, unchanged=1)
-    assert rows_of(database, "SELECT run, camera, frame, tag, severity FROM tags") == [("a", "2", 3, "hole", 3)]
+    assert rows_of(database, "SELECT run, camera, frame, tag, severity FROM tags") == [
+        ("a", "2", 3, "hole", 3)
+    ]
     assert rows_of(database, "SELECT run FROM runs ORDER BY 1") == [("a",), ("d",), ("deep/b",)]
     assert database.update() == Update(new=0, changed=0, removed=0, unchanged=3)
 
@@ -170,7 +174,10 @@ def test_a_damaged_run_is_a_row_that_says_so(runs: Path) -> None:
 
 
 def test_rows_of_a_file_are_those_that_were_written(tmp_path: Path) -> None:
-    views = (ViewScores("2", -1, None, {"psnr_fg": float("inf")}), ViewScores("", 3, True, {SCORES[-1]: 0.25}))
+    views = (
+        ViewScores("2", -1, None, {"psnr_fg": float("inf")}),
+        ViewScores("", 3, True, {SCORES[-1]: 0.25}),
+    )
     facts = to_table(RunFacts("'; drop table runs --", {"about": {"state": "ö"}}, views))
     write_table(tmp_path / "one.parquet", facts)
     assert read_table(tmp_path / "one.parquet").table.equals(facts.table)
@@ -318,7 +325,9 @@ def test_commands(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["runs", "export", str(runs), "--out", str(tmp_path / "t.xlsx")]) == 2
     assert main(["runs", "export", str(runs), "--out", str(tmp_path / "t.csv"), "--table", "settings"]) == 0
     assert main(["runs", str(runs), "--json"]) == main(["runs", "list", str(runs), "--json"]) == 0
-    listed = [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    listed = [
+        json.loads(line)["name"] for line in capsys.readouterr().out.splitlines() if line.startswith("{")
+    ]
     assert listed == ["a", "c", "deep/b"] * 2
 
 
