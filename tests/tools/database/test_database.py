@@ -29,11 +29,17 @@ from simulacra.tools.viewer.tags import append_tag, make_tag
 from tests.tools.comparison.planted_runs import FRAMES, plant_run
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("planted")
     for name, gain, steps in (("a", 0.0, 60), ("deep/b", 0.5, 120), ("c", -0.5, 240)):
-        plant_run(tmp_path / "runs" / name, gain=gain, steps=steps, session=name[-1])
-    return tmp_path / "runs"
+        plant_run(place / name, gain=gain, steps=steps, session=name[-1])
+    return place
+
+
+@pytest.fixture
+def runs(planted: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(planted, tmp_path / "runs")
 
 
 def rows_of(database: RunDatabase, sql: str) -> list[tuple[Any, ...]]:
@@ -78,7 +84,7 @@ def test_changes_come_in_and_what_is_gone_goes(runs: Path) -> None:
     database.update()
     append_tag(runs / "a", make_tag({"camera": "2", "frame": 3, "tag": "hole", "severity": 3}))
     shutil.rmtree(runs / "c")
-    plant_run(runs / "d", session="d")
+    shutil.copytree(runs / "a", runs / "d")
     assert database.update() == Update(new=1, changed=1, removed=1, unchanged=1)
     assert rows_of(database, "SELECT run, camera, frame, tag, severity FROM tags") == [
         ("a", "2", 3, "hole", 3)
@@ -91,7 +97,7 @@ def test_changes_come_in_and_what_is_gone_goes(runs: Path) -> None:
 def test_what_came_in_one_by_one_is_what_is_read_at_once(runs: Path, tmp_path: Path, compacted: bool) -> None:
     grown = open_database(runs, tmp_path / "grown")
     for number in range(4):
-        plant_run(runs / f"later{number}", gain=0.1 * number, steps=70 + number, session="e")
+        shutil.copytree(runs / "a", runs / f"later{number}")
         grown.update()
         if compacted and number % 2:
             grown.compact()
@@ -143,7 +149,7 @@ def test_a_killed_update_leaves_what_was(runs: Path, monkeypatch: pytest.MonkeyP
     database = open_database(runs)
     database.update()
     before = everything(database)
-    plant_run(runs / "d", session="d")
+    shutil.copytree(runs / "a", runs / "d")
 
     def killed(self: RunDatabase, index: store.Index) -> None:
         raise KeyboardInterrupt
@@ -284,7 +290,7 @@ def test_a_question_without_end_is_stopped(runs: Path) -> None:
 
 def test_a_name_that_is_sql_is_a_name(runs: Path) -> None:
     name = "'; drop table runs --"
-    plant_run(runs / name, session="e")
+    shutil.copytree(runs / "a", runs / name)
     database = open_database(runs)
     database.update()
     database.compact()
@@ -312,7 +318,7 @@ def test_exported_tables_are_whole(runs: Path, tmp_path: Path, ending: str) -> N
 
 
 def test_commands(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["runs", "sql", str(runs), "SELECT run FROM runs WHERE psnr_fg > 20.2", "--json"]) == 0
+    assert main(["runs", "sql", str(runs), "SELECT run FROM runs WHERE psnr_fg > 20.4", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"run": "deep/b"}
     assert main(["runs", "sql", str(runs), "SELECT run FROM runs WHERE psnr_fg > 99"]) == 0
     assert capsys.readouterr().out == "no rows match\n"
