@@ -26,6 +26,7 @@ from simulacra.recon.runs.ranges import check_values, interval_of
 from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate, perception
+from .commands.analyse import analyse
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
@@ -69,6 +70,7 @@ COMMANDS: dict[str, Command] = {
     "compare": compare,
     "sweep": sweep,
     "batch": batch,
+    "analyse": analyse,
     "animate": animate,
     "export": export,
     "validate": validate,

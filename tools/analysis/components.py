@@ -166,10 +166,14 @@ def _refuse_unbalanced(
         if len(each) < len(cameras)
     ]
     if len(set(counts.values())) > 1 or lacking or not counts:
-        few = ", ".join(lacking[:3]) or ", ".join(f"{name} {count}" for name, count in list(counts.items())[:4])
+        few = ", ".join(lacking[:3]) or ", ".join(
+            f"{name} {count}" for name, count in list(counts.items())[:4]
+        )
         raise ConfigError(
             "parts of a variance are told of balanced designs only",
             expected="equally many sessions of each subject, the same cameras in all of them",
-            found=f"sessions that lack a camera: {few}" if lacking else f"sessions by subject: {few or 'none'}",
+            found=f"sessions that lack a camera: {few}"
+            if lacking
+            else f"sessions by subject: {few or 'none'}",
             remedy="choose runs for which that holds with --where",
         )

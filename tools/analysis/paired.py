@@ -30,6 +30,7 @@ class Difference:
         mean: over clusters, each with the same weight, in the score's unit.
         interval: of the mean.
         clusters: how many.
+        deviation: standard deviation of the clusters' means.
         probability: of a mean as far from zero by chance (t test of the clusters' means), alone.
         corrected: the same as one of all that were asked.
     """
@@ -37,6 +38,7 @@ class Difference:
     mean: float
     interval: tuple[float, float]
     clusters: int
+    deviation: float
     probability: float
     corrected: float
 
@@ -59,7 +61,12 @@ def compare_settings(
     corrected = holm(list(alone.values()))
     return {
         name: Difference(
-            float(each.mean()), bootstrap_interval(each, level, seed), len(each), alone[name], corrected[place]
+            float(each.mean()),
+            bootstrap_interval(each, level, seed),
+            len(each),
+            float(each.std(ddof=1)),
+            alone[name],
+            corrected[place],
         )
         for place, (name, each) in enumerate(means.items())
     }

@@ -20,6 +20,7 @@ COMMAND_GROUPS = {
         "runs": "list runs: what differs, scores, how far each got; ask SQL of them",
         "sweep": "reconstruct with several values of some settings, and compare",
         "batch": "reconstruct many sessions, on all cores or on a cluster",
+        "analyse": "what makes scores of many runs differ: subjects, cameras, a setting",
         "compare": "runs side by side: paired differences, worst views",
         "perception": "ask people which render is better, and which metrics agree",
         "animate": "move the avatar by a motion file, as a video",

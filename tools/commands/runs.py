@@ -114,7 +114,7 @@ def runs_sql(
     from ..database.show import say_answer
 
     check_question(question)
-    answer = ask(_updated(folder, database, update=update, rebuild=rebuild), question, most_rows=rows)
+    answer = ask(updated(folder, database, update=update, rebuild=rebuild), question, most_rows=rows)
     if json_lines:
         for record in answer.as_records():
             print(json.dumps(record, default=str))
@@ -143,12 +143,19 @@ def runs_export(
     from .arguments import check_file
 
     check_file(out, ENDINGS, "a table")
-    count = export_table(_updated(folder, database, update=True, rebuild=rebuild), table, out)
+    count = export_table(updated(folder, database, update=True, rebuild=rebuild), table, out)
     print(f"{out}: {count} rows of {table}")
 
 
-def _updated(folder: Path, place: Path | None, *, update: bool, rebuild: bool) -> RunDatabase:
-    """The database of a folder's runs, up to date."""
+def updated(folder: Path, place: Path | None, *, update: bool, rebuild: bool) -> RunDatabase:
+    """The database of a folder's runs.
+
+    Args:
+        folder: of the runs.
+        place: of the database; among the runs if None.
+        update: look for what is new, changed or gone.
+        rebuild: read everything again.
+    """
     from ..database.store import open_database
 
     database: Any = open_database(folder, place)

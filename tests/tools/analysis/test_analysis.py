@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest
@@ -9,6 +12,9 @@ from scipy.stats import binomtest
 from simulacra.render.runtime.errors import ConfigError
 from simulacra.tools.analysis.components import PARTS, balanced, mean_squares, variance_components
 from simulacra.tools.analysis.paired import bootstrap_interval, compare_settings, holm, sessions_needed
+from simulacra.tools.analysis.questions import components_of, settings_of
+from simulacra.tools.database.facts import RunFacts, ViewScores
+from simulacra.tools.database.store import open_database
 
 SUBJECTS, SESSIONS, CAMERAS = 20, 3, 6
 TRUTH = {"subject": 1.0, "session": 0.49, "camera": 0.25, "rest": 1.44}
@@ -75,7 +81,9 @@ def test_intervals_of_differences_cover_as_often_as_is_said() -> None:
         means = (of_subject[:, None] + rng.normal(0.0, 1.0, (12, 20))).mean(1)
         low, high = bootstrap_interval(means + 0.3, seed=trial)
         covered += low <= 0.3 <= high
-        found = compare_settings({str(k): dict(zip("abcdefgh", [[v] for v in rng.normal(size=8)])) for k in range(3)})
+        found = compare_settings(
+            {str(k): dict(zip("abcdefgh", [[v] for v in rng.normal(size=8)])) for k in range(3)}
+        )
         alarms += any(each.corrected < 0.05 for each in found.values())
     assert binomtest(covered, trials, 0.95).pvalue > 1e-4, covered / trials
     # Of three comparisons at once any alarm counts; without the correction some 14 % would have one.
@@ -100,3 +108,36 @@ def test_so_many_sessions_are_enough_and_one_less_is_not() -> None:
     assert np.mean(np.abs(ratio) > 2.0345) == pytest.approx(0.8, abs=0.03)
     with pytest.raises(ConfigError, match="never seen"):
         sessions_needed(0.0, 1.0)
+
+
+def test_the_database_is_asked_for_both(tmp_path: Path) -> None:
+    """Eight subjects, two sessions and three cameras each, made with two values of a setting, 0.8 apart."""
+    pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(16)
+    of_subject, of_view = rng.normal(0, 2, 8), rng.normal(0, 0.1, (8, 2, 3))
+    facts = []
+    for s, k, steps in itertools.product(range(8), range(2), (60, 120)):
+        about = {"subject": f"p{s}", "session_fingerprint": f"p{s}k{k}", "config": "smoke"}
+        settings = [{"name": "avatar.steps", "text": str(steps), "number": float(steps)}]
+        numbers = 23 + of_subject[s] + of_view[s, k] + 0.8 * (steps == 120)
+        views = [
+            ViewScores(f"c{c}", 0, False, {"psnr_fg": float(number)}) for c, number in enumerate(numbers)
+        ]
+        facts.append(RunFacts(f"{s}/{k}/{steps}", {"about": about, "settings": settings}, tuple(views)))
+    database = open_database(tmp_path)
+    database.put(facts)
+    parts = components_of(database, "psnr_fg", "config = 'smoke'")
+    assert parts["subject"].interval[0] > 1 and parts["subject"].freedom == 7
+    assert parts["rest"].deviation == pytest.approx(0.1, abs=0.04)
+    (difference,) = settings_of(database, "psnr_fg", "avatar.steps").values()
+    assert difference.mean == pytest.approx(0.8, abs=1e-5) and difference.clusters == 8
+    assert difference.corrected < 1e-9
+    with pytest.raises(ConfigError, match="same in all"):
+        settings_of(database, "psnr_fg", "avatar.steps", "number = 60")
+    with pytest.raises(ConfigError, match="no such number"):
+        components_of(database, "psnr_fg FROM runs --")
+    with pytest.raises(ConfigError, match="no such table"):
+        components_of(database, "psnr_fg", "1 IN (SELECT 1 FROM duckdb_settings)")
+    with pytest.raises(ConfigError, match="balanced"):
+        components_of(database, "psnr_fg", "session_fingerprint <> 'p0k0'")
