@@ -26,9 +26,11 @@ from simulacra.recon.runs.ranges import check_values, interval_of
 from simulacra.render.runtime.errors import ConfigError, UserError
 
 from .commands import bench, calibrate, perception
+from .commands.analyse import analyse
 from .commands.animate import animate
 from .commands.arguments import as_option
 from .commands.assets import assets
+from .commands.batch import batch
 from .commands.body import body
 from .commands.check import check
 from .commands.compare import compare
@@ -45,7 +47,7 @@ from .commands.outputs import check_output, is_positional, marked_outputs
 from .commands.overview import overview, refuse_unknown
 from .commands.reconstruct import reconstruct
 from .commands.repair import repair
-from .commands.runs import runs
+from .commands.runs import runs_export, runs_list, runs_show, runs_sql, with_list
 from .commands.stage import stage, stage_people, stage_sensors
 from .commands.sweep import sweep
 from .commands.synchronise import synchronise
@@ -66,8 +68,9 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "view": view,
     "compare": compare,
-    "runs": runs,
     "sweep": sweep,
+    "batch": batch,
+    "analyse": analyse,
     "animate": animate,
     "export": export,
     "validate": validate,
@@ -105,6 +108,10 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "clocks": calibrate.calibrate_clocks,
         },
     ),
+    "runs": (
+        "What runs there are, and what is known of them. `runs DIR` is `runs list DIR`.",
+        lambda: {"list": runs_list, "show": runs_show, "sql": runs_sql, "export": runs_export},
+    ),
     "perception": (
         "What people see, and which metrics see the same.",
         lambda: {"study": perception.perception_study},
@@ -120,6 +127,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
             "quality": bench.bench_quality,
             "end-to-end": bench.bench_end_to_end,
             "codec": bench.bench_codec,
+            "database": bench.bench_database,
             "soak": bench.bench_soak,
         },
     ),
@@ -127,7 +135,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
 # Names that layouts had, which `import` still takes.
 OLD_LAYOUTS = {"colour-depth": "color-depth"}
 # Those that keep what they finished, and go on from there.
-CONTINUED = ("reconstruct", "sweep", "demo", "design", "bench quality")
+CONTINUED = ("reconstruct", "sweep", "batch", "demo", "design", "bench quality")
 # Those that wait for people: that they go on needs no saying.
 WAITING = ("view", "perception")
 USER_ERROR = 2
@@ -238,8 +246,13 @@ def _refuse_mistyped(words: Sequence[str]) -> None:
     if words[0].startswith("-"):
         return
     refuse_unknown(words[0], [*COMMANDS, *FAMILIES])
-    # `import` takes a folder too, and says itself what it could be.
-    if words[0] in FAMILIES and words[0] != "import" and words[1:2] and not words[1].startswith("-"):
+    # `import` and `runs` take a folder too, and say themselves what it could be.
+    if (
+        words[0] in FAMILIES
+        and words[0] not in ("import", "runs")
+        and words[1:2]
+        and not words[1].startswith("-")
+    ):
         refuse_unknown(words[1], FAMILIES[words[0]][1](), words[0])
 
 
@@ -302,7 +315,7 @@ def _with_todays_layout(arguments: Sequence[str]) -> list[str]:
         from .commands.imports import OPTIONS
 
         return with_found_layout(words, OPTIONS)
-    return words
+    return with_list(words, tuple(FAMILIES["runs"][1]()))
 
 
 def split_overrides(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

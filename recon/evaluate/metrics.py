@@ -21,6 +21,9 @@ SETTINGS = {
     "longest_side": "evaluate.view.longest_side",
 }
 
+# Of the body, as `recon.evaluate.regions` tells them apart.
+REGIONS = ("face", "head", "torso", "arms", "hands", "legs", "feet")
+
 
 # "nearest N": a number that is off on either side is worse.
 Better = Literal["higher", "lower", "nearest 0", "nearest 1"]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
+from simulacra.recon.evaluate.metrics import REGIONS
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Missing, collect
 from simulacra.recon.perception.mask_iou import mask_iou
@@ -23,7 +24,6 @@ from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras
 from simulacra.render.mesh import rasterize_mesh
 
-REGIONS = ("face", "head", "torso", "arms", "hands", "legs", "feet")
 _PART_REGIONS = {
     "torso": "torso",
     "neck": "head",

@@ -31,6 +31,7 @@ Seed = Annotated[int, Interval(ge=0, le=2**32 - 1)]
 Sessions = Annotated[Positional[tuple[Path, ...]], arg(metavar="[SESSION ...]"), Input("session")]
 People = Annotated[int, Interval(ge=0, le=10_000)]
 Methods = Annotated[tuple[str, ...], arg(metavar="NAME|FILE.yaml [...]")]
+RunCount = Annotated[int, Interval(ge=1, le=1_000_000)]
 Workers = Annotated[int, Interval(ge=1, le=64)]
 
 
@@ -123,6 +124,22 @@ def bench_codec(
     from ..bench.codec import run
 
     run(runs=runs, as_json=json)
+
+
+def bench_database(
+    count: RunCount = 10_000, views: ClipLength = 200, repeats: Repeats = 3, json: bool = False
+) -> None:
+    """The database of runs: five questions over made-up runs, from a file a run, from parts, and from the cache.
+
+    Args:
+        count: of runs.
+        views: of each.
+        repeats: measured turns of each question.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.database import run
+
+    run(runs=count, views=views, repeats=repeats, as_json=json)
 
 
 def bench_soak(

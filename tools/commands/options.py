@@ -30,11 +30,12 @@ from .stage import stage_schema
 CONFIGURED: dict[str, Callable[[], type]] = {
     "reconstruct": reconstruction_schema,
     "sweep": reconstruction_schema,
+    "batch": reconstruction_schema,
     "stage": stage_schema,
     "design": design_schema,
 }
 # Those whose options are another's.
-SAME = {"sweep": "reconstruct"}
+SAME = {"sweep": "reconstruct", "batch": "reconstruct"}
 OPTIONS_FILE = "options.json"
 # What a class of options is made of: its name and docstring, for each value the word for it and its default as YAML or
 # the class of its own values, the classes whose values it has all, and whether it is absent unless it is asked for.

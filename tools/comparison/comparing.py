@@ -128,7 +128,7 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
             "they are of different sessions" + same,
             f"{first.session} ({first.session_fingerprint[:12]})",
             f"{other.session} ({other.session_fingerprint[:12]})",
-            "compare runs of one session; over several sessions compare means, of `simulacra runs --json`",
+            "compare runs of one session; over several sessions compare means, of `simulacra runs list --json`",
         )
     ours, theirs = map(_scored, scored)
     if set(ours) != set(theirs):

@@ -164,9 +164,22 @@ def summarize(run: Path, above: Path | None = None) -> RunSummary:
 
 
 def _state(run: Path, config: Mapping[str, Any], stages: Mapping[str, Any]) -> str:
-    """How far a run got; by what its stages say of themselves, none of them is opened."""
-    if writer := _writer(run):
-        return f"being written by {writer}"
+    """Who writes into a run now, or how far it got."""
+    writer = _writer(run)
+    return f"being written by {writer}" if writer else how_far(run, config, stages)
+
+
+def how_far(run: Path, config: Mapping[str, Any], stages: Mapping[str, Any]) -> str:
+    """How far a run got; by what its stages say of themselves, none of them is opened.
+
+    Args:
+        run: its folder.
+        config: its settings, nested.
+        stages: as run.json describes them.
+
+    Raises:
+        RunError: a stage's description is damaged.
+    """
     done = [name for name in STAGE_ORDER if (run / name / STAGE_FILE).is_file()]
     # Baselines without a body have no fit and no surface.
     kind = config.get("avatar", {}).get("kind") if config else None
