@@ -16,6 +16,7 @@ import numpy as np
 from annotated_types import Interval
 from jaxtyping import Float
 
+from simulacra.recon.evaluate.clusters import METHOD, WORLD
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.regions import (
@@ -25,7 +26,7 @@ from simulacra.recon.evaluate.regions import (
     region_psnr,
     spread_regions,
 )
-from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
+from simulacra.recon.evaluate.scores import Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
 from simulacra.recon.evaluate.views import (
     DIFFERENCE_FULL_SCALE,
@@ -311,6 +312,6 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
         "difference_full_scale": DIFFERENCE_FULL_SCALE,
         "least_confidence": settings.least_confidence,
         "mean": "over views, each with the same weight; decibels are averaged, not errors",
-        "interval_95": INTERVAL_METHOD,
+        "interval_95": METHOD,
         "mask_sources": dict(mask_sources),
     }
