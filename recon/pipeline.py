@@ -337,7 +337,7 @@ def run_stages(
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     before = key | judged | log.digests("avatar", "fit", "observe")
-    log.run("evaluate", 4, settings.evaluate, before, score, lambda _: None)
+    log.run("evaluate", 5, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)
     return Reconstruction(run, session, settings, protocol, observed, fit, surface, trained, stages, moment)
 

@@ -30,8 +30,8 @@ WORLD = ""
 METHOD = (
     f"expanded percentile bootstrap (Hesterberg 2015) over clusters, {RESAMPLES} resamples, seed 0: people where there "
     f"are several; else frames and cameras, each of which there are at least {LEAST_CLUSTERS} of, crossed (Owen 2007). "
-    "What is drawn and what is held stands beside each interval. Neighbouring frames are alike: over frames it is rather "
-    "too narrow."
+    "What is drawn and what is held stands beside each interval. Neighbouring frames are alike: over frames it is "
+    "rather too narrow."
 )
 
 
@@ -102,7 +102,7 @@ def _interval(
 
 
 def expanded_tail(clusters: int, confidence: float) -> float:
-    """The quantile at which a percentile interval of so many clusters ends (Hesterberg 2015, section 4.4)."""
+    """The quantile at which a percentile interval of so many clusters ends (Hesterberg 2015)."""
     wide = np.sqrt(clusters / (clusters - 1)) * t.ppf((1 - confidence) / 2, clusters - 1)
     return float(norm.cdf(wide))
 

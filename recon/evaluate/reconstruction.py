@@ -17,8 +17,9 @@ from torch import Tensor
 from simulacra.recon.avatar.pictures import write_overlay, write_turntable
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.joints import limb_joints
+from simulacra.recon.evaluate.motion import MotionOf, surface_motion
 from simulacra.recon.evaluate.protocol import Protocol, View
-from simulacra.recon.evaluate.regions import RegionsOf, draw_regions, face_regions
+from simulacra.recon.evaluate.regions import RegionsOf, draw_cells, face_cells
 from simulacra.recon.evaluate.scoring import (
     EvaluateConfig,
     Evaluation,
@@ -33,6 +34,7 @@ from simulacra.recon.fit import BodyFit
 from simulacra.recon.observe import Observations, ObserveConfig, observe
 from simulacra.recon.people.record import load_people
 from simulacra.recon.people.survey import expect
+from simulacra.recon.perception.flicker import Motion
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
@@ -106,6 +108,7 @@ def evaluate_reconstruction(
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
         None if fit is None else _regions(session, body, fit),
+        None if fit is None else _motion(session, body, fit),
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)
@@ -176,7 +179,7 @@ def _renderer(session: Session, posed: PosedResult) -> RenderView:
 
 
 def _regions(session: Session, body: BodyModel, fit: BodyFit) -> RegionsOf:
-    regions = face_regions(body)
+    cells = face_cells(body)
     with torch.no_grad():
         rest = body.rest(fit.shape)
 
@@ -184,9 +187,22 @@ def _regions(session: Session, body: BodyModel, fit: BodyFit) -> RegionsOf:
         with torch.no_grad():
             verts = body.pose(rest, fit.pose_of(view.frame, view.camera)).verts[0]
         camera = session.cameras_as_tensors(view.camera).scaled(width, height)
-        return draw_regions(verts, body.faces, regions, camera)
+        return draw_cells(verts, body.faces, cells, camera)
 
     return draw
+
+
+def _motion(session: Session, body: BodyModel, fit: BodyFit) -> MotionOf:
+    with torch.no_grad():
+        rest = body.rest(fit.shape)
+
+    def move(camera: str, earlier: int, later: int, width: int, height: int) -> Motion:
+        with torch.no_grad():
+            verts = [body.pose(rest, fit.pose_of(frame, camera)).verts[0] for frame in (earlier, later)]
+        seen = session.cameras_as_tensors(camera).scaled(width, height)
+        return surface_motion(verts[0], verts[1], body.faces, (seen, seen))
+
+    return move
 
 
 def _read_views(
@@ -197,7 +213,8 @@ def _read_views(
         for observations in masks:
             if mask is None and observations.has(frame, camera):
                 mask, source = observations.mask(frame, camera), observations.mask_source(frame, camera)
-        yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera))
+        K = session.cameras_as_tensors(camera).Ks[0].double().numpy()
+        yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera), K)
 
 
 def _all_masks(

@@ -17,14 +17,16 @@ from annotated_types import Interval
 from jaxtyping import Float
 
 from simulacra.recon.evaluate.clusters import METHOD, WORLD
+from simulacra.recon.evaluate.flickering import FlickerOfViews
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
+from simulacra.recon.evaluate.motion import MotionOf
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.regions import (
     RegionsOf,
     describe_regions,
     region_iou,
+    region_pixels,
     region_psnr,
-    spread_regions,
 )
 from simulacra.recon.evaluate.scores import Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
@@ -124,6 +126,7 @@ class Subject:
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
         truth: of a virtual capture.
         regions: which part of the body a view shows where; None without a body.
+        motion: how its surface moves between frames; likewise.
     """
 
     render_view: RenderView
@@ -132,6 +135,7 @@ class Subject:
     joints: JointEvidence | None = None
     truth: TrueErrors | None = None
     regions: RegionsOf | None = None
+    motion: MotionOf | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,7 @@ class Evaluation:
     """What metrics.json holds.
 
     Attributes:
-        regions: PSNR by region of the body and view, dB.
+        regions: PSNR by region of the body and view, dB, or why there is none.
         overlaps: of the silhouettes in each region, likewise.
         predictions: SHA-256 of what was rendered, at the compared size and of 8 bits, in the protocol's order.
     """
@@ -148,8 +152,8 @@ class Evaluation:
     scores: Mapping[str, Score]
     settings: Mapping[str, Any]
     references: Sequence[PublishedNumber] = ()
-    regions: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
-    overlaps: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
+    regions: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
+    overlaps: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
     predictions: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -193,8 +197,9 @@ def score_views(
     """
     outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
     mask_sources: dict[str, int] = {}
-    regions: dict[View, dict[str, float]] = {}
-    overlaps: dict[View, dict[str, float]] = {}
+    regions: dict[View, dict[str, float | Missing]] = {}
+    overlaps: dict[View, dict[str, float | Missing]] = {}
+    flickering = FlickerOfViews(protocol.frames, subject.motion)
     renders: dict[View, bytes] = {}
     pictured = set(spread(protocol.evaluated, settings.pictures))
     views = _read_in_order(subject.read_views, protocol.evaluated)
@@ -207,12 +212,14 @@ def score_views(
             height, width = compared.person.shape
             shown = subject.regions(captured.view, width, height)
             overlaps[captured.view] = region_iou(compared.covered, compared.person, shown)
-            parts = spread_regions(shown, compared.person)
-            regions[captured.view] = region_psnr(compared.render, compared.photo, parts)
+            pixels = region_pixels(shown, compared.person)
+            regions[captured.view] = region_psnr(compared.render, compared.photo, pixels)
+        flickering.add(compared)
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
     scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
+    scores["flicker"] = flickering.score()
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:

@@ -15,7 +15,7 @@ from simulacra.recon.evaluate.clusters import (
 from simulacra.recon.evaluate.protocol import View
 
 TRIALS = 240
-# Of 240 intervals of 90 % some 216 hold the truth, with a deviation of 4.6: 85 to 95 % is 2.6 deviations on either side.
+# Of 240 intervals of 90 % some 216 hold the truth, with a deviation of 4.6: 85 to 95 % is 2.6 deviations each way.
 LOW, HIGH = 0.85 * TRIALS, 0.95 * TRIALS
 
 
@@ -106,13 +106,15 @@ def test_of_frames_ninety_percent_hold_the_mean(frames: int, cameras: int) -> No
 def test_of_people_ninety_percent_hold_the_mean_and_of_their_views_far_fewer() -> None:
     draw = np.random.default_rng(7)
     held = naive = 0
-    for _ in range(TRIALS):
+    for trial in range(TRIALS):
         people = {
             str(p): {view: v + bias for view, v in crossed(draw, 4, 2, (0.5, 0.5, 0.5)).items()}
             for p, bias in enumerate(draw.normal(0, 2, 10))
         }
         held += holds(interval_of_subjects(people, 0.9), 20.0)
+        if trial >= TRIALS // 4:
+            continue
         flat = {View(WORLD, 8 * int(p) + i): v for p, of in people.items() for i, v in enumerate(of.values())}
         naive += holds(interval_of_views(flat, 0.9), 20.0)
     assert LOW <= held <= HIGH
-    assert naive < 0.65 * TRIALS
+    assert naive < 0.65 * TRIALS / 4

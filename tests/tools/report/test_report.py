@@ -116,7 +116,7 @@ def test_page_says_what_the_files_say(run: Path) -> None:
         "this run is better",
         "Scored on 1 view: cameras 2, which no stage saw.",
         "Camera 1 lags by <2> frames.",
-        "Depth error, median and Depth error, 90th percentile: the capture has no depth for this view.",
+        "Depth error, median and Depth error, 90th percentile and Normals: the capture has no depth for this view.",
         "Joint error (MPJPE): the session has no reference joints.",
         "2 min 05 s",
         "1400 MiB",
