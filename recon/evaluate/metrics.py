@@ -175,9 +175,9 @@ METRICS: dict[str, Metric] = {
         better="lower",
         meaning=(
             "Mean angle between the normals of rendered expected depth and of measured depth, over pixels of the "
-            "person that have both. A normal is that of the plane fitted to a window of 7 by 7 pixels (of 512 to the longer "
-            "side), and known where the whole window is and deviates from its plane by less than 10 mm. Noise of the "
-            "measured depth counts: it sets a floor above zero."
+            "person that have both. A normal is that of the plane fitted to a window of 7 by 7 pixels (of 512 to the "
+            "longer side), and known where the whole window is and deviates from its plane by less than 10 mm. Noise "
+            "of the measured depth counts: it sets a floor above zero."
         ),
         needs="measured depth and a mask of the person",
         decimals=1,

@@ -7,6 +7,7 @@ camera's picture alone: nothing that was trained can know of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from simulacra.recon.avatar.pictures import write_overlay, write_turntable
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.joints import limb_joints
 from simulacra.recon.evaluate.motion import MotionOf, surface_motion
+from simulacra.recon.evaluate.novel import pose_novelty
 from simulacra.recon.evaluate.protocol import Protocol, View
 from simulacra.recon.evaluate.regions import RegionsOf, draw_cells, face_cells
 from simulacra.recon.evaluate.scoring import (
@@ -100,6 +102,8 @@ def evaluate_reconstruction(
     recorded = session
     session = session if fit is None else fit.adjusted(session)
     posed = PosedResult(trained, body, fit)
+    novelty = None if fit is None or protocol.across is not None else pose_novelty(fit, body, protocol)
+    protocol = protocol if novelty is None else replace(protocol, novel_frames=novelty.novel)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(
         _renderer(session, posed),
@@ -109,6 +113,7 @@ def evaluate_reconstruction(
         _true_errors(recorded, body, fit, posed, protocol, settings),
         None if fit is None else _regions(session, body, fit),
         None if fit is None else _motion(session, body, fit),
+        novelty,
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)

@@ -20,6 +20,7 @@ from simulacra.recon.evaluate.clusters import METHOD, WORLD
 from simulacra.recon.evaluate.flickering import FlickerOfViews
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.motion import MotionOf
+from simulacra.recon.evaluate.novel import Novelty
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.regions import (
     RegionsOf,
@@ -127,6 +128,7 @@ class Subject:
         truth: of a virtual capture.
         regions: which part of the body a view shows where; None without a body.
         motion: how its surface moves between frames; likewise.
+        novelty: how far held-out poses are from trained ones; likewise.
     """
 
     render_view: RenderView
@@ -136,6 +138,7 @@ class Subject:
     truth: TrueErrors | None = None
     regions: RegionsOf | None = None
     motion: MotionOf | None = None
+    novelty: Novelty | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class Evaluation:
     Attributes:
         regions: PSNR by region of the body and view, dB, or why there is none.
         overlaps: of the silhouettes in each region, likewise.
+        novelty: how far held-out poses are from trained ones; None without a body.
         predictions: SHA-256 of what was rendered, at the compared size and of 8 bits, in the protocol's order.
     """
 
@@ -155,6 +159,7 @@ class Evaluation:
     regions: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
     overlaps: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
     predictions: str | None = None
+    novelty: Novelty | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Without times or paths, so that another evaluation of the same run is the same file."""
@@ -172,6 +177,8 @@ class Evaluation:
             },
             "scores": {name: score.as_json() for name, score in self.scores.items()},
             "regions": describe_regions(self.regions, self.overlaps),
+            "by_protocol": describe_protocols(self.protocol, self.scores),
+            "novelty": None if self.novelty is None else self.novelty.as_json(),
             "hashes": {"split": self.protocol.digest, "predictions": self.predictions},
             "references": [
                 {"metric": r.metric, "value": r.value, "source": r.source} for r in self.references
@@ -228,9 +235,26 @@ def score_views(
     predictions = sha256(
         b"".join(renders[view] for view in protocol.evaluated if view in renders)
     ).hexdigest()
-    evaluation = Evaluation(protocol, scores, described, settings.references, regions, overlaps, predictions)
+    evaluation = Evaluation(
+        protocol, scores, described, settings.references, regions, overlaps, predictions, subject.novelty
+    )
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation
+
+
+def describe_protocols(protocol: Protocol, scores: Mapping[str, Score]) -> dict[str, Any]:
+    """Of each protocol by itself, by its name and version: the mean of every metric of views, over its views alone."""
+    described: dict[str, Any] = {}
+    for kind, judging in protocol.judges.items():
+        described[kind] = {}
+        for name in (*VIEW_METRICS, "flicker"):
+            found = scores[name].values if name in scores else {}
+            values = {view: found[view] for view in judging if view in found}
+            if values:
+                entry = Score(name, values).as_json()
+                kept = ("mean", "per_camera", "interval_95", "interval_clusters", "interval_reason", "count")
+                described[kind][name] = {key: entry[key] for key in kept}
+    return described
 
 
 def write_metrics(path: Path, evaluation: Evaluation) -> None:
