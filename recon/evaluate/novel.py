@@ -1,8 +1,8 @@
 """Which held-out frames have poses that no trained frame has: the views of these judge `novel-pose`.
 
 A pose is where the twelve limb joints are as seen from the body itself: about the middle of the hips, in the turn of
-the root bone, so that walking about and turning round are no new pose. Two poses are as far apart as the root of the mean
-square of these joints' distances. A held-out frame is novel where the nearest trained pose is further away than
+the root bone, so that walking about and turning round are no new pose. Two poses are as far apart as the root of the
+mean square of these joints' distances. A held-out frame is novel where the nearest trained pose is further away than
 
 - `LEAST_M`, 50 mm: what one arm, three of the twelve joints, comes to when it is 100 mm elsewhere, about its thickness;
 - the distance under which 95 % of the trained frames have another trained frame: what is usual between neighbors of

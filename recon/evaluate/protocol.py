@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -30,6 +30,21 @@ class View:
 
 
 @dataclass(frozen=True)
+class Across:
+    """What an avatar is from, where that is another session than the views.
+
+    Attributes:
+        session: the name of its session's folder.
+        avatar: digest of the avatar's record.
+        person: who both sessions say they are of; None where only the user says that it is one person.
+    """
+
+    session: str
+    avatar: str
+    person: str | None
+
+
+@dataclass(frozen=True)
 class Protocol:
     """The split of a session's views.
 
@@ -44,8 +59,8 @@ class Protocol:
         locked: whether `evaluated` is what was held out from the start, rather than chosen afterwards.
         novel_frames: of the held-out ones, those whose fitted pose is far from every trained one's
             (`recon.evaluate.novel`). Known after the fit alone, it decides nothing of what is trained or scored.
-        across: where the avatar is of another session than the views: what that session is called. Nothing of
-            these views was trained on, and the poses are of this session's own fit.
+        across: where the avatar is of another session than the views. Nothing of these views was trained on then;
+            training cameras and frames are those that this session's own fit has its poses from.
     """
 
     cameras: tuple[str, ...]
@@ -55,7 +70,7 @@ class Protocol:
     evaluated: tuple[View, ...]
     locked: bool = True
     novel_frames: tuple[int, ...] = ()
-    across: str | None = None
+    across: Across | None = None
 
     @property
     def training_cameras(self) -> tuple[str, ...]:
@@ -120,7 +135,9 @@ class Protocol:
     def digest(self) -> str:
         """SHA-256 of the split: what was trained on, and which views are scored."""
         scored = [(view.camera, view.frame) for view in self.evaluated]
-        split = [self.training_cameras, self.frames, self.training_frames, scored]
+        split: list[Any] = [self.training_cameras, self.frames, self.training_frames, scored]
+        if self.across is not None:
+            split.append(self.across.avatar)
         return sha256(json.dumps(split).encode()).hexdigest()
 
     @property
@@ -138,8 +155,8 @@ class Protocol:
         parts = []
         if self.across is not None:
             parts.append(
-                f"an avatar of the session {self.across} in the poses and cameras of this one, of which its training "
-                "used nothing; the poses were fitted in this session's training cameras"
+                f"an avatar of the session {self.across.session} in the poses and cameras of this one, of which its "
+                f"training used nothing; the poses were fitted in cameras {', '.join(self.training_cameras)}"
             )
         elif self.held_out_cameras:
             parts.append(f"cameras {', '.join(self.held_out_cameras)}, which no stage saw")
@@ -159,6 +176,7 @@ class Protocol:
                 for kind, views in self.judges.items()
             },
             "novel_frames": list(self.novel_frames),
+            "across": None if self.across is None else asdict(self.across),
             "statement": self.statement,
             "locked": self.locked,
             "seen_in_training": any(self.seen(view) for view in self.evaluated),

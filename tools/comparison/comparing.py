@@ -170,8 +170,10 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
 
 
 def _other_versions(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Protocols and metrics that both have, of other versions: what, and the version in each. No version counts as 1."""
-    mine, its = (dict(kind.split("@") for kind in each["protocol"].get("kinds", ())) for each in (ours, theirs))
+    """Protocols and metrics that both have, of other versions: what, and the version in each; none is 1."""
+    mine, its = (
+        dict(kind.split("@") for kind in each["protocol"].get("kinds", ())) for each in (ours, theirs)
+    )
     for name in sorted(mine.keys() & its.keys()):
         if mine[name] != its[name]:
             yield f"the protocol {name}", mine[name], its[name]
@@ -191,7 +193,9 @@ def other_training(first: RunSummary, other: RunSummary) -> str:
             said.append(f"{len(theirs)} {what} where {first.name} was trained on {len(ours)}")
             if len(ours) == len(theirs):
                 said[-1] = f"other {what} than {first.name}"
-    return f"{other.name} was trained on {' and '.join(said)}: the difference is of that, too." if said else ""
+    return (
+        f"{other.name} was trained on {' and '.join(said)}: the difference is of that, too." if said else ""
+    )
 
 
 def _scored(metrics: Mapping[str, Any]) -> dict[View, bool]:
