@@ -1,4 +1,4 @@
-"""An avatar in the poses and cameras of another session: right where that shows it, refused where it is not the same."""
+"""An avatar in another session: right where that shows the same person so, refused where it cannot be compared."""
 
 from __future__ import annotations
 
