@@ -1,30 +1,31 @@
 """Compare two runs view by view: `python examples/compare_runs.py RUN BASELINE`.
 
-Only views that both were scored on count. The interval, over frames (of one pose each), says how much
-depends on which frames were scored, not on the person or the seed.
+Only views that both were scored on count. The interval, over frames and cameras, says how much depends on which of
+them were scored, not on the person or the seed.
 """
 
 import json
 from pathlib import Path
 
-import numpy as np
 import tyro
 
+from simulacra.recon.evaluate.clusters import WORLD, interval_of_views
 from simulacra.recon.evaluate.metrics import METRICS
-from simulacra.recon.evaluate.scores import bootstrap_interval
+from simulacra.recon.evaluate.protocol import View
 
 
 def main(run: Path, baseline: Path) -> dict[str, tuple[float, tuple[float, float] | None]]:
-    """Returns by metric: the mean of run minus baseline, and its 95 % interval; None under five frames."""
+    """Returns by metric: the mean of run minus baseline, and its 95 % interval; None under five frames and cameras."""
     ours, theirs = read_values(run), read_values(baseline)
     differences = {}
     for metric in METRICS:
-        by_frame: dict[int, list[float]] = {}
-        for view in [view for view in ours if view[0] == metric and view in theirs]:
-            by_frame.setdefault(view[2], []).append(ours[view] - theirs[view])
-        if by_frame:
-            mean = float(np.mean([value for values in by_frame.values() for value in values]))
-            differences[metric] = mean, bootstrap_interval(list(by_frame.values()))
+        both = {
+            View(camera or WORLD, frame): value - theirs[metric, camera, frame]
+            for (of, camera, frame), value in ours.items()
+            if of == metric and (of, camera, frame) in theirs
+        }
+        if both:
+            differences[metric] = sum(both.values()) / len(both), interval_of_views(both).bounds
     return differences
 
 

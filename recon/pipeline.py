@@ -69,12 +69,14 @@ class ViewsConfig:
     Attributes:
         held_out_cameras: seen by no stage before the evaluation.
         held_out_every: the last of each so many frames is not used for color; 0 for none.
+        held_out_last: nor are so many frames at the end; with poses that no other frame has they judge `novel-pose`.
         frame_step: every so many of the session's frames; 1 for all.
         most_frames: of those, at most so many from the start; 0 for all.
     """
 
     held_out_cameras: tuple[str, ...] = ()
     held_out_every: Frames = 0
+    held_out_last: Frames = 0
     frame_step: Annotated[int, Interval(ge=1, le=10_000_000)] = 1
     most_frames: Frames = 0
 
@@ -242,7 +244,12 @@ def protocol_of(session: Session, views: ViewsConfig) -> Protocol:
     frames = session.frame_indices[:: views.frame_step]
     frames = frames[: views.most_frames] if views.most_frames else frames
     return lock_protocol(
-        session.camera_names, frames, views.held_out_cameras, views.held_out_every, has=session.has
+        session.camera_names,
+        frames,
+        views.held_out_cameras,
+        views.held_out_every,
+        has=session.has,
+        held_out_last=views.held_out_last,
     )
 
 

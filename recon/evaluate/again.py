@@ -115,7 +115,7 @@ def evaluate_run(
         evidence = evidence_fingerprint(run.session)
         name = LOCKED_FOLDER if run.protocol.locked else "_".join([LOCKED_FOLDER, *(held_out_cameras or ())])
         folder = (out or root) / name
-        with _made_again(folder) as work:
+        with written_again(folder) as work:
             made = evaluate_reconstruction(
                 work, run.session, run.protocol, run.body, run.observed, run.fit, run.trained, run.settings
             )
@@ -126,7 +126,7 @@ def evaluate_run(
 
 
 @contextmanager
-def _made_again(folder: Path) -> Iterator[Path]:
+def written_again(folder: Path) -> Iterator[Path]:
     """A folder of its own, which takes the place of the earlier one when all is well: an interruption leaves that."""
     work = folder.with_name(f".{folder.name}.again")
     with disk_errors(folder), ExitStack() as otherwise:

@@ -22,7 +22,10 @@ SETTINGS = {
 }
 
 # Of the body, as `recon.evaluate.regions` tells them apart.
-REGIONS = ("face", "head", "torso", "arms", "hands", "legs", "feet")
+REGIONS = (
+    "face", "head", "torso", "arms", "hands", "legs", "feet",
+    "eyes", "mouth", "hair", "cloth", "outline",
+)  # fmt: skip
 
 
 # "nearest N": a number that is off on either side is worse.
@@ -172,6 +175,32 @@ METRICS: dict[str, Metric] = {
         decimals=1,
         version=2,
     ),
+    "normals_deg": Metric(
+        label="Normals",
+        unit="deg",
+        better="lower",
+        meaning=(
+            "Mean angle between the normals of rendered expected depth and of measured depth, over pixels of the "
+            "person that have both. A normal is that of the plane fitted to a window of 7 by 7 pixels (of 512 to the "
+            "longer side), and known where the whole window is and deviates from its plane by less than 10 mm. Noise "
+            "of the measured depth counts: it sets a floor above zero."
+        ),
+        needs="measured depth and a mask of the person",
+        decimals=1,
+    ),
+    "flicker": Metric(
+        label="Flicker",
+        unit="levels",
+        better="lower",
+        meaning=(
+            "Mean absolute change of the render from one frame to the next along the motion of the fitted body's "
+            "surface, less the same of the photographs over the same pixels; levels of 255, mean over three channels. "
+            "Above zero the result flickers more than the recording, whose noise counts. Pixels count that the body "
+            "shows in both frames, within both masks and both renders."
+        ),
+        needs="two scored neighbouring frames of one camera, masks and a body",
+        decimals=2,
+    ),
     "reprojection_px": Metric(
         label="Keypoint reprojection",
         unit="px",
@@ -254,6 +283,7 @@ VIEW_METRICS = (
     "area_ratio",
     "depth_median_mm",
     "depth_p90_mm",
+    "normals_deg",
 )
 # Only in the scores of virtual captures.
 TRUE_METRICS = ("true_joints_mm", "true_body_mm", "true_surface_mm", "true_depth_mm")

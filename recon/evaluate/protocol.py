@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from simulacra.render.runtime.errors import CaptureError, ConfigError
 
 # What a number of a protocol means changes with its version: compare none across versions.
-PROTOCOL_VERSIONS = {"held-out-view": 1, "held-out-frame": 1}
+PROTOCOL_VERSIONS = {"held-out-view": 1, "held-out-frame": 1, "novel-pose": 1, "cross-session": 1}
 
 
 @dataclass(frozen=True, order=True)
@@ -27,6 +27,21 @@ class View:
 
     camera: str
     frame: int
+
+
+@dataclass(frozen=True)
+class Across:
+    """What an avatar is from, where that is another session than the views.
+
+    Attributes:
+        session: the name of its session's folder.
+        avatar: digest of the avatar's record.
+        person: who both sessions say they are of; None where only the user says that it is one person.
+    """
+
+    session: str
+    avatar: str
+    person: str | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,10 @@ class Protocol:
             drawn.
         evaluated: the views that are scored.
         locked: whether `evaluated` is what was held out from the start, rather than chosen afterwards.
+        novel_frames: of the held-out ones, those whose fitted pose is far from every trained one's
+            (`recon.evaluate.novel`). Known after the fit alone, it decides nothing of what is trained or scored.
+        across: where the avatar is of another session than the views. Nothing of these views was trained on then;
+            training cameras and frames are those that this session's own fit has its poses from.
     """
 
     cameras: tuple[str, ...]
@@ -50,6 +69,8 @@ class Protocol:
     held_out_frames: tuple[int, ...]
     evaluated: tuple[View, ...]
     locked: bool = True
+    novel_frames: tuple[int, ...] = ()
+    across: Across | None = None
 
     @property
     def training_cameras(self) -> tuple[str, ...]:
@@ -63,7 +84,8 @@ class Protocol:
 
     def seen(self, view: View) -> bool:
         """Whether the view's colors were open to training."""
-        return view.camera not in self.held_out_cameras and view.frame not in self._held_out
+        trained = view.camera not in self.held_out_cameras and view.frame not in self._held_out
+        return trained and self.across is None
 
     @cached_property
     def _held_out(self) -> frozenset[int]:
@@ -76,6 +98,8 @@ class Protocol:
     @property
     def name(self) -> str:
         """What kind of views are scored, in a few words."""
+        if self.across is not None:
+            return "another session"
         if any(self.seen(view) for view in self.evaluated):
             return "views seen in training"
         if not self.locked:
@@ -86,20 +110,34 @@ class Protocol:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The protocols that scored views are of, by name and version; none of views that were seen in training.
+        """The protocols that scored views are of, by name and version; none of views that were seen in training."""
+        return tuple(self.judges)
+
+    @cached_property
+    def judges(self) -> dict[str, tuple[View, ...]]:
+        """The scored views of each protocol, by its name and version.
 
         `held-out-view`: a camera that no stage saw. `held-out-frame`: a frame of a known camera whose colors were not
-        used, and whose pose was fitted. A held-out camera at a held-out frame is of the first.
+        used, and whose pose was fitted. A held-out camera at a held-out frame is of the first. `novel-pose`: a view of
+        either whose frame is one of `novel_frames`. `cross-session`: a view of another session, and of nothing else.
         """
         unseen = [view for view in self.evaluated if not self.seen(view)]
-        found = {"held-out-frame" if self.pose_seen(view) else "held-out-view" for view in unseen}
-        return tuple(f"{name}@{PROTOCOL_VERSIONS[name]}" for name in PROTOCOL_VERSIONS if name in found)
+        found = {
+            "held-out-view": [view for view in unseen if not self.pose_seen(view)],
+            "held-out-frame": [view for view in unseen if self.pose_seen(view)],
+            "novel-pose": [view for view in unseen if view.frame in self.novel_frames],
+        }
+        if self.across is not None:
+            found = {"cross-session": unseen}
+        return {f"{name}@{PROTOCOL_VERSIONS[name]}": tuple(views) for name, views in found.items() if views}
 
     @property
     def digest(self) -> str:
         """SHA-256 of the split: what was trained on, and which views are scored."""
         scored = [(view.camera, view.frame) for view in self.evaluated]
-        split = [self.training_cameras, self.frames, self.training_frames, scored]
+        split: list[Any] = [self.training_cameras, self.frames, self.training_frames, scored]
+        if self.across is not None:
+            split.append(self.across.avatar)
         return sha256(json.dumps(split).encode()).hexdigest()
 
     @property
@@ -115,9 +153,14 @@ class Protocol:
                 "avatar remembers, not how well it predicts. Do not compare them with held-out scores."
             )
         parts = []
-        if self.held_out_cameras:
+        if self.across is not None:
+            parts.append(
+                f"an avatar of the session {self.across.session} in the poses and cameras of this one, of which its "
+                f"training used nothing; the poses were fitted in cameras {', '.join(self.training_cameras)}"
+            )
+        elif self.held_out_cameras:
             parts.append(f"cameras {', '.join(self.held_out_cameras)}, which no stage saw")
-        if any(view.camera not in self.held_out_cameras for view in self.evaluated):
+        if self.across is None and any(view.camera not in self.held_out_cameras for view in self.evaluated):
             parts.append(
                 "frames left out of the color training, whose body pose was fitted from those frames"
             )
@@ -128,6 +171,12 @@ class Protocol:
         return {
             "name": self.name,
             "kinds": list(self.kinds),
+            "judges": {
+                kind: [{"camera": view.camera, "frame": view.frame} for view in views]
+                for kind, views in self.judges.items()
+            },
+            "novel_frames": list(self.novel_frames),
+            "across": None if self.across is None else asdict(self.across),
             "statement": self.statement,
             "locked": self.locked,
             "seen_in_training": any(self.seen(view) for view in self.evaluated),
@@ -144,12 +193,14 @@ def lock_protocol(
     held_out_every: int = 0,
     most_training_views: int = 16,
     has: Callable[[int, str], bool] = lambda frame, camera: True,
+    held_out_last: int = 0,
 ) -> Protocol:
     """Splits a session's views before anything is computed.
 
     Args:
         held_out_every: the last of each so many frames is not used for color in any camera (with 10 and
             frames 0..99 these are 9, 19, ... 99); 0 for none.
+        held_out_last: likewise so many frames at the end, together: poses may be there that no trained frame has.
         has: whether a camera recorded a frame; views that do not exist are not scored.
         most_training_views: if nothing is held out the scores are computed on this many seen views, spread
             evenly.
@@ -166,7 +217,9 @@ def lock_protocol(
             expected=f"one of {', '.join(cameras)}",
             remedy="correct the held-out cameras in the configuration",
         )
-    out_frames = tuple(f for i, f in enumerate(frames) if held_out_every and (i + 1) % held_out_every == 0)
+    every = {i for i in range(len(frames)) if held_out_every and (i + 1) % held_out_every == 0}
+    last = set(range(max(0, len(frames) - held_out_last), len(frames)))
+    out_frames = tuple(f for i, f in enumerate(frames) if i in every | last)
     everything = Protocol(tuple(cameras), tuple(frames), tuple(held_out_cameras), out_frames, ())
     if not everything.training_cameras or not everything.training_frames:
         raise CaptureError(

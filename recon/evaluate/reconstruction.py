@@ -7,6 +7,7 @@ camera's picture alone: nothing that was trained can know of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from torch import Tensor
 from simulacra.recon.avatar.pictures import write_overlay, write_turntable
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.evaluate.joints import limb_joints
+from simulacra.recon.evaluate.motion import MotionOf, surface_motion
+from simulacra.recon.evaluate.novel import pose_novelty
 from simulacra.recon.evaluate.protocol import Protocol, View
-from simulacra.recon.evaluate.regions import RegionsOf, draw_regions, face_regions
+from simulacra.recon.evaluate.regions import RegionsOf, draw_cells, face_cells
 from simulacra.recon.evaluate.scoring import (
     EvaluateConfig,
     Evaluation,
@@ -33,6 +36,7 @@ from simulacra.recon.fit import BodyFit
 from simulacra.recon.observe import Observations, ObserveConfig, observe
 from simulacra.recon.people.record import load_people
 from simulacra.recon.people.survey import expect
+from simulacra.recon.perception.flicker import Motion
 from simulacra.recon.runs.progress import track
 from simulacra.recon.session import Session
 from simulacra.recon.session.truth import read_truth
@@ -100,6 +104,8 @@ def evaluate_reconstruction(
     drawn_fit = None if fit is None else trained.corrected(fit)
     posed = PosedResult(trained, body, drawn_fit)
     unrefined = None if trained.poses is None else _renderer(session, PosedResult(trained, body, fit))
+    novelty = None if fit is None or protocol.across is not None else pose_novelty(fit, body, protocol)
+    protocol = protocol if novelty is None else replace(protocol, novel_frames=novelty.novel)
     masks = _all_masks(folder / OBSERVED_FOLDER, session, protocol, observed)
     subject = Subject(
         _renderer(session, posed),
@@ -108,6 +114,8 @@ def evaluate_reconstruction(
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
         None if drawn_fit is None else _regions(session, body, drawn_fit),
+        None if drawn_fit is None else _motion(session, body, drawn_fit),
+        novelty,
         unrefined,
     )
     evaluation = score_views(subject, protocol, settings, folder)
@@ -181,7 +189,7 @@ def _renderer(session: Session, posed: PosedResult) -> RenderView:
 
 
 def _regions(session: Session, body: BodyModel, fit: BodyFit) -> RegionsOf:
-    regions = face_regions(body)
+    cells = face_cells(body)
     with torch.no_grad():
         rest = body.rest(fit.shape)
 
@@ -189,9 +197,22 @@ def _regions(session: Session, body: BodyModel, fit: BodyFit) -> RegionsOf:
         with torch.no_grad():
             verts = body.pose(rest, fit.pose_of(view.frame, view.camera)).verts[0]
         camera = session.cameras_as_tensors(view.camera).scaled(width, height)
-        return draw_regions(verts, body.faces, regions, camera)
+        return draw_cells(verts, body.faces, cells, camera)
 
     return draw
+
+
+def _motion(session: Session, body: BodyModel, fit: BodyFit) -> MotionOf:
+    with torch.no_grad():
+        rest = body.rest(fit.shape)
+
+    def move(camera: str, earlier: int, later: int, width: int, height: int) -> Motion:
+        with torch.no_grad():
+            verts = [body.pose(rest, fit.pose_of(frame, camera)).verts[0] for frame in (earlier, later)]
+        seen = session.cameras_as_tensors(camera).scaled(width, height)
+        return surface_motion(verts[0], verts[1], body.faces, (seen, seen))
+
+    return move
 
 
 def _read_views(
@@ -202,7 +223,8 @@ def _read_views(
         for observations in masks:
             if mask is None and observations.has(frame, camera):
                 mask, source = observations.mask(frame, camera), observations.mask_source(frame, camera)
-        yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera))
+        K = session.cameras_as_tensors(camera).Ks[0].double().numpy()
+        yield CapturedView(View(camera, frame), photo, mask, source, session.depth(frame, camera), K)
 
 
 def _all_masks(

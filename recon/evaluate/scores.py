@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from simulacra.recon.evaluate.clusters import WORLD, ClusterInterval, interval_of_views
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.evaluate.protocol import View
-
-# The "camera" of a number that belongs to a frame but to no camera, such as a joint's distance in the world.
-WORLD = ""
-# Fewer values than this say nothing about their own spread, so that no interval is given.
-LEAST_FOR_INTERVAL = 5
-RESAMPLES = 2000
-# Indices: a long capture has thousands of groups, and all resamples of those would be 100 MB.
-DRAWN_AT_ONCE = 200_000
-INTERVAL_METHOD = (
-    f"percentile bootstrap over frames, {RESAMPLES} resamples, seed 0: all views of a drawn frame are drawn "
-    f"together (they share the pose); with fewer than {LEAST_FOR_INTERVAL} frames, over views; with fewer "
-    f"than {LEAST_FOR_INTERVAL} views none is given. Neighbouring frames are alike: it is rather too narrow."
-)
 
 
 @dataclass(frozen=True)
@@ -70,24 +59,21 @@ class Score:
         """Sample standard deviation over views; None under two."""
         return float(np.std(list(self.values.values()), ddof=1)) if len(self.values) > 1 else None
 
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the mean by `INTERVAL_METHOD`."""
-        frames: dict[int, list[float]] = {}
-        for view, value in self.values.items():
-            frames.setdefault(view.frame, []).append(value)
-        groups = list(frames.values())
-        if len(groups) < LEAST_FOR_INTERVAL:
-            groups = [[value] for value in self.values.values()]
-        return bootstrap_interval(groups)
+    @cached_property
+    def interval(self) -> ClusterInterval:
+        """95 % interval of the mean over frames, cameras or both, or why there is none."""
+        return interval_of_views(self.values)
 
     def as_json(self) -> dict[str, Any]:
         """The entry of metrics.json."""
-        interval = self.interval()
+        interval = self.interval
         return {
             "mean": self.mean,
             "per_camera": self.per_camera,
             "std": self.std,
-            "interval_95": None if interval is None else list(interval),
+            "interval_95": None if interval.bounds is None else list(interval.bounds),
+            "interval_clusters": {"drawn": dict(interval.drawn), "held": dict(interval.held)},
+            "interval_reason": interval.reason if self.values else None,
             "count": len(self.values),
             "unit": METRICS[self.metric].unit,
             "better": METRICS[self.metric].better,
@@ -124,23 +110,3 @@ def collect(
 def absent(metric: str, reason: str) -> Score:
     """A score that this session cannot have, and why."""
     return Score(metric, {}, reason=reason)
-
-
-def bootstrap_interval(groups: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """95 % percentile interval of the mean over all values, whole groups resampled (Efron and Tibshirani
-    1993).
-
-    None with fewer than `LEAST_FOR_INTERVAL` groups.
-    """
-    if len(groups) < LEAST_FOR_INTERVAL:
-        return None
-    sums = np.array([sum(group) for group in groups])
-    counts = np.array([len(group) for group in groups])
-    generator = np.random.default_rng(0)
-    parts = []
-    rows = max(1, DRAWN_AT_ONCE // len(groups))
-    for start in range(0, RESAMPLES, rows):
-        drawn = generator.integers(0, len(groups), size=(min(rows, RESAMPLES - start), len(groups)))
-        parts.append(sums[drawn].sum(1) / counts[drawn].sum(1))
-    low, high = np.quantile(np.concatenate(parts), [0.025, 0.975])
-    return float(low), float(high)

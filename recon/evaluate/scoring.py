@@ -16,16 +16,20 @@ import numpy as np
 from annotated_types import Interval
 from jaxtyping import Float
 
+from simulacra.recon.evaluate.clusters import METHOD, WORLD
+from simulacra.recon.evaluate.flickering import FlickerOfViews
 from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
+from simulacra.recon.evaluate.motion import MotionOf
+from simulacra.recon.evaluate.novel import Novelty
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.regions import (
     RegionsOf,
     describe_regions,
     region_iou,
+    region_pixels,
     region_psnr,
-    spread_regions,
 )
-from simulacra.recon.evaluate.scores import INTERVAL_METHOD, WORLD, Missing, Score, absent, collect
+from simulacra.recon.evaluate.scores import Missing, Score, absent, collect
 from simulacra.recon.evaluate.truth import TrueErrors
 from simulacra.recon.evaluate.views import (
     DIFFERENCE_FULL_SCALE,
@@ -129,6 +133,8 @@ class Subject:
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
         truth: of a virtual capture.
         regions: which part of the body a view shows where; None without a body.
+        motion: how its surface moves between frames; likewise.
+        novelty: how far held-out poses are from trained ones; likewise.
         unrefined: draws the result in the fit's own poses, where photographs corrected them.
     """
 
@@ -138,6 +144,8 @@ class Subject:
     joints: JointEvidence | None = None
     truth: TrueErrors | None = None
     regions: RegionsOf | None = None
+    motion: MotionOf | None = None
+    novelty: Novelty | None = None
     unrefined: RenderView | None = None
 
 
@@ -146,8 +154,9 @@ class Evaluation:
     """What metrics.json holds.
 
     Attributes:
-        regions: PSNR by region of the body and view, dB.
+        regions: PSNR by region of the body and view, dB, or why there is none.
         overlaps: of the silhouettes in each region, likewise.
+        novelty: how far held-out poses are from trained ones; None without a body.
         predictions: SHA-256 of what was rendered, at the compared size and of 8 bits, in the protocol's order.
     """
 
@@ -155,9 +164,10 @@ class Evaluation:
     scores: Mapping[str, Score]
     settings: Mapping[str, Any]
     references: Sequence[PublishedNumber] = ()
-    regions: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
-    overlaps: Mapping[View, Mapping[str, float]] = field(default_factory=dict)
+    regions: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
+    overlaps: Mapping[View, Mapping[str, float | Missing]] = field(default_factory=dict)
     predictions: str | None = None
+    novelty: Novelty | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Without times or paths, so that another evaluation of the same run is the same file."""
@@ -175,6 +185,8 @@ class Evaluation:
             },
             "scores": {name: score.as_json() for name, score in self.scores.items()},
             "regions": describe_regions(self.regions, self.overlaps),
+            "by_protocol": describe_protocols(self.protocol, self.scores),
+            "novelty": None if self.novelty is None else self.novelty.as_json(),
             "hashes": {"split": self.protocol.digest, "predictions": self.predictions},
             "references": [
                 {"metric": r.metric, "value": r.value, "source": r.source} for r in self.references
@@ -200,8 +212,9 @@ def score_views(
     """
     outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
     mask_sources: dict[str, int] = {}
-    regions: dict[View, dict[str, float]] = {}
-    overlaps: dict[View, dict[str, float]] = {}
+    regions: dict[View, dict[str, float | Missing]] = {}
+    overlaps: dict[View, dict[str, float | Missing]] = {}
+    flickering = FlickerOfViews(protocol.frames, subject.motion)
     renders: dict[View, bytes] = {}
     unrefined: dict[str, dict[View, float | Missing]] = {name: {} for name in POSE_METRICS}
     pictured = set(spread(protocol.evaluated, settings.pictures))
@@ -219,8 +232,9 @@ def score_views(
             height, width = compared.person.shape
             shown = subject.regions(captured.view, width, height)
             overlaps[captured.view] = region_iou(compared.covered, compared.person, shown)
-            parts = spread_regions(shown, compared.person)
-            regions[captured.view] = region_psnr(compared.render, compared.photo, parts)
+            pixels = region_pixels(shown, compared.person)
+            regions[captured.view] = region_psnr(compared.render, compared.photo, pixels)
+        flickering.add(compared)
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
@@ -229,6 +243,7 @@ def score_views(
         for name in POSE_METRICS:
             extra = {"with_poses_of_the_fit": collect(name, unrefined[name]).mean}
             scores[name] = replace(scores[name], extra={**scores[name].extra, **extra})
+    scores["flicker"] = flickering.score()
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:
@@ -237,9 +252,26 @@ def score_views(
     predictions = sha256(
         b"".join(renders[view] for view in protocol.evaluated if view in renders)
     ).hexdigest()
-    evaluation = Evaluation(protocol, scores, described, settings.references, regions, overlaps, predictions)
+    evaluation = Evaluation(
+        protocol, scores, described, settings.references, regions, overlaps, predictions, subject.novelty
+    )
     write_metrics(folder / METRICS_FILE, evaluation)
     return evaluation
+
+
+def describe_protocols(protocol: Protocol, scores: Mapping[str, Score]) -> dict[str, Any]:
+    """Of each protocol by itself, by its name and version: the mean of every metric of views, over its views alone."""
+    described: dict[str, Any] = {}
+    for kind, judging in protocol.judges.items():
+        described[kind] = {}
+        for name in (*VIEW_METRICS, "flicker"):
+            found = scores[name].values if name in scores else {}
+            values = {view: found[view] for view in judging if view in found}
+            if values:
+                entry = Score(name, values).as_json()
+                kept = ("mean", "per_camera", "interval_95", "interval_clusters", "interval_reason", "count")
+                described[kind][name] = {key: entry[key] for key in kept}
+    return described
 
 
 def write_metrics(path: Path, evaluation: Evaluation) -> None:
@@ -328,6 +360,6 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
         "difference_full_scale": DIFFERENCE_FULL_SCALE,
         "least_confidence": settings.least_confidence,
         "mean": "over views, each with the same weight; decibels are averaged, not errors",
-        "interval_95": INTERVAL_METHOD,
+        "interval_95": METHOD,
         "mask_sources": dict(mask_sources),
     }

@@ -16,9 +16,10 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from simulacra.recon.avatar.binding import closest_barycentrics
+from simulacra.recon.evaluate.clusters import WORLD
 from simulacra.recon.evaluate.joints import limb_joints
 from simulacra.recon.evaluate.protocol import View
-from simulacra.recon.evaluate.scores import WORLD, Missing, Score, collect
+from simulacra.recon.evaluate.scores import Missing, Score, collect
 from simulacra.recon.evaluate.views import LEAST_ALPHA
 from simulacra.recon.fit import BodyFit
 from simulacra.recon.perception.depth_error import depth_error, resize_depth

@@ -24,6 +24,7 @@ from simulacra.recon.evaluate.scores import Missing
 from simulacra.recon.perception.area_ratio import area_ratio
 from simulacra.recon.perception.depth_error import depth_error, resize_depth
 from simulacra.recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.normal_error import normal_error
 from simulacra.recon.perception.outline_offset import outline_offset
 from simulacra.recon.perception.psnr import psnr
 from simulacra.recon.perception.psnr_near import psnr_near
@@ -70,6 +71,7 @@ class CapturedView:
         mask: of the person, 0..1, of the photo's size; None where there is none.
         mask_source: where the mask comes from, such as "session" or "pose".
         depth: measured metres along the axis and where they are valid, of the photo's size; None without.
+        K: of the camera at the photo's size, pixels; None where it is not known.
     """
 
     view: View
@@ -77,6 +79,7 @@ class CapturedView:
     mask: Float[np.ndarray, "h w"] | None
     mask_source: str
     depth: tuple[Float[np.ndarray, "h w"], Bool[np.ndarray, "h w"]] | None
+    K: Float[np.ndarray, "3 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     covered = alpha >= settings.alpha_threshold
     scores = _score_appearance(rgb, target, person, settings.crop_margin)
     scores |= _score_silhouette(alpha, outline, settings.alpha_threshold)
-    scores |= _score_depth(depth, covered, person, captured.depth)
+    scores |= _score_depth(depth, covered, person, captured)
     return ComparedView(view, scores, captured.mask_source, target, rgb, person, covered)
 
 
@@ -175,18 +178,31 @@ def _score_depth(
     depth: Float[np.ndarray, "h w"],
     covered: Bool[np.ndarray, "h w"],
     person: Bool[np.ndarray, "h w"],
-    measured: tuple[Float[np.ndarray, "h2 w2"], Bool[np.ndarray, "h2 w2"]] | None,
+    captured: CapturedView,
 ) -> dict[str, float | Missing]:
-    names = ("depth_median_mm", "depth_p90_mm")
-    if measured is None:
+    names = ("depth_median_mm", "depth_p90_mm", "normals_deg")
+    if captured.depth is None:
         return dict.fromkeys(names, Missing("the capture has no depth for this view"))
-    reference, valid = resize_depth(*measured, depth.shape[1], depth.shape[0])
+    height, width = depth.shape
+    reference, valid = resize_depth(*captured.depth, width, height)
     error = depth_error(depth, covered, reference, valid & person)
     if error is None:
         return dict.fromkeys(
             names, Missing("no pixel of the person has both a measured and a rendered depth")
         )
-    return {"depth_median_mm": 1000 * error.median_m, "depth_p90_mm": 1000 * error.p90_m}
+    scored: dict[str, float | Missing] = {
+        "depth_median_mm": 1000 * error.median_m,
+        "depth_p90_mm": 1000 * error.p90_m,
+        "normals_deg": Missing("the camera's focal length is not known"),
+    }
+    if captured.K is not None:
+        sizes = [width / captured.photo.shape[1], height / captured.photo.shape[0], 1.0]
+        turned = normal_error(
+            depth, covered, reference, valid & person, captured.K * np.array(sizes)[:, None]
+        )
+        rough = Missing("no pixel of the person has a smooth neighbourhood in both depth maps")
+        scored["normals_deg"] = rough if turned is None else turned.mean_deg
+    return scored
 
 
 def _render(

@@ -9,5 +9,7 @@ in the tests.
     area_ratio.py   size of one silhouette relative to another
     outline_offset.py  how far an outline lies outside another
     depth_error.py  rendered against measured depth
+    normal_error.py  rendered against measured normals
+    flicker.py      what changes between frames though the surface only moved
     joints.py       distances of joints in the world (MPJPE)
 """

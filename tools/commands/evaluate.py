@@ -24,6 +24,8 @@ def evaluate(
     /,
     held_out_cameras: Annotated[tuple[str, ...] | None, arg(metavar="CAM [CAM ...]")] = None,
     out: OptionalFolder = None,
+    across: Annotated[Path | None, arg(metavar="RUN"), Input("run")] = None,
+    same_person: bool = False,
     gaussians: Annotated[Path | None, arg(metavar="FILE.ply"), Input("file")] = None,
     frame: Annotated[FrameNumber | None, arg(metavar="N")] = None,
     world: Annotated[Path | None, arg(metavar="FILE.json"), Input("file")] = None,
@@ -34,10 +36,15 @@ def evaluate(
     With --gaussians the PLY of another trainer (gsplat's, Inria's) is scored as a static scene: at one moment, on the
     cameras that the run held out, beside the run itself on the same views.
 
+    With --across the avatar is scored in the poses and cameras of another session of the same person, on the views that
+    the run of that session held out.
+
     Args:
         run: the folder that `simulacra reconstruct` made.
         held_out_cameras: score these cameras too. Those that the run was trained on are marked as seen.
         out: a folder for scores and report instead of the run, which may be read-only then.
+        across: a run of another session of the same person.
+        same_person: with --across: it is one person, though the sessions do not say so.
         gaussians: what to score beside the run.
         frame: the moment that these Gaussians are of, where several were scored.
         world: where their world is: nerfstudio's dataparser_transforms.json, or a 4x4 matrix to the session's world as
@@ -46,6 +53,13 @@ def evaluate(
     """
     if gaussians is None and (frame is not None or world is not None or antialiased):
         raise ConfigError("--frame, --world and --antialiased are of --gaussians", where="the command line")
+    if across is None and same_person:
+        raise ConfigError("--same-person is of --across", where="the command line")
+    if across is not None and (gaussians is not None or held_out_cameras is not None):
+        raise ConfigError(
+            "--across goes with neither --gaussians nor --held-out-cameras: the other run's held-out views judge",
+            where="the command line",
+        )
     check_has_avatar(run)
     from simulacra.recon.evaluate.again import evaluate_run
 
@@ -54,7 +68,12 @@ def evaluate(
     if gaussians is not None:
         _beside(run, gaussians, out, held_out_cameras, frame, world, antialiased)
         return
-    _, folder = evaluate_run(run, held_out_cameras, out)
+    if across is not None:
+        from simulacra.recon.evaluate.across import evaluate_across
+
+        _, folder = evaluate_across(run, across, out, same_person=same_person)
+    else:
+        _, folder = evaluate_run(run, held_out_cameras, out)
     print(f"report: {write_run_report(run, folder.name, out=out)}")
 
 

@@ -45,9 +45,15 @@ class Comparison:
         assert metrics is not None
         return [View(v["camera"], v["frame"]) for v in metrics["held_out"]["views"]]
 
+    @property
+    def doubts(self) -> list[str]:
+        """What else than their settings makes the runs differ, in sentences: they were trained on other views."""
+        return [said for run in self.runs[1:] if (said := other_training(self.runs[0], run))]
+
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {
+            "doubts": self.doubts,
             "runs": [run.as_json() for run in self.runs],
             "changes": {name: list(values) for name, values in self.changes.items()},
             "against": self.runs[0].name,
@@ -145,6 +151,13 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
             _say_views({view for view in seen if theirs[view]}, "trained on by the other"),
             "reconstruct both with the same `views` settings",
         )
+    for what, mine, its in _other_versions(*scored):
+        yield (
+            f"{what} changed its meaning between their evaluations",
+            f"version {mine}",
+            f"version {its}",
+            "`simulacra evaluate` on both: only the scores are made again",
+        )
     for name in SETTINGS:
         mine, its = (metrics["settings"].get(name) for metrics in scored)
         if mine != its:
@@ -154,6 +167,35 @@ def _reasons(first: RunSummary, other: RunSummary) -> Iterator[tuple[str, str, s
                 f"{name} {its}",
                 "reconstruct one again with the other's `evaluate` settings: only the scores are made again",
             )
+
+
+def _other_versions(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Protocols and metrics that both have, of other versions: what, and the version in each; none is 1."""
+    mine, its = (
+        dict(kind.split("@") for kind in each["protocol"].get("kinds", ())) for each in (ours, theirs)
+    )
+    for name in sorted(mine.keys() & its.keys()):
+        if mine[name] != its[name]:
+            yield f"the protocol {name}", mine[name], its[name]
+    for name in sorted(ours["scores"].keys() & theirs["scores"].keys()):
+        first, other = (str(each["scores"][name].get("version", 1)) for each in (ours, theirs))
+        if first != other:
+            yield f"the metric {name}", first, other
+
+
+def other_training(first: RunSummary, other: RunSummary) -> str:
+    """What two comparable runs were trained on, where that is not the same: a sentence; "" where it is, or unknown."""
+    splits = [(run.metrics or {}).get("protocol", {}) for run in (first, other)]
+    said = []
+    for key, what in (("training_cameras", "cameras"), ("training_frames", "frames")):
+        ours, theirs = (split.get(key) for split in splits)
+        if ours is not None and theirs is not None and ours != theirs:
+            said.append(f"{len(theirs)} {what} where {first.name} was trained on {len(ours)}")
+            if len(ours) == len(theirs):
+                said[-1] = f"other {what} than {first.name}"
+    return (
+        f"{other.name} was trained on {' and '.join(said)}: the difference is of that, too." if said else ""
+    )
 
 
 def _scored(metrics: Mapping[str, Any]) -> dict[View, bool]:

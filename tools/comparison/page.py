@@ -42,7 +42,9 @@ def write_comparison(path: Path, comparison: Comparison, metric: str = "psnr_fg"
         title=f"{' and '.join(run.name for run in runs)}" if len(runs) == 2 else f"{len(runs)} runs",
         session=Path(runs[0].session).name,
         verdict=say_verdict(comparison, metric),
-        statement=runs[0].metrics["protocol"]["statement"] if runs[0].metrics else "",
+        statement=" ".join(
+            [runs[0].metrics["protocol"]["statement"] if runs[0].metrics else "", *comparison.doubts]
+        ),
         runs=[
             {"name": run.name, "config_name": run.config_name, "time": duration(run.seconds)} for run in runs
         ],
@@ -95,6 +97,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         ]
         table.add_row(f"{row['label']} {row['unit']}\n({better})", *cells)
     console.print(table)
+    for doubt in comparison.doubts:
+        console.print(doubt)
 
 
 def _row(comparison: Comparison, metric: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simulacra.recon.evaluate.clusters import WORLD
 from simulacra.recon.evaluate.protocol import View
-from simulacra.recon.evaluate.scores import WORLD
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.lock import LOCK_FILE
 from simulacra.recon.runs.run_folder import RUN_FILE, STAGE_FILE, STAGE_ORDER

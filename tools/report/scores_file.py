@@ -46,7 +46,7 @@ class _Score(_Strict):
 
 
 class _Overlap(_Strict):
-    mean: _Number
+    mean: _Number | None
     per_camera: dict[_Camera, _Number]
     count: int
     views: list[_Value]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulacra.recon.evaluate.paired import paired_difference
+from simulacra.recon.evaluate.paired import paired_difference, paired_subjects
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Score
 
@@ -27,7 +27,7 @@ def test_a_small_gain_is_found_though_views_differ_by_more() -> None:
     low, high = found.interval
     assert low < 0.2 < high and high - low < 0.1
     # Control: the intervals of the two means overlap by far.
-    one, two = (Score("psnr_fg", each).interval() for each in (ours, theirs))
+    one, two = (Score("psnr_fg", each).interval.bounds for each in (ours, theirs))
     assert one[0] < two[1] and high - low < 0.1 * (one[1] - one[0])
 
 
@@ -63,3 +63,29 @@ def test_only_views_of_both_count_and_few_are_not_told() -> None:
     assert found.mean == 10.0 and len(found.values) == 3 and found.interval is None
     assert found.told == "not told apart"
     assert paired_difference("psnr_fg", ours, {View("b", 0): 1.0}) is None
+
+
+def test_of_several_people_whole_people_are_drawn() -> None:
+    draw = np.random.default_rng(3)
+    # One gain a person: the eight views of each know no more of it than one.
+    gains = draw.normal(0.3, 0.5, 6)
+    theirs = {str(p): {View("a", f): draw.normal(22, 3) for f in range(8)} for p in range(6)}
+    ours = {p: {v: x + gains[int(p)] for v, x in views.items()} for p, views in theirs.items()}
+    found = paired_subjects("psnr_fg", ours, theirs)
+    assert found is not None and found.mean == pytest.approx(gains.mean())
+    assert dict(found.clusters.drawn) == {"subject": 6} and found.clusters.bounds is not None
+    low, high = found.clusters.bounds
+    # Student's interval of six numbers, which an expanded percentile interval approaches.
+    half = 2.571 * gains.std(ddof=1) / np.sqrt(6)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.2)
+    # Control: views as if they were of one person each are told apart far too easily.
+    naive = paired_difference(
+        "psnr_fg",
+        {View("a", 8 * int(p) + v.frame): x for p, views in ours.items() for v, x in views.items()},
+        {View("a", 8 * int(p) + v.frame): x for p, views in theirs.items() for v, x in views.items()},
+    )
+    assert naive is not None and naive.interval is not None
+    assert naive.interval[1] - naive.interval[0] < 0.5 * (high - low)
+    few = paired_subjects("psnr_fg", {p: ours[p] for p in "0123"}, theirs)
+    assert few is not None and few.told == "not told apart"
+    assert few.clusters.reason == "4 subjects: fewer than 5 say nothing of their own spread"

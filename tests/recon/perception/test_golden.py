@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from simulacra.recon.evaluate.regions import outline_band
 from simulacra.recon.perception.area_ratio import area_ratio
+from simulacra.recon.perception.flicker import Motion, flicker
 from simulacra.recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.normal_error import normal_error
 from simulacra.recon.perception.outline_offset import FARTHEST_PX, outline_offset
 from simulacra.recon.perception.psnr import psnr
 from simulacra.recon.perception.psnr_near import near_person, psnr_near
@@ -40,6 +43,8 @@ GOLDEN = {
     "moved": (disk(across=3), lit(disk(across=3))),
     "darker": (disk(), lit(disk(), 0.4)),
 }
+# Mean angle between the cap of a ball of 0.9 m, two metres away, and a wall, over the disk.
+GOLDEN_NORMALS_DEG = 0.0
 NUMBERS = {
     "larger": (34.7512, 19.1395, 28.0322, 0.97757, 0.96145, 1.04009, 1.94813),
     "smaller": (19.0204, 19.2407, 28.1333, 0.97804, 0.96004, 0.96004, -1.94851),
@@ -85,6 +90,30 @@ def test_the_golden_numbers_are_those_of_geometry() -> None:
     missing = np.square(0.4 * np.array([1.0, 0.75, 0.5])).mean()
     assert darker[0] == pytest.approx(-10 * math.log10(missing), abs=0.02)
     assert darker[4:6] == (1.0, 1.0) and darker[6] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_golden_pictures_have_their_flicker_normals_and_outline_band() -> None:
+    """The disk half as bright in the next frame; a ball before a wall; a band of 8 pixels."""
+    person = disk() >= 0.5
+    x, y = np.meshgrid(np.arange(SIDE) + 0.5, np.arange(SIDE) + 0.5)
+    still = Motion(np.stack([x, y], -1), person)
+    bright, dark = lit(disk()), lit(disk(), 0.4)
+    changed = flicker((bright, dark), (bright, bright), (person, person), still)
+    # 0.4 of the full range in red, 0.3 and 0.2 in the others.
+    assert changed is not None and changed.excess == pytest.approx(255 * 0.3, abs=1e-3)
+    moved = lit(disk(across=3))
+    apart = flicker((bright, moved), (bright, bright), (person, disk(across=3) >= 0.5), still)
+    assert apart is not None and apart.excess == pytest.approx(0.0, abs=1e-3)
+
+    K = np.array([[500.0, 0, 256], [0, 500.0, 256], [0, 0, 1]])
+    flat = np.full((SIDE, SIDE), 2.0)
+    round_ = 2.9 - np.sqrt(np.maximum(0.9**2 - np.square(x - 256) * 1.6e-5 - np.square(y - 256) * 1.6e-5, 0))
+    error = normal_error(round_, person, flat, person, K)
+    assert error is not None and error.mean_deg == pytest.approx(GOLDEN_NORMALS_DEG, abs=0.02)
+
+    band = outline_band(person)
+    # A ring of 4 pixels on either side of the radius 100.
+    assert band.sum() == pytest.approx(math.pi * (104**2 - 96**2), rel=0.02)
 
 
 def test_inflation_is_free_inside_the_mask_and_costs_as_much_as_its_opposite_near_it() -> None:

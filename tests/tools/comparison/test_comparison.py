@@ -170,6 +170,16 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     _rewrite(smaller, scored | {"settings": SETTINGS | {"longest_side": 256}, **_held_out(smaller)})
     said = refused(smaller)
     assert "different evaluations" in said and "longest_side 512" in said and "longest_side 256" in said
+    for what, change in (
+        ("protocol held-out-view", lambda s: s["protocol"].update(kinds=["held-out-view@0"])),
+        ("metric psnr_fg", lambda s: s["scores"]["psnr_fg"].update(version=1)),
+    ):
+        older = make_run(what.rpartition(" ")[2])
+        scored = json.loads((older / "evaluate" / "metrics.json").read_text())
+        change(scored)
+        _rewrite(older, scored)
+        said = refused(older)
+        assert f"the {what} changed its meaning" in said and "`simulacra evaluate` on both" in said
     unscored = make_run("unscored")
     shutil.rmtree(unscored / "evaluate")
     assert "was not scored" in refused(unscored)
@@ -180,6 +190,22 @@ def test_what_cannot_be_compared_is_refused_with_the_reason(
     assert main(["compare", str(first)]) == 2
     # Control: the same settings and views in another folder of the same name.
     assert main(["compare", str(first), str(make_run("again/a"))]) == 0
+
+
+def test_runs_of_another_training_are_compared_with_a_word(
+    make_run: MakeRun, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first, fewer = make_run("first"), make_run("fewer")
+    scored = json.loads((fewer / "evaluate" / "metrics.json").read_text())
+    scored["protocol"]["training_cameras"] = ["0"]
+    _rewrite(fewer, scored)
+    said = "fewer was trained on 1 cameras where first was trained on 2: the difference is of that, too."
+    page = tmp_path / "page.html"
+    assert main(["compare", str(first), str(fewer), "--out", str(page)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split()) and said in page.read_text("utf-8")
+    assert compare_runs([first, fewer]).as_json()["doubts"] == [said]
+    # Control: of one training nothing is said.
+    assert compare_runs([first, make_run("other")]).doubts == []
 
 
 def _held_out(run: Path) -> dict[str, object]:

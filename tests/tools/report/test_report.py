@@ -117,7 +117,7 @@ def test_page_says_what_the_files_say(run: Path) -> None:
         "this run is better",
         "Scored on 1 view: cameras 2, which no stage saw.",
         "Camera 1 lags by <2> frames.",
-        "Depth error, median and Depth error, 90th percentile: the capture has no depth for this view.",
+        "Depth error, median and Depth error, 90th percentile and Normals: the capture has no depth for this view.",
         "Joint error (MPJPE): the session has no reference joints.",
         "2 min 05 s",
         "1400 MiB",
@@ -402,10 +402,13 @@ def test_regions_are_listed_the_worst_first(run: Path) -> None:
             "views": views,
             "mask_iou": {"mean": 0.61, "per_camera": {}, "count": 1, "views": []},
         },
+        "eyes": {"mean": None, "per_camera": {}, "count": 0, "views": [], "mask_iou": None},
     }
     path.write_text(json.dumps(metrics))
     text = text_of(write_run_report(run).read_text("utf-8"))
     assert "hands 17.50 0.6100 17.50 dB (camera 2, frame 0) face 22.00 –" in text
+    # What had too few pixels everywhere is no line.
+    assert "eyes" not in text.partition("By region of the body")[2].partition("Scores")[0]
 
 
 def test_pictures_share_what_room_there_is(tmp_path: Path) -> None:
