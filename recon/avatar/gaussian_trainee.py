@@ -129,7 +129,8 @@ class GaussianTrainee:
         if recipe.match_colors:
             match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(state["anchors"], self._neighbours(state["anchors"]), recipe.largest)
-        return Drawing(rendering, gaussians, prior, match, self._background(training.step), offsets)
+        behind = self._background(training.step)
+        return Drawing(rendering, gaussians, prior, match, behind, offsets, training.step)
 
     def losses(self, drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""

@@ -60,11 +60,13 @@ class Shown:
         rendering: of one camera, over no background.
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
+        step: which one it is, from 0.
     """
 
     rendering: Rendered
     match: ColorMatch
     background: Float[Tensor, "3"]
+    step: int
 
     @cached_property
     def rgb(self) -> Float[Tensor, "h w 3"]:
@@ -94,6 +96,7 @@ class Drawing(Shown):
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
         screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
+        step: which one it is, from 0.
     """
 
     rendering: GaussianRendering
@@ -102,6 +105,7 @@ class Drawing(Shown):
     match: ColorMatch
     background: Float[Tensor, "3"]
     screen_offsets: Float[Tensor, "1 n 2"] | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True)

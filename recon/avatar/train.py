@@ -24,6 +24,7 @@ from simulacra.recon.avatar.initial import avatar_on_body, avatar_on_surface, re
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
+from simulacra.recon.avatar.perception import perception_losses
 from simulacra.recon.avatar.placement import Person, Place, place_free, place_on_body
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
 from simulacra.recon.avatar.settings import (
@@ -74,6 +75,7 @@ def train_avatar(
         CaptureError: no view shows the person.
         ConfigError: the device that the configuration names is not there.
         MissingExtraError: the device is there, and what draws on it is not installed.
+        AssetError: an outside file of a loss that the configuration names is not here.
     """
     device = choose_device(settings.device)
     if isinstance(settings, DepthSplatsConfig):
@@ -117,6 +119,8 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     settings: AvatarConfig,
     losses: Sequence[Loss],
 ) -> tuple[TrainedResult, Training]:
+    # First, for it says what outside file is missing.
+    seeing = perception_losses(settings.weights.perception, settings.seed)
     frame = _best_moment(views) if surface is None else surface.frame
     if surface is not None:
         avatar = avatar_on_surface(person, surface, settings)
@@ -135,7 +139,7 @@ def _train_avatar(  # two arguments more than is good: the stage's own, handed o
     if settings.align_steps:
         aligned = run(alignment_recipe(settings), folder / ALIGNMENT)
         avatar, aligned = _with_corrections(place, avatar, session, mask_of, frame, cameras, aligned)
-    training = run(_append(avatar_recipe(settings), losses), folder, aligned)
+    training = run(_append(avatar_recipe(settings), [*seeing, *losses]), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)
     made = avatar.replace(binding=binding, gaussians=_result(training), seen=seen)

@@ -82,6 +82,7 @@ def evaluate_reconstruction(
     fit: BodyFit | None,
     trained: TrainedResult,
     settings: EvaluateConfig,
+    paid: tuple[str, ...] = (),
 ) -> Evaluation:
     """Scores the protocol's views, and draws a turntable and the fitted body in every camera, into the folder.
 
@@ -89,6 +90,7 @@ def evaluate_reconstruction(
         session: all of it, the held-out cameras too.
         observed: None for a result without a body.
         fit: likewise.
+        paid: names of the losses that the training paid for.
 
     Raises:
         RunError: a render has values that are not finite.
@@ -106,6 +108,7 @@ def evaluate_reconstruction(
         None if fit is None else joint_evidence(session, body, fit),
         _true_errors(recorded, body, fit, posed, protocol, settings),
         None if fit is None else _regions(session, body, fit),
+        paid,
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)

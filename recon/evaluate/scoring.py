@@ -16,7 +16,7 @@ import numpy as np
 from annotated_types import Interval
 from jaxtyping import Float
 
-from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
+from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
 from simulacra.recon.evaluate.regions import (
     RegionsOf,
@@ -36,6 +36,7 @@ from simulacra.recon.evaluate.views import (
     ViewConfig,
     compare_view,
 )
+from simulacra.recon.perception.by_name import JUDGED_BY
 from simulacra.recon.perception.joints import joint_distances, mpjpe
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_text
@@ -123,6 +124,7 @@ class Subject:
         read_views: what the camera saw in rising frames, one after the other (a video is decoded once).
         truth: of a virtual capture.
         regions: which part of the body a view shows where; None without a body.
+        paid: names of the losses that the training paid for.
     """
 
     render_view: RenderView
@@ -131,6 +133,7 @@ class Subject:
     joints: JointEvidence | None = None
     truth: TrueErrors | None = None
     regions: RegionsOf | None = None
+    paid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def score_views(
     Raises:
         RunError: a render has values that are not finite.
     """
-    outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
+    outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in settings.view.metrics}
     mask_sources: dict[str, int] = {}
     regions: dict[View, dict[str, float]] = {}
     overlaps: dict[View, dict[str, float]] = {}
@@ -211,11 +214,13 @@ def score_views(
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
-    scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
+    scores = {name: collect(name, outcomes[name]) for name in settings.view.metrics}
     scores["reprojection_px"] = _reprojection(subject.keypoints, protocol, settings)
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:
         scores |= subject.truth.scores()
+    trained_by = {metric for loss in subject.paid for metric in JUDGED_BY.get(loss, ())}
+    scores |= {name: replace(scores[name], in_loss=True) for name in trained_by & set(scores)}
     described = _describe(settings, mask_sources)
     predictions = sha256(
         b"".join(renders[view] for view in protocol.evaluated if view in renders)
@@ -307,6 +312,7 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
         "color": "8 bit sRGB values in 0..1, no gamma undone; renders clipped to 0..1",
         "alpha_threshold": settings.view.alpha_threshold,
         "crop_margin": settings.view.crop_margin,
+        "perception": list(settings.view.perception),
         "ssim": "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03, windows wholly inside, mean over RGB",
         "difference_full_scale": DIFFERENCE_FULL_SCALE,
         "least_confidence": settings.least_confidence,
