@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from simulacra.recon.avatar.losses import Loss, Shown
 from simulacra.recon.avatar.settings import PerceptionWeights
@@ -43,11 +44,15 @@ def perception_losses(weights: PerceptionWeights, seed: int) -> tuple[Loss, ...]
     asked = [(name, getattr(weights, name)) for name in OWN]
     asked += [(own.name, own.weight) for own in weights.own]
     return tuple(
-        perceptual_loss(name, open_measure(name), weight, seed, weights.every) for name, weight in asked if weight
+        perceptual_loss(name, open_measure(name), weight, seed, weights.every, weights.shrink)
+        for name, weight in asked
+        if weight
     )
 
 
-def perceptual_loss(name: str, measure: Measure, weight: float, seed: int = 0, every: int = 1) -> Loss:
+def perceptual_loss(
+    name: str, measure: Measure, weight: float, seed: int = 0, every: int = 1, shrink: int = 1
+) -> Loss:
     """A measure as a loss, for `train_avatar(losses=...)`.
 
     Args:
@@ -55,6 +60,7 @@ def perceptual_loss(name: str, measure: Measure, weight: float, seed: int = 0, e
         weight: what it is multiplied by.
         seed: of crops.
         every: it costs at one step of so many, and then so many times as much.
+        shrink: pixels of a view that are one of a crop.
 
     Raises:
         AssetError: an outside file of the measure is not here: said before the training, not in its first step.
@@ -62,7 +68,7 @@ def perceptual_loss(name: str, measure: Measure, weight: float, seed: int = 0, e
     side = max(measure.least_side, 32)
     with torch.no_grad():
         measure.features(torch.zeros((side, side) if measure.of_coverage else (side, side, 3)))
-    return Loss(name, weight * every, PerceptualLoss(measure, seed, every))
+    return Loss(name, weight * every, PerceptualLoss(measure, seed, every, shrink))
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ class Place:
 class PerceptualLoss:
     """The value of a loss; it keeps the features of references, and is otherwise a pure function."""
 
-    def __init__(self, measure: Measure, seed: int, every: int = 1) -> None:
-        self.measure, self.seed, self.every = measure, seed, every
+    def __init__(self, measure: Measure, seed: int, every: int = 1, shrink: int = 1) -> None:
+        self.measure, self.seed, self.every, self.shrink = measure, seed, every, shrink
         self.kept = KeptFeatures(MOST_KEPT)
         self.faces = FaceRegions() if isinstance(measure, Identity) else None
         self._crops: dict[tuple[int, str, tuple[int, ...]], list[Crop]] = {}
@@ -111,28 +117,36 @@ class PerceptualLoss:
         """All crops of a view: where the person is, or the one face."""
         key = view.frame, view.camera, tuple(view.mask.shape)
         if key not in self._crops:
-            if self.faces is not None:
+            if self.faces is not None:  # a face is small as it is
                 found = self.faces.find(view.rgb.cpu().numpy())
                 self._crops[key] = [] if found is None else [found]
             else:
-                self._crops[key] = crops_over(view.mask, self.measure.least_side)
+                self._crops[key] = crops_over(view.mask, self.measure.least_side * self.shrink, CROP_PX * self.shrink)
         return self._crops[key]
 
     def _of_photograph(self, view: TrainingView, place: Place, background: Tensor) -> Features:
         window = place.rows_and_columns
-        mask = view.mask[window]
+        mask = self._shrunk(view.mask[window])
         with torch.no_grad():
-            image = mask if self.measure.of_coverage else view.over(background)[window]
+            image = mask if self.measure.of_coverage else self._shrunk(view.over(background)[window])
             return self.measure.of_reference(image, mask)
 
     def _of_drawing(self, drawn: Shown, place: Place, background: Tensor) -> Tensor:
         window = place.rows_and_columns
         alpha = drawn.alpha[window]
         if self.measure.of_coverage:
-            return alpha
+            return self._shrunk(alpha)
         match, cover = drawn.match, alpha[..., None]
         colors = drawn.rendering.rgb_premul[0][window] * torch.exp(match.gain)
-        return colors + cover * match.shift + (1 - cover) * background
+        return self._shrunk(colors + cover * match.shift + (1 - cover) * background)
+
+    def _shrunk(self, image: Float[Tensor, "h w *c"]) -> Float[Tensor, "h2 w2 *c"]:
+        """Means over squares of `shrink` pixels; of a face nothing is taken away."""
+        if self.shrink == 1 or self.faces is not None:
+            return image
+        planes = image[..., None] if image.ndim == 2 else image
+        small = functional.avg_pool2d(planes.permute(2, 0, 1)[None], self.shrink)[0].permute(1, 2, 0)
+        return small[..., 0] if image.ndim == 2 else small
 
 
 class KeptFeatures:
@@ -167,15 +181,15 @@ def _bytes(features: Features) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in features)
 
 
-def crops_over(mask: Float[Tensor, "h w"], least_side: int) -> list[Crop]:
-    """Crops of `CROP_PX`, or what a smaller window has, half a crop apart over the person's box; those with enough of the
+def crops_over(mask: Float[Tensor, "h w"], least_side: int, side: int = CROP_PX) -> list[Crop]:
+    """Crops of a side, or what a smaller window has, half a crop apart over the person's box; those with enough of the
     person, or the one with the most. None in a window that is smaller than the measure can look at.
     """
     height, width = mask.shape
     if min(height, width) < least_side or not bool((mask > 0.5).any()):
         return []
     rows, columns = ((mask > 0.5).any(1 - axis).nonzero().flatten().tolist() for axis in (0, 1))
-    crop_height, crop_width = min(CROP_PX, height), min(CROP_PX, width)
+    crop_height, crop_width = min(side, height), min(side, width)
     found = [
         (x0, y0, crop_width, crop_height)
         for y0 in _starts(rows[0], rows[-1] + 1, crop_height, height)

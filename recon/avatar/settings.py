@@ -49,6 +49,7 @@ class PerceptionWeights:
         identity: distance of the two faces, where the photograph shows one.
         own: losses of one's own, by name.
         every: they cost at one step of so many, and then so many times as much.
+        shrink: pixels of a view, a side, that are one of a crop: with 2 a step looks at 256 pixels at half their size.
     """
 
     lpips_alex: Weight = 0.0
@@ -63,10 +64,11 @@ class PerceptionWeights:
     identity: Weight = 0.0
     own: tuple[OwnLoss, ...] = ()
     every: Annotated[int, Interval(ge=1, le=1000)] = 1
+    shrink: Annotated[int, Interval(ge=1, le=16)] = 1
 
     def used(self) -> tuple[str, ...]:
         """Names of the losses that cost anything."""
-        named = {name: value for name, value in vars(self).items() if name not in ("own", "every")}
+        named = {name: value for name, value in vars(self).items() if name not in ("own", "every", "shrink")}
         return tuple(name for name, weight in named.items() if weight) + tuple(o.name for o in self.own if o.weight)
 
 

@@ -22,7 +22,8 @@ VGG_BLOCKS = (2, 2, 3, 3, 3)
 # AlexNet's: stride and padding, and whether a pooling comes first.
 ALEX_LAYERS = ((4, 2, False), (1, 2, True), (1, 1, True), (1, 1, False), (1, 1, False))
 
-Layer = Float[Tensor, "1 c h w"]
+# Sizes differ from layer to layer.
+Layer = Float[Tensor, "1 _c _h _w"]
 Pool = Callable[[Tensor], Tensor]
 
 
@@ -78,7 +79,7 @@ def vgg_layers(
     return tuple(found)
 
 
-def channel_weights(asset: str, network: str, like: Tensor) -> tuple[Float[Tensor, " c"], ...]:
+def channel_weights(asset: str, network: str, like: Tensor) -> tuple[Tensor, ...]:
     """LPIPS's weights of the channels of each layer, at least 0.
 
     Raises:

@@ -31,7 +31,8 @@ LUMA = (0.299, 0.587, 0.114)
 # The root has no derivative at zero.
 SOFT = 1e-6
 
-Plane = Float[Tensor, "1 1 h w"]
+# Sizes differ from level to level.
+Plane = Float[Tensor, "1 1 _h _w"]
 
 
 class LaplacianDistance(Measure):

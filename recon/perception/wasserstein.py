@@ -38,7 +38,8 @@ OCTAVES, DIRECTIONS, FREQUENCY, DEVIATION_PX, REACH_PX = 3, 4, 0.25, 2.0, 4
 # Luma, and two opponent colors.
 OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (0.25, 0.25, -0.5))
 
-Layer = Float[Tensor, "1 c h w"]
+# Sizes differ from layer to layer.
+Layer = Float[Tensor, "1 _c _h _w"]
 Map = Float[Tensor, "h w"]
 
 
