@@ -334,7 +334,9 @@ def run_stages(
 
     def score(folder: Path) -> None:
         paid = losses_used(settings.avatar)
-        evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate, paid)
+        evaluate_reconstruction(
+            folder, session, protocol, body, observed, fit, trained, settings.evaluate, paid
+        )
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
     judged |= {"perception": ",".join(settings.evaluate.view.able())}

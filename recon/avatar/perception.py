@@ -2,8 +2,8 @@
 
 Each view has a fixed list of crops that cover the person, half a crop apart; seed and step choose one of them and seed
 and crop the color behind it, so that an interrupted training continues with the same ones, and what a network sees in a
-photograph's crop is computed once and kept while there is room. Drawing and photograph are laid over that color, not the
-step's own: a photograph over another color at each step would be another reference each time.
+photograph's crop is computed once and kept while there is room. Drawing and photograph are laid over that color, not
+the step's own: a photograph over another color at each step would be another reference each time.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class PerceptualLoss:
                 found = self.faces.find(view.rgb.cpu().numpy())
                 self._crops[key] = [] if found is None else [found]
             else:
-                self._crops[key] = crops_over(view.mask, self.measure.least_side * self.shrink, CROP_PX * self.shrink)
+                self._crops[key] = crops_over(
+                    view.mask, self.measure.least_side * self.shrink, CROP_PX * self.shrink
+                )
         return self._crops[key]
 
     def _of_photograph(self, view: TrainingView, place: Place, background: Tensor) -> Features:

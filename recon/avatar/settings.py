@@ -69,7 +69,9 @@ class PerceptionWeights:
     def used(self) -> tuple[str, ...]:
         """Names of the losses that cost anything."""
         named = {name: value for name, value in vars(self).items() if name not in ("own", "every", "shrink")}
-        return tuple(name for name, weight in named.items() if weight) + tuple(o.name for o in self.own if o.weight)
+        return tuple(name for name, weight in named.items() if weight) + tuple(
+            o.name for o in self.own if o.weight
+        )
 
 
 @config

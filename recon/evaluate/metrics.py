@@ -139,9 +139,9 @@ METRICS: dict[str, Metric] = {
         unit="1",
         better="lower",
         meaning=(
-            "Distance of structure and texture (Ding et al. 2020, over VGG16) in the same box at the compared size: not "
-            "brought to 256 pixels as the authors do with whole pictures. Only where `evaluate.view.perception` asks for "
-            "it: it takes seconds a view."
+            "Distance of structure and texture (Ding et al. 2020, over VGG16) in the same box at the compared size: "
+            "not brought to 256 pixels as the authors do with whole pictures. Only where `evaluate.view.perception` "
+            "asks for it: it takes seconds a view."
         ),
         needs="a mask of the person, and the outside files lpips_vgg and dists_weights",
         decimals=4,

@@ -186,11 +186,16 @@ def _score_perception(
         return dict.fromkeys(names, NOBODY)
     x0, y0, width, height = crop_around(person, settings.crop_margin)
     ours, theirs = (
-        torch.from_numpy(np.ascontiguousarray(image[y0 : y0 + height, x0 : x0 + width])) for image in (rgb, target)
+        torch.from_numpy(np.ascontiguousarray(image[y0 : y0 + height, x0 : x0 + width]))
+        for image in (rgb, target)
     )
     scored: dict[str, float | Missing] = {}
     for name in names:
-        found = _measure(name) if name in settings.perception else Missing("evaluate.view.perception leaves it out")
+        found = (
+            _measure(name)
+            if name in settings.perception
+            else Missing("evaluate.view.perception leaves it out")
+        )
         if isinstance(found, Measure) and min(width, height) < found.least_side:
             found = Missing(f"the person's box is smaller than {found.least_side} pixels")
         # Threads add up in other orders: what they differ in is not told.

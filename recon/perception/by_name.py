@@ -64,7 +64,9 @@ def add_measure(name: str, factory: Factory) -> None:
         ConfigError: the name is taken.
     """
     if name in OWN:
-        raise ConfigError("a measure of this name is the project's own", where=name, remedy="choose another name")
+        raise ConfigError(
+            "a measure of this name is the project's own", where=name, remedy="choose another name"
+        )
     _ADDED[name] = factory
 
 
@@ -100,7 +102,9 @@ def _from_entry_point(name: str) -> Factory:
             "there is no loss of this name",
             where=f"avatar.weights.perception: {name}",
             expected="one of " + ", ".join(measure_names()),
-            remedy=f"did you mean {near[0]}?" if near else f"install what has it as an entry point of {GROUP}",
+            remedy=f"did you mean {near[0]}?"
+            if near
+            else f"install what has it as an entry point of {GROUP}",
         )
     loaded: Factory = found[0].load()
     return loaded

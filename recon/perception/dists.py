@@ -1,13 +1,14 @@
 """DISTS (Ding, Ma, Wang, Simoncelli, PAMI 2020): structure and texture of VGG16's layers.
 
-VGG16's poolings are replaced by ``sqrt(blur(x^2))``, which does not alias. Of each channel ``c`` of six layers (the picture
-itself and the last of each block), with means ``m, n``, variances ``v, w`` and covariance ``u`` over all places::
+VGG16's poolings are replaced by ``sqrt(blur(x^2))``, which does not alias. Of each channel ``c`` of six layers (the
+picture itself and the last of each block), with means ``m, n``, variances ``v, w`` and covariance ``u`` over all
+places::
 
     D = sum_c alpha_c (1 - (2 m n + e)/(m^2 + n^2 + e)) + beta_c (1 - (2 u + e)/(v + w + e)),    e = 1e-6
 
-where the weights add up to 1. Computed as ``(m - n)^2`` and ``var(x - y)`` over the same denominators, which is the same
-and exactly zero for equal pictures. No window and no size: the authors bring the smaller side of a picture to 256 pixels,
-the caller decides here.
+where the weights add up to 1. Computed as ``(m - n)^2`` and ``var(x - y)`` over the same denominators, which is the
+same and exactly zero for equal pictures. No window and no size: the authors bring the smaller side of a picture to 256
+pixels, the caller decides here.
 """
 
 from __future__ import annotations
@@ -67,5 +68,7 @@ def _weights(dtype: torch.dtype, device: torch.device) -> tuple[tuple[Tensor, Te
     """Of means and of structures, by layer; together they add up to 1."""
     found = read_tensors("dists_weights", ("alpha", "beta"))
     total = found["alpha"].sum() + found["beta"].sum()
-    alpha, beta = ((found[name].flatten() / total).to(device, dtype).split(CHANNELS) for name in ("alpha", "beta"))
+    alpha, beta = (
+        (found[name].flatten() / total).to(device, dtype).split(CHANNELS) for name in ("alpha", "beta")
+    )
     return tuple(zip(alpha, beta, strict=True))

@@ -1,8 +1,8 @@
 """FLIP for pictures of a normal display (Andersson, Nilsson, Akenine-Moller, Oskarsson, Astrom, Fairchild, HPG 2020).
 
 How much two pictures differ to somebody who flips between them: colors are blurred as the eye's contrast sensitivity
-does, compared in a uniform space (Hunt-adjusted L*a*b*, HyAB distance, redistributed to 0..1), and differences grow where
-edges and points differ. The score is the mean of the map. Constants are the authors'.
+does, compared in a uniform space (Hunt-adjusted L*a*b*, HyAB distance, redistributed to 0..1), and differences grow
+where edges and points differ. The score is the mean of the map. Constants are the authors'.
 """
 
 from __future__ import annotations
@@ -125,7 +125,9 @@ def _filtered(opponent: Planes) -> Planes:
     return _matrix(shown, TO_XYZ)
 
 
-def _two_gaussians(plane: Float[Tensor, "1 1 h w"], factors: Float[Tensor, "k s"]) -> Float[Tensor, "1 1 h2 w2"]:
+def _two_gaussians(
+    plane: Float[Tensor, "1 1 h w"], factors: Float[Tensor, "k s"]
+) -> Float[Tensor, "1 1 h2 w2"]:
     """A sum of separable filters: the product of each row of factors with itself."""
     size = factors.shape[1]
     rows = functional.conv2d(plane, factors.view(-1, 1, size, 1))
@@ -150,15 +152,15 @@ def _hunt_lab(xyz: Planes) -> Planes:
     """CIE L*a*b* with colors that count for less in the dark (Hunt 1952)."""
     t = xyz / _white(xyz)
     delta = 6 / 29
-    root = torch.where(
-        t > delta**3, t.clamp(min=delta**3 / 2) ** (1 / 3), t / (3 * delta**2) + 4 / 29
-    )
+    root = torch.where(t > delta**3, t.clamp(min=delta**3 / 2) ** (1 / 3), t / (3 * delta**2) + 4 / 29)
     x, y, z = root.split(1, 1)
     lightness = 116 * y - 16
     return torch.cat([lightness, 0.01 * lightness * 500 * (x - y), 0.01 * lightness * 200 * (y - z)], 1)
 
 
-def _details(lightness: Float[Tensor, "1 1 h w"]) -> tuple[Float[Tensor, "1 2 h w"], Float[Tensor, "1 2 h w"]]:
+def _details(
+    lightness: Float[Tensor, "1 1 h w"],
+) -> tuple[Float[Tensor, "1 2 h w"], Float[Tensor, "1 2 h w"]]:
     """Edges and points, each in two directions: first and second derivatives of a Gaussian."""
     blur, first, second = _detail_taps(lightness.dtype, lightness.device)
     reach = len(blur) // 2

@@ -1,8 +1,8 @@
 """Whether two pictures of a face, seen alike, are of one person: the distance of two vectors of 128 numbers.
 
-The network is dlib's ResNet of 29 layers (King 2017) with the weights that face-api carries, trained so that faces of one
-person lie within 0.6 of each other. A picture is a square around the face, brought to 150 pixels. It knows nothing of
-light or side: compare like views only.
+The network is dlib's ResNet of 29 layers (King 2017) with the weights that face-api carries, trained so that faces of
+one person lie within 0.6 of each other. A picture is a square around the face, brought to 150 pixels. It knows nothing
+of light or side: compare like views only.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _embed(planes: Float[Tensor, "1 3 150 150"], weights: Weights) -> Float[Tens
 
 
 def _scaled(layer: Tensor, weights: Weights, name: str, stride: int, padding: int) -> Tensor:
-    made = functional.conv2d(layer, weights[f"{name}/conv/filters"], weights[f"{name}/conv/bias"], stride, padding)
+    made = functional.conv2d(
+        layer, weights[f"{name}/conv/filters"], weights[f"{name}/conv/bias"], stride, padding
+    )
     by, add = (weights[f"{name}/scale/{part}"].view(1, -1, 1, 1) for part in ("weights", "biases"))
     return made * by + add
 

@@ -1,7 +1,8 @@
 """LPIPS (Zhang, Isola, Efros, Shechtman, Wang, CVPR 2018), version 0.1, of AlexNet or VGG16.
 
 At each place of five rectified layers the channels are scaled to a vector of length 1; the squared differences of the
-two pictures' vectors, weighted by channel as people's choices taught, are averaged over places and added up over layers.
+two pictures' vectors, weighted by channel as people's choices taught, are averaged over places and added up over
+layers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Normalized Laplacian pyramid distance (Laparra, Balle, Berardino, Simoncelli, Electronic Imaging 2016).
 
-What the early visual system does: luminance as a pyramid of differences of scales, each divided by a weighted sum of its
-neighbors' amplitudes. The filters of that sum and the constants were fitted by the authors to the statistics of natural
-pictures, level by level. The distance is the mean over levels of the root mean square difference.
+What the early visual system does: luminance as a pyramid of differences of scales, each divided by a weighted sum of
+its neighbors' amplitudes. The filters of that sum and the constants were fitted by the authors to the statistics of
+natural pictures, level by level. The distance is the mean over levels of the root mean square difference.
 """
 
 from __future__ import annotations

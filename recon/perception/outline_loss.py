@@ -1,9 +1,9 @@
 """How far a silhouette's outline is from another's, as a loss: after the boundary loss of Kervadec et al. (MIDL 2019).
 
-Coverage that differs costs the more the farther it lies from the reference's outline: a band of width ``d`` that is drawn
-too much or too little costs ``d^2 / 2`` per pixel of outline, where the plain difference of coverage costs ``d``. Small
-errors are left to that one; what sticks out far, such as a rim of spread Gaussians, is pulled back by a force that does
-not fade.
+Coverage that differs costs the more the farther it lies from the reference's outline: a band of width ``d`` that is
+drawn too much or too little costs ``d^2 / 2`` per pixel of outline, where the plain difference of coverage costs
+``d``. Small errors are left to that one; what sticks out far, such as a rim of spread Gaussians, is pulled back by a
+force that does not fade.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Wasserstein distortion (Qiu, Wagner, Balle, Theis 2023): details must agree where it matters, textures elsewhere.
 
-Around each place the features of a picture have means ``m`` and deviations ``s`` over a neighborhood of width ``sigma``;
-two pictures differ there by the distance of two normal distributions, the sum over features of ``(m - m')^2 + (s - s')^2``.
-With ``sigma`` zero this is the squared difference of the features; with a large one it does not matter where the hairs
-of a texture lie, so long as they are as many, as long and as strong. A map of ``sigma`` says what is which: here it is
-zero at the person's outline and grows inwards, from its mask.
+Around each place the features of a picture have means ``m`` and deviations ``s`` over a neighborhood of width
+``sigma``; two pictures differ there by the distance of two normal distributions, the sum over features of ``(m - m')^2
++ (s - s')^2``. With ``sigma`` zero this is the squared difference of the features; with a large one it does not matter
+where the hairs of a texture lie, so long as they are as many, as long and as strong. A map of ``sigma`` says what is
+which: here it is zero at the person's outline and grows inwards, from its mask.
 
 Neighborhoods are Gaussians by repeated blurring and halving: level ``l`` has a deviation of about ``2^(l-1)`` places. A
 place between two levels counts on both, linearly in the logarithm of ``sigma``.
@@ -47,7 +47,8 @@ class Wasserstein(Measure):
     """The distance over some features.
 
     Args:
-        sigma_px: width of all neighborhoods in pixels of the picture, at most `WIDEST_PX`; None takes it from the mask of
+        sigma_px: width of all neighborhoods in pixels of the picture, at most `WIDEST_PX`; None takes it from the mask
+        of
             the reference, or `WIDEST_PX` where there is none.
     """
 
@@ -107,7 +108,9 @@ class VggWasserstein(Wasserstein):
         Raises:
             AssetError: the weights are not here.
         """
-        return tuple(unit_channels(layer) for layer in vgg_layers(normalized(image), blocks=len(self.strides)))
+        return tuple(
+            unit_channels(layer) for layer in vgg_layers(normalized(image), blocks=len(self.strides))
+        )
 
 
 class GaborWasserstein(Wasserstein):
@@ -130,7 +133,7 @@ class GaborWasserstein(Wasserstein):
 
 
 def sigma_of_mask(mask: Map) -> Map:
-    """Widths of neighborhoods in pixels: 0 at the outline and outside the person, `WIDEST_PX` from `INSIDE_PX` inside."""
+    """Widths of neighborhoods in pixels: 0 at the outline and outside the person, `WIDEST_PX` from `INSIDE_PX` on."""
     inside = (mask.detach().cpu() > 0.5).numpy().astype("uint8")
     # A picture's edge is no outline.
     distance = torch.from_numpy(cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE))
@@ -158,7 +161,9 @@ def _halved(layer: Layer) -> Layer:
     channels = layer.shape[1]
     taps = layer.new_tensor(TAPS)
     kernel = (taps[:, None] * taps).expand(channels, 1, 4, 4)
-    return functional.conv2d(functional.pad(layer, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=channels)
+    return functional.conv2d(
+        functional.pad(layer, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=channels
+    )
 
 
 @lru_cache(maxsize=4)

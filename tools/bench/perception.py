@@ -46,7 +46,9 @@ COLUMNS = (
 )
 
 
-def run(*, sides: Sequence[int] = (128, 256, 512), repeats: int = 5, as_json: bool = False) -> list[PerceptionRow]:
+def run(
+    *, sides: Sequence[int] = (128, 256, 512), repeats: int = 5, as_json: bool = False
+) -> list[PerceptionRow]:
     """Time every measure whose outside files are here, and print a table or JSON lines.
 
     Args:

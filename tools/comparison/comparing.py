@@ -198,7 +198,9 @@ def worst_views(comparison: Comparison, metric: str, most: int) -> list[View]:
     """
     of_views = VIEW_METRICS + ASKED_METRICS
     if metric not in of_views:
-        raise RunError("views are told apart by a metric of views", found=metric, expected=" or ".join(of_views))
+        raise RunError(
+            "views are told apart by a metric of views", found=metric, expected=" or ".join(of_views)
+        )
     numbers = [run.values(metric) for run in comparison.runs]
     scored = [view for view in comparison.views if any(view in values for values in numbers)]
 

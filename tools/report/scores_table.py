@@ -80,7 +80,6 @@ def score_rows(metrics: Mapping[str, Any] | None, cameras: Sequence[str]) -> lis
         score = metrics["scores"][name]
         if score["mean"] is None:
             continue
-        metric = METRICS.get(name)
         rows.append(
             ScoreRow(
                 label_of(name, score),

@@ -210,7 +210,10 @@ def pictures_of(seen: TrainingView) -> Iterator[Made]:
 def test_a_loss_of_ones_own_is_trained_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_name, "_ADDED", {"mine": Counted})
     weights = PerceptionWeights(own=(OwnLoss(name="mine", weight=0.5),), nlpd=0.1)
-    assert [(loss.name, loss.weight) for loss in perception_losses(weights, 0)] == [("nlpd", 0.1), ("mine", 0.5)]
+    assert [(loss.name, loss.weight) for loss in perception_losses(weights, 0)] == [
+        ("nlpd", 0.1),
+        ("mine", 0.5),
+    ]
     assert weights.used() == ("nlpd", "mine")
     with pytest.raises(ConfigError, match="no loss of this name"):
         perception_losses(PerceptionWeights(own=(OwnLoss(name="nobodys", weight=1.0),)), 0)

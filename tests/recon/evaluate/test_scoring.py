@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from simulacra.recon.evaluate import views
 from simulacra.recon.evaluate.metrics import ASKED_METRICS, METRICS, TRUE_METRICS, label_of
 from simulacra.recon.evaluate.protocol import View, lock_protocol
 from simulacra.recon.evaluate.scoring import (
@@ -20,7 +21,6 @@ from simulacra.recon.evaluate.scoring import (
     Subject,
     score_views,
 )
-from simulacra.recon.evaluate import views
 from simulacra.recon.evaluate.views import CapturedView, ViewConfig, _reason
 from simulacra.recon.perception.joints import LIMB_JOINTS
 from simulacra.recon.perception.measure import Measure

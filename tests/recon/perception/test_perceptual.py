@@ -45,10 +45,14 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights of the true shapes' kinds but few channels: gradients are about formulas, not about weights."""
     random = torch.Generator().manual_seed(3)
 
-    def convolutions(sizes: list[tuple[int, int, int]], kind: torch.dtype) -> tuple[tuple[Tensor, Tensor], ...]:
+    def convolutions(
+        sizes: list[tuple[int, int, int]], kind: torch.dtype
+    ) -> tuple[tuple[Tensor, Tensor], ...]:
         return tuple(
             (
-                torch.randn(out, inside, side, side, generator=random, dtype=torch.float64).to(kind) / side / inside**0.5,
+                torch.randn(out, inside, side, side, generator=random, dtype=torch.float64).to(kind)
+                / side
+                / inside**0.5,
                 torch.full((out,), 0.1, dtype=kind),
             )
             for inside, out, side in sizes
@@ -174,7 +178,11 @@ def test_flip_of_black_and_white_and_of_nearly_equal_pictures() -> None:
 
 
 RAMP = torch.stack(
-    [torch.linspace(0, 1, 64).expand(64, 64), torch.linspace(0, 1, 64)[:, None].expand(64, 64), torch.full((64, 64), 0.25)],
+    [
+        torch.linspace(0, 1, 64).expand(64, 64),
+        torch.linspace(0, 1, 64)[:, None].expand(64, 64),
+        torch.full((64, 64), 0.25),
+    ],
     -1,
 )
 BLACK_WHITE, RAMP_TURNED = 0.96735, 0.70768
@@ -232,8 +240,8 @@ def test_faces_are_embedded_as_planted_weights_say(tmp_path: Path, monkeypatch: 
     finally:
         identity._read.cache_clear()
         identity._weights.cache_clear()
-    # Channel 255 begins in the block that halves 8 places to 4, of which its convolution fills 3 a side: 1 there, then 2
-    # more from two blocks. The last block halves that to 3, 2.5, 2.5, 2.25 and fills one place: their mean and 1/4.
+    # Channel 255 begins in the block that halves 8 places to 4, of which its convolution fills 3 a side: 1 there, then
+    # 2 more from two blocks. The last block halves that to 3, 2.5, 2.5, 2.25 and fills one place: their mean and 1/4.
     assert torch.count_nonzero(vector) == 1
     assert vector[7].item() == pytest.approx((3 + 2.5 + 2.5 + 2.25 + 1) / 4)
 
