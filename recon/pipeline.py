@@ -23,7 +23,7 @@ from annotated_types import Interval
 
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult, load_trained, trained_on
-from simulacra.recon.avatar.settings import AvatarConfig, TrainedConfig, has_body
+from simulacra.recon.avatar.settings import AvatarConfig, TrainedConfig, has_body, losses_used
 from simulacra.recon.avatar.train import train_avatar
 from simulacra.recon.bodies.opening import body_key, open_body
 from simulacra.recon.evaluate.protocol import Protocol, lock_protocol
@@ -339,9 +339,13 @@ def run_stages(
     trained = log.run("avatar", 6, settings.avatar, before, train, load_trained)
 
     def score(folder: Path) -> None:
-        evaluate_reconstruction(folder, session, protocol, body, observed, fit, trained, settings.evaluate)
+        paid = losses_used(settings.avatar)
+        evaluate_reconstruction(
+            folder, session, protocol, body, observed, fit, trained, settings.evaluate, paid
+        )
 
     judged = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
+    judged |= {"perception": ",".join(settings.evaluate.view.able())}
     before = key | judged | log.digests("avatar", "fit", "observe")
     log.run("evaluate", 5, settings.evaluate, before, score, lambda _: None)
     stages = tuple(log.results)

@@ -121,6 +121,7 @@ FAMILIES: dict[str, tuple[str, Callable[[], dict[str, Command]]]] = {
         lambda: {
             "splat": bench.bench_splat,
             "mesh": bench.bench_mesh,
+            "perception": bench.bench_perception,
             "train": bench.bench_train,
             "drive": bench.bench_drive,
             "length": bench.bench_length,

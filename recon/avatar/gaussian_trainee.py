@@ -147,7 +147,8 @@ class GaussianTrainee:
             match = ColorMatch(leaves["gains"][camera], leaves["shifts"][camera])
         prior = SurfacePrior(state["anchors"], self._neighbours(state["anchors"]), recipe.largest)
         strain = None if correction is None else correction.cost
-        return Drawing(rendering, gaussians, prior, match, self._background(training.step), offsets, strain)
+        behind = self._background(training.step)
+        return Drawing(rendering, gaussians, prior, match, behind, offsets, strain, training.step)
 
     def losses(self, drawn: Drawing, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""

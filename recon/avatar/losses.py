@@ -60,11 +60,13 @@ class Shown:
         rendering: of one camera, over no background.
         match: the colors of the view's camera.
         background: the color behind drawing and photograph in this step.
+        step: which one it is, from 0.
     """
 
     rendering: Rendered
     match: ColorMatch
     background: Float[Tensor, "3"]
+    step: int
 
     @cached_property
     def rgb(self) -> Float[Tensor, "h w 3"]:
@@ -95,6 +97,7 @@ class Drawing(Shown):
         background: the color behind drawing and photograph in this step.
         screen_offsets: zeros whose gradient densification asks for; None where nothing is densified.
         strain: how far poses were corrected, in the fit's own uncertainty; None where they are not.
+        step: which one it is, from 0.
     """
 
     rendering: GaussianRendering
@@ -104,6 +107,7 @@ class Drawing(Shown):
     background: Float[Tensor, "3"]
     screen_offsets: Float[Tensor, "1 n 2"] | None = None
     strain: Float[Tensor, ""] | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from simulacra.recon.avatar.losses import Loss, photometric_losses
 from simulacra.recon.avatar.mesh_initial import first_mesh, paint_mesh, some_moments
 from simulacra.recon.avatar.mesh_record import load_mesh, save_mesh
 from simulacra.recon.avatar.mesh_trainee import MeshRecipe, MeshTrainee, mesh_regularity, paint_stays
+from simulacra.recon.avatar.perception import perception_losses
 from simulacra.recon.avatar.placement import Person
 from simulacra.recon.avatar.record import TrainedResult
 from simulacra.recon.avatar.settings import MeshConfig, MeshRates, NeuralTextureConfig
@@ -88,6 +89,8 @@ def train_mesh(
         folder: of the checkpoint.
         losses: what a step pays for besides what the configuration says.
     """
+    # First, for it says what outside file is missing.
+    seeing = perception_losses(settings.weights.perception, settings.seed)
     first = _first(folder / FIRST, person, evidence, settings)
     recipe = MeshRecipe(
         Schedule(settings.steps, settings.seed, settings.checkpoint_every),
@@ -95,6 +98,7 @@ def train_mesh(
             *photometric_losses(settings.weights),
             mesh_regularity(settings.weights),
             paint_stays(settings.paint_stays),
+            *seeing,
             *losses,
         ),
         _rates(settings.mesh_rates),

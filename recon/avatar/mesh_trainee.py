@@ -43,6 +43,7 @@ class DrawnMesh(Shown):
         background: the color behind drawing and photograph in this step.
         texture: as it is trained.
         painted: as it was before.
+        step: which one it is, from 0.
     """
 
     rendering: Rendered
@@ -52,6 +53,7 @@ class DrawnMesh(Shown):
     background: Float[Tensor, "3"]
     texture: Float[Tensor, "th tw 3"]
     painted: Float[Tensor, "th tw 3"]
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class MeshTrainee:
             background_of_step(training.step, self.recipe.schedule.seed),
             self.initial.paint.tensors()["texture"],
         )
-        return DrawnMesh(drawn, leaves["verts"], prior, match, behind, leaves["texture"], painted)
+        texture = leaves["texture"]
+        return DrawnMesh(drawn, leaves["verts"], prior, match, behind, texture, painted, training.step)
 
     def losses(self, drawn: DrawnMesh, view: TrainingView) -> dict[str, Tensor]:
         """The recipe's losses, weighted."""

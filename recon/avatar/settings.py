@@ -19,6 +19,62 @@ Rate = Annotated[float, Interval(ge=0, le=1)]
 
 
 @config
+class OwnLoss:
+    """A loss of somebody's own.
+
+    Attributes:
+        name: of an entry point of the group `simulacra.losses`, or as given to `add_measure`.
+        weight: what it is multiplied by.
+    """
+
+    name: str
+    weight: Weight = 0.1
+
+
+@config
+class PerceptionWeights:
+    """Losses that see as people do, on a crop of 128 pixels a step; docs/perception.md says what each is. All but
+    `gabor`, `ms_ssim`, `nlpd`, `flip` and `outline` need outside files that are fetched by name.
+
+    Attributes:
+        lpips_alex: LPIPS over AlexNet.
+        lpips_vgg: LPIPS over VGG16.
+        dists: structure and texture of VGG16's layers.
+        wasserstein: Wasserstein distortion over VGG16's layers: details at the outline, statistics inside.
+        gabor: the same over Gabor filters, without a network.
+        ms_ssim: structural similarity at several scales.
+        nlpd: normalized Laplacian pyramid.
+        flip: what one sees who flips between the two.
+        outline: square pixels by which the outline is off.
+        identity: distance of the two faces, where the photograph shows one.
+        own: losses of one's own, by name.
+        every: they cost at one step of so many, and then so many times as much.
+        shrink: pixels of a view, a side, that are one of a crop: with 2 a step looks at 256 pixels at half their size.
+    """
+
+    lpips_alex: Weight = 0.0
+    lpips_vgg: Weight = 0.0
+    dists: Weight = 0.0
+    wasserstein: Weight = 0.0
+    gabor: Weight = 0.0
+    ms_ssim: Weight = 0.0
+    nlpd: Weight = 0.0
+    flip: Weight = 0.0
+    outline: Weight = 0.0
+    identity: Weight = 0.0
+    own: tuple[OwnLoss, ...] = ()
+    every: Annotated[int, Interval(ge=1, le=1000)] = 1
+    shrink: Annotated[int, Interval(ge=1, le=16)] = 1
+
+    def used(self) -> tuple[str, ...]:
+        """Names of the losses that cost anything."""
+        named = {name: value for name, value in vars(self).items() if name not in ("own", "every", "shrink")}
+        return tuple(name for name, weight in named.items() if weight) + tuple(
+            o.name for o in self.own if o.weight
+        )
+
+
+@config
 class LossWeights:
     """What a step pays for.
 
@@ -31,6 +87,7 @@ class LossWeights:
         stay: displacement from where it was made, per square centimetre.
         poses: what poses are corrected by, in the fit's own standard deviations: half the mean square.
         size: Gaussians longer than `largest_mm`, relative.
+        perception: losses that see as people do.
     """
 
     l1: Weight = 0.8
@@ -41,6 +98,7 @@ class LossWeights:
     stay: Weight = 0.002
     size: Weight = 0.1
     poses: Weight = 0.001
+    perception: PerceptionWeights = PerceptionWeights()
 
 
 @config
@@ -274,6 +332,14 @@ class FreeSplatsConfig:
 
 
 TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsConfig | FreeSplatsConfig
+
+
+def losses_used(settings: TrainedConfig) -> tuple[str, ...]:
+    """Names of what a training paid for that judges may share: `ssim` and the perceptual ones."""
+    if isinstance(settings, DepthSplatsConfig | FreeSplatsConfig):
+        return ()
+    weights = settings.weights
+    return (("ssim",) if weights.ssim else ()) + weights.perception.used()
 
 
 def has_body(settings: TrainedConfig) -> bool:

@@ -29,6 +29,7 @@ from simulacra.recon.avatar.inspection import inspect_avatar, training_sights
 from simulacra.recon.avatar.loop import Schedule, train
 from simulacra.recon.avatar.losses import Loss, gaussian_losses, pose_loss
 from simulacra.recon.avatar.mesh_train import FIRST, MeshEvidence, train_mesh
+from simulacra.recon.avatar.perception import perception_losses
 from simulacra.recon.avatar.placement import Person, Place, place_free, place_on_body
 from simulacra.recon.avatar.poses import PosesInTraining
 from simulacra.recon.avatar.record import ACCOUNT, LOSSES, TrainedResult, save_trained
@@ -91,6 +92,7 @@ def train_avatar(
         CaptureError: no view shows the person.
         ConfigError: the device that the configuration names is not there.
         MissingExtraError: the device is there, and what draws on it is not installed.
+        AssetError: an outside file of a loss that the configuration names is not here.
     """
     device = choose_device(settings.device)
     if not has_body(settings):
@@ -144,6 +146,8 @@ def _train_avatar(  # three arguments more than is good: the stage's own, handed
     losses: Sequence[Loss],
     parts: Parts | None,
 ) -> tuple[TrainedResult, Training]:
+    # First, for it says what outside file is missing.
+    seeing = perception_losses(settings.weights.perception, settings.seed)
     frame = _best_moment(views) if surface is None else surface.frame
     device = choose_device(settings.device)
 
@@ -186,7 +190,7 @@ def _train_avatar(  # three arguments more than is good: the stage's own, handed
             parts.made("start", START_VERSION, start_settings(settings), compute), device
         )
     avatar, guessed = without_guesses(person, whole)
-    training = run(avatar, _append(avatar_recipe(settings), losses), folder, aligned)
+    training = run(avatar, _append(avatar_recipe(settings), [*seeing, *losses]), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     trained = avatar.replace(binding=binding, gaussians=_result(training))
     found = None if poses is None else poses.corrections(training.tensors)

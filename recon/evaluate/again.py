@@ -12,6 +12,7 @@ from typing import Any
 
 from simulacra.recon.avatar.finished import check_body
 from simulacra.recon.avatar.record import TrainedResult, load_trained
+from simulacra.recon.avatar.settings import losses_used
 from simulacra.recon.bodies.opening import body_name_of, open_body
 from simulacra.recon.evaluate.protocol import Protocol, choose_other
 from simulacra.recon.evaluate.reconstruction import evaluate_reconstruction
@@ -43,6 +44,7 @@ class ScoredRun:
         protocol: its own, or on other cameras.
         watch: whether the session is touched meanwhile.
         stages: what the run's stages say of themselves.
+        paid: names of the losses that its training paid for.
     """
 
     session: Session
@@ -54,6 +56,7 @@ class ScoredRun:
     trained: TrainedResult
     watch: SessionWatch
     stages: Mapping[str, dict[str, Any]]
+    paid: tuple[str, ...] = ()
 
 
 def open_scored(root: Path, held_out_cameras: Sequence[str] | None = None) -> ScoredRun:
@@ -80,7 +83,8 @@ def open_scored(root: Path, held_out_cameras: Sequence[str] | None = None) -> Sc
     fit = load_fit(root / "fit") if "fit" in stages else None
     trained, body = load_trained(root / "avatar"), open_body(body_name_of(described))
     check_body(root, body, trained.avatar, fit)
-    return ScoredRun(session, protocol, settings.evaluate, body, observed, fit, trained, watch, stages)
+    scored = session, protocol, settings.evaluate, body, observed, fit, trained, watch, stages
+    return ScoredRun(*scored, losses_used(settings.avatar))
 
 
 def evaluate_run(
@@ -117,11 +121,22 @@ def evaluate_run(
         folder = (out or root) / name
         with written_again(folder) as work:
             made = evaluate_reconstruction(
-                work, run.session, run.protocol, run.body, run.observed, run.fit, run.trained, run.settings
+                work,
+                run.session,
+                run.protocol,
+                run.body,
+                run.observed,
+                run.fit,
+                run.trained,
+                run.settings,
+                run.paid,
             )
             if touched := run.watch.touched():
                 raise run.watch.error(touched)
-            _describe(work, root / name, dump_config(run.settings), run.protocol, run.stages, evidence)
+            asked = {"protocol": json.dumps(run.protocol.as_json()), "evidence": evidence}
+            asked |= {"perception": ",".join(run.settings.view.able())}
+            asked |= {name: stage["digest"] for name, stage in run.stages.items()}
+            _describe(work, root / name, dump_config(run.settings), asked)
     return made, folder
 
 
@@ -206,16 +221,12 @@ def _describe(
     work: Path,
     folder: Path,
     config: dict[str, Any],
-    protocol: Protocol,
-    stages: Mapping[str, dict[str, Any]],
-    evidence: str,
+    asked: Mapping[str, str],
 ) -> None:
     """Keeps the earlier evaluation's description where that asked for the same: a key is never given other content."""
     if not (folder / STAGE_FILE).is_file():
         return
     earlier = read_json(folder / STAGE_FILE)
-    asked = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence}
-    asked |= {name: stage["digest"] for name, stage in stages.items()}
     inputs = earlier.get("inputs")
     same = isinstance(inputs, dict) and asked.items() <= inputs.items()
     if same and earlier.get("config") == json.loads(json.dumps(config)):

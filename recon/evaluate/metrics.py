@@ -121,6 +121,37 @@ METRICS: dict[str, Metric] = {
         decimals=4,
         version=2,
     ),
+    "lpips_alex": Metric(
+        label="LPIPS (AlexNet)",
+        unit="1",
+        better="lower",
+        meaning=(
+            "Learned perceptual distance (Zhang et al. 2018, version 0.1, AlexNet) of capture and render, both over "
+            "black, inside the mask's bounding box widened by {crop_margin} of its longer side, at the compared size."
+        ),
+        needs="a mask of the person, and the outside file lpips_alex",
+        decimals=4,
+    ),
+    "lpips_vgg": Metric(
+        label="LPIPS (VGG16)",
+        unit="1",
+        better="lower",
+        meaning="The same over VGG16. Only where `evaluate.view.perception` asks for it: it takes seconds a view.",
+        needs="a mask of the person, and the outside file lpips_vgg",
+        decimals=4,
+    ),
+    "dists": Metric(
+        label="DISTS",
+        unit="1",
+        better="lower",
+        meaning=(
+            "Distance of structure and texture (Ding et al. 2020, over VGG16) in the same box at the compared size: "
+            "not brought to 256 pixels as the authors do with whole pictures. Only where `evaluate.view.perception` "
+            "asks for it: it takes seconds a view."
+        ),
+        needs="a mask of the person, and the outside files lpips_vgg and dists_weights",
+        decimals=4,
+    ),
     "mask_iou": Metric(
         label="Mask overlap",
         unit="1",
@@ -278,6 +309,7 @@ VIEW_METRICS = (
     "psnr_near",
     "psnr_full",
     "ssim_crop",
+    "lpips_alex",
     "mask_iou",
     "outline_offset_px",
     "area_ratio",
@@ -285,8 +317,22 @@ VIEW_METRICS = (
     "depth_p90_mm",
     "normals_deg",
 )
+# Of views too, but only in the scores where the settings ask for them.
+ASKED_METRICS = ("lpips_vgg", "dists")
+IN_THE_LOSS = " (in the loss)"
 # Only in the scores of virtual captures.
 TRUE_METRICS = ("true_joints_mm", "true_body_mm", "true_surface_mm", "true_depth_mm")
+
+
+def label_of(name: str, score: Mapping[str, Any] | None = None) -> str:
+    """What a metric is called, with a mark where the training paid for it, or for another one over its network: then it
+    is no judge.
+
+    Args:
+        score: its entry of a metrics.json.
+    """
+    label = METRICS[name].label if name in METRICS else name
+    return label + IN_THE_LOSS if score is not None and score.get("in_loss") else label
 
 
 def catalogue() -> dict[str, dict[str, str]]:

@@ -86,6 +86,7 @@ def evaluate_reconstruction(
     fit: BodyFit | None,
     trained: TrainedResult,
     settings: EvaluateConfig,
+    paid: tuple[str, ...] = (),
 ) -> Evaluation:
     """Scores the protocol's views, and draws a turntable and the fitted body in every camera, into the folder.
 
@@ -93,6 +94,7 @@ def evaluate_reconstruction(
         session: all of it, the held-out cameras too.
         observed: None for a result without a body.
         fit: likewise; its poses are drawn as training corrected them.
+        paid: names of the losses that the training paid for.
 
     Raises:
         RunError: a render has values that are not finite.
@@ -117,6 +119,7 @@ def evaluate_reconstruction(
         None if drawn_fit is None else _motion(session, body, drawn_fit),
         novelty,
         unrefined,
+        paid,
     )
     evaluation = score_views(subject, protocol, settings, folder)
     shown = protocol.training_frames[0] if fit is None else middle_moment(fit, protocol.training_frames)

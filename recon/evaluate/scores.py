@@ -32,6 +32,7 @@ class Score:
         missing: views without a number, and why.
         reason: why there is no number at all; None where there is one.
         extra: further facts of this metric, such as a mean per joint.
+        in_loss: whether the training paid for it, or for another one over its network: it is then no judge.
     """
 
     metric: str
@@ -39,6 +40,7 @@ class Score:
     missing: Mapping[View, str] = field(default_factory=dict)
     reason: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    in_loss: bool = False
 
     @property
     def mean(self) -> float | None:
@@ -79,6 +81,7 @@ class Score:
             "better": METRICS[self.metric].better,
             "version": METRICS[self.metric].version,
             "reason": self.reason,
+            "in_loss": self.in_loss,
             "views": [_describe_view(view) | {"value": value} for view, value in self.values.items()],
             "missing": [_describe_view(view) | {"reason": reason} for view, reason in self.missing.items()],
             **self.extra,

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from simulacra.recon.evaluate.clusters import METHOD, WORLD
 from simulacra.recon.evaluate.flickering import FlickerOfViews
-from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
+from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.evaluate.motion import MotionOf
 from simulacra.recon.evaluate.novel import Novelty
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
@@ -40,6 +40,7 @@ from simulacra.recon.evaluate.views import (
     ViewConfig,
     compare_view,
 )
+from simulacra.recon.perception.by_name import JUDGED_BY
 from simulacra.recon.perception.joints import joint_distances, mpjpe
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.files import write_text
@@ -136,6 +137,7 @@ class Subject:
         motion: how its surface moves between frames; likewise.
         novelty: how far held-out poses are from trained ones; likewise.
         unrefined: draws the result in the fit's own poses, where photographs corrected them.
+        paid: names of the losses that the training paid for.
     """
 
     render_view: RenderView
@@ -147,6 +149,7 @@ class Subject:
     motion: MotionOf | None = None
     novelty: Novelty | None = None
     unrefined: RenderView | None = None
+    paid: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -210,7 +213,7 @@ def score_views(
     Raises:
         RunError: a render has values that are not finite.
     """
-    outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in VIEW_METRICS}
+    outcomes: dict[str, dict[View, float | Missing]] = {name: {} for name in settings.view.metrics}
     mask_sources: dict[str, int] = {}
     regions: dict[View, dict[str, float | Missing]] = {}
     overlaps: dict[View, dict[str, float | Missing]] = {}
@@ -225,7 +228,7 @@ def score_views(
             outcomes[name][captured.view] = outcome
         renders[captured.view] = _digest(compared)
         if subject.unrefined is not None:
-            before = compare_view(captured, subject.unrefined, settings.view).scores
+            before = compare_view(captured, subject.unrefined, replace(settings.view, perception=())).scores
             for name in POSE_METRICS:
                 unrefined[name][captured.view] = before[name]
         if subject.regions is not None and compared.person is not None and compared.covered is not None:
@@ -238,7 +241,7 @@ def score_views(
         mask_sources[compared.mask_source] = mask_sources.get(compared.mask_source, 0) + 1
         if captured.view in pictured:
             write_view(folder / VIEWS_FOLDER, compared)
-    scores = {name: collect(name, outcomes[name]) for name in VIEW_METRICS}
+    scores = {name: collect(name, outcomes[name]) for name in settings.view.metrics}
     if subject.unrefined is not None:
         for name in POSE_METRICS:
             extra = {"with_poses_of_the_fit": collect(name, unrefined[name]).mean}
@@ -248,6 +251,8 @@ def score_views(
     scores["mpjpe_mm"] = _mpjpe(subject.joints)
     if subject.truth is not None:
         scores |= subject.truth.scores()
+    trained_by = {metric for loss in subject.paid for metric in JUDGED_BY.get(loss, ())}
+    scores |= {name: replace(scores[name], in_loss=True) for name in trained_by & set(scores)}
     described = _describe(settings, mask_sources)
     predictions = sha256(
         b"".join(renders[view] for view in protocol.evaluated if view in renders)
@@ -356,6 +361,7 @@ def _describe(settings: EvaluateConfig, mask_sources: Mapping[str, int]) -> dict
         "color": "8 bit sRGB values in 0..1, no gamma undone; renders clipped to 0..1",
         "alpha_threshold": settings.view.alpha_threshold,
         "crop_margin": settings.view.crop_margin,
+        "perception": list(settings.view.perception),
         "ssim": "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03, windows wholly inside, mean over RGB",
         "difference_full_scale": DIFFERENCE_FULL_SCALE,
         "least_confidence": settings.least_confidence,

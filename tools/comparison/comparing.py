@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from simulacra.recon.evaluate.metrics import METRICS, VIEW_METRICS
+from simulacra.recon.evaluate.metrics import ASKED_METRICS, METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.paired import PairedDifference, paired_difference
 from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.runs.chain import check_records
@@ -238,9 +238,10 @@ def worst_views(comparison: Comparison, metric: str, most: int) -> list[View]:
     Raises:
         RunError: the metric is none of single views.
     """
-    if metric not in VIEW_METRICS:
+    of_views = VIEW_METRICS + ASKED_METRICS
+    if metric not in of_views:
         raise RunError(
-            "views are told apart by a metric of views", found=metric, expected=" or ".join(VIEW_METRICS)
+            "views are told apart by a metric of views", found=metric, expected=" or ".join(of_views)
         )
     numbers = [run.values(metric) for run in comparison.runs]
     scored = [view for view in comparison.views if any(view in values for values in numbers)]

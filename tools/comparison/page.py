@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.evaluate.metrics import IN_THE_LOSS, METRICS
 from simulacra.recon.evaluate.paired import PairedDifference
 from simulacra.recon.evaluate.protocol import View
 
@@ -110,7 +110,7 @@ def _row(comparison: Comparison, metric: str) -> dict[str, Any]:
 
 def _cell(metric: str, run: RunSummary, difference: PairedDifference | None) -> dict[str, str]:
     cell = {
-        "mean": shown(metric, run.scores.get(metric)),
+        "mean": shown(metric, run.scores.get(metric)) + (IN_THE_LOSS if run.paid_for(metric) else ""),
         "delta": "",
         "told": "",
         "said": "",

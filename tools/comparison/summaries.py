@@ -73,6 +73,10 @@ class RunSummary:
             return f"{named} ({said})" if said else named
         return f"{named} with {said}" if said else named
 
+    def paid_for(self, metric: str) -> bool:
+        """Whether the training paid for a metric, which is then no judge of it."""
+        return self.metrics is not None and bool(self.metrics["scores"].get(metric, {}).get("in_loss"))
+
     def values(self, metric: str) -> dict[View, float]:
         """A metric's number in every view; its camera is "" where a number is of a frame alone."""
         score = {} if self.metrics is None else self.metrics["scores"].get(metric, {})

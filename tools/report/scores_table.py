@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.evaluate.metrics import METRICS, label_of
 
 from .content import Beside
 from .wording import shown, unit_of
@@ -59,7 +59,7 @@ def headlines(metrics: Mapping[str, Any] | None, beside: Sequence[Beside]) -> li
         found.append(
             Headline(
                 name,
-                metric.label,
+                label_of(name, score),
                 shown(name, score["mean"]),
                 unit_of(metric.unit),
                 metric.better,
@@ -80,10 +80,9 @@ def score_rows(metrics: Mapping[str, Any] | None, cameras: Sequence[str]) -> lis
         score = metrics["scores"][name]
         if score["mean"] is None:
             continue
-        metric = METRICS.get(name)
         rows.append(
             ScoreRow(
-                metric.label if metric else name,
+                label_of(name, score),
                 unit_of(score["unit"]),
                 score["better"],
                 shown(name, score["mean"]),
@@ -101,8 +100,7 @@ def unmeasured(metrics: Mapping[str, Any] | None) -> list[str]:
     for name in _in_order(metrics["scores"]) if metrics else ():
         score = metrics["scores"][name] if metrics else {}
         if score["mean"] is None:
-            label = METRICS[name].label if name in METRICS else name
-            reasons.setdefault(score["reason"] or "no reason is given", []).append(label)
+            reasons.setdefault(score["reason"] or "no reason is given", []).append(label_of(name))
     return [f"{' and '.join(labels)}: {reason}." for reason, labels in reasons.items()]
 
 

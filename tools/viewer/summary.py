@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.evaluate.metrics import METRICS, label_of
 from simulacra.recon.runs.files import read_json
 from simulacra.recon.runs.mapped import map_arrays
 from simulacra.recon.runs.run_folder import RUN_FILE, SESSION_FILE, STAGE_FILE, read_run_file
@@ -133,7 +133,7 @@ def summary_json(summary: Summary) -> dict[str, Any]:
     """For the page: without numbers of single views, which may be many."""
     metrics = {
         name: {
-            "label": METRICS[name].label if name in METRICS else name,
+            "label": label_of(name, score),
             "unit": "" if score["unit"] == "1" else score["unit"],
             "better": score["better"],
             "mean": score["mean"],
@@ -286,6 +286,7 @@ def _scores(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
                 "mean": mean,
                 "unit": str(score["unit"]),
                 "better": str(score["better"]),
+                "in_loss": bool(score.get("in_loss", False)),
             }
         except MISFITS:
             continue

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from simulacra.recon.evaluate.metrics import METRICS, TRUE_METRICS
+from simulacra.recon.evaluate import views
+from simulacra.recon.evaluate.metrics import ASKED_METRICS, METRICS, TRUE_METRICS, label_of
 from simulacra.recon.evaluate.protocol import View, lock_protocol
 from simulacra.recon.evaluate.scoring import (
     EvaluateConfig,
@@ -20,8 +21,9 @@ from simulacra.recon.evaluate.scoring import (
     Subject,
     score_views,
 )
-from simulacra.recon.evaluate.views import CapturedView, ViewConfig
+from simulacra.recon.evaluate.views import CapturedView, ViewConfig, _reason
 from simulacra.recon.perception.joints import LIMB_JOINTS
+from simulacra.recon.perception.measure import Measure
 
 SIZE = 48
 
@@ -67,7 +69,7 @@ PROTOCOL = lock_protocol(("0", "1", "2", "3"), range(6), held_out_cameras=("1", 
 def test_metrics_file_has_every_metric_and_the_protocol(tmp_path: Path) -> None:
     score_views(subject(), PROTOCOL, SETTINGS, tmp_path)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    assert set(metrics["scores"]) == set(METRICS) - set(TRUE_METRICS)
+    assert set(metrics["scores"]) == set(METRICS) - set(TRUE_METRICS) - set(ASKED_METRICS)
     for name, score in metrics["scores"].items():
         assert (score["mean"] is None) == (score["reason"] is not None), name
         assert score["version"] == METRICS[name].version
@@ -152,3 +154,43 @@ def test_planted_reprojection_error_comes_out_per_camera(tmp_path: Path) -> None
     assert {missing["frame"] for missing in score["missing"]} == {2}
     # Of 47 detections, the 8 of frame 2 and 5 doubtful ones in the other frames do not count.
     assert score["left_out"] == pytest.approx(13 / 47)
+
+
+def test_perceptual_metrics_without_their_files_have_a_reason(tmp_path: Path, empty_cache: Path) -> None:
+    _reason.cache_clear()
+    asked = replace(SETTINGS, view=replace(SETTINGS.view, perception=("lpips_alex", "dists")))
+    score_views(subject(), PROTOCOL, asked, tmp_path)
+    _reason.cache_clear()
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    for name in ("lpips_alex", "dists"):
+        assert scores[name]["mean"] is None
+        assert "simulacra assets" in scores[name]["reason"]
+    assert "lpips_vgg" not in scores
+
+
+def test_perceptual_metrics_are_of_the_box_around_the_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A measure that tells the size of what it is shown."""
+
+    class Sized(Measure):
+        def features(self, image: Tensor) -> tuple[Tensor, ...]:
+            return (image,)
+
+        def between(self, ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> Tensor:
+            return ours[0].new_tensor(1000.0 * ours[0].shape[0] + ours[0].shape[1])
+
+    monkeypatch.setattr(views, "_measure", lambda name: Sized())
+    score_views(subject(), PROTOCOL, SETTINGS, tmp_path)
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    # 32 rows and 24 columns, widened by a tenth of 32 on all sides.
+    assert scores["lpips_alex"]["mean"] == 1000 * 38 + 30
+
+
+def test_what_the_training_paid_for_is_marked(tmp_path: Path) -> None:
+    paid = replace(subject(), paid=("ssim", "lpips_alex"))
+    score_views(paid, PROTOCOL, SETTINGS, tmp_path)
+    scores = json.loads((tmp_path / "metrics.json").read_text())["scores"]
+    assert {name for name, score in scores.items() if score["in_loss"]} == {"ssim_crop", "lpips_alex"}
+    assert label_of("ssim_crop", scores["ssim_crop"]) == "SSIM, crop (in the loss)"
+    assert label_of("psnr_fg", scores["psnr_fg"]) == "PSNR, person"

