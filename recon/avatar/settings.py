@@ -336,8 +336,10 @@ TrainedConfig = AvatarConfig | MeshConfig | NeuralTextureConfig | DepthSplatsCon
 
 def losses_used(settings: TrainedConfig) -> tuple[str, ...]:
     """Names of what a training paid for that judges may share: `ssim` and the perceptual ones."""
-    if isinstance(settings, DepthSplatsConfig | FreeSplatsConfig):
+    if isinstance(settings, DepthSplatsConfig):
         return ()
+    if isinstance(settings, FreeSplatsConfig):
+        return ("ssim",)
     weights = settings.weights
     return (("ssim",) if weights.ssim else ()) + weights.perception.used()
 
