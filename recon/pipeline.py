@@ -325,8 +325,9 @@ def run_stages(
 
     def train(folder: Path) -> None:
         person = Person(body, fit.shape, fit.pose_of, fit.seen) if fit else None
-        kept = {} if run.parts is None else {"parts": Parts(run.parts, before)}
-        train_avatar(folder, placed, person, surface, observed.mask, colored, cameras, settings.avatar, **kept)
+        parts = None if run.parts is None else Parts(run.parts, before)
+        seen_by = observed.mask, colored, cameras
+        train_avatar(folder, placed, person, surface, *seen_by, settings.avatar, parts=parts)
 
     colors = {"colors": ",".join(map(str, protocol.training_frames))}
     # Without a body one moment is all that can be trained on.

@@ -149,8 +149,9 @@ def _train_avatar(  # three arguments more than is good: the stage's own, handed
     if parts is None:
         avatar, aligned = start(folder / ALIGNMENT)
     else:
-        compute = lambda work: save_start(work, *start(work))  # noqa: E731
-        avatar, aligned = load_start(parts.made("start", START_VERSION, start_settings(settings), compute), device)
+        depends_on = start_settings(settings)
+        kept = parts.made("start", START_VERSION, depends_on, lambda work: save_start(work, *start(work)))
+        avatar, aligned = load_start(kept, device)
     training = run(avatar, _append(avatar_recipe(settings), losses), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]
     seen = None if person.seen is None else gaussian_views(person.body, binding, person.seen)

@@ -63,9 +63,7 @@ def test_trainings_of_other_lengths_start_from_the_same_and_end_bit_for_bit_as_a
     parts = Parts(tmp_path / "parts", {"fit": "digest"})
 
     def trained(name: str, settings: AvatarConfig, **kept: Any) -> Path:
-        train_avatar(
-            tmp_path / name, session, person, None, session.mask, (0, 1), TRAINING, settings, **kept
-        )
+        train_avatar(tmp_path / name, session, person, None, session.mask, (0, 1), TRAINING, settings, **kept)
         return tmp_path / name
 
     settings = replace(ALIGNED, align_steps=3)

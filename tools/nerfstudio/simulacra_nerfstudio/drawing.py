@@ -1,7 +1,7 @@
 """Gaussians drawn without a card: every pixel that a Gaussian reaches is a fragment, and all are blended at once.
 
-The projection is that of EWA splatting (Zwicker et al. 2001) as 3D Gaussian splatting has it (Kerbl et al. 2023), with gsplat's
-constants, so that the picture is the one that its kernels draw. Symbols: n Gaussians, f fragments, in order of depth.
+The projection is that of EWA splatting (Zwicker et al. 2001) as 3D Gaussian splatting has it (Kerbl et al. 2023), with
+gsplat's constants. Symbol: n Gaussians.
 """
 
 from __future__ import annotations

@@ -61,7 +61,10 @@ class RunModel(Model):
         to_world = torch.eye(4, device=self.device)
         to_world[:3] = camera.camera_to_worlds[0].to(self.device)
         to_world[:, 1:3] *= -1  # OpenGL's axes, which nerfstudio has, to OpenCV's
-        to_camera, intrinsics = torch.linalg.inv(to_world), camera.get_intrinsics_matrices().to(self.device)[0]
+        to_camera, intrinsics = (
+            torch.linalg.inv(to_world),
+            camera.get_intrinsics_matrices().to(self.device)[0],
+        )
         size = int(camera.width.item()), int(camera.height.item())
         color, coverage, depth = self._draw(to_camera, intrinsics, *size)
         over_white = (color + 1 - coverage).clamp(0, 1)
