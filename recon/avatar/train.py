@@ -182,13 +182,9 @@ def _train_avatar(  # three arguments more than is good: the stage's own, handed
     if parts is None:
         whole, aligned = start(folder / ALIGNMENT)
     else:
-
-        def compute(work: Path) -> None:
-            save_start(work, *start(work))
-
-        whole, aligned = load_start(
-            parts.made("start", START_VERSION, start_settings(settings), compute), device
-        )
+        depends_on = start_settings(settings)
+        kept = parts.made("start", START_VERSION, depends_on, lambda work: save_start(work, *start(work)))
+        whole, aligned = load_start(kept, device)
     avatar, guessed = without_guesses(person, whole)
     training = run(avatar, _append(avatar_recipe(settings), [*seeing, *losses]), folder, aligned)
     binding = avatar.binding[training.state["origins"].cpu()]

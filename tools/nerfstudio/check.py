@@ -113,6 +113,65 @@ def check_splats() -> None:
     np.testing.assert_allclose(found["colors"], [[0.5, 0.78209, 0.0]], atol=1e-4)
 
 
+def check_drawing() -> None:
+    """Fragments blended at once against every pixel by itself, front to back; whole and in parts; and a known pixel."""
+    import torch
+    from simulacra_nerfstudio import drawing
+
+    random = torch.Generator().manual_seed(0)
+    n, width, height = 40, 32, 24
+    quats = torch.randn(n, 4, generator=random)
+    splats = {
+        "means": torch.randn(n, 3, generator=random) * torch.tensor([0.5, 0.4, 0.4]),
+        "quats": quats / quats.norm(dim=1, keepdim=True),
+        "scales": 0.02 + 0.15 * torch.rand(n, 3, generator=random),
+        "opacities": torch.rand(n, generator=random),
+        "colors": torch.rand(n, 3, generator=random),
+    }
+    to_camera = torch.eye(4)
+    to_camera[2, 3] = 2.0
+    intrinsics = torch.tensor([[30.0, 0, 16], [0, 30.0, 12], [0, 0, 1]])
+    where, inverse, _, painted = (
+        part.double() for part in drawing.project(splats, to_camera, intrinsics, width, height)
+    )
+    expected = torch.zeros(height, width, 5, dtype=torch.float64)
+    for row in range(height):
+        for column in range(width):
+            left = 1.0
+            for i in range(n):
+                off = torch.tensor([column + 0.5, row + 0.5], dtype=torch.float64) - where[i]
+                alpha = float((painted[i, 4] * torch.exp(-0.5 * off @ inverse[i] @ off)).clamp(max=0.999))
+                # Where a Gaussian is cut off, at three deviations, it has e^-4.5 of its opacity left.
+                if alpha >= 1 / 255 and float(off @ inverse[i] @ off) < 9:
+                    expected[row, column, :4] += left * alpha * painted[i, :4]
+                    expected[row, column, 4] += left * alpha
+                    left *= 1 - alpha
+    most = drawing.MOST_FRAGMENTS
+    for fragments in (most, 300):
+        drawing.MOST_FRAGMENTS = fragments
+        color, coverage, depth = drawing.draw(splats, to_camera, intrinsics, width, height)
+        np.testing.assert_allclose(color, expected[..., :3], atol=0.02)
+        np.testing.assert_allclose(coverage, expected[..., 4:], atol=0.02)
+        seen = expected[..., 4] > 0.5
+        np.testing.assert_allclose(
+            depth[..., 0][seen], (expected[..., 3] / expected[..., 4])[seen], atol=0.03
+        )
+    drawing.MOST_FRAGMENTS = most
+    # On the axis, at a pixel's center, it has its own opacity and color; what is behind shows by the rest.
+    two = {
+        "means": torch.tensor([[0.0, 0, 1], [0, 0, 0]]),
+        "quats": torch.tensor([[1.0, 0, 0, 0]]).repeat(2, 1),
+        "scales": torch.full((2, 3), 0.2),
+        "opacities": torch.tensor([0.9, 0.75]),
+        "colors": torch.eye(3)[:2],
+    }
+    intrinsics = torch.tensor([[30.0, 0, 16.5], [0, 30.0, 12.5], [0, 0, 1]])
+    color, coverage, depth = drawing.draw(two, to_camera, intrinsics, width, height)
+    np.testing.assert_allclose(color[12, 16], [0.25 * 0.9, 0.75, 0], atol=1e-5)
+    np.testing.assert_allclose(coverage[12, 16], [0.975], atol=1e-5)
+    np.testing.assert_allclose(depth[12, 16], [(0.75 * 2 + 0.225 * 3) / 0.975], atol=1e-5)
+
+
 def check_session(session: Path) -> int:
     """Cameras of the parsed session are the session's own, turned to +Z up and to OpenGL's axes."""
     from simulacra_nerfstudio.sessions import SessionDataParserConfig
@@ -147,13 +206,18 @@ def main() -> None:
         stand_in()
     check_split()
     check_splats()
+    try:
+        check_drawing()
+        drawn = "drawing"
+    except ModuleNotFoundError as error:
+        drawn = f"drawing not tried ({error})"
     said = f", {check_session(Path(sys.argv[1]))} pictures of a session" if len(sys.argv) > 1 else ""
     try:
         importlib.import_module("simulacra_nerfstudio.method")
         method = "the method is accepted"
     except ImportError as error:
         method = f"the method was not tried ({error})"
-    print(f"sound: split, splats{said}; {method}; against {against}")
+    print(f"sound: split, splats, {drawn}{said}; {method}; against {against}")
 
 
 if __name__ == "__main__":

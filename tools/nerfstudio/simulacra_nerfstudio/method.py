@@ -16,9 +16,13 @@ from nerfstudio.models.base_model import Model, ModelConfig
 from nerfstudio.pipelines.base_pipeline import VanillaPipelineConfig
 from nerfstudio.plugins.types import MethodSpecification
 
+from .drawing import draw
 from .program import made_once
 from .sessions import SessionDataParserConfig
 from .splats import read_splats
+
+# In the order in which gsplat takes them.
+SPLATS = ("means", "quats", "scales", "opacities", "colors")
 
 
 @dataclass
@@ -36,7 +40,7 @@ class RunModelConfig(ModelConfig):
 
 
 class RunModel(Model):
-    """Draws the Gaussians of a run with gsplat."""
+    """Draws the Gaussians of a run."""
 
     config: RunModelConfig
 
@@ -54,18 +58,32 @@ class RunModel(Model):
         return {"nothing": [self.nothing]}
 
     def get_outputs(self, camera: Cameras) -> dict[str, torch.Tensor]:
-        from gsplat import rasterization
-
         to_world = torch.eye(4, device=self.device)
         to_world[:3] = camera.camera_to_worlds[0].to(self.device)
         to_world[:, 1:3] *= -1  # OpenGL's axes, which nerfstudio has, to OpenCV's
-        width, height = int(camera.width.item()), int(camera.height.item())
-        drawn, alpha, _ = rasterization(
-            self.means, self.quats, self.scales, self.opacities, self.colors,
-            torch.linalg.inv(to_world)[None], camera.get_intrinsics_matrices().to(self.device), width, height,
-            render_mode="RGB+ED", backgrounds=torch.ones(1, 3, device=self.device),
-        )  # fmt: skip
-        return {"rgb": drawn[0, ..., :3].clamp(0, 1), "depth": drawn[0, ..., 3:], "accumulation": alpha[0]}
+        to_camera, intrinsics = (
+            torch.linalg.inv(to_world),
+            camera.get_intrinsics_matrices().to(self.device)[0],
+        )
+        size = int(camera.width.item()), int(camera.height.item())
+        color, coverage, depth = self._draw(to_camera, intrinsics, *size)
+        over_white = (color + 1 - coverage).clamp(0, 1)
+        return {"rgb": over_white, "depth": depth, "accumulation": coverage}
+
+    def _draw(
+        self, to_camera: torch.Tensor, intrinsics: torch.Tensor, width: int, height: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """gsplat's kernels on a card, and the same picture from torch alone without one."""
+        splats = {name: getattr(self, name) for name in SPLATS}
+        if self.device.type != "cuda":
+            with torch.no_grad():
+                return draw(splats, to_camera, intrinsics, width, height)
+        from gsplat import rasterization
+
+        drawn, coverage, _ = rasterization(
+            *splats.values(), to_camera[None], intrinsics[None], width, height, render_mode="RGB+ED"
+        )
+        return drawn[0, ..., :3], coverage[0], drawn[0, ..., 3:]
 
     def get_outputs_for_camera(self, camera: Cameras, obb_box: Any | None = None) -> dict[str, torch.Tensor]:
         return self.get_outputs(camera.to(self.device))
