@@ -34,6 +34,21 @@ MOST_KEPT = 256 << 20
 Crop = tuple[int, int, int, int]
 
 
+@dataclass(frozen=True)
+class Looks:
+    """At what a loss looks, and when.
+
+    Attributes:
+        every: at one step of so many; it then costs so many times as much.
+        shrink: pixels of a view, a side, that are one of a crop.
+        crop: pixels of a crop, a side, once it is shrunk.
+    """
+
+    every: int = 1
+    shrink: int = 1
+    crop: int = CROP_PX
+
+
 def perception_losses(weights: PerceptionWeights, seed: int) -> tuple[Loss, ...]:
     """The losses that a configuration asks for by name and weight, its own and others'.
 
@@ -41,17 +56,16 @@ def perception_losses(weights: PerceptionWeights, seed: int) -> tuple[Loss, ...]
         ConfigError: a loss of somebody's own that nobody has, or one that is named twice.
         AssetError: an outside file is not here.
     """
+    looks = Looks(weights.every, weights.shrink, weights.crop)
     asked = [(name, getattr(weights, name)) for name in OWN]
     asked += [(own.name, own.weight) for own in weights.own]
     return tuple(
-        perceptual_loss(name, open_measure(name), weight, seed, weights.every, weights.shrink)
-        for name, weight in asked
-        if weight
+        perceptual_loss(name, open_measure(name), weight, seed, looks) for name, weight in asked if weight
     )
 
 
 def perceptual_loss(
-    name: str, measure: Measure, weight: float, seed: int = 0, every: int = 1, shrink: int = 1
+    name: str, measure: Measure, weight: float, seed: int = 0, looks: Looks | None = None
 ) -> Loss:
     """A measure as a loss, for `train_avatar(losses=...)`.
 
@@ -59,8 +73,7 @@ def perceptual_loss(
         name: its column in the log of losses.
         weight: what it is multiplied by.
         seed: of crops.
-        every: it costs at one step of so many, and then so many times as much.
-        shrink: pixels of a view that are one of a crop.
+        looks: at what; at a crop of 128 pixels in every step if None.
 
     Raises:
         AssetError: an outside file of the measure is not here: said before the training, not in its first step.
@@ -68,7 +81,8 @@ def perceptual_loss(
     side = max(measure.least_side, 32)
     with torch.no_grad():
         measure.features(torch.zeros((side, side) if measure.of_coverage else (side, side, 3)))
-    return Loss(name, weight * every, PerceptualLoss(measure, seed, every, shrink))
+    looks = looks or Looks()
+    return Loss(name, weight * looks.every, PerceptualLoss(measure, seed, looks))
 
 
 @dataclass(frozen=True)
@@ -92,8 +106,8 @@ class Place:
 class PerceptualLoss:
     """The value of a loss; it keeps the features of references, and is otherwise a pure function."""
 
-    def __init__(self, measure: Measure, seed: int, every: int = 1, shrink: int = 1) -> None:
-        self.measure, self.seed, self.every, self.shrink = measure, seed, every, shrink
+    def __init__(self, measure: Measure, seed: int, looks: Looks | None = None) -> None:
+        self.measure, self.seed, self.looks = measure, seed, looks or Looks()
         self.kept = KeptFeatures(MOST_KEPT)
         self.faces = FaceRegions() if isinstance(measure, Identity) else None
         self._crops: dict[tuple[int, str, tuple[int, ...]], list[Crop]] = {}
@@ -101,7 +115,7 @@ class PerceptualLoss:
     def __call__(self, drawn: Shown, view: TrainingView) -> Float[Tensor, ""]:
         """The distance of drawing and photograph in the step's crop; 0 where it has none, and between its steps."""
         crops = self.crops(view)
-        if drawn.step % self.every or not crops:
+        if drawn.step % self.looks.every or not crops:
             return drawn.alpha.new_zeros(())
         number = crop_of_step(drawn.step, len(crops), self.seed)
         place = Place(crops[number], number)
@@ -122,7 +136,9 @@ class PerceptualLoss:
                 self._crops[key] = [] if found is None else [found]
             else:
                 self._crops[key] = crops_over(
-                    view.mask, self.measure.least_side * self.shrink, CROP_PX * self.shrink
+                    view.mask,
+                    self.measure.least_side * self.looks.shrink,
+                    self.looks.crop * self.looks.shrink,
                 )
         return self._crops[key]
 
@@ -144,10 +160,10 @@ class PerceptualLoss:
 
     def _shrunk(self, image: Float[Tensor, "h w *c"]) -> Float[Tensor, "h2 w2 *c"]:
         """Means over squares of `shrink` pixels; of a face nothing is taken away."""
-        if self.shrink == 1 or self.faces is not None:
+        if self.looks.shrink == 1 or self.faces is not None:
             return image
         planes = image[..., None] if image.ndim == 2 else image
-        small = functional.avg_pool2d(planes.permute(2, 0, 1)[None], self.shrink)[0].permute(1, 2, 0)
+        small = functional.avg_pool2d(planes.permute(2, 0, 1)[None], self.looks.shrink)[0].permute(1, 2, 0)
         return small[..., 0] if image.ndim == 2 else small
 
 

@@ -33,7 +33,7 @@ class OwnLoss:
 
 @config
 class PerceptionWeights:
-    """Losses that see as people do, on a crop of 128 pixels a step; docs/perception.md says what each is. All but
+    """Losses that see as people do, on one crop of each step's view; docs/perception.md says what each is. All but
     `gabor`, `ms_ssim`, `nlpd`, `flip` and `outline` need outside files that are fetched by name.
 
     Attributes:
@@ -50,6 +50,7 @@ class PerceptionWeights:
         own: losses of one's own, by name.
         every: they cost at one step of so many, and then so many times as much.
         shrink: pixels of a view, a side, that are one of a crop: with 2 a step looks at 256 pixels at half their size.
+        crop: pixels of a crop, a side, once it is shrunk: what a step looks at, and what it costs.
     """
 
     lpips_alex: Weight = 0.0
@@ -65,10 +66,15 @@ class PerceptionWeights:
     own: tuple[OwnLoss, ...] = ()
     every: Annotated[int, Interval(ge=1, le=1000)] = 1
     shrink: Annotated[int, Interval(ge=1, le=16)] = 1
+    crop: Annotated[int, Interval(ge=32, le=16384)] = 128
 
     def used(self) -> tuple[str, ...]:
         """Names of the losses that cost anything."""
-        named = {name: value for name, value in vars(self).items() if name not in ("own", "every", "shrink")}
+        named = {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("own", "every", "shrink", "crop")
+        }
         return tuple(name for name, weight in named.items() if weight) + tuple(
             o.name for o in self.own if o.weight
         )

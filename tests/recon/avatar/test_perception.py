@@ -15,6 +15,7 @@ from simulacra.recon.avatar.mesh_trainee import DrawnMesh
 from simulacra.recon.avatar.perception import (
     CROP_PX,
     KeptFeatures,
+    Looks,
     PerceptualLoss,
     background_of_crop,
     crop_of_step,
@@ -153,7 +154,7 @@ def test_every_fourth_step_costs_four_times_as_much(monkeypatch: pytest.MonkeyPa
 
 def test_half_the_size_looks_at_twice_the_side() -> None:
     seen, measure = view(), Counted()
-    value = PerceptualLoss(measure, 0, shrink=2)
+    value = PerceptualLoss(measure, 0, Looks(shrink=2))
     assert value(drawing(seen, 0), seen).item() == 0
     assert measure.last is not None
     x0, y0, width, height = value.crops(seen)[0]

@@ -249,7 +249,7 @@ def test_faces_are_embedded_as_planted_weights_say(tmp_path: Path, monkeypatch: 
 def test_names_are_those_of_the_settings_and_unknown_ones_are_refused_with_the_list() -> None:
     from simulacra.recon.avatar.settings import PerceptionWeights
 
-    assert set(vars(PerceptionWeights())) - {"own", "every", "shrink"} == set(OWN)
+    assert set(vars(PerceptionWeights())) - {"own", "every", "shrink", "crop"} == set(OWN)
     with pytest.raises(ConfigError, match=r"one of lpips_alex.*identity"):
         open_measure("lpips_alx")
     with pytest.raises(ConfigError, match="did you mean lpips_alex"):
