@@ -139,7 +139,7 @@ def _copy(training: Training, drawn: Int[Tensor, " m"], places: Int[Tensor, " m"
     return replace(grown, tensors=tensors, moments1=moments1, moments2=moments2)
 
 
-def _zeroed(values: Float[Tensor, "n *_"], rows: Bool[Tensor, " n"]) -> Float[Tensor, "n *_"]:
+def _zeroed(values: Float[Tensor, "n ..."], rows: Bool[Tensor, " n"]) -> Float[Tensor, "n ..."]:
     return torch.where(rows.view(-1, *[1] * (values.ndim - 1)), 0.0, values)
 
 

@@ -142,10 +142,9 @@ def compare_turns(
         pairs = [(a[stage], b[stage]) for a, b in zip(ours, theirs, strict=True) if stage in a and stage in b]
         if pairs:
             ratios = [a / max(b, 1e-9) for a, b in pairs]
-            least = (min(side) for side in zip(*pairs))
-            rows.append(
-                StageRow(stage, *least, statistics.median(ratios), min(ratios), max(ratios), len(pairs))
-            )
+            least, theirs_least = (min(side) for side in zip(*pairs, strict=True))
+            middle = statistics.median(ratios)
+            rows.append(StageRow(stage, least, theirs_least, middle, min(ratios), max(ratios), len(pairs)))
     return rows
 
 
