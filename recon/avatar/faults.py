@@ -19,7 +19,6 @@ from scipy import sparse
 from scipy.ndimage import binary_fill_holes
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from simulacra.render.camera import Cameras
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_features

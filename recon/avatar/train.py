@@ -40,8 +40,8 @@ from simulacra.recon.avatar.settings import (
     TrainedConfig,
 )
 from simulacra.recon.avatar.training import CHECKPOINT, Training
-from simulacra.recon.avatar.visibility import Corrected
 from simulacra.recon.avatar.views import MaskOf, ViewStore, store_views
+from simulacra.recon.avatar.visibility import Corrected
 from simulacra.recon.observe.presence import rank_moments
 from simulacra.recon.refine import Surface
 from simulacra.recon.runs.files import write_arrays, write_json

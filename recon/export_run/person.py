@@ -52,7 +52,9 @@ def textured_person(
     photographs = training_photographs(run, avatar, session_at) if texture_size else ()
     if not photographs:
         body = avatar.body
-        known = None if avatar.fit.seen is None else torch.from_numpy(avatar.fit.seen.any(0))[body.faces].all(1)
+        known = (
+            None if avatar.fit.seen is None else torch.from_numpy(avatar.fit.seen.any(0))[body.faces].all(1)
+        )
         if unseen == "drop" and known is not None:
             body = _with_triangles(body, known)
         return Person(body, avatar.rig.rest)
@@ -90,7 +92,9 @@ def _mesh_person(avatar: FinishedAvatar, mesh: MeshAvatar, texture_size: int) ->
     if known is None:
         return Person(body, rest, _jpeg(picture))
     seen = known.numpy()
-    notes = {"texture": f"{seen.mean():.0%} of the triangles were seen in training views (_SEEN = 0 elsewhere)"}
+    notes = {
+        "texture": f"{seen.mean():.0%} of the triangles were seen in training views (_SEEN = 0 elsewhere)"
+    }
     return Person(body, rest, _jpeg(picture), seen, notes)
 
 

@@ -66,7 +66,8 @@ def test_a_clean_ball_has_no_fault() -> None:
 def test_counts_do_not_depend_on_size_or_place(scale: float) -> None:
     planted = _faulty()
     moved = planted.replace(
-        means=scale * planted.means + torch.tensor([0.5, 1.0, -2.0]), log_scales=planted.log_scales + math.log(scale)
+        means=scale * planted.means + torch.tensor([0.5, 1.0, -2.0]),
+        log_scales=planted.log_scales + math.log(scale),
     )
     assert find_spikes(moved).sum() == 5 and (find_floaters(moved) >= 0).sum() == 31
 
@@ -116,7 +117,7 @@ def test_a_slit_is_a_crack_and_an_opening_is_none() -> None:
     width = 2 * RADIUS * 0.5 * SPACING / (math.pi * RADIUS**2)
     assert 0.5 * width < cracks < 3.5 * width
     assert count_pixels([Sight(cut, camera, inside(camera) & False)])[0] == 0
-    opened = made[~(((look @ side).abs() * RADIUS < 1.5 * SPACING))]
+    opened = made[~((look @ side).abs() * RADIUS < 1.5 * SPACING)]
     assert count_pixels([Sight(opened, camera, inside(camera))])[0] < 0.1 * cracks
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.recon.avatar.planted_gaussians import COUNT, NAMES, RECIPE, SIZE, perturbed, scene
 
 from simulacra.recon.avatar.gaussian_trainee import DIRECTIONAL, GaussianTrainee, gaussians_of
 from simulacra.recon.avatar.initial import with_harmonics
@@ -21,9 +20,12 @@ from simulacra.render.body.records import BodyShape
 from simulacra.render.camera import Cameras, look_at
 from simulacra.render.gaussians import OUTLINE_EPS2D, Gaussians, rasterize_gaussians
 from simulacra.render.runtime.errors import ConfigError
+from tests.recon.avatar.planted_gaussians import COUNT, NAMES, RECIPE, SIZE, perturbed, scene
 
 AROUND = 13
-STILL = LearningRates(means=0, quats=0, log_scales=0, logit_opacities=0, sh=5e-2, camera_colors=0, camera_poses=0)
+STILL = LearningRates(
+    means=0, quats=0, log_scales=0, logit_opacities=0, sh=5e-2, camera_colors=0, camera_poses=0
+)
 
 
 def shining() -> Gaussians:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.recon.planted_run import planted_finished
 
 from simulacra.recon.avatar.binding import sample_body, spacing
 from simulacra.recon.avatar.finished import FinishedAvatar
@@ -31,6 +30,7 @@ from simulacra.render.runtime.errors import RunError
 from simulacra.render.skinned_mesh import SkinnedMesh
 from simulacra.render.unseen import never_seen, seen_triangles, show_unseen, show_unseen_mesh
 from simulacra.tools.player.run import rigged_content
+from tests.recon.planted_run import planted_finished
 
 WIDTH, HEIGHT = 120, 240
 
@@ -53,7 +53,9 @@ def whole(person: Person) -> Avatar:
         binding = sample_body(body, verts, 6000, 0)
         points, normals = body_points(body, verts, binding)
         # Sides and heights have colors of their own.
-        colors = torch.stack([points[:, 0] > 0, points[:, 1] > 1.2, points[:, 1] < 0.8], 1).float() * 0.6 + 0.2
+        colors = (
+            torch.stack([points[:, 0] > 0, points[:, 1] > 1.2, points[:, 1] < 0.8], 1).float() * 0.6 + 0.2
+        )
         world = scattered_surfels(points, normals, colors, spacing(points))
         rig = rig_body(body, person.shape, binding)
         means, quats = bring_to_rest(rig, body.zero_pose(), world.means, world.quats)
@@ -126,7 +128,9 @@ def test_what_the_mask_leaves_out_is_not_seen(person: Person, whole: Avatar, tmp
     made = mark_unseen(person, whole, None, views, lambda _, c: c)
     height = world_of(person, made).means[:, 1]
     assert made.seen_share is not None and (made.seen_share[height < 1.05] == 0).all()
-    assert (made.seen_share[(height > 1.15) & (normals_of(person, made)[:, 2] > 0.7)] == 1).double().mean() > 0.9
+    assert (
+        made.seen_share[(height > 1.15) & (normals_of(person, made)[:, 2] > 0.7)] == 1
+    ).double().mean() > 0.9
 
 
 def test_what_is_behind_another_part_is_not_seen(person: Person, whole: Avatar, tmp_path: Path) -> None:
@@ -137,7 +141,10 @@ def test_what_is_behind_another_part_is_not_seen(person: Person, whole: Avatar, 
     places = torch.cat([board.flatten(0, 1), torch.full((273, 1), 0.3)], 1)
     rig = rig_body(person.body, person.shape, whole.binding[torch.arange(273)])
     plates = scattered_surfels(
-        places, torch.tensor([[0.0, 0, 1]]).expand(273, 3), torch.full((273, 3), 0.5), torch.full((273,), 0.01)
+        places,
+        torch.tensor([[0.0, 0, 1]]).expand(273, 3),
+        torch.full((273, 3), 0.5),
+        torch.full((273,), 0.01),
     )
     means, quats = bring_to_rest(rig, person.body.zero_pose(), plates.means, plates.quats)
     both = whole.replace(
@@ -150,7 +157,9 @@ def test_what_is_behind_another_part_is_not_seen(person: Person, whole: Avatar, 
     assert made.seen_share is not None
     share, world = made.seen_share[: len(whole)], world_of(person, whole).means
     chest = (world[:, 0].abs() < 0.04) & (world[:, 1] > 1.13) & (world[:, 1] < 1.27) & (world[:, 2] > 0.05)
-    beside = (world[:, 0].abs() > 0.105) & (world[:, 0].abs() < 0.14) & (world[:, 1] > 1.13) & (world[:, 1] < 1.27)
+    beside = (
+        (world[:, 0].abs() > 0.105) & (world[:, 0].abs() < 0.14) & (world[:, 1] > 1.13) & (world[:, 1] < 1.27)
+    )
     beside &= normals_of(person, whole)[:, 2] > 0.6
     assert chest.sum() > 20 and (share[chest] == 0).all()
     assert beside.sum() > 20 and (share[beside] == 1).double().mean() > 0.9
@@ -160,7 +169,9 @@ def test_the_other_side_fills_what_it_can(person: Person, whole: Avatar) -> None
     """A left arm and hand that nobody saw get the right ones' colors, where they are; not those of the trunk beside."""
     body = person.body
     label = body.part_labels[body.faces[whole.binding.faces][:, 0]]
-    left = torch.isin(label, torch.tensor([body.part_names.index(f"{p}_l") for p in ("upper_arm", "lower_arm", "hand")]))
+    left = torch.isin(
+        label, torch.tensor([body.part_names.index(f"{p}_l") for p in ("upper_arm", "lower_arm", "hand")])
+    )
     colors = torch.full((len(whole), 3), 0.1)
     lengthwise = whole.gaussians.means[:, 1]
     colors[:, 0] = 0.5 + 0.4 * torch.sin(40 * lengthwise)
@@ -284,7 +295,9 @@ def test_the_avatar_file_says_it(body: BodyModel) -> None:
     marked = replace(finished, avatar=finished.avatar.replace(seen_share=share))
 
     def arrays(avatar: FinishedAvatar, binding: bool = True) -> dict[str, np.ndarray]:
-        return parse_avatar(pack_rigged(rigged_content(avatar, body.zero_pose(), 30.0), binding=binding)).arrays
+        return parse_avatar(
+            pack_rigged(rigged_content(avatar, body.zero_pose(), 30.0), binding=binding)
+        ).arrays
 
     found = arrays(marked)
     np.testing.assert_allclose(found["gaussians.seen"], share.numpy(), atol=1e-5)

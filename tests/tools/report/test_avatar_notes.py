@@ -32,16 +32,16 @@ def test_shares_and_faults_are_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["cracks", "see_through", "cracks_at_rest", "see_through_at_rest"])
 def test_much_of_it_is_a_warning(tmp_path: Path, where: str) -> None:
-    (level, _), = said(tmp_path, {"faults": FAULTS | {where: 0.03}})
+    ((level, _),) = said(tmp_path, {"faults": FAULTS | {where: 0.03}})
     assert level == "warning"
 
 
 def test_what_has_no_body_has_nothing_at_rest(tmp_path: Path) -> None:
-    (_, text), = said(tmp_path, {"faults": FAULTS | {"cracks_at_rest": None, "see_through_at_rest": None}})
+    ((_, text),) = said(tmp_path, {"faults": FAULTS | {"cracks_at_rest": None, "see_through_at_rest": None}})
     assert text.endswith("show through.")
 
 
 def test_meshes_and_earlier_runs(tmp_path: Path) -> None:
     assert avatar_notes(tmp_path) == () and said(tmp_path, {"gaussians": 5}) == []
-    (_, text), = said(tmp_path, {"vertices": 9, "seen_share": 1.0})
+    ((_, text),) = said(tmp_path, {"vertices": 9, "seen_share": 1.0})
     assert text.startswith("100.0 % of the vertices were seen")
