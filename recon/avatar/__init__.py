@@ -2,7 +2,8 @@
 
 Read `settings`, `record`, then `train`, the stage: `views` are stored, `initial` makes Gaussians (`binding`: on which
 face each hangs), `loop` trains whatever is a `Trainee` (`training`: its state; `adam`), `gaussian_trainee` is one
-(`placement`, `losses`, `densify`, `relocate`); `device` chooses where; `baseline` and `free_splats` (on a
-`visual_hull`) have no body. `finished`, `animate` and `pictures` show what came of it. Loops of Numba are in
-`losses_cpu`, compiled ahead by `warm`.
+(`placement`, `poses`, `losses`, `perception`, `densify`, `relocate`); `device` chooses where; `baseline` and
+`free_splats` (on a `visual_hull`) have no body; `start` keeps what trainings have in common. Then `visibility` finds
+what was seen, `guesses` fills the rest, and `inspection` counts `faults`. `finished`, `animate` and `pictures` show
+what came of it. Loops of Numba are in `losses_cpu`, compiled ahead by `warm`.
 """

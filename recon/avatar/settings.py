@@ -157,8 +157,8 @@ class AvatarConfig:
         lining: Gaussians made on the body beneath a fused surface. Nobody sees them in the pose of the capture;
             they are what shows where clothes part in another.
         largest_mm: the length of a Gaussian beyond which it costs.
-        sh_degree: of the spherical harmonics of each Gaussian's color: with 0 it is the same from every direction, up
-            to 3 lets highlights move. What few directions saw is not known better by it, and files grow.
+        sh_degree: of the spherical harmonics of each Gaussian's color: with 0 it is the same from every direction, with
+            up to 3 highlights move. What few directions saw is not known better by it, and files grow.
         most_standoff_mm: a surface point further from the body than this is not of the person.
         align_steps: of a first training that only serves to correct the training cameras' poses by what they see in
             common; the surface is then colored anew, and trained from there. 0 leaves the calibration as it is. The

@@ -13,6 +13,7 @@
     evaluate/turntable/*.png     one turn, in order of name
     evaluate/overlay/CAMERA.png  the fitted body over each camera's picture
     avatar/losses.npz            step, and one array for each loss
+    avatar/training.json         seen_share, faults
     tags.jsonl                   what people said of views: camera, frame, tag, severity, note; a line a tag
     SESSION/session.json         of the session that run.json names: notes, and subject, consent, retention
 """

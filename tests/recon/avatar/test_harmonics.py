@@ -24,7 +24,7 @@ from tests.recon.avatar.planted_gaussians import COUNT, NAMES, RECIPE, SIZE, per
 
 AROUND = 13
 STILL = LearningRates(
-    means=0, quats=0, log_scales=0, logit_opacities=0, sh=5e-2, camera_colors=0, camera_poses=0
+    means=0, quats=0, log_scales=0, logit_opacities=0, sh=0.3, camera_colors=0, camera_poses=0
 )
 
 
@@ -71,7 +71,7 @@ def held_out_error(views: ViewStore, degree: int, folder: Path) -> float:
     first = first.replace(sh=torch.zeros(COUNT, (degree + 1) ** 2, 3))
     recipe = replace(
         RECIPE,
-        schedule=replace(RECIPE.schedule, steps=150, checkpoint_every=1000),
+        schedule=replace(RECIPE.schedule, steps=100, checkpoint_every=1000),
         rates=STILL,
         densify=Densification(),
         match_colors=False,
