@@ -113,10 +113,10 @@ class Holder:
             return self._process
         self.close()
         environment = os.environ | ONE_THREAD | {"OMP_WAIT_POLICY": "PASSIVE"}
-        # -c instead of -m: with -m the module is there twice.
+        # -c instead of -m: with -m the module is there twice. Until its first task a process complains where we do.
         program = [sys.executable, "-c", "from simulacra.tools.batch.worker import main; main()", self.job]
         self._process = subprocess.Popen(
-            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
         )
         return self._process
 

@@ -14,7 +14,7 @@ from simulacra.recon.runs.files import disk_errors
 from simulacra.recon.runs.lock import write_lock
 
 from .events import Events
-from .holder import RECONSTRUCTION, Holder, Limits
+from .holder import LOOKS_EVERY_S, RECONSTRUCTION, Holder, Limits
 from .tasks import Task
 
 
@@ -89,9 +89,10 @@ def run_tasks(
                     each.result()
             finally:
                 stop.set()
-                for holder in holders:
-                    holder.kill()
-                wait(working)
+                # Again and again: one may just be beginning a process.
+                while wait(working, LOOKS_EVERY_S).not_done:
+                    for holder in holders:
+                        holder.kill()
                 for holder in holders:
                     holder.close()
 
