@@ -46,7 +46,13 @@ from simulacra.render.export.rigged import (
     pack_arrays,
     poses_of,
 )
-from simulacra.render.export.rigged_reader import AvatarFile, AvatarFileError, decode_array, parse_avatar, split
+from simulacra.render.export.rigged_reader import (
+    AvatarFile,
+    AvatarFileError,
+    decode_array,
+    parse_avatar,
+    split,
+)
 from simulacra.render.gaussians import Gaussians
 from simulacra.render.runtime.whole_files import sync, whole_file
 
@@ -281,9 +287,7 @@ def read_compressed(
         binding, gaussians = _decode(parts, surface, chunks)
     except CodecError as error:
         raise AvatarFileError(str(error)) from error
-    return Compressed(
-        header, kept, own, surface, parts.shape(), binding, gaussians, parts.layout.count
-    )
+    return Compressed(header, kept, own, surface, parts.shape(), binding, gaussians, parts.layout.count)
 
 
 class _Parts:
@@ -303,7 +307,9 @@ class _Parts:
         self.crc, self._own = said.get("surface_crc32"), own
         starts, limit = said.get("starts"), neighbors.MOST_VALUE
         right = isinstance(starts, list) and len(starts) == self.layout.channels
-        _need(right and all(_is_whole(start, -limit, limit) for start in starts), "starts are not whole numbers")
+        _need(
+            right and all(_is_whole(start, -limit, limit) for start in starts), "starts are not whole numbers"
+        )
         table = self.array("models")
         right = table.shape == (2, self.layout.channels, neighbors.CONTEXTS) and table.dtype == np.int64
         _need(right and (table >= 0).all(), "models are not a number for each channel and context")
@@ -364,7 +370,10 @@ def _decode(parts: _Parts, surface: Surface, chunks: list[bytes]) -> tuple[Bindi
 
 def _scales(said: Any) -> Scales:
     """The scales of a header, checked."""
-    _need(isinstance(said, dict) and said.keys() == Scales.__dataclass_fields__.keys(), "scales are not the codec's")
+    _need(
+        isinstance(said, dict) and said.keys() == Scales.__dataclass_fields__.keys(),
+        "scales are not the codec's",
+    )
     widths = {"form": 6, "color": 3, "harmonic": 3}
     found: dict[str, Any] = {}
     for name, value in said.items():
@@ -376,7 +385,9 @@ def _scales(said: Any) -> Scales:
             _need(right, f"scales: {name} is not {widths[name]} numbers")
             found[name] = tuple(map(float, value))
         else:
-            _need(_is_scale(value) or (name == "barycentric" and value is None), f"scales: {name} is no number")
+            _need(
+                _is_scale(value) or (name == "barycentric" and value is None), f"scales: {name} is no number"
+            )
             found[name] = None if value is None else float(value)
     return Scales(**found)
 

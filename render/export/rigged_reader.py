@@ -181,7 +181,9 @@ def split(content: bytes, known: frozenset[str] = KNOWN, part: bool = False) -> 
     unknown = set(_names(header, "required")) - known
     _require(not unknown, f"it needs extensions that this reader lacks: {sorted(unknown)}"[:200])
     data, said = content[end + -end % 8 :], header.get("data_bytes")
-    _require(part or said == len(data), f"it has {len(data)} bytes of data where the header says {str(said)[:20]}")
+    _require(
+        part or said == len(data), f"it has {len(data)} bytes of data where the header says {str(said)[:20]}"
+    )
     return header, data
 
 

@@ -148,7 +148,9 @@ def measure(avatar: FinishedAvatar, name: str) -> list[Row]:
     truth = pictures(avatar, own.binding, own.gaussians, views)
     rows = []
 
-    def add(form: str, size: int, whole: int, binding: Binding, gaussians: Gaussians, ms: float | None) -> None:
+    def add(
+        form: str, size: int, whole: int, binding: Binding, gaussians: Gaussians, ms: float | None
+    ) -> None:
         db = decibels(truth, pictures(avatar, binding, gaussians, views))
         count = len(gaussians)
         rows.append(Row(name, form, count, size, whole, 8 * whole / count, *db, ms))

@@ -1,7 +1,7 @@
 """A range coder of asymmetric numeral systems (Duda, "Asymmetric numeral systems", 2013): encoder and decoder.
 
 Four states take turns, symbol by symbol; each lies from 2^16 to below 2^32 and takes or gives 16 bits at a time. The
-decoder starts from four pairs of words (the encoder's last states) and must end with four states of 2^16 and no word left:
+decoder starts from four pairs of words (the encoder's last states) and must end with four of 2^16 and no word left:
 whatever ends otherwise is damaged. Encoding runs backwards through the symbols, so that decoding runs forwards.
 Residuals that no model knows are escaped; they are told in numbers of their own.
 
@@ -39,9 +39,7 @@ def encode_symbols(frequencies, starts):
             at -= 1
             words[at] = state & np.uint64(0xFFFF)
             state >>= np.uint64(16)
-        states[i & 3] = (
-            ((state // frequency) << np.uint64(12)) + (state % frequency) + np.uint64(starts[i])
-        )
+        states[i & 3] = ((state // frequency) << np.uint64(12)) + (state % frequency) + np.uint64(starts[i])
     for k in range(STATES - 1, -1, -1):
         at -= 2
         words[at] = states[k] & np.uint64(0xFFFF)
@@ -52,13 +50,15 @@ def encode_symbols(frequencies, starts):
 @no_type_check
 @compiled(inline="always")
 def step(words, states, cursor, frequencies, starts, symbols, model):
-    """Decodes one symbol in a model; ``cursor`` holds the next word, the number of the symbol and whether all was well."""
+    """Decodes one symbol; ``cursor``: the next word, the number of the symbol, whether something was wrong, escapes."""
     turn = cursor[1] & 3
     state = states[turn]
     low = state & np.uint32(4095)
     symbol = symbols[model, low]
-    state = np.uint32(frequencies[model, symbol]) * (state >> np.uint32(12)) + low - np.uint32(
-        starts[model, symbol]
+    state = (
+        np.uint32(frequencies[model, symbol]) * (state >> np.uint32(12))
+        + low
+        - np.uint32(starts[model, symbol])
     )
     if state < np.uint32(65536):
         at = cursor[0]

@@ -2,7 +2,7 @@
 
 The fields, in their order and with their channels:
 
-    height 1        over the plane of the face, in finest steps (`surface.Places.height_shifts` says how many a step has)
+    height 1        over the plane of the face, in finest steps (`Places.height_shifts`: how many a step has)
     opacity 1       logit
     form 6          size, two of spin, flatness, two of the normal (`surfels`)
     color 3k        luma, orange, green of each harmonic: Y = (R + 2G + B) / 4, Co = (R - B) / 2, Cg = (2G - R - B) / 4
@@ -181,9 +181,7 @@ def dequantize(
     return Binding(torch.from_numpy(faces), torch.from_numpy(barycentrics).float()), gaussians
 
 
-def _order(
-    surface: Surface, binding: Binding, along: Float64[np.ndarray, "n"]
-) -> Int64[np.ndarray, "n"]:
+def _order(surface: Surface, binding: Binding, along: Float64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
     """Along the faces' order, on a face along its first edge."""
     rank = np.empty(len(surface.faces), np.int64)
     rank[surface.order] = np.arange(len(surface.faces))
@@ -209,7 +207,9 @@ def _coordinates(
     return np.where(whole, np.stack([(c * x - b * y) / safe, (a * y - b * x) / safe]), 1 / 3)
 
 
-def _under(steps: Int64[np.ndarray, "2 n"], divisions: Int64[np.ndarray, "2 n"]) -> Float64[np.ndarray, "n 3"]:
+def _under(
+    steps: Int64[np.ndarray, "2 n"], divisions: Int64[np.ndarray, "2 n"]
+) -> Float64[np.ndarray, "n 3"]:
     """Barycentric coordinates of the point of the face that a Gaussian is over, brought into the face."""
     u, v = steps / divisions
     inside = np.maximum(np.stack([1 - u - v, u, v], 1), 0)

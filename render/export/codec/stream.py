@@ -271,7 +271,9 @@ def _chunk(parts: list[tuple[np.ndarray, np.ndarray]], shared: Tables) -> bytes:
     family = models.tables()
     residuals = np.concatenate([residuals for residuals, _ in parts])
     which, lows = (
-        np.concatenate([table[channel][contexts] for channel, (_, contexts) in enumerate(parts)]).astype(np.int64)
+        np.concatenate([table[channel][contexts] for channel, (_, contexts) in enumerate(parts)]).astype(
+            np.int64
+        )
         for table in (shared.chosen, shared.lows)
     )
     high = residuals >> lows

@@ -47,7 +47,9 @@ def surface_of(body: BodyModel, shape: BodyShape) -> tuple[Surface, Int64[np.nda
 
 def surface_crc(surface: Surface) -> int:
     """Of the vertices as little-endian int32, and the faces likewise."""
-    return zlib.crc32(surface.faces.astype("<i4").tobytes(), zlib.crc32(surface.verts.astype("<i4").tobytes()))
+    return zlib.crc32(
+        surface.faces.astype("<i4").tobytes(), zlib.crc32(surface.verts.astype("<i4").tobytes())
+    )
 
 
 def named_arrays(ties: Int64[np.ndarray, "t 2"]) -> dict[str, Stored]:
@@ -78,7 +80,9 @@ def named_surface(body: BodyModel, shape: BodyShape, arrays: Mapping[str, np.nda
     verts.reshape(-1)[which] = whole
     surface = Surface(verts, surface.faces)
     if surface_crc(surface) != crc:
-        raise CodecError("this body's surface is another than the writer's; ask for a file that holds its body")
+        raise CodecError(
+            "this body's surface is another than the writer's; ask for a file that holds its body"
+        )
     return surface
 
 
@@ -171,7 +175,9 @@ def whole_skin(
     if len(which) <= corners.max(initial=-1) or (much.sum(1) < 1).any() or (much < 0).any():
         raise CodecError("some vertices have no influences")
     dense = np.zeros((len(which), bones), np.float32)
-    np.add.at(dense, (np.arange(len(which))[:, None], which), (much / much.sum(1, keepdims=True)).astype("f4"))
+    np.add.at(
+        dense, (np.arange(len(which))[:, None], which), (much / much.sum(1, keepdims=True)).astype("f4")
+    )
     total = sum(dense[corners[:, k]] * barycentrics[:, k : k + 1] for k in range(3))
     best = np.argsort(-total, axis=1, kind="stable")[:, :MOST_INFLUENCES]
     kept = np.take_along_axis(total, best, 1)
@@ -181,7 +187,10 @@ def whole_skin(
 
 
 def whole_actions(
-    arrays: Mapping[str, np.ndarray], corners: Int64[np.ndarray, "n 3"], barycentrics: np.ndarray, actions: int
+    arrays: Mapping[str, np.ndarray],
+    corners: Int64[np.ndarray, "n 3"],
+    barycentrics: np.ndarray,
+    actions: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Starts, Gaussians and offsets of the facial actions, as an uncompressed file has them.
 

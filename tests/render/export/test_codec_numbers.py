@@ -36,9 +36,11 @@ def test_the_models_are_the_same_on_every_machine() -> None:
 def test_models_are_distributions_that_know_small_residuals_better() -> None:
     frequencies = models.tables().frequencies.astype(np.int64)
     assert (frequencies.sum(1) == models.TOTAL).all() and (frequencies[:, models.ESCAPE] > 0).all()
-    middle = frequencies[:, models.MIDDLE :models.ESCAPE]
+    middle = frequencies[:, models.MIDDLE : models.ESCAPE]
     assert (np.diff(middle[:, 1:], axis=1) <= 0).all()
-    assert np.array_equal(frequencies[:, 1 : models.MIDDLE], frequencies[:, models.ESCAPE - 2 : models.MIDDLE : -1])
+    assert np.array_equal(
+        frequencies[:, 1 : models.MIDDLE], frequencies[:, models.ESCAPE - 2 : models.MIDDLE : -1]
+    )
     # A scale that is a third of an octave larger has a larger spread, in each shape.
     spread = (frequencies[:, :255] * np.arange(-127, 128) ** 2).sum(1).reshape(models.SHAPES, models.SCALES)
     grows = np.diff(spread[:, 3:24], axis=1)
