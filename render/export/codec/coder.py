@@ -1,7 +1,7 @@
 """A range coder of asymmetric numeral systems (Duda, "Asymmetric numeral systems", 2013): encoder and decoder.
 
 Four states take turns, symbol by symbol; each lies from 2^16 to below 2^32 and takes or gives 16 bits at a time. The
-decoder starts from four pairs of words (the encoder's last states) and must end with four states of 2^16 and no word left:
+decoder starts from four pairs of words (the encoder's last states) and must end with four of 2^16 and no word left:
 whatever ends otherwise is damaged. Encoding runs backwards through the symbols, so that decoding runs forwards.
 Residuals that no model knows are escaped; they are told in numbers of their own.
 
@@ -50,7 +50,7 @@ def encode_symbols(frequencies, starts):
 @no_type_check
 @compiled(inline="always")
 def step(words, states, cursor, frequencies, starts, symbols, model):
-    """Decodes one symbol in a model; ``cursor`` holds the next word, the number of the symbol and whether all was well."""
+    """Decodes one symbol; ``cursor``: the next word, the number of the symbol, whether something was wrong, escapes."""
     turn = cursor[1] & 3
     state = states[turn]
     low = state & np.uint32(4095)

@@ -2,7 +2,7 @@
 few places (after Touma and Gotsman's and the vertex-cache coders of meshes).
 
 Three streams. A byte a face: 3 i + r where its edge r (from corner r to corner r + 1) runs against the i-th youngest of
-the last 16 edges, or 255. For each corner that this leaves open, a byte: 0 for the next vertex that no face has had yet,
+the last 16 edges, or 255. For each corner that this leaves open, a byte: 0 for the next vertex that no face has had,
 i for the i-th of the last 254 corners that were told so, or 255; and then, as uint16, which vertex it is. Vertices are
 numbered by their first face. Corners keep their order.
 

@@ -1,6 +1,6 @@
 """How many Gaussians hang on each face, as bytes: a number a face, told in the context of the two faces before it.
 
-Frequencies of the counts 0 to 62 in each of 13 contexts (the sum of the last two counts, at most 12) are told beside the
+Frequencies of the counts 0 to 62 in each of 13 contexts (the sum of the last two counts, at most 12) are beside the
 chunk, in 4096ths; 63 is an escape, after which the count is told apart. Symbols: ``f`` faces in their order.
 """
 

@@ -27,8 +27,8 @@ class Steps:
         normal: of the normal's stereographic coordinates (about radians).
         color: of luma, 0 to 1; chroma has twice that.
         harmonic: of higher spherical harmonics, likewise.
-        barycentric: of the difference between the point that a Gaussian hangs on and the one that it is over; None where
-            the one that it is over is taken.
+        barycentric: of the difference between the point that a Gaussian hangs on and the one under it; None where
+            the one under it is taken.
     """
 
     tangent: float

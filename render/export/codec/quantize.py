@@ -2,7 +2,7 @@
 
 The fields, in their order and with their channels:
 
-    height 1        over the plane of the face, in finest steps (`surface.Places.height_shifts` says how many a step has)
+    height 1        over the plane of the face, in finest steps (`Places.height_shifts`: how many a step has)
     opacity 1       logit
     form 6          size, two of spin, flatness, two of the normal (`surfels`)
     color 3k        luma, orange, green of each harmonic: Y = (R + 2G + B) / 4, Co = (R - B) / 2, Cg = (2G - R - B) / 4

@@ -97,7 +97,7 @@ class Places:
     height_shifts: Whole
     least_spacing: int
 
-    def at(self, rows: Whole) -> Places:
+    def at(self, rows: Int64[np.ndarray, "r"]) -> Places:
         """Of some Gaussians alone."""
         return Places(
             self.faces[rows],
@@ -148,8 +148,8 @@ def points_on_surface(
 
 
 def first_ranges(
-    rows: Whole, stride: int, faces: Whole, divisions: Whole, steps: Whole
-) -> tuple[Whole, Whole]:
+    rows: Int64[np.ndarray, "r"], stride: int, faces: Whole, divisions: Whole, steps: Whole
+) -> tuple[Int64[np.ndarray, "r"], Int64[np.ndarray, "r"]]:
     """Where the first steps of a level's Gaussians are expected, and in how wide a range.
 
     On a face they are in rising order, so that those before and behind, which earlier levels told, are bounds.
@@ -178,7 +178,7 @@ def second_ranges(divisions: Int64[np.ndarray, "2 n"], first: Whole) -> tuple[Wh
     return left >> 1, left
 
 
-def level_rows(count: int, levels: int) -> list[Whole]:
+def level_rows(count: int, levels: int) -> list[np.ndarray]:
     """Which Gaussians are of each level, coarsest first: each level fills the middles between all earlier ones."""
     at = np.arange(count)
     found = [at[:: 1 << (levels - 1)]]

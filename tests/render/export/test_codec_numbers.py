@@ -24,7 +24,7 @@ def sheet(side: int = 6) -> Surface:
     verts = np.stack([x.ravel(), y.ravel(), np.zeros(x.size, np.int64)], 1)
     corner = (np.arange(side)[:, None] * (side + 1) + np.arange(side)).ravel()
     quads = np.stack([corner, corner + 1, corner + side + 2, corner + side + 1], 1)
-    return Surface(verts, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]))
+    return Surface(verts, quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
 
 
 def test_the_models_are_the_same_on_every_machine() -> None:
@@ -143,7 +143,7 @@ def test_spacings_are_those_of_the_sheet() -> None:
     surface = sheet()
     places = find_places(surface, np.full(len(surface.faces), 2), 410)
     assert np.abs(places.spacings / 65536 - 0.005).max() < 1e-4
-    straight = places.divisions[0][np.isin(places.faces, np.arange(36))]
+    straight = places.divisions[0][places.faces % 2 == 0]
     assert set(straight.tolist()) <= {19, 20, 21}
 
 
