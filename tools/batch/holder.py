@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .tasks import Attempt, Task
+from .tasks import Attempt, Outcome, Task
 
 RECONSTRUCTION = "simulacra.tools.batch.reconstruction:reconstruct_task"
 # One thread each, in every library that makes some. Numba's own is among them: its parallel kernels otherwise set
@@ -80,7 +80,7 @@ class Holder:
             self.close()
             return Attempt("failed", seconds, peak, said, heals=True)
         answer = json.loads(line)
-        outcome = "failed" if answer["error"] else "done"
+        outcome: Outcome = "failed" if answer["error"] else "done"
         return Attempt(outcome, seconds, peak, answer["error"], answer["details"], answer["heals"])
 
     @property

@@ -84,7 +84,7 @@ def test_changes_come_in_and_what_is_gone_goes(runs: Path) -> None:
     database.update()
     append_tag(runs / "a", make_tag({"camera": "2", "frame": 3, "tag": "hole", "severity": 3}))
     shutil.rmtree(runs / "c")
-    shutil.copytree(runs / "a", runs / "d")
+    shutil.copytree(runs / "deep" / "b", runs / "d")
     assert database.update() == Update(new=1, changed=1, removed=1, unchanged=1)
     assert rows_of(database, "SELECT run, camera, frame, tag, severity FROM tags") == [
         ("a", "2", 3, "hole", 3)
