@@ -43,7 +43,7 @@ class Surface:
 
     def __post_init__(self) -> None:
         if len(self.verts) and np.abs(self.verts).max() > MOST_VERTEX:
-            raise CodecError(f"a vertex is more than 8 m from the origin")
+            raise CodecError("a vertex is more than 8 m from the origin")
         if max(np.abs(edge).max(initial=0) for edge in self.edges) > MOST_EDGE:
             raise CodecError("a face has an edge of more than half a metre")
 
@@ -68,7 +68,7 @@ class Surface:
         return np.argsort(morton(centroids >> shift), kind="stable")
 
     def spacings(self, counts: Int64[np.ndarray, "f"]) -> Int64[np.ndarray, "f"]:
-        """How far apart the Gaussians of each face are, by the faces around it in the order, 2^-16 m; 0 where none is."""
+        """How far apart the Gaussians of each face are, by the faces around it in the order, 2^-16 m; 0: none is."""
         used = self.order[counts[self.order] > 0]
         area = np.concatenate([[0], np.cumsum(self.doubled_areas[used])])
         count = np.concatenate([[0], np.cumsum(counts[used])])
