@@ -63,7 +63,7 @@ class Row:
         bits: a Gaussian, of these.
         body_db: of the whole body in three poses.
         head_db: of the head.
-        decode_ms: processor time of reading it, one thread, the median of three; None where another library reads it, or
+        decode_ms: processor time of reading it, one thread, the median of three; None where another library reads it or
             where a body is evaluated first.
     """
 

@@ -1,8 +1,8 @@
 """What a compressed avatar is made of, as whole numbers, and the chunks of bytes that they become: both directions.
 
-The first chunk tells how many Gaussians hang on each face. Then comes a chunk for each level, from the coarsest: along
-the faces' order every 2^(levels - 1)th Gaussian, then those in the middles, and so on; any number of whole levels is a
-person, only sparser. In a chunk the channels follow one another: steps along the face's two edges, and then each field's
+The first chunk tells how many Gaussians each face has. Then comes a chunk for each level, from the coarsest: along
+the faces' order every 2^(levels - 1)th Gaussian, then those in the middles, and so on; any number of levels is a
+person, only sparser. In a chunk the channels follow one another: steps along the face's two edges, then each field's
 channels, predicted from Gaussians of earlier levels (`neighbors`).
 
 A chunk of a level: a uint32, how many bytes of escapes follow; these, each residual zigzagged and in groups of seven

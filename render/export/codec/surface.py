@@ -68,7 +68,7 @@ class Surface:
         return np.argsort(morton(centroids >> shift), kind="stable")
 
     def spacings(self, counts: Int64[np.ndarray, "f"]) -> Int64[np.ndarray, "f"]:
-        """How far apart the Gaussians of each face are, by the faces around it in the order, 2^-16 m; 0 where none is."""
+        """How far apart the Gaussians of each face are, by the faces around it in the order, 2^-16 m; 0: none is."""
         used = self.order[counts[self.order] > 0]
         area = np.concatenate([[0], np.cumsum(self.doubled_areas[used])])
         count = np.concatenate([[0], np.cumsum(counts[used])])

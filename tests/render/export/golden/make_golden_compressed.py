@@ -1,4 +1,4 @@
-"""Makes compressed_v1.avatar: `python -m tests.render.export.golden.make_golden_compressed`. Never change a published one.
+"""Makes compressed_v1.avatar: `python -m tests.render.export.golden.make_golden_compressed`. It is published.
 
 A sheet of 4 x 4 squares of 2 cm, two triangles each, at 1 m height, on two bones; on it 40 Gaussians, more of them on
 later faces; one action that lifts a corner.
