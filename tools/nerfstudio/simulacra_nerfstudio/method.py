@@ -32,11 +32,13 @@ class RunModelConfig(ModelConfig):
     Attributes:
         run: the folder that `simulacra reconstruct` made.
         cache: where its PLY is kept.
+        enable_collider: nerfstudio's own, for methods that are given rays; this one is given cameras.
     """
 
     _target: type = field(default_factory=lambda: RunModel)
     run: Path = Path("RUN")
     cache: Path = Path("~/.cache/simulacra/nerfstudio")
+    enable_collider: bool = False
 
 
 class RunModel(Model):
