@@ -113,7 +113,7 @@ def _is_large(turn: CameraTurn | None, triangulation: TriangulationConfig) -> bo
     return turn.moved > _STANDARD_ERRORS * turn.error and moved_m > _LANDMARK_ERRORS * triangulation.noise_m
 
 
-def _one(turn: _Turn, column: int, count: int) -> Float[np.ndarray, "c 3"]:
+def _one(turn: CameraTurn, column: int, count: int) -> Float[np.ndarray, "c 3"]:
     """Turns of all cameras, of which one turns."""
     turns = np.zeros((count, 3))
     turns[column] = turn.vector
@@ -130,7 +130,11 @@ def _turn_by_others(
 
 
 def _others_turns(
-    seen: Detections, cameras: PinholeCameras, column: int, turn: _Turn, triangulation: TriangulationConfig
+    seen: Detections,
+    cameras: PinholeCameras,
+    column: int,
+    turn: CameraTurn,
+    triangulation: TriangulationConfig,
 ) -> list[CameraTurn]:
     """Turns that the other cameras ask for once this one is put right."""
     right = cameras.turned(_one(turn, column, len(cameras)))
