@@ -217,10 +217,12 @@ def captures_of(
     for path in sessions:
         load_session(path)  # what is damaged is said before anything is computed
     for name, path in zip(names, sessions):
-        yield Work(name, path, *reversed(resolve(path)))
+        config_name, settings = resolve(path)
+        yield Work(name, path, settings, config_name)
     for person in virtual:
         path = record_person(person, out)
-        yield Work(person.name, path, *reversed(resolve(path)))
+        config_name, settings = resolve(path)
+        yield Work(person.name, path, settings, config_name)
 
 
 def run(
