@@ -15,14 +15,10 @@ from simulacra.recon.perception.flicker import LEAST_PIXELS, Flicker, flicker
 
 
 class FlickerOfViews:
-    """Takes compared views, of each camera at rising frames, and holds the last one of them.
-
-    Args:
-        frames: of the protocol, rising: neighbours are frames with none between them.
-        motion: of the body's surface; None without a body.
-    """
+    """Takes compared views, of each camera at rising frames, and holds the last one of them."""
 
     def __init__(self, frames: Sequence[int], motion: MotionOf | None) -> None:
+        """Neighbours are frames of the protocol (rising) with none between them; without a body there is no motion."""
         self._rows = {frame: row for row, frame in enumerate(frames)}
         self._motion = motion
         self._last: ComparedView | None = None
