@@ -181,7 +181,9 @@ def split(content: bytes, known: Any = KNOWN, part: bool = False) -> tuple[dict[
     unknown = set(_names(header, "required")) - known
     _require(not unknown, f"it needs extensions that this reader lacks: {sorted(unknown)}"[:200])
     data, said = content[end + -end % 8 :], header.get("data_bytes")
-    _require(part or said == len(data), f"it has {len(data)} bytes of data, the header says {str(said)[:20]}")
+    _require(
+        part or said == len(data), f"it has {len(data)} bytes of data where the header says {said!s:.20}"
+    )
     return header, data
 
 
