@@ -295,7 +295,9 @@ class _Parts:
 
     def __init__(self, said: Mapping[str, Any], own: Mapping[str, np.ndarray]) -> None:
         _need(said.get("version") == CODEC_VERSION, f"the codec's version is not {CODEC_VERSION}")
-        count, levels, coefficients = (said.get(name) for name in ("count", "levels", "coefficients"))
+        count: Any = said.get("count")
+        levels: Any = said.get("levels")
+        coefficients: Any = said.get("coefficients")
         _need(_is_whole(count, 1, MOST_GAUSSIANS), f"count is not 1 to {MOST_GAUSSIANS}")
         _need(_is_whole(levels, 1, MOST_LEVELS), f"levels are not 1 to {MOST_LEVELS}")
         _need(
@@ -304,8 +306,9 @@ class _Parts:
         self.scales = _scales(said.get("scales"))
         has_barycentric = self.scales.barycentric is not None
         self.layout = Layout(count, levels, fields_of(coefficients, has_barycentric))
-        self.crc, self._own = said.get("surface_crc32"), own
-        starts, limit = said.get("starts"), neighbors.MOST_VALUE
+        self.crc: Any = said.get("surface_crc32")
+        self._own, limit = own, neighbors.MOST_VALUE
+        starts: Any = said.get("starts")
         right = isinstance(starts, list) and len(starts) == self.layout.channels
         _need(
             right and all(_is_whole(start, -limit, limit) for start in starts), "starts are not whole numbers"
@@ -336,7 +339,7 @@ class _Parts:
     def places(self, surface: Surface) -> Places:
         frequencies = self.array("count_frequencies")
         right = frequencies.shape == (face_counts.CONTEXTS, face_counts.COUNTS)
-        right = right and ((frequencies >= 0) & (frequencies <= models.TOTAL)).all()
+        right = right and bool(((frequencies >= 0) & (frequencies <= models.TOTAL)).all())
         _need(right, "frequencies of counts are not 13 rows of 64")
         chunk = _bytes(self.array("counts"))
         found = face_counts.decode_counts(

@@ -165,7 +165,7 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < MOST_NUMBER  # which NaN is not
 
 
-def split(content: bytes, known: frozenset[str] = KNOWN, part: bool = False) -> tuple[dict[str, Any], bytes]:
+def split(content: bytes, known: Any = KNOWN, part: bool = False) -> tuple[dict[str, Any], bytes]:
     right = content[: len(MAGIC)] == MAGIC and len(content) >= START.size
     _require(right, "it does not begin with the 24 bytes of an .avatar file")
     _, version, length, check, zero = START.unpack_from(content)
@@ -183,7 +183,7 @@ def split(content: bytes, known: frozenset[str] = KNOWN, part: bool = False) -> 
     _require(not unknown, f"it needs extensions that this reader lacks: {sorted(unknown)}"[:200])
     data, said = content[end + -end % 8 :], header.get("data_bytes")
     _require(
-        part or said == len(data), f"it has {len(data)} bytes of data where the header says {str(said)[:20]}"
+        part or said == len(data), f"it has {len(data)} bytes of data where the header says {said!s:.20}"
     )
     return header, data
 

@@ -159,8 +159,10 @@ def measure(avatar: FinishedAvatar, name: str) -> list[Row]:
     packed = pack_rigged(content)
     read = parse_avatar(packed).arrays
     logits = torch.logit(torch.from_numpy(read["gaussians.opacities"]).double().clamp(1e-7, 1 - 1e-7)).float()
-    parts = [torch.from_numpy(read[f"gaussians.{part}"]) for part in ("means", "quats", "log_scales")]
-    stored = Gaussians(*parts, logits, torch.from_numpy(read["gaussians.sh"]))
+    means, quats, log_scales, sh = (
+        torch.from_numpy(read[f"gaussians.{part}"]) for part in ("means", "quats", "log_scales", "sh")
+    )
+    stored = Gaussians(means, quats, log_scales, logits, sh)
     add("avatar", len(packed), len(packed), own.binding, stored, _milliseconds(lambda: parse_avatar(packed)))
     for form in ("ply", "spz", "sog"):
         add(form, *_other(form, own), None)
@@ -168,7 +170,7 @@ def measure(avatar: FinishedAvatar, name: str) -> list[Row]:
         named = pack_compressed(content, steps, whole_body=False)
         found = read_compressed(named, avatar.body)
         packed = pack_compressed(content, steps)
-        ms = _milliseconds(lambda packed=packed: read_compressed(packed))  # type: ignore[misc]
+        ms = _milliseconds(lambda packed=packed: read_compressed(packed))
         label = f"{profile}, with its body"
         add(label, len(packed), len(packed), found.binding, found.gaussians, ms)
         size, of_named = len(named), rows[-1]

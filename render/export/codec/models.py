@@ -50,6 +50,7 @@ def tables() -> Tables:
     return Tables(frequencies, starts, symbols)
 
 
+@functools.cache
 def costs() -> np.ndarray:
     """Bits that each symbol costs in each model, ``models 256`` float64: infinite where it has to be escaped."""
     with np.errstate(divide="ignore"):

@@ -263,7 +263,10 @@ def _bits(residuals: Whole, low: int) -> np.ndarray:
 def _escape_bits(residuals: Whole) -> Whole:
     """How many bits of escapes each residual would make."""
     zigzag = np.where(residuals < 0, -2 * residuals - 1, 2 * residuals)
-    return 8 * (1 + sum((zigzag >> 7 * k > 0).astype(np.int64) for k in range(1, 4)))
+    groups = np.ones(len(zigzag), np.int64)
+    for bits in (7, 14, 21):
+        groups += zigzag >> bits > 0
+    return 8 * groups
 
 
 def _chunk(parts: list[tuple[np.ndarray, np.ndarray]], shared: Tables) -> bytes:
