@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from simulacra.recon.evaluate.clusters import METHOD, WORLD
 from simulacra.recon.evaluate.flickering import FlickerOfViews
-from simulacra.recon.evaluate.metrics import METRICS
+from simulacra.recon.evaluate.metrics import ASKED_METRICS, METRICS, VIEW_METRICS
 from simulacra.recon.evaluate.motion import MotionOf
 from simulacra.recon.evaluate.novel import Novelty
 from simulacra.recon.evaluate.protocol import Protocol, View, spread
@@ -269,7 +269,7 @@ def describe_protocols(protocol: Protocol, scores: Mapping[str, Score]) -> dict[
     described: dict[str, Any] = {}
     for kind, judging in protocol.judges.items():
         described[kind] = {}
-        for name in (*VIEW_METRICS, "flicker"):
+        for name in (*VIEW_METRICS, *ASKED_METRICS, "flicker"):
             found = scores[name].values if name in scores else {}
             values = {view: found[view] for view in judging if view in found}
             if values:

@@ -178,8 +178,7 @@ def _exchange_agrees(tracks: PoseTracks) -> Bool[np.ndarray, " c"]:
     """
     sure = (tracks.seen > SURE) & tracks.swapped.all(-1)[..., None]
     agree = sure & (tracks.weights >= tracks.seen)
-    found: Bool[np.ndarray, " c"] = agree.sum((0, 2)) > 0.5 * sure.sum((0, 2))
-    return found
+    return np.asarray(agree.sum((0, 2)) > 0.5 * sure.sum((0, 2)))
 
 
 def _turned_camera(

@@ -78,9 +78,9 @@ def settings_of(database: RunDatabase, score: str, setting: str, where: str = ""
     differences: dict[str, dict[str, list[float]]] = {}
     for value in values[1:]:
         clusters: dict[str, list[float]] = defaultdict(list)
-        for view, number in found[value].items():
-            if view in first:
-                clusters[str(view[0])].append(number - first[view])
+        for seen, number in found[value].items():
+            if seen in first:
+                clusters[str(seen[0])].append(number - first[seen])
         differences[f"{value} against {values[0]}"] = clusters
     return compare_settings(differences)
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from simulacra.recon.evaluate.clusters import LEAST_CLUSTERS, WORLD, interval_of_subjects
 from simulacra.recon.evaluate.metrics import METRICS
 from simulacra.recon.evaluate.paired import PairedDifference, paired_difference
-from simulacra.recon.evaluate.scores import LEAST_FOR_INTERVAL, bootstrap_interval
+from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.runs.files import disk_errors, write_json, write_text
 from simulacra.recon.runs.run_facts import source_commit
 
@@ -45,7 +46,10 @@ class OverCaptures:
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval of the mean, captures resampled; None of fewer than five."""
-        return bootstrap_interval([[value] for value in self.values.values()])
+        if len(self.values) < 2:
+            return None
+        found = interval_of_subjects({name: {View(WORLD, 0): value} for name, value in self.values.items()})
+        return found.bounds
 
     @property
     def better(self) -> int:
@@ -173,7 +177,7 @@ def markdown(table: QualityTable) -> Iterator[str]:
         yield f"\n## {first} minus each, over captures\n"
         yield (
             f"Mean of the captures' paired differences; in brackets its 95 % interval, whole captures resampled (of "
-            f"{LEAST_FOR_INTERVAL} or more); then of how many captures {first} is better.\n"
+            f"{LEAST_CLUSTERS} or more); then of how many captures {first} is better.\n"
         )
         yield from _rows(["", *others], _of_all(table, others))
 
