@@ -176,7 +176,7 @@ def _exchange_agrees(tracks: PoseTracks) -> Bool[np.ndarray, " c"]:
     """Whether most detections of a camera agree with the others where its sides were exchanged. Those of a camera that
     looks elsewhere agree neither way.
     """
-    sure = (tracks.seen > SURE) & tracks.swapped.all(-1)[..., None]
+    sure = (tracks.seen > SURE) & np.asarray(tracks.swapped.all(-1))[..., None]
     agree = sure & (tracks.weights >= tracks.seen)
     return np.asarray(agree.sum((0, 2)) > 0.5 * sure.sum((0, 2)))
 
