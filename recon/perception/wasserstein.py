@@ -48,8 +48,7 @@ class Wasserstein(Measure):
 
     Args:
         sigma_px: width of all neighborhoods in pixels of the picture, at most `WIDEST_PX`; None takes it from the mask
-        of
-            the reference, or `WIDEST_PX` where there is none.
+            of the reference, or `WIDEST_PX` where there is none.
     """
 
     least_side = 32
