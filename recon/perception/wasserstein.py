@@ -47,8 +47,8 @@ class Wasserstein(Measure):
     """The distance over some features.
 
     Args:
-        sigma_px: width of all neighborhoods in pixels of the picture, at most `WIDEST_PX`; None takes it from the
-            mask of the reference, or `WIDEST_PX` where there is none.
+        sigma_px: width of all neighborhoods in pixels of the picture, at most `WIDEST_PX`; None takes it from the mask
+            of the reference, or `WIDEST_PX` where there is none.
     """
 
     least_side = 32
