@@ -22,7 +22,7 @@ from torch import Tensor
 from simulacra.render.avatar import Avatar, BodyRig
 from simulacra.render.body.records import BodyPose
 from simulacra.render.export import rigged_reader
-from simulacra.render.export.rigged_reader import MAGIC, MOST_INFLUENCES, START, TYPES, UNKNOWN, VERSION
+from simulacra.render.export.rigged_reader import MAGIC, MOST_INFLUENCES, START, TYPES, VERSION
 from simulacra.render.gaussians.record import OUTLINE_EPS2D, Gaussians, Mode
 from simulacra.render.rotation import quat_normalize, rigid_inverse
 from simulacra.render.runtime.whole_files import sync, whole_file
@@ -30,6 +30,8 @@ from simulacra.render.runtime.whole_files import sync, whole_file
 ALIGNMENT = 8  # bytes
 LEAST_MOVE = 2e-6  # metres: less than half a step of the stored offsets of a strong action
 ENDING = ".avatar"
+# What players have no use for.
+UNPLAYED = ("gaussians.seen", "binding.faces", "binding.barycentrics")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def pack_rigged(content: RiggedAvatar, *, binding: bool = True) -> bytes:
     """
     entries = _entries(content)
     if not binding:
-        entries = {name: entry for name, entry in entries.items() if name not in UNKNOWN}
+        entries = {name: entry for name, entry in entries.items() if name not in UNPLAYED}
     packed = pack_arrays(header_of(content), entries)
     try:
         rigged_reader.parse_avatar(packed)

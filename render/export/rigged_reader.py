@@ -37,7 +37,6 @@ REQUIRED = """gaussians.means n 3; gaussians.quats n 4; gaussians.log_scales n 3
 OPTIONAL = """gaussians.seen n; binding.faces n; binding.barycentrics n 3; actions.starts e+1; actions.gaussians a;
     actions.offsets a 3; neutral.rotations j 3; neutral.translation 3; neutral.expression e;
     motion.rotations t j 3; motion.translation t 3; motion.expression t e"""
-UNKNOWN = ("gaussians.seen", "binding.faces", "binding.barycentrics")  # not zeros where they are left out
 SHAPES = {name: axes for name, *axes in map(str.split, f"{REQUIRED}; {OPTIONAL}".split(";"))}
 
 
@@ -143,7 +142,7 @@ def parse_avatar(content: bytes) -> AvatarFile:
     sizes = {"j": len(_names(header, "bones")), "e": len(_names(header, "actions"))}
     sizes["e+1"] = sizes["e"] + 1
     _check_shapes(arrays, sizes)
-    for name in SHAPES.keys() - arrays.keys() - set(UNKNOWN):
+    for name in SHAPES.keys() - arrays.keys() - {"gaussians.seen", "binding.faces", "binding.barycentrics"}:
         arrays[name] = np.zeros(_numbers(name, sizes), np.int64 if name in WHOLE else np.float32)
     _check_values(arrays, sizes)
     right = _is_number(header.get("fps", 30)) and 0 < header.get("fps", 30) <= 1e4
@@ -265,15 +264,13 @@ def _check_values(arrays: dict[str, np.ndarray], sizes: dict[str, int]) -> None:
     right = (weights >= 0).all() and (np.abs(sums - 1) < 0.01).all()
     _require(right, "skin.weights: some are below 0, or do not sum to 1")
     arrays["gaussians.quats"], arrays["skin.weights"] = quats / lengths, weights / sums
-    opacities, parents = arrays["gaussians.opacities"], arrays["rig.parents"]
-    _require(((opacities >= 0) & (opacities <= 1)).all(), "gaussians.opacities: some are not from 0 to 1")
-    seen = arrays.get("gaussians.seen", np.zeros(0))
-    _require(((seen >= 0) & (seen <= 1)).all(), "gaussians.seen: some are not from 0 to 1")
+    parents, starts, moved = arrays["rig.parents"], arrays["actions.starts"], len(arrays["actions.gaussians"])
+    for name in {"gaussians.opacities", "gaussians.seen"} & arrays.keys():
+        _require(((arrays[name] >= 0) & (arrays[name] <= 1)).all(), f"{name}: some are not from 0 to 1")
     _require((parents < np.arange(len(parents))).all(), "rig.parents: a bone comes before its parent")
     for name, below in (("skin.bones", sizes["j"]), ("actions.gaussians", sizes["n"])):
         right = ((arrays[name] >= 0) & (arrays[name] < below)).all()
         _require(right, f"{name}: some are not from 0 to {below - 1}")
-    starts, moved = arrays["actions.starts"], len(arrays["actions.gaussians"])
     right = (np.diff(starts) >= 0).all() and starts[0] == 0 and starts[-1] == moved
     _require(right, f"actions.starts: they do not rise from 0 to {moved}")
     bind = arrays["rig.bind"][:, :, :3].astype(np.float64)
