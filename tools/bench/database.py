@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +108,7 @@ def run(*, runs: int, views: int, repeats: int, as_json: bool) -> None:
         connect_tables(database).close()
         rows = []
         for question, sql in QUESTIONS.items():
-            wall, cpu = _least(lambda sql=sql: ask(database, sql), repeats)
+            wall, cpu = _least(functools.partial(ask, database, sql), repeats)
             rows.append(Row(question, single[question], parts[question], wall, cpu))
     print_rows(rows, COLUMNS, f"{runs} runs of {views} views", as_json)
     print_rows(made, MADE, "made once", as_json)
@@ -124,7 +125,11 @@ def made_up(runs: int, views: int, seed: int = 0) -> Iterator[RunFacts]:
             for view, row in enumerate(values.tolist())
         )
         day = np.datetime64("2026-01-01") + np.timedelta64(int(rng.integers(0, 330)), "D")
-        about = {"state": "complete", "config": "studio_rgbd", "subject": f"person{number % 300}"}
+        about: dict[str, Any] = {
+            "state": "complete",
+            "config": "studio_rgbd",
+            "subject": f"person{number % 300}",
+        }
         about |= {"written": f"{day} 12:00:00", "simulacra": f"0.{4 * number // runs}", "seconds": 100.0}
         about |= dict.fromkeys(METRICS, None) | {"psnr_fg": float(values[:, 0].mean())}
         steps = float(rng.choice([100, 300, 1000]))
