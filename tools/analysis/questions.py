@@ -67,8 +67,8 @@ def settings_of(database: RunDatabase, score: str, setting: str, where: str = ""
         f"WHERE views.{score} IS NOT NULL AND name = '{name}' {_and(where)} GROUP BY ALL",
     )
     found: dict[str, dict[tuple[Any, ...], float]] = defaultdict(dict)
-    for value, *view, number in rows:
-        found[str(value)][tuple(view)] = _cost(score)(float(number))
+    for value, cluster, session, camera, frame, number in rows:
+        found[str(value)][cluster, session, camera, frame] = _cost(score)(float(number))
     values = sorted(found, key=_rank)
     if len(values) < 2:
         raise ConfigError(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def run(*, runs: int, views: int, repeats: int, as_json: bool) -> None:
         connect_tables(database).close()
         rows = []
         for question, sql in QUESTIONS.items():
-            wall, cpu = _least(partial(ask, database, sql), repeats)
+            wall, cpu = _least(functools.partial(ask, database, sql), repeats)
             rows.append(Row(question, single[question], parts[question], wall, cpu))
     print_rows(rows, COLUMNS, f"{runs} runs of {views} views", as_json)
     print_rows(made, MADE, "made once", as_json)
