@@ -178,12 +178,10 @@ def split(content: bytes, known: Any = KNOWN, part: bool = False) -> tuple[dict[
     except (ValueError, RecursionError) as error:
         raise AvatarFileError(f"the header is no JSON: {str(error)[:80]}") from error
     _require(isinstance(header, dict) and header.get("format") == "avatar", "the header is of another format")
-    unknown = set(_names(header, "required")) - known
-    _require(not unknown, f"it needs extensions that this reader lacks: {sorted(unknown)}"[:200])
-    data, said = content[end + -end % 8 :], header.get("data_bytes")
-    _require(
-        part or said == len(data), f"it has {len(data)} bytes of data where the header says {said!s:.20}"
-    )
+    lacks = sorted(set(_names(header, "required")) - known)
+    _require(not lacks, f"it needs extensions that this reader lacks: {lacks}"[:200])
+    data, said, has = content[end + -end % 8 :], header.get("data_bytes"), len(content) - end - -end % 8
+    _require(part or said == has, f"it has {has} bytes of data where the header says {said!s:.20}")
     return header, data
 
 

@@ -212,7 +212,7 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
         place = header[EXTENSION]
         for _ in range(chance.randint(1, 2)):
             key = chance.choice(list(place))
-            if isinstance(place[key], dict) and chance.random() < 0.8:
+            if isinstance(place[key], dict) and place[key] and chance.random() < 0.8:
                 inner = place[key]
                 inner[chance.choice(list(inner))] = chance.choice(JUNK)
             elif isinstance(place[key], list) and place[key] and chance.random() < 0.8:
