@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from simulacra.recon.perception.outline_loss import OutlineLoss
 from simulacra.recon.perception.wasserstein import GaborWasserstein, sigma_of_mask
 from simulacra.recon.perception.weights import missing_weights, read_convolutions
 from simulacra.render.runtime.errors import AssetError, ConfigError
-
-REFERENCE = Path(os.environ.get("SIMULACRA_METRIC_REFERENCE", ""))
 
 
 def here(name: str) -> bool:
@@ -189,10 +186,11 @@ BLACK_WHITE, RAMP_TURNED = 0.96735, 0.70768
 
 
 @pytest.mark.skipif(not here("lpips_alex"), reason="the outside file lpips_alex is not here")
-@pytest.mark.skipif(not REFERENCE.is_dir() or not REFERENCE.name, reason="the authors' pictures are not here")
-def test_lpips_and_dists_give_their_authors_numbers() -> None:
+def test_lpips_and_dists_give_their_authors_numbers(capture_folder: Callable[[str], Path]) -> None:
+    pictures = capture_folder("metric_reference")
+
     def read(name: str) -> Tensor:
-        return torch.from_numpy(cv2.imread(str(REFERENCE / name))[..., ::-1].astype(np.float32) / 255)
+        return torch.from_numpy(cv2.imread(str(pictures / name))[..., ::-1].astype(np.float32) / 255)
 
     alex = Lpips("alex")
     assert score(alex, read("ex_p0.png"), read("ex_ref.png")) == pytest.approx(0.722, abs=1e-3)
