@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import norm, t
 
 from simulacra.recon.evaluate.protocol import View
 
@@ -103,6 +102,8 @@ def _interval(
 
 def expanded_tail(clusters: int, confidence: float) -> float:
     """The quantile at which a percentile interval of so many clusters ends (Hesterberg 2015)."""
+    from scipy.stats import norm, t  # half a second, which lists of runs do not need
+
     wide = np.sqrt(clusters / (clusters - 1)) * t.ppf((1 - confidence) / 2, clusters - 1)
     return float(norm.cdf(wide))
 

@@ -243,7 +243,7 @@ def fused(run: Path) -> dict[str, Any]:
 def without_training(patch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Leaves checks, training and evaluation out of a run."""
     patch.setattr(pipeline, "preflight", lambda *_, **__: Preflight(()))
-    patch.setattr(pipeline, "train_avatar", lambda folder, *_: write_json(folder / "avatar.json", {}))
+    patch.setattr(pipeline, "train_avatar", lambda folder, *_, **__: write_json(folder / "avatar.json", {}))
     point = Gaussians(*(torch.zeros(1, *rest) for rest in ((3,), (4,), (3,), (), (1, 3))))
     patch.setattr(pipeline, "load_trained", lambda _: TrainedResult(free=point))
     patch.setattr(pipeline, "evaluate_reconstruction", lambda *_: None)
@@ -643,7 +643,7 @@ def writes_again(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         checkpoint.remove()
         return load_observations(folder)
 
-    def train_again(folder: Path, *_: object) -> None:
+    def train_again(folder: Path, *_: object, **__: object) -> None:
         loop.save_checkpoint(folder, Training(1, {}, {}, {}, {}, {"mask": torch.zeros(3)}))
         save_trained(folder, load_trained(base / "avatar"))
         with np.load(base / "avatar" / LOSSES) as losses:
@@ -805,7 +805,7 @@ def test_a_killed_reconstruction_lets_the_next_one_in_and_harms_no_reader(
     run, there = shutil.copytree(base, tmp_path / "run"), tmp_path / "there"
     shutil.rmtree(run / "avatar")
 
-    def begins(*_: object) -> None:
+    def begins(*_: object, **__: object) -> None:
         there.touch()
         time.sleep(60)
 
@@ -840,7 +840,9 @@ def test_a_reconstruction_that_is_told_to_stop_says_what_is_kept_and_goes_on(
     config.write_text(format_config(SETTINGS))
     words = ["reconstruct", str(session), "--config", str(config), "--out", str(run)]
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "train_avatar", lambda *_: os.kill(os.getpid(), number) or time.sleep(10))
+        patch.setattr(
+            pipeline, "train_avatar", lambda *_, **__: os.kill(os.getpid(), number) or time.sleep(10)
+        )
         assert main(words) == status
     assert "What was finished is kept; the same command continues from there" in capsys.readouterr().err
     assert records(run, "observe", "fit", "refine") == records(base, "observe", "fit", "refine")

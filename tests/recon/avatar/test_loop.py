@@ -252,7 +252,7 @@ def test_sums_have_one_order_while_training_and_only_then(views: ViewStore, tmp_
     """Gradients of gathers are otherwise summed by whichever thread comes first: rarely other bits, hard to see."""
     seen: list[bool] = []
 
-    def place(gaussians: Gaussians, origins: Tensor, view: tuple[int, str]) -> Gaussians:
+    def place(gaussians: Gaussians, origins: Tensor, view: tuple[int, str], correct: None) -> Gaussians:
         seen.append(torch.are_deterministic_algorithms_enabled())
         return gaussians
 

@@ -61,6 +61,7 @@ def save_run(root: Path, session: Session, body: BodyModel, shift: float = 0.15)
     keep("fit", {}, views, lambda folder: save_fit(planted_fit(body, avatar, shift), folder))
     keep("avatar", {}, views | digests(), lambda folder: save_trained(folder, TrainedResult(avatar=avatar)))
     said = {"protocol": json.dumps(protocol.as_json()), "evidence": evidence_fingerprint(session)}
+    said |= {"perception": ",".join(SETTINGS.evaluate.view.able())}
     scores = dump_config(SETTINGS.evaluate)
     keep("evaluate", scores, views | said | digests(), lambda folder: write_json(folder / "old.json", {}))
     record_run(run, dump_config(SETTINGS), made, session=str(session.root))
