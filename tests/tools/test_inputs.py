@@ -92,7 +92,14 @@ def test_every_session_run_and_source_of_a_command_is_looked_at() -> None:
     for name, command in commands().items():
         hints = get_type_hints(command, include_extras=True)
         kinds = {each: mark.kind for each, hint in hints.items() if (mark := input_of(hint)) is not None}
-        wanted = {"session": "session", "run": "run", "runs": "run", "across": "run", "src": "capture"}
+        wanted = {
+            "session": "session",
+            "sessions": "session",
+            "run": "run",
+            "runs": "run",
+            "across": "run",
+            "src": "capture",
+        }
         wanted |= dict.fromkeys(("motion", "skeleton", "file", "gaussians", "world", "board"), "file")
         # An option says where a run's session is now; an import's session is made.
         skipped = {"session"} if name == "export" or name.startswith("import ") else set()
