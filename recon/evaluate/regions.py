@@ -31,7 +31,7 @@ from simulacra.recon.evaluate.protocol import View
 from simulacra.recon.evaluate.scores import Missing, collect
 from simulacra.recon.perception.mask_iou import mask_iou
 from simulacra.recon.perception.psnr import psnr
-from simulacra.recon.perception.psnr_near import near_person
+from simulacra.recon.perception.psnr_near import RIM_PX, RIM_SIDE
 from simulacra.render.body import BodyModel
 from simulacra.render.camera import Cameras
 from simulacra.render.mesh import rasterize_mesh
@@ -151,8 +151,18 @@ def _of(cells: Int[np.ndarray, "h w"], names: tuple[str, ...]) -> Bool[np.ndarra
 
 
 def outline_band(person: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Pixels within `psnr_near.RIM_PX` of the other side of a silhouette's edge; the picture's border is no edge."""
-    return near_person(person) & near_person(~person)
+    """Pixels within `psnr_near.RIM_PX` of the other side of a silhouette's edge; the picture's border is no edge.
+
+    In small pictures the pixel on either side of the edge, though it is more than that much away.
+    """
+    if person.all() or not person.any():
+        return np.zeros_like(person)
+    reach = max(1.0, RIM_PX * max(person.shape) / RIM_SIDE)
+    inward, outward = (
+        cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        for side in (person, ~person)
+    )
+    return np.where(person, inward, outward) <= reach
 
 
 def region_psnr(

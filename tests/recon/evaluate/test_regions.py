@@ -98,6 +98,9 @@ def test_the_outline_is_a_band_on_both_sides_of_the_masks_edge() -> None:
     column = np.flatnonzero(band[:, 100])
     # Centers within 4 pixels of one on the other side: four pixels a side. The picture's border is no edge.
     assert column.tolist() == [*range(96, 104), *range(196, 204)]
+    small = region_pixels(np.full((64, 64), -1), person[::8, ::8])["outline"]
+    assert np.flatnonzero(small[:, 20]).tolist() == [12, 13, 24, 25]
+    assert not region_pixels(np.full((4, 4), -1), np.ones((4, 4), bool))["outline"].any()
     assert not band[150, 0] and band[150, 296:304].all() and not band[150, 304]
 
 
