@@ -238,7 +238,7 @@ def _best_moment(views: ViewStore) -> int:
 
 
 def avatar_recipe(settings: AvatarConfig) -> Recipe:
-    """How an avatar is trained, its cameras standing still."""
+    """How an avatar is trained: cameras stay where the calibration has them; those that an alignment moved go on."""
     return Recipe(
         schedule=Schedule(settings.steps, settings.seed, settings.checkpoint_every),
         losses=gaussian_losses(settings.weights),

@@ -49,6 +49,22 @@ def encode_symbols(frequencies, starts):
 
 @no_type_check
 @compiled(inline="always")
+def settle(words, states, cursor, state):
+    """Keeps the state of this turn, with 16 bits more where it has become small; the next one's turn comes."""
+    if state < np.uint32(65536):
+        at = cursor[0]
+        if at < len(words):
+            state = np.uint32((state << np.uint32(16)) | np.uint32(words[at]))
+            cursor[0] = at + 1
+        else:
+            cursor[2] = 1
+            state = np.uint32(65536)
+    states[cursor[1] & 3] = state
+    cursor[1] += 1
+
+
+@no_type_check
+@compiled(inline="always")
 def step(words, states, cursor, frequencies, starts, symbols, model):
     """Decodes one symbol; ``cursor``: the next word, the number of the symbol, whether something was wrong, escapes."""
     turn = cursor[1] & 3
@@ -60,16 +76,7 @@ def step(words, states, cursor, frequencies, starts, symbols, model):
         + low
         - np.uint32(starts[model, symbol])
     )
-    if state < np.uint32(65536):
-        at = cursor[0]
-        if at < len(words):
-            state = np.uint32((state << np.uint32(16)) | np.uint32(words[at]))
-            cursor[0] = at + 1
-        else:
-            cursor[2] = 1
-            state = np.uint32(65536)
-    states[turn] = state
-    cursor[1] += 1
+    settle(words, states, cursor, state)
     return symbol
 
 
@@ -83,16 +90,7 @@ def plain_step(words, states, cursor, bits):
     state = (np.uint32(1) << np.uint32(12 - bits)) * (state >> np.uint32(12)) + (
         (state & np.uint32(4095)) & ((np.uint32(1) << np.uint32(12 - bits)) - np.uint32(1))
     )
-    if state < np.uint32(65536):
-        at = cursor[0]
-        if at < len(words):
-            state = np.uint32((state << np.uint32(16)) | np.uint32(words[at]))
-            cursor[0] = at + 1
-        else:
-            cursor[2] = 1
-            state = np.uint32(65536)
-    states[turn] = state
-    cursor[1] += 1
+    settle(words, states, cursor, state)
     return np.int64(number)
 
 
