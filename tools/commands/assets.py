@@ -61,7 +61,7 @@ def fetch_with_progress(
     """`fetch_assets` with a bar for each package on its way."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    from simulacra.render.runtime.assets import fetch_assets
+    from simulacra.render.runtime.asset_fetching import fetch_assets
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bars:

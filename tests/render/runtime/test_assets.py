@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from simulacra.render.runtime import assets
-from simulacra.render.runtime.assets import asset_path, asset_status, fetch_assets, load_manifest
+from simulacra.render.runtime import asset_fetching
+from simulacra.render.runtime.asset_fetching import fetch_assets
+from simulacra.render.runtime.asset_list import load_manifest
+from simulacra.render.runtime.assets import asset_path, asset_status
 from simulacra.render.runtime.errors import AssetError
 
 WHEEL = "planted-1.0-py3-none-any.whl"
@@ -126,7 +128,7 @@ def test_progress_minds_nothing_that_pip_moves_while_it_is_told(tmp_path: Path) 
         # On a busy machine the other thread may not have begun for thousands of turns.
         latest = time.monotonic() + 30
         while len(told) < 3000 or (set(told) != {0, 4} and time.monotonic() < latest):
-            assets._report(wheel, tmp_path, lambda name, here, size: told.append(here))
+            asset_fetching._report(wheel, tmp_path, lambda name, here, size: told.append(here))
     finally:
         done.set()
         pip.join()

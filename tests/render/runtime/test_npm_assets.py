@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from simulacra.render.runtime import assets
-from simulacra.render.runtime.assets import asset_path, asset_status, fetch_assets, load_manifest
+from simulacra.render.runtime import asset_fetching, asset_list
+from simulacra.render.runtime.asset_fetching import fetch_assets
+from simulacra.render.runtime.asset_list import load_manifest
+from simulacra.render.runtime.assets import asset_path, asset_status
 from simulacra.render.runtime.errors import AssetError
 
 PACKAGE = "scope-planted-1.2.0.tgz"
@@ -130,7 +132,7 @@ extra = "perception"
     wheel = load_manifest(manifest)["net"].wheel
     assert (wheel.package, wheel.version, wheel.pip_tags) == ("planted_weights", "0.3.0", [])
     assert wheel.pip_kind == "--no-binary=:all:"
-    monkeypatch.setattr(assets.subprocess, "Popen", None)  # nothing is run
+    monkeypatch.setattr(asset_fetching.subprocess, "Popen", None)  # nothing is run
     fetch_assets(["net"], wheel_folder=tmp_path, manifest=manifest)
     assert asset_path("net", manifest=manifest).read_bytes() == b"net"
     with pytest.raises(AssetError, match="no such file in the folder"):
@@ -145,9 +147,9 @@ def _another(manifest: Path) -> Path:
 
 
 def test_pip_is_told_the_hash_of_a_source_package_before_it_runs_it(tmp_path: Path) -> None:
-    source = assets.Wheel("planted_weights-0.3.0.tar.gz", "a" * 64, 1, "CC0-1.0")
-    asked = assets._requirement(source, tmp_path)
+    source = asset_list.Wheel("planted_weights-0.3.0.tar.gz", "a" * 64, 1, "CC0-1.0")
+    asked = asset_fetching._requirement(source, tmp_path)
     assert asked[0] == "--require-hashes"
     assert Path(asked[-1]).read_text("utf-8") == f"planted_weights==0.3.0 --hash=sha256:{'a' * 64}\n"
-    plain = assets.Wheel("planted-0.3.0-py3-none-any.whl", "a" * 64, 1, "CC0-1.0")
-    assert assets._requirement(plain, tmp_path) == ["planted==0.3.0"]
+    plain = asset_list.Wheel("planted-0.3.0-py3-none-any.whl", "a" * 64, 1, "CC0-1.0")
+    assert asset_fetching._requirement(plain, tmp_path) == ["planted==0.3.0"]
